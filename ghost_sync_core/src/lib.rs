@@ -1,0 +1,3 @@
+//! Rooms for multiplayer games.
+
+pub mod wire;

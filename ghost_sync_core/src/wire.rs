@@ -1,0 +1,58 @@
+//! Layer 1: frames and messages as bytes. Knows no socket, no clock and no room.
+//!
+//! A frame is a `u32` length (little endian) and a body of that length; a body
+//! is one [`ClientMessage`] or one [`ServerMessage`] in wincode, with `u8` enum
+//! tags and `u32` lengths. `PROTOCOL.md` describes every byte.
+
+mod close;
+mod frame;
+mod message;
+mod name;
+mod protocol;
+
+pub use close::{CloseReason, LeaveReason, Refusal};
+pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
+pub use message::{
+    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, RoomSummary, SendFlags,
+    ServerMessage,
+};
+pub use name::{InvalidRoomName, RoomName};
+pub use protocol::{MessageType, Protocol, ProtocolType};
+
+/// A client's public id, chosen by the server. Not a secret.
+pub type ClientId = uuid::Uuid;
+
+/// The first four bytes of the first message of every connection.
+pub const MAGIC: [u8; 4] = *b"GHST";
+
+/// The version of the wire protocol spoken by this crate.
+pub const VERSION: u16 = 1;
+
+/// The longest frame body that a server accepts before the handshake, in bytes.
+pub const MAX_HELLO: usize = 4096;
+
+/// Bytes of a frame body that are not payload, at most: what a server allows
+/// on top of its `max_payload`.
+pub const MAX_OVERHEAD: usize = 512;
+
+/// The longest frame body that a client accepts, in bytes (16 MiB).
+pub const MAX_SERVER_FRAME: usize = 16 << 20;
+
+/// Number of a room on the wire: unique per incarnation, never reused.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, wincode::SchemaRead,
+    wincode::SchemaWrite,
+)]
+pub struct RoomId(pub u32);
+
+/// A member's number inside one room incarnation; never reused there.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, wincode::SchemaRead,
+    wincode::SchemaWrite,
+)]
+pub struct Seat(pub u32);
+
+impl Seat {
+    /// The seat that the server speaks from; members start at 1.
+    pub const SERVER: Self = Self(0);
+}

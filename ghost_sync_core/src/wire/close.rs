@@ -1,0 +1,262 @@
+//! Why a connection, a membership or a request ended.
+
+use super::ProtocolType;
+use wincode::{SchemaRead, SchemaWrite};
+
+/// Why a connection was closed by one side on purpose; sent as the last message.
+#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The other side is done. Nothing to do.
+    #[error("closed on request")]
+    Requested,
+    /// The server stops. Reconnect later.
+    #[error("the server is shutting down: {message}")]
+    ServerShutdown {
+        /// What the operator says about it.
+        message: String,
+    },
+    /// Nothing was heard for too long. Reconnect.
+    #[error("nothing was received for {after_ms} ms (idle timeout)")]
+    IdleTimeout {
+        /// The server's limit in milliseconds.
+        after_ms: u32,
+    },
+    /// Pings were not answered. Reconnect.
+    #[error("{missed} pings in a row were not answered (ping timeout)")]
+    PingTimeout {
+        /// How many.
+        missed: u8,
+    },
+    /// No valid hello came in time. Check that the peer speaks this protocol.
+    #[error("no handshake within {after_ms} ms")]
+    HandshakeTimeout {
+        /// The server's limit in milliseconds.
+        after_ms: u32,
+    },
+    /// A frame was too long. Send less at a time.
+    #[error("a frame of {len} bytes is too long: at most {max} are allowed")]
+    PayloadTooLarge {
+        /// The announced length in bytes.
+        len: u32,
+        /// The longest allowed in bytes.
+        max: u32,
+    },
+    /// Bytes that mean nothing in this protocol. A bug, or a peer that speaks another one.
+    #[error("protocol violation: {what}")]
+    Protocol {
+        /// What was wrong.
+        what: String,
+    },
+    /// The two sides speak different versions. Update one of them.
+    #[error("this server speaks protocol version {server}, the client {client}")]
+    VersionMismatch {
+        /// The client's version.
+        client: u16,
+        /// The server's version.
+        server: u16,
+    },
+    /// The two sides know different typed messages. Build both from the same source.
+    #[error("typed messages differ: server protocol {server:#018x}, client protocol {client:#018x}")]
+    ProtocolMismatch {
+        /// Hash of the server's types.
+        server: u64,
+        /// Hash of the client's types.
+        client: u64,
+        /// The server's types, to find out which differ.
+        types: Vec<ProtocolType>,
+    },
+    /// Every place is taken. Try again later.
+    #[error("the server is full: {max} clients at most")]
+    MaxClientsReached {
+        /// The server's limit.
+        max: u32,
+    },
+    /// The server's rules refused the connection.
+    #[error("connection refused: {message}")]
+    ConnectionRefused {
+        /// The reason given by the rules.
+        message: String,
+    },
+    /// Somebody in charge ended the connection. Do not reconnect by yourself.
+    #[error("kicked: {message}")]
+    Kicked {
+        /// The reason given.
+        message: String,
+    },
+    /// The client read too slowly for what must not be dropped. Reconnect; send less.
+    #[error("too slow: {queued} bytes were waiting, at most {max} are allowed")]
+    SlowConsumer {
+        /// Bytes that were waiting.
+        queued: u32,
+        /// The server's limit in bytes.
+        max: u32,
+    },
+    /// Requests came faster than their answers could leave.
+    #[error("too many requests: at most {max} answers may wait")]
+    TooManyRequests {
+        /// The limit.
+        max: u32,
+    },
+}
+
+impl CloseReason {
+    /// The number that stands for the reason on the wire and in logs.
+    ///
+    /// 1 to 99: try again by yourself; 100 to 199: somebody must change something first.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Requested => 1,
+            Self::ServerShutdown { .. } => 2,
+            Self::IdleTimeout { .. } => 3,
+            Self::PingTimeout { .. } => 4,
+            Self::HandshakeTimeout { .. } => 5,
+            Self::MaxClientsReached { .. } => 6,
+            Self::SlowConsumer { .. } => 7,
+            Self::TooManyRequests { .. } => 8,
+            Self::PayloadTooLarge { .. } => 100,
+            Self::Protocol { .. } => 101,
+            Self::VersionMismatch { .. } => 102,
+            Self::ProtocolMismatch { .. } => 103,
+            Self::ConnectionRefused { .. } => 104,
+            Self::Kicked { .. } => 105,
+        }
+    }
+
+    /// Whether a client should come back by itself.
+    pub fn may_reconnect(&self) -> bool {
+        self.code() < 100 && *self != Self::Requested
+    }
+}
+
+/// Why a player is no longer in a room.
+#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It asked to leave.
+    #[error("left")]
+    Left,
+    /// It joined another room.
+    #[error("moved to another room")]
+    Moved,
+    /// Its connection ended.
+    #[error("disconnected")]
+    Disconnected,
+    /// Its connection went silent.
+    #[error("timed out")]
+    TimedOut,
+    /// It could not keep up.
+    #[error("too slow")]
+    TooSlow,
+    /// Somebody in charge removed it.
+    #[error("kicked: {message}")]
+    Kicked {
+        /// The reason given.
+        message: String,
+    },
+    /// The room is gone.
+    #[error("the room was deleted: {message}")]
+    RoomDeleted {
+        /// The reason given.
+        message: String,
+    },
+}
+
+/// Why the server did not do what a client asked; the connection goes on.
+#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no room of that name (or it is being deleted).
+    #[error("room {room:?} not found")]
+    RoomNotFound {
+        /// The name asked for.
+        room: String,
+    },
+    /// No seat is left; try later.
+    #[error("room {room:?} is full: {capacity} players at most")]
+    RoomFull {
+        /// The room.
+        room: String,
+        /// Its number of seats.
+        capacity: u32,
+    },
+    /// That text cannot name a room.
+    #[error("{room:?} is not a room name: {why}")]
+    InvalidRoomName {
+        /// The text, cut to the longest name.
+        room: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The client is in that room already.
+    #[error("already in room {room:?}")]
+    AlreadyJoined {
+        /// The room.
+        room: String,
+    },
+    /// The client is in as many rooms as the server allows, or waits for another join.
+    #[error("in too many rooms: {max} at most")]
+    TooManyRooms {
+        /// The limit per client.
+        max: u32,
+    },
+    /// The server cannot hold more rooms.
+    #[error("the server is out of rooms: {max} at most")]
+    ServerOutOfRooms {
+        /// The limit of the server.
+        max: u32,
+    },
+    /// The client is not in that room; join it first.
+    #[error("not in that room")]
+    NotInRoom,
+    /// The rules said no.
+    #[error("{message}")]
+    Rejected {
+        /// The reason given by the rules.
+        message: String,
+    },
+    /// The rules did not answer in time, which means no.
+    #[error("no decision within {after_ms} ms")]
+    TimedOut {
+        /// The limit in milliseconds.
+        after_ms: u32,
+    },
+    /// The payload is too long.
+    #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
+    PayloadTooLarge {
+        /// Its length in bytes.
+        len: u32,
+        /// The limit in bytes.
+        max: u32,
+    },
+    /// Metadata would grow past its limit.
+    #[error("metadata is limited to {max_bytes} bytes and {max_entries} entries")]
+    MetaTooLarge {
+        /// Bytes of all keys and values.
+        max_bytes: u32,
+        /// Keys.
+        max_entries: u32,
+    },
+    /// Somebody else changed the metadata first.
+    #[error("metadata is at version {current}")]
+    MetaConflict {
+        /// The version that is there.
+        current: u64,
+    },
+    /// The server program cannot take more messages now; send again later.
+    #[error("the server is busy")]
+    Busy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_below_one_hundred_invite_to_reconnect_except_a_goodbye() {
+        assert!(CloseReason::IdleTimeout { after_ms: 1 }.may_reconnect());
+        assert!(CloseReason::SlowConsumer { queued: 2, max: 1 }.may_reconnect());
+        assert!(!CloseReason::Kicked { message: String::new() }.may_reconnect());
+        assert!(!CloseReason::Requested.may_reconnect());
+    }
+}

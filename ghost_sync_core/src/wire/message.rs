@@ -1,0 +1,482 @@
+//! What the two sides say to each other. The direction is in the type.
+
+use bytes::BytesMut;
+use wincode::{
+    SchemaRead, SchemaWrite,
+    config::{self, Configuration},
+    len::FixIntLen,
+};
+
+use super::{
+    ClientId, CloseReason, LeaveReason, MessageType, Refusal, RoomId, Seat, frame::encode_frame,
+};
+
+/// wincode as the wire uses it: `u8` enum tags, `u32` lengths, little endian,
+/// and no allocation above 256 KiB on the word of a length.
+type WireConfig =
+    Configuration<true, { 256 * 1024 }, FixIntLen<u32>, wincode::int_encoding::LittleEndian,
+        wincode::int_encoding::FixInt, u8>;
+
+/// How hard the relay tries to deliver a message.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, SchemaRead, SchemaWrite)]
+pub enum Delivery {
+    /// Never dropped while the receiver is connected; a receiver that falls too
+    /// far behind is disconnected instead. For chat and commands.
+    #[default]
+    Reliable,
+    /// May be dropped when the receiver lags, which it is told. For effects.
+    Volatile,
+    /// A newer message of the same sender and key replaces an older one that
+    /// has not left yet, which the receiver is told. For state.
+    Latest(u32),
+}
+
+/// What a sender asks for beside delivery, as bits.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, SchemaRead, SchemaWrite)]
+pub struct SendFlags(pub u8);
+
+impl SendFlags {
+    /// Nothing beside delivery.
+    pub const NONE: Self = Self(0);
+    /// Deliver to the sender too.
+    pub const ECHO: Self = Self(1);
+    /// Answer with [`ServerMessage::Ack`].
+    pub const ACK: Self = Self(2);
+
+    /// Whether all bits of `other` are set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn is_known(self) -> bool {
+        self.0 & !(Self::ECHO.0 | Self::ACK.0) == 0
+    }
+}
+
+/// Why a range of a room's events was not delivered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The receiver read too slowly.
+    Lagged,
+    /// The receiving program did not take its events in time.
+    InboxFull,
+}
+
+/// A metadata entry: key and value.
+pub type Meta = (String, String);
+
+/// A member of a room, as rosters show it.
+#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
+pub struct MemberInfo {
+    /// Its number in the room.
+    pub seat: Seat,
+    /// Its public id.
+    pub client_id: ClientId,
+    /// Version of its metadata.
+    pub meta_version: u64,
+    /// Its metadata, sorted by key.
+    pub meta: Vec<Meta>,
+}
+
+/// A room, as lists show it.
+#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
+pub struct RoomSummary {
+    /// The name.
+    pub name: String,
+    /// Players in it now.
+    pub players: u32,
+    /// Seats; 0 where only the server's own limit holds.
+    pub capacity: u32,
+    /// Version of its metadata.
+    pub meta_version: u64,
+    /// Its metadata, sorted by key.
+    pub meta: Vec<Meta>,
+}
+
+/// From a client to the server.
+///
+/// `Broadcast` and `Send` are counted from 1 on each connection; that count is
+/// their *reference* in [`ServerMessage::Ack`] and [`ServerMessage::Refused`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub enum ClientMessage<'a> {
+    /// The first message.
+    Hello {
+        /// [`MAGIC`](super::MAGIC).
+        magic: [u8; 4],
+        /// [`VERSION`](super::VERSION) of the client.
+        version: u16,
+        /// [`Protocol::hash`](super::Protocol::hash) of the client; 0 for raw bytes only.
+        protocol: u64,
+        /// For the server's rules: a ticket, a token.
+        data: &'a [u8],
+        /// The client's own metadata, such as a display name.
+        meta: Vec<Meta>,
+    },
+    /// Asks for a seat.
+    Join {
+        /// Comes back in the answer.
+        request: u32,
+        /// The room's name.
+        room: &'a str,
+        /// For the server's rules: a password, say.
+        data: &'a [u8],
+    },
+    /// Gives a seat up.
+    Leave {
+        /// The room.
+        room: RoomId,
+    },
+    /// To everybody else in a room.
+    Broadcast {
+        /// The room.
+        room: RoomId,
+        /// How hard to try.
+        delivery: Delivery,
+        /// What else is asked for.
+        flags: SendFlags,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// To the server program.
+    Send {
+        /// The room it is about; `RoomId(0)` for none.
+        room: RoomId,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// Asks for a [`ServerMessage::Pong`].
+    Ping {
+        /// Comes back.
+        nonce: u64,
+    },
+    /// Answers a [`ServerMessage::Ping`].
+    Pong {
+        /// The ping's.
+        nonce: u64,
+    },
+    /// Changes the client's own metadata.
+    SetMeta {
+        /// The key.
+        key: &'a str,
+        /// The new value; `None` removes the key.
+        value: Option<&'a str>,
+        /// Only if the metadata is at this version.
+        if_version: Option<u64>,
+    },
+    /// Asks for the list of rooms.
+    ListRooms {
+        /// Comes back in the answer.
+        request: u32,
+    },
+    /// The last message.
+    Close {
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// From the server to a client.
+///
+/// `Broadcast` to `RoomDeleted` are the events of a room: each has the next
+/// sequence number of its room, and every member gets the same bytes.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub enum ServerMessage<'a> {
+    /// Answers `Hello`.
+    Welcome {
+        /// [`VERSION`](super::VERSION) of the server.
+        version: u16,
+        /// The client's public id.
+        client_id: ClientId,
+        /// The longest payload that the server takes, in bytes.
+        max_payload: u32,
+        /// How often the server pings, in milliseconds.
+        ping_interval_ms: u32,
+        /// How long the server waits for a silent client, in milliseconds.
+        idle_timeout_ms: u32,
+    },
+    /// The last message.
+    Close {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A seat in a room. `Roster` messages follow until `members` were listed;
+    /// then the events from `seq + 1` on.
+    Joined {
+        /// The request's number.
+        request: u32,
+        /// The room's number from here on.
+        room: RoomId,
+        /// The room's name.
+        name: &'a str,
+        /// Random, new for each incarnation of the room.
+        epoch: u64,
+        /// The last event that the roster includes (the own join).
+        seq: u64,
+        /// The own seat.
+        seat: Seat,
+        /// Seats; 0 where only the server's own limit holds.
+        capacity: u32,
+        /// How many members the rosters will list, the own seat included.
+        members: u32,
+        /// Version of the room's metadata.
+        meta_version: u64,
+        /// The room's metadata, sorted by key.
+        meta: Vec<Meta>,
+    },
+    /// Members of a room just joined, in the order of their seats.
+    Roster {
+        /// The room.
+        room: RoomId,
+        /// Some of the members.
+        members: Vec<MemberInfo>,
+    },
+    /// No seat.
+    JoinRefused {
+        /// The request's number.
+        request: u32,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The receiver is no longer in a room; nothing of that room follows.
+    Left {
+        /// The room.
+        room: RoomId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A member, or the server, said something to the room.
+    Broadcast {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// Who; stamped by the server.
+        sender: Seat,
+        /// How hard the relay tries.
+        delivery: Delivery,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// Somebody took a seat.
+    PlayerJoined {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// Who.
+        member: MemberInfo,
+    },
+    /// Somebody's seat is free.
+    PlayerLeft {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// Who.
+        seat: Seat,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// The room's metadata changed.
+    RoomMeta {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// The version after the change.
+        version: u64,
+        /// The key.
+        key: &'a str,
+        /// The new value; `None`: removed.
+        value: Option<&'a str>,
+    },
+    /// A member's metadata changed.
+    PlayerMeta {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// Whose.
+        seat: Seat,
+        /// The version after the change.
+        version: u64,
+        /// The key.
+        key: &'a str,
+        /// The new value; `None`: removed.
+        value: Option<&'a str>,
+    },
+    /// The room's last event. After a soft delete members keep their seats, but
+    /// nothing more can be said; after a hard delete `Left` follows.
+    RoomDeleted {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// The reason given.
+        message: &'a str,
+    },
+    /// Events of a room that the receiver will not get.
+    Gap {
+        /// The room.
+        room: RoomId,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+        /// How many of them are the receiver's own broadcasts, which it would not have got anyway.
+        own: u32,
+        /// Why.
+        reason: GapReason,
+    },
+    /// From the server program to this client alone (or to some).
+    Direct {
+        /// The room it is about; `RoomId(0)` for none.
+        room: RoomId,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// A broadcast got its place in the order.
+    Ack {
+        /// The room.
+        room: RoomId,
+        /// Which of the client's messages.
+        reference: u64,
+        /// Its place in the room's order.
+        seq: u64,
+    },
+    /// A broadcast or message to the server was not accepted.
+    Refused {
+        /// The room it was for.
+        room: RoomId,
+        /// Which of the client's messages; 0 for a request that has no number.
+        reference: u64,
+        /// Why.
+        reason: Refusal,
+    },
+    /// Asks for a [`ClientMessage::Pong`].
+    Ping {
+        /// Comes back.
+        nonce: u64,
+    },
+    /// Answers a [`ClientMessage::Ping`].
+    Pong {
+        /// The ping's.
+        nonce: u64,
+    },
+    /// The rooms that the server lists, sorted by name; at most 256.
+    Rooms {
+        /// The request's number.
+        request: u32,
+        /// How many rooms there are.
+        count: u32,
+        /// The first of them.
+        rooms: Vec<RoomSummary>,
+    },
+}
+
+/// A frame body that is no message of this direction and version.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// No message has that tag in this direction.
+    #[error("unknown message kind {0}")]
+    UnknownKind(u8),
+    /// The body has no bytes.
+    #[error("empty frame")]
+    Empty,
+    /// The body goes on after the message.
+    #[error("bytes after the end of a message of kind {0}")]
+    TrailingBytes(u8),
+    /// The body ends too early, or a value in it is not allowed.
+    #[error("malformed message of kind {0}")]
+    Malformed(u8),
+}
+
+impl<'a> ClientMessage<'a> {
+    const KINDS: u8 = 10;
+
+    /// Appends the message as one frame.
+    pub fn encode(&self, buf: &mut BytesMut) {
+        encode_frame(buf, |buf| write(buf, self));
+    }
+
+    /// Reads a frame's body.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the stream cannot be trusted any more.
+    pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let message: Self = read(body, Self::KINDS)?;
+        match &message {
+            Self::Broadcast { flags, .. } if !flags.is_known() => {
+                Err(DecodeError::Malformed(body[0]))
+            }
+            _ => Ok(message),
+        }
+    }
+}
+
+impl<'a> ServerMessage<'a> {
+    const KINDS: u8 = 19;
+
+    /// Appends the message as one frame.
+    pub fn encode(&self, buf: &mut BytesMut) {
+        encode_frame(buf, |buf| write(buf, self));
+    }
+
+    /// The message as one frame of its own.
+    pub fn to_frame(&self) -> bytes::Bytes {
+        let mut buf = BytesMut::new();
+        self.encode(&mut buf);
+        buf.freeze()
+    }
+
+    /// Reads a frame's body.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the stream cannot be trusted any more.
+    pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+        read(body, Self::KINDS)
+    }
+}
+
+fn write<T: SchemaWrite<WireConfig, Src = T>>(buf: &mut BytesMut, message: &T) {
+    let size = config::serialized_size(message, WireConfig::new())
+        .expect("lengths were checked against limits far below u32");
+    let start = buf.len();
+    let end = start + usize::try_from(size).expect("messages are far smaller than memory");
+    buf.resize(end, 0);
+    config::serialize_into(&mut buf[start..end], message, WireConfig::new())
+        .expect("the buffer has the size that was computed");
+}
+
+fn read<'a, T: SchemaRead<'a, WireConfig, Dst = T>>(
+    body: &'a [u8],
+    kinds: u8,
+) -> Result<T, DecodeError> {
+    let kind = *body.first().ok_or(DecodeError::Empty)?;
+    if kind >= kinds {
+        return Err(DecodeError::UnknownKind(kind));
+    }
+    config::deserialize_exact(body, WireConfig::new()).map_err(|error| {
+        if matches!(error, wincode::error::ReadError::TrailingBytes) {
+            DecodeError::TrailingBytes(kind)
+        } else {
+            DecodeError::Malformed(kind)
+        }
+    })
+}
