@@ -1,0 +1,159 @@
+//! What can go wrong on a client, by operation.
+
+use std::{io, sync::Arc, time::Duration};
+
+use crate::wire::{CloseReason, InvalidRoomName, MAX_HELLO, Protocol, VERSION};
+
+use super::DisconnectReason;
+
+/// Why [`Client::connect`](super::Client::connect) gave no client.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody listens at that address. Check it, or start the server.
+    #[error("connection refused: nobody listens there")]
+    ConnectionRefused(#[source] Arc<io::Error>),
+    /// The address has no host, or no way leads to it.
+    #[error("the server cannot be reached")]
+    Unreachable(#[source] Arc<io::Error>),
+    /// The server's machine did not answer in time. Try later, or allow more.
+    #[error("no connection within {after:?}")]
+    TimedOut {
+        /// The client's limit.
+        after: Duration,
+    },
+    /// Somebody listens, but did not greet in time: perhaps another program.
+    #[error("connected, but no greeting within {after:?}")]
+    HandshakeTimedOut {
+        /// The client's limit.
+        after: Duration,
+    },
+    /// The two programs speak different versions of the protocol. Update one of them.
+    #[error("this client speaks protocol version {client}, the server {server}")]
+    VersionMismatch {
+        /// The client's version.
+        client: u16,
+        /// The server's version.
+        server: u16,
+    },
+    /// The two programs know different typed messages. Build both from the same source.
+    #[error("typed messages differ from the server's: {}", differing.join(", "))]
+    ProtocolMismatch {
+        /// Names of the messages that only one side knows, or that differ in shape.
+        differing: Vec<String>,
+    },
+    /// Every place is taken. Try later.
+    #[error("the server is full: {max} clients at most")]
+    MaxClientsReached {
+        /// The server's limit.
+        max: u32,
+    },
+    /// The server's rules said no.
+    #[error("refused by the server: {message}")]
+    Rejected {
+        /// The reason given by the rules.
+        message: String,
+    },
+    /// Ticket and metadata are too long together. Send less.
+    #[error("a hello of {len} bytes is too long: at most {MAX_HELLO} are allowed")]
+    HelloTooLarge {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The connection ended before the greeting was complete.
+    #[error("disconnected during the handshake")]
+    Disconnected(#[source] DisconnectReason),
+}
+
+impl ConnectError {
+    /// Whether another attempt may succeed without anybody changing anything.
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::ConnectionRefused(_)
+            | Self::Unreachable(_)
+            | Self::TimedOut { .. }
+            | Self::HandshakeTimedOut { .. }
+            | Self::MaxClientsReached { .. } => true,
+            Self::VersionMismatch { .. }
+            | Self::ProtocolMismatch { .. }
+            | Self::Rejected { .. }
+            | Self::HelloTooLarge { .. } => false,
+            Self::Disconnected(reason) => reason.may_reconnect(),
+        }
+    }
+
+    pub(crate) fn from_io(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            Self::ConnectionRefused(Arc::new(error))
+        } else {
+            Self::Unreachable(Arc::new(error))
+        }
+    }
+
+    /// The words for a connection that ended before the server's greeting.
+    pub(crate) fn from_end(reason: DisconnectReason, protocol: &Protocol) -> Self {
+        let DisconnectReason::Closed(close) = reason else { return Self::Disconnected(reason) };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
+        match close {
+            CloseReason::VersionMismatch { server, .. } => {
+                Self::VersionMismatch { client: VERSION, server }
+            }
+            CloseReason::ProtocolMismatch { types, .. } => {
+                Self::ProtocolMismatch { differing: protocol.differences(&types) }
+            }
+            CloseReason::MaxClientsReached { max } => Self::MaxClientsReached { max },
+            CloseReason::ConnectionRefused { message } => Self::Rejected { message },
+            other => Self::Disconnected(DisconnectReason::Closed(other)),
+        }
+    }
+}
+
+/// Why a request was not even sent. What the server thinks of a request comes
+/// as [`ServerEvent::Error`](super::ServerEvent::Error).
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Wait for [`Joined`](super::ServerEvent::Joined) before speaking in a room.
+    #[error("not in that room")]
+    NotInRoom,
+    /// That text cannot name a room.
+    #[error("not a room name")]
+    InvalidRoomName(#[from] InvalidRoomName),
+    /// Split it, or raise the server's `max_payload`.
+    #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
+    PayloadTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The server's limit in bytes.
+        max: usize,
+    },
+    /// More is waiting to leave than the outbox may hold. Try again later.
+    #[error("{queued} bytes are waiting to leave: at most {max} are allowed")]
+    OutboxFull {
+        /// Bytes that wait.
+        queued: usize,
+        /// The client's limit in bytes.
+        max: usize,
+    },
+    /// The connection has ended. Connect again.
+    #[error("not connected")]
+    Disconnected(#[source] DisconnectReason),
+    /// This side closed the connection.
+    #[error("closed")]
+    Closed,
+}
+
+/// Why [`Client::try_recv`](super::Client::try_recv) gave no event.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// Nothing is there now; more may come.
+    #[error("no event is waiting")]
+    Empty,
+    /// The connection has ended; nothing more will come.
+    #[error("disconnected")]
+    Disconnected(#[source] DisconnectReason),
+    /// This side closed the connection; nothing more will come.
+    #[error("closed")]
+    Closed,
+}

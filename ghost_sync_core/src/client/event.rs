@@ -1,0 +1,320 @@
+//! What a client is told, in the words of its program: names and ids instead
+//! of the wire's room numbers.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+
+use crate::wire::{
+    ClientId, Delivery, GapReason, LeaveReason, MemberInfo, MessageType, Meta, Refusal, RoomId,
+    RoomName, RoomSummary, Seat,
+};
+
+/// Something that happened, as [`Client::recv`](super::Client::recv) returns it.
+///
+/// Events of one room come in the room's one order; an event that this client
+/// does not get is covered by a [`Gap`](Self::Gap).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// This client has a seat. Answers [`join`](super::Client::join).
+    Joined {
+        /// The own id.
+        client_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// The room's number on this connection.
+        room_id: RoomId,
+        /// Random, new for each incarnation of the room.
+        epoch: u64,
+        /// The room's event that `members` and `meta` are up to (the own join).
+        seq: u64,
+        /// The own seat.
+        seat: Seat,
+        /// Seats; `None` where only the server's own limit holds.
+        capacity: Option<u32>,
+        /// Everybody in the room, this client included, in the order of their seats.
+        members: Vec<MemberInfo>,
+        /// Version of the room's metadata.
+        meta_version: u64,
+        /// The room's metadata, sorted by key.
+        meta: Vec<Meta>,
+    },
+    /// The server did not do what was asked; the connection goes on.
+    Error(RequestError),
+    /// This client has no seat in that room any more.
+    Left {
+        /// The room.
+        room: RoomName,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Somebody else took a seat.
+    PlayerJoined {
+        /// Who.
+        client_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// Its seat.
+        seat: Seat,
+        /// Place in the room's order.
+        seq: u64,
+        /// Version of its metadata.
+        meta_version: u64,
+        /// Its metadata, sorted by key.
+        meta: Vec<Meta>,
+    },
+    /// Somebody else's seat is free.
+    PlayerLeft {
+        /// Who.
+        client_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// The seat that it had.
+        seat: Seat,
+        /// Place in the room's order.
+        seq: u64,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A member, or the server, said something to the room.
+    Broadcast {
+        /// Who, as the server vouches for it; nil for the server itself.
+        sender_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// The sender's seat.
+        seat: Seat,
+        /// Place in the room's order.
+        seq: u64,
+        /// How hard the relay tries to deliver it.
+        delivery: Delivery,
+        /// What `data` is.
+        message_type: MessageType,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// The server program said something to this client (and perhaps to some others).
+    Direct {
+        /// The room that it is about, if it is about one.
+        room: Option<RoomName>,
+        /// What `data` is.
+        message_type: MessageType,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// The room's metadata changed.
+    RoomMeta {
+        /// The room.
+        room: RoomName,
+        /// Place in the room's order.
+        seq: u64,
+        /// The version after the change.
+        version: u64,
+        /// The key.
+        key: String,
+        /// The new value; `None`: removed.
+        value: Option<String>,
+    },
+    /// A member's metadata changed; the own too.
+    PlayerMeta {
+        /// Whose.
+        client_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// Its seat.
+        seat: Seat,
+        /// Place in the room's order.
+        seq: u64,
+        /// The version after the change.
+        version: u64,
+        /// The key.
+        key: String,
+        /// The new value; `None`: removed.
+        value: Option<String>,
+    },
+    /// The room is gone. Whoever was in it keeps the seat until
+    /// [`Left`](Self::Left), but nothing more can be said there.
+    RoomDeleted {
+        /// The room.
+        room: RoomName,
+        /// Place in the room's order; its last event.
+        seq: u64,
+        /// The reason given.
+        message: String,
+    },
+    /// Events of a room that this client will not get.
+    Gap {
+        /// The room.
+        room: RoomName,
+        /// The first of them.
+        from: u64,
+        /// The last of them.
+        to: u64,
+        /// How many of them are own broadcasts, which it would not have got anyway.
+        own: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// An own broadcast got its place in the room's order: everybody who stays
+    /// in the room will get it, or be told a gap.
+    Ack {
+        /// The room.
+        room: RoomName,
+        /// What [`broadcast`](super::Client::broadcast) returned.
+        reference: u64,
+        /// Place in the room's order.
+        seq: u64,
+    },
+    /// Answers [`ping`](super::Client::ping).
+    Pong {
+        /// From asking to the answer, the way through this process included.
+        rtt: Duration,
+    },
+    /// Answers [`list_rooms`](super::Client::list_rooms).
+    Rooms {
+        /// How many rooms there are, including those not listed here.
+        count: u32,
+        /// The first of them, sorted by name.
+        rooms: Vec<RoomSummary>,
+    },
+}
+
+impl ServerEvent {
+    /// The room that the event is about, if it is about one.
+    pub fn room(&self) -> Option<&RoomName> {
+        match self {
+            Self::Joined { room, .. }
+            | Self::Left { room, .. }
+            | Self::PlayerJoined { room, .. }
+            | Self::PlayerLeft { room, .. }
+            | Self::Broadcast { room, .. }
+            | Self::RoomMeta { room, .. }
+            | Self::PlayerMeta { room, .. }
+            | Self::RoomDeleted { room, .. }
+            | Self::Gap { room, .. }
+            | Self::Ack { room, .. } => Some(room),
+            Self::Direct { room, .. } => room.as_ref(),
+            Self::Error(error) => error.request.room(),
+            Self::Pong { .. } | Self::Rooms { .. } => None,
+        }
+    }
+
+    /// What keeping the event costs, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        let heap = match self {
+            Self::Joined { members, meta, .. } => {
+                members.iter().map(|m| size_of::<MemberInfo>() + meta_cost(&m.meta)).sum::<usize>()
+                    + meta_cost(meta)
+            }
+            Self::PlayerJoined { meta, .. } => meta_cost(meta),
+            Self::Broadcast { data, .. } | Self::Direct { data, .. } => data.len(),
+            Self::RoomMeta { key, value, .. } | Self::PlayerMeta { key, value, .. } => {
+                key.len() + value.as_ref().map_or(0, String::len)
+            }
+            Self::RoomDeleted { message, .. } => message.len(),
+            Self::Rooms { rooms, .. } => rooms
+                .iter()
+                .map(|r| size_of::<RoomSummary>() + r.name.len() + meta_cost(&r.meta))
+                .sum(),
+            Self::Error(_)
+            | Self::Left { .. }
+            | Self::PlayerLeft { .. }
+            | Self::Gap { .. }
+            | Self::Ack { .. }
+            | Self::Pong { .. } => 0,
+        };
+        size_of::<Self>() + heap
+    }
+
+    /// The place in the order of its room, for events that have one.
+    pub(crate) fn place(&self) -> Option<(&RoomName, u64)> {
+        match self {
+            Self::Joined { room, seq, .. }
+            | Self::PlayerJoined { room, seq, .. }
+            | Self::PlayerLeft { room, seq, .. }
+            | Self::Broadcast { room, seq, .. }
+            | Self::RoomMeta { room, seq, .. }
+            | Self::PlayerMeta { room, seq, .. }
+            | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
+            Self::Gap { room, to, .. } => Some((room, *to)),
+            Self::Error(_)
+            | Self::Left { .. }
+            | Self::Direct { .. }
+            | Self::Ack { .. }
+            | Self::Pong { .. }
+            | Self::Rooms { .. } => None,
+        }
+    }
+}
+
+fn meta_cost(meta: &[Meta]) -> usize {
+    meta.iter().map(|(key, value)| size_of::<Meta>() + key.len() + value.len()).sum()
+}
+
+/// Why the server did not do what this client asked for.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{request}: {reason}")]
+pub struct RequestError {
+    /// What was asked for.
+    pub request: Request,
+    /// Why it was not done; says what to change.
+    pub reason: Refusal,
+}
+
+/// Something that a client asked the server for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Request {
+    /// A seat.
+    Join {
+        /// The room.
+        room: RoomName,
+    },
+    /// To give a seat up.
+    Leave {
+        /// The room, unless it was left in the meantime.
+        room: Option<RoomName>,
+    },
+    /// A message to everybody else in a room.
+    Broadcast {
+        /// The room, unless it was left in the meantime.
+        room: Option<RoomName>,
+        /// What [`broadcast`](super::Client::broadcast) returned.
+        reference: u64,
+    },
+    /// A message to the server program.
+    Send {
+        /// The room that it was about.
+        room: Option<RoomName>,
+        /// What [`send`](super::Client::send) returned.
+        reference: u64,
+    },
+    /// A change of the own metadata.
+    SetMeta,
+}
+
+impl Request {
+    /// The room that the request was about, if it was about one.
+    pub fn room(&self) -> Option<&RoomName> {
+        match self {
+            Self::Join { room } => Some(room),
+            Self::Leave { room } | Self::Broadcast { room, .. } | Self::Send { room, .. } => {
+                room.as_ref()
+            }
+            Self::SetMeta => None,
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Join { room } => write!(f, "join {room:?}"),
+            Self::Leave { .. } => f.write_str("leave"),
+            Self::Broadcast { reference, .. } => write!(f, "broadcast {reference}"),
+            Self::Send { reference, .. } => write!(f, "send {reference}"),
+            Self::SetMeta => f.write_str("set metadata"),
+        }
+    }
+}

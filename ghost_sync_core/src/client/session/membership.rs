@@ -1,0 +1,171 @@
+//! One seat of this client: who else is there, and which event must come next.
+
+use crate::wire::{ClientId, MemberInfo, RoomName, Seat};
+
+use super::{ServerEvent, Violation};
+
+/// A seat, and what it lets the client verify.
+///
+/// The server never sends a client its own broadcasts (unless it asks for
+/// that), so a jump in the numbers is right exactly if as many own broadcasts
+/// may have taken these numbers, or a gap was announced.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) name: RoomName,
+    /// The number that comes next.
+    next: u64,
+    /// Own broadcasts that may have got a number which was not met yet.
+    unseen: u64,
+    /// Sorted by seat.
+    members: Vec<(Seat, ClientId)>,
+    listing: Option<Listing>,
+}
+
+/// A join answer whose roster is not complete.
+#[derive(Debug)]
+struct Listing {
+    missing: u32,
+    joined: ServerEvent,
+    own: (Seat, ClientId),
+}
+
+impl Membership {
+    /// A seat whose roster of `members` is still to come; `joined` is told then.
+    pub(crate) fn new(
+        name: RoomName,
+        client_id: ClientId,
+        seat: Seat,
+        seq: u64,
+        members: u32,
+        joined: ServerEvent,
+    ) -> Result<Self, Violation> {
+        if members == 0 {
+            return Err("a roster without the own seat".into());
+        }
+        let listing = Listing { missing: members, joined, own: (seat, client_id) };
+        let next = number_after(seq)?;
+        Ok(Self { name, next, unseen: 0, members: Vec::new(), listing: Some(listing) })
+    }
+
+    /// Takes a page of the roster; with the last one, the answer is complete.
+    pub(crate) fn list(&mut self, page: Vec<MemberInfo>) -> Result<Option<ServerEvent>, Violation> {
+        let Some(mut listing) = self.listing.take() else {
+            return Err("a roster that was not announced".into());
+        };
+        let len = u32::try_from(page.len()).unwrap_or(u32::MAX);
+        let Some(missing) = listing.missing.checked_sub(len) else {
+            return Err("more members than announced".into());
+        };
+        listing.missing = missing;
+        for member in &page {
+            self.add(member.seat, member.client_id)?;
+        }
+        if let ServerEvent::Joined { members, .. } = &mut listing.joined {
+            members.extend(page);
+        }
+        if missing > 0 {
+            self.listing = Some(listing);
+            return Ok(None);
+        }
+        if !self.members.contains(&listing.own) {
+            return Err("a roster without the own seat".into());
+        }
+        Ok(Some(listing.joined))
+    }
+
+    /// Whether the roster is not complete.
+    pub(crate) fn is_listing(&self) -> bool {
+        self.listing.is_some()
+    }
+
+    /// An own broadcast is on its way that will not come back.
+    pub(crate) fn spoke(&mut self) {
+        self.unseen += 1;
+    }
+
+    /// That broadcast will get no number.
+    pub(crate) fn refused(&mut self) -> Result<(), Violation> {
+        let Some(unseen) = self.unseen.checked_sub(1) else {
+            return Err("a broadcast was refused whose number is taken".into());
+        };
+        self.unseen = unseen;
+        Ok(())
+    }
+
+    /// Takes the event with number `seq`.
+    pub(crate) fn advance(&mut self, seq: u64) -> Result<(), Violation> {
+        self.skip_own(seq, 0)?;
+        self.next = number_after(seq)?;
+        Ok(())
+    }
+
+    /// Takes the announcement that `from..=to` will not come.
+    pub(crate) fn skip(&mut self, from: u64, to: u64, own: u64) -> Result<(), Violation> {
+        if to < from || own > (to - from).saturating_add(1) {
+            return Err(format!("a gap from {from} to {to} with {own} of our own").into());
+        }
+        self.skip_own(from, own)?;
+        self.next = number_after(to)?;
+        Ok(())
+    }
+
+    /// The client in `seat`; nil for the server.
+    pub(crate) fn id_of(&self, seat: Seat) -> Result<ClientId, Violation> {
+        if seat == Seat::SERVER {
+            return Ok(ClientId::nil());
+        }
+        match self.members.binary_search_by_key(&seat, |(seat, _)| *seat) {
+            Ok(at) => Ok(self.members[at].1),
+            Err(_) => Err(unknown(seat)),
+        }
+    }
+
+    /// Somebody took `seat`.
+    pub(crate) fn add(&mut self, seat: Seat, client_id: ClientId) -> Result<(), Violation> {
+        match self.members.binary_search_by_key(&seat, |(seat, _)| *seat) {
+            Err(at) if seat != Seat::SERVER => {
+                self.members.insert(at, (seat, client_id));
+                Ok(())
+            }
+            _ => Err(format!("seat {} is taken already", seat.0).into()),
+        }
+    }
+
+    /// `seat` is free again; returns who had it.
+    pub(crate) fn remove(&mut self, seat: Seat) -> Result<ClientId, Violation> {
+        match self.members.binary_search_by_key(&seat, |(seat, _)| *seat) {
+            Ok(at) => Ok(self.members.remove(at).1),
+            Err(_) => Err(unknown(seat)),
+        }
+    }
+
+    /// Everything from `next` up to but not including `seq`, and `more` beside it,
+    /// must be own broadcasts.
+    fn skip_own(&mut self, seq: u64, more: u64) -> Result<(), Violation> {
+        if self.listing.is_some() {
+            return Err("an event before the roster was complete".into());
+        }
+        let Some(jump) = seq.checked_sub(self.next) else {
+            return Err(format!("event {seq} again, after {}", self.next - 1).into());
+        };
+        let own = jump.saturating_add(more);
+        let Some(unseen) = self.unseen.checked_sub(own) else {
+            let (next, unseen) = (self.next, self.unseen);
+            return Err(format!(
+                "event {seq} after {}, with {unseen} own broadcasts between at most",
+                next - 1
+            )
+            .into());
+        };
+        self.unseen = unseen;
+        Ok(())
+    }
+}
+
+fn number_after(seq: u64) -> Result<u64, Violation> {
+    seq.checked_add(1).ok_or_else(|| "the room is out of numbers".into())
+}
+
+fn unknown(seat: Seat) -> Violation {
+    format!("nobody is in seat {}", seat.0).into()
+}

@@ -1,0 +1,128 @@
+//! What a client may ask for: requests in, frames in the outbox.
+
+use std::time::Instant;
+
+use crate::{
+    client::SendError,
+    wire::{ClientMessage, Delivery, MessageType, RoomId, RoomName, SendFlags},
+};
+
+use super::{DisconnectReason, Kind, Membership, Phase, Session};
+
+impl Session {
+    /// Asks for a seat.
+    pub(crate) fn join(&mut self, room: RoomName, data: &[u8]) -> Result<(), SendError> {
+        self.check_payload(data)?;
+        self.next_request += 1;
+        let request = self.next_request;
+        ClientMessage::Join { request, room: room.as_str(), data }.encode(&mut self.outbox);
+        self.joins.push_back((request, room));
+        Ok(())
+    }
+
+    /// Gives a seat up: that in `room`, or the last one taken.
+    pub(crate) fn leave(&mut self, room: Option<&str>) -> Result<(), SendError> {
+        self.check_open()?;
+        let (room, _) = self.find(room)?;
+        ClientMessage::Leave { room }.encode(&mut self.outbox);
+        Ok(())
+    }
+
+    /// Says something to a room: to `room`, or to the one joined last.
+    pub(crate) fn broadcast(
+        &mut self,
+        room: Option<&str>,
+        delivery: Delivery,
+        flags: SendFlags,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<u64, SendError> {
+        self.check_payload(payload)?;
+        let (room, member) = self.find(room)?;
+        let kind = if flags.contains(SendFlags::ECHO) {
+            Kind::Echo
+        } else {
+            member.spoke();
+            Kind::Broadcast
+        };
+        ClientMessage::Broadcast { room, delivery, flags, message_type, payload }
+            .encode(&mut self.outbox);
+        Ok(self.sent.add(kind))
+    }
+
+    /// Says something to the server program, about `room` or about none.
+    pub(crate) fn send(
+        &mut self,
+        room: Option<&str>,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<u64, SendError> {
+        self.check_payload(payload)?;
+        let room = match room {
+            Some(name) => self.find(Some(name))?.0,
+            None => RoomId(0),
+        };
+        ClientMessage::Send { room, message_type, payload }.encode(&mut self.outbox);
+        Ok(self.sent.add(Kind::Send))
+    }
+
+    /// Asks how long an answer takes.
+    pub(crate) fn ping(&mut self, now: Instant) -> Result<(), SendError> {
+        self.check_open()?;
+        if let Some(nonce) = self.pings.start(now) {
+            ClientMessage::Ping { nonce }.encode(&mut self.outbox);
+        }
+        Ok(())
+    }
+
+    /// Asks for the list of rooms.
+    pub(crate) fn list_rooms(&mut self) -> Result<(), SendError> {
+        self.check_open()?;
+        self.next_request += 1;
+        ClientMessage::ListRooms { request: self.next_request }.encode(&mut self.outbox);
+        Ok(())
+    }
+
+    /// Changes the own metadata.
+    pub(crate) fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
+        self.check_open()?;
+        let max = self.max_payload();
+        let len = key.len() + value.map_or(0, str::len);
+        if len > max {
+            return Err(SendError::PayloadTooLarge { len, max });
+        }
+        ClientMessage::SetMeta { key, value, if_version: None }.encode(&mut self.outbox);
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        match self.phase {
+            Phase::Open(_) => Ok(()),
+            Phase::Greeting => Err(SendError::Disconnected(DisconnectReason::ConnectionClosed)),
+            Phase::Closed => Err(SendError::Closed),
+        }
+    }
+
+    fn check_payload(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        let (len, max) = (payload.len(), self.max_payload());
+        if len > max { Err(SendError::PayloadTooLarge { len, max }) } else { Ok(()) }
+    }
+
+    fn max_payload(&self) -> usize {
+        self.greeted().map_or(0, |greeted| greeted.max_payload)
+    }
+
+    fn find(&mut self, name: Option<&str>) -> Result<(RoomId, &mut Membership), SendError> {
+        let found = match name {
+            Some(name) => self.order.iter().rev().find(|id| {
+                self.rooms.get(id).is_some_and(|member| member.name == *name)
+            }),
+            None => self.order.last(),
+        };
+        let id = *found.ok_or(SendError::NotInRoom)?;
+        let member = self.rooms.get_mut(&id).ok_or(SendError::NotInRoom)?;
+        // Nothing can be said before the program knows that it is in.
+        if member.is_listing() { Err(SendError::NotInRoom) } else { Ok((id, member)) }
+    }
+}

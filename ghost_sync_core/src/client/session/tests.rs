@@ -1,0 +1,339 @@
+use crate::wire::{Delivery, GapReason, MemberInfo, MessageType, Meta, SendFlags};
+
+use super::*;
+use crate::{client::SendError, wire::Seat};
+
+const ROOM: RoomId = RoomId(9);
+const ME: ClientId = ClientId::from_u128(1);
+const OTHER: ClientId = ClientId::from_u128(2);
+
+fn name() -> RoomName {
+    RoomName::new("lobby").unwrap()
+}
+
+/// A session and the server's side of its conversation.
+struct Talk {
+    session: Session,
+    start: Instant,
+}
+
+impl Talk {
+    fn new() -> Self {
+        Self { session: Session::new(BytesMut::new()), start: Instant::now() }
+    }
+
+    fn open() -> Self {
+        let mut talk = Self::new();
+        assert_eq!(talk.hear(&[welcome()]), (vec![], Ok(())));
+        talk
+    }
+
+    /// In a room, with the other member in seat 2 and event 10 the last.
+    fn joined() -> Self {
+        let mut talk = Self::open();
+        talk.session.join(name(), b"").unwrap();
+        let (events, end) = talk.hear(&[joined(1, 2), roster(&[(1, ME), (2, OTHER)])]);
+        assert_eq!((events.len(), end), (1, Ok(())));
+        talk
+    }
+
+    fn hear(
+        &mut self,
+        messages: &[ServerMessage<'_>],
+    ) -> (Vec<ServerEvent>, Result<(), DisconnectReason>) {
+        self.hear_after(Duration::ZERO, messages)
+    }
+
+    fn hear_after(
+        &mut self,
+        time: Duration,
+        messages: &[ServerMessage<'_>],
+    ) -> (Vec<ServerEvent>, Result<(), DisconnectReason>) {
+        let mut bytes = BytesMut::new();
+        messages.iter().for_each(|message| message.encode(&mut bytes));
+        let mut events = Vec::new();
+        let end = self.session.receive(self.start + time, bytes.freeze(), &mut events);
+        (events, end)
+    }
+
+    /// The messages must be accepted, and mean `count` events.
+    fn accepts(&mut self, messages: &[ServerMessage<'_>], count: usize) -> Vec<ServerEvent> {
+        let (events, end) = self.hear(messages);
+        assert_eq!((events.len(), &end), (count, &Ok(())), "{events:?}");
+        events
+    }
+
+    /// The messages must end the connection, and the server be told why.
+    fn violates(&mut self, messages: &[ServerMessage<'_>]) {
+        self.session.take_outbox();
+        let (_, end) = self.hear(messages);
+        let Err(DisconnectReason::Closed(reason @ CloseReason::Protocol { .. })) = end else {
+            panic!("{end:?}")
+        };
+        let mut goodbye = BytesMut::new();
+        ClientMessage::Close { reason }.encode(&mut goodbye);
+        assert_eq!(self.session.take_outbox(), goodbye);
+    }
+
+    fn say(&mut self) -> u64 {
+        self.say_with(SendFlags::NONE).unwrap()
+    }
+
+    fn say_with(&mut self, flags: SendFlags) -> Result<u64, SendError> {
+        self.session.broadcast(None, Delivery::Reliable, flags, MessageType::RAW, b"hi")
+    }
+}
+
+fn welcome() -> ServerMessage<'static> {
+    ServerMessage::Welcome {
+        version: VERSION,
+        client_id: ME,
+        max_payload: 100,
+        ping_interval_ms: 13_000,
+        idle_timeout_ms: 31_000,
+    }
+}
+
+fn joined(request: u32, members: u32) -> ServerMessage<'static> {
+    ServerMessage::Joined {
+        request,
+        room: ROOM,
+        name: "lobby",
+        epoch: 77,
+        seq: 10,
+        seat: Seat(1),
+        capacity: 0,
+        members,
+        meta_version: 0,
+        meta: vec![],
+    }
+}
+
+fn member(seat: u32, client_id: ClientId) -> MemberInfo {
+    MemberInfo { seat: Seat(seat), client_id, meta_version: 0, meta: Vec::<Meta>::new() }
+}
+
+fn roster(members: &[(u32, ClientId)]) -> ServerMessage<'static> {
+    let members = members.iter().map(|(seat, id)| member(*seat, *id)).collect();
+    ServerMessage::Roster { room: ROOM, members }
+}
+
+fn said(seq: u64, sender: u32) -> ServerMessage<'static> {
+    ServerMessage::Broadcast {
+        room: ROOM,
+        seq,
+        sender: Seat(sender),
+        delivery: Delivery::Reliable,
+        message_type: MessageType::RAW,
+        payload: b"hi",
+    }
+}
+
+fn gap(from: u64, to: u64, own: u32) -> ServerMessage<'static> {
+    ServerMessage::Gap { room: ROOM, from, to, own, reason: GapReason::Lagged }
+}
+
+fn refused(reference: u64) -> ServerMessage<'static> {
+    ServerMessage::Refused { room: ROOM, reference, reason: Refusal::Busy }
+}
+
+#[test]
+fn roster_pages_become_one_joined() {
+    let mut talk = Talk::open();
+    talk.session.join(name(), b"").unwrap();
+    talk.accepts(&[joined(1, 3), roster(&[(1, ME), (2, OTHER)])], 0);
+    assert_eq!(talk.say_with(SendFlags::NONE), Err(SendError::NotInRoom));
+    let third = ClientId::from_u128(3);
+    let events = talk.accepts(&[roster(&[(5, third)])], 1);
+    let ServerEvent::Joined { client_id: ME, room, seq: 10, members, capacity: None, .. } =
+        &events[0]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*room, "lobby");
+    assert_eq!(*members, [member(1, ME), member(2, OTHER), member(5, third)]);
+}
+
+#[test]
+fn a_broadcast_that_overtakes_the_join_answer_is_a_violation() {
+    let mut talk = Talk::open();
+    talk.session.join(name(), b"").unwrap();
+    talk.violates(&[said(11, 2)]);
+    let mut talk = Talk::open();
+    talk.session.join(name(), b"").unwrap();
+    talk.accepts(&[joined(1, 2)], 0);
+    talk.violates(&[said(11, 2)]);
+}
+
+#[test]
+fn the_bytes_of_a_stream_may_come_in_any_pieces() {
+    let mut stream = BytesMut::new();
+    for message in [joined(1, 2), roster(&[(1, ME), (2, OTHER)]), said(11, 2)] {
+        message.encode(&mut stream);
+    }
+    ServerMessage::Ping { nonce: 5 }.encode(&mut stream);
+    said(12, 2).encode(&mut stream);
+    for size in 1..=stream.len() {
+        let mut talk = Talk::open();
+        talk.session.join(name(), b"").unwrap();
+        let mut events = Vec::new();
+        for piece in stream.chunks(size) {
+            let piece = Bytes::copy_from_slice(piece);
+            talk.session.receive(talk.start, piece, &mut events).unwrap();
+        }
+        assert_eq!(events.len(), 3, "{size}");
+    }
+}
+
+#[test]
+fn numbers_must_follow_each_other() {
+    for wrong in [9, 10, 12, u64::MAX] {
+        Talk::joined().violates(&[said(wrong, 2)]);
+    }
+    let mut talk = Talk::joined();
+    talk.accepts(&[said(11, 2), said(12, 0)], 2);
+    talk.violates(&[said(12, 2)]);
+}
+
+#[test]
+fn a_jump_is_right_only_over_own_broadcasts() {
+    let mut talk = Talk::joined();
+    talk.say();
+    talk.say();
+    talk.accepts(&[said(12, 2), said(14, 2)], 2);
+    talk.violates(&[said(16, 2)]);
+}
+
+#[test]
+fn a_refused_broadcast_takes_no_number() {
+    let mut talk = Talk::joined();
+    let first = talk.say();
+    talk.say();
+    let events = talk.accepts(&[refused(first)], 1);
+    let request = Request::Broadcast { room: Some(name()), reference: first };
+    let error = RequestError { request, reason: Refusal::Busy };
+    assert_eq!(events, [ServerEvent::Error(error)]);
+    talk.accepts(&[said(12, 2)], 1);
+    talk.violates(&[refused(2)]);
+}
+
+#[test]
+fn an_echoed_broadcast_comes_back_and_covers_no_jump() {
+    let mut talk = Talk::joined();
+    talk.say_with(SendFlags::ECHO).unwrap();
+    talk.accepts(&[said(11, 1)], 1);
+    talk.say_with(SendFlags::ECHO).unwrap();
+    talk.violates(&[said(13, 2)]);
+}
+
+#[test]
+fn a_gap_covers_what_it_says_and_own_broadcasts_in_it_are_spent() {
+    let mut talk = Talk::joined();
+    talk.say();
+    talk.accepts(&[gap(11, 20, 1), said(21, 2)], 2);
+    talk.violates(&[said(23, 2)]);
+    Talk::joined().violates(&[gap(12, 20, 0)]);
+    Talk::joined().violates(&[gap(11, 20, 1)]);
+    Talk::joined().violates(&[gap(11, 10, 0)]);
+    Talk::joined().violates(&[gap(10, 12, 0)]);
+    Talk::joined().violates(&[gap(11, u64::MAX, 0)]);
+}
+
+#[test]
+fn a_sender_is_named_by_its_seat_until_the_seat_is_free() {
+    let mut talk = Talk::joined();
+    let third = ClientId::from_u128(3);
+    let left = LeaveReason::Left;
+    let events = talk.accepts(
+        &[
+            ServerMessage::PlayerJoined { room: ROOM, seq: 11, member: member(3, third) },
+            said(12, 3),
+            ServerMessage::PlayerLeft { room: ROOM, seq: 13, seat: Seat(3), reason: left },
+        ],
+        3,
+    );
+    assert!(matches!(&events[1], ServerEvent::Broadcast { sender_id, .. } if *sender_id == third));
+    assert!(matches!(&events[2], ServerEvent::PlayerLeft { client_id, .. } if *client_id == third));
+    talk.violates(&[said(14, 3)]);
+}
+
+#[test]
+fn nothing_of_a_room_follows_the_leave() {
+    let mut talk = Talk::joined();
+    talk.session.leave(Some("lobby")).unwrap();
+    talk.accepts(&[said(11, 2), ServerMessage::Left { room: ROOM, reason: LeaveReason::Left }], 2);
+    assert_eq!(talk.say_with(SendFlags::NONE), Err(SendError::NotInRoom));
+    assert_eq!(talk.session.rooms().count(), 0);
+    talk.violates(&[said(12, 2)]);
+}
+
+#[test]
+fn a_refusal_after_leaving_is_still_told() {
+    let mut talk = Talk::joined();
+    let reference = talk.say();
+    let left = ServerMessage::Left { room: ROOM, reason: LeaveReason::Left };
+    let events = talk.accepts(&[left, refused(reference)], 2);
+    let ServerEvent::Error(error) = &events[1] else { panic!("{events:?}") };
+    assert_eq!(error.request, Request::Broadcast { room: None, reference });
+}
+
+#[test]
+fn the_first_message_must_be_a_welcome_and_the_only_one() {
+    Talk::new().violates(&[said(1, 1)]);
+    Talk::open().violates(&[welcome()]);
+    let reason = CloseReason::MaxClientsReached { max: 3 };
+    let close = ServerMessage::Close { reason: reason.clone() };
+    assert_eq!(Talk::new().hear(&[close]), (vec![], Err(DisconnectReason::Closed(reason))));
+}
+
+#[test]
+fn pings_are_answered_and_own_pings_measured() {
+    let mut talk = Talk::open();
+    talk.accepts(&[ServerMessage::Ping { nonce: 42 }], 0);
+    let mut pong = BytesMut::new();
+    ClientMessage::Pong { nonce: 42 }.encode(&mut pong);
+    assert_eq!(talk.session.take_outbox(), pong);
+    for _ in 0..9 {
+        talk.session.ping(talk.start).unwrap();
+    }
+    let rtt = Duration::from_millis(30);
+    let pongs: Vec<_> = (1..=9).map(|nonce| ServerMessage::Pong { nonce }).collect();
+    let (events, end) = talk.hear_after(rtt, &pongs);
+    assert_eq!((events, end), (vec![ServerEvent::Pong { rtt }; 4], Ok(())));
+}
+
+#[test]
+fn what_is_too_large_is_not_sent() {
+    let mut talk = Talk::joined();
+    talk.session.take_outbox();
+    let sent = talk.session.send(None, MessageType::RAW, &[0; 101]);
+    assert_eq!(sent, Err(SendError::PayloadTooLarge { len: 101, max: 100 }));
+    assert_eq!(talk.session.queued(), 0);
+    talk.session.send(None, MessageType::RAW, &[0; 100]).unwrap();
+}
+
+#[test]
+fn a_server_frame_past_the_limit_ends_the_connection() {
+    let mut talk = Talk::open();
+    let header = Bytes::copy_from_slice(&u32::MAX.to_le_bytes());
+    let end = talk.session.receive(talk.start, header, &mut Vec::new());
+    let Err(DisconnectReason::Closed(CloseReason::PayloadTooLarge { len, .. })) = end else {
+        panic!("{end:?}")
+    };
+    assert_eq!(len, u32::MAX);
+}
+
+#[test]
+fn refusals_without_a_number_name_their_request() {
+    let mut talk = Talk::joined();
+    let about = |room| ServerMessage::Refused { room, reference: 0, reason: Refusal::NotInRoom };
+    let events = talk.accepts(&[about(ROOM), about(RoomId(0))], 2);
+    let asked: Vec<_> = events
+        .into_iter()
+        .map(|event| match event {
+            ServerEvent::Error(error) => error.request,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(asked, [Request::Leave { room: Some(name()) }, Request::SetMeta]);
+}
