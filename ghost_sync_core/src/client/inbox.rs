@@ -1,0 +1,250 @@
+//! Events that the program has not taken yet, bounded in bytes. Knows neither
+//! socket nor task.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::wire::{Delivery, GapReason, RoomName, Seat};
+
+use super::ServerEvent;
+
+/// A bounded queue of events.
+///
+/// Past its limit it gives up superseded [`Delivery::Latest`] first, then
+/// [`Delivery::Volatile`], the oldest first, and says so with a gap at the
+/// same place. It never gives up anything else.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    events: VecDeque<ServerEvent>,
+    bytes: usize,
+    limit: usize,
+}
+
+/// What must not be dropped takes more than the limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct InboxFull {
+    /// Bytes that would have to be kept.
+    pub(crate) bytes: usize,
+    /// Bytes that may be kept.
+    pub(crate) limit: usize,
+}
+
+impl Inbox {
+    /// A queue of at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, limit }
+    }
+
+    /// Appends an event, and makes room if need be.
+    ///
+    /// # Errors
+    /// [`InboxFull`] when there is no room to make. A lone event always fits.
+    pub(crate) fn push(&mut self, event: ServerEvent) -> Result<(), InboxFull> {
+        self.bytes += event.cost();
+        self.events.push_back(event);
+        if self.bytes <= self.limit || self.events.len() == 1 {
+            return Ok(());
+        }
+        self.make_room();
+        let (bytes, limit) = (self.bytes, self.limit);
+        if bytes <= limit { Ok(()) } else { Err(InboxFull { bytes, limit }) }
+    }
+
+    /// The oldest event.
+    pub(crate) fn pop(&mut self) -> Option<ServerEvent> {
+        let event = self.events.pop_front()?;
+        self.bytes -= event.cost();
+        if self.events.is_empty() {
+            // A burst must not be paid for in memory for the rest of the connection.
+            self.events = VecDeque::new();
+        }
+        Some(event)
+    }
+
+    /// Moves events into `into`, the oldest first, until they cost `at_most` bytes or more.
+    pub(crate) fn drain(&mut self, into: &mut Vec<ServerEvent>, at_most: usize) {
+        let goal = self.bytes.saturating_sub(at_most);
+        while self.bytes > goal {
+            let Some(event) = self.pop() else { return };
+            into.push(event);
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Down to half the limit where that is possible, so that a program which
+    /// stands still does not cost a pass over the queue with every event.
+    fn make_room(&mut self) {
+        let goal = self.limit / 2;
+        let superseded = self.superseded();
+        if !superseded.is_empty() {
+            self.give_up(goal, |at, _| superseded.contains(&at));
+        }
+        if self.bytes > goal {
+            self.give_up(goal, |_, event| is_volatile(event));
+        }
+    }
+
+    /// Positions of `Latest` broadcasts that a newer one replaces.
+    fn superseded(&self) -> HashSet<usize> {
+        let mut newest: HashSet<(&RoomName, Seat, u32)> = HashSet::new();
+        let mut superseded = HashSet::new();
+        for (at, event) in self.events.iter().enumerate().rev() {
+            if let ServerEvent::Broadcast { room, seat, delivery: Delivery::Latest(key), .. } =
+                event
+                && !newest.insert((room, *seat, *key))
+            {
+                superseded.insert(at);
+            } else if let ServerEvent::Joined { room, .. } = event {
+                // Keys before a rejoin belong to another membership: never mix them.
+                newest.retain(|(name, ..)| *name != room);
+            }
+        }
+        superseded
+    }
+
+    /// Replaces the oldest droppable events by gaps until `goal` bytes are left.
+    fn give_up(&mut self, goal: usize, droppable: impl Fn(usize, &ServerEvent) -> bool) {
+        let mut kept: VecDeque<ServerEvent> = VecDeque::with_capacity(self.events.len());
+        // Where each room's newest event is in `kept`.
+        let mut newest: HashMap<RoomName, usize> = HashMap::new();
+        for (at, mut event) in std::mem::take(&mut self.events).into_iter().enumerate() {
+            if self.bytes > goal && droppable(at, &event) {
+                self.bytes -= event.cost();
+                event = gap_for(event);
+                self.bytes += event.cost();
+            }
+            let Some((room, _)) = event.place() else {
+                kept.push_back(event);
+                continue;
+            };
+            let before = newest.get(room).and_then(|at| kept.get_mut(*at));
+            if before.is_some_and(|before| merge(before, &event)) {
+                self.bytes -= event.cost();
+                continue;
+            }
+            newest.insert(room.clone(), kept.len());
+            kept.push_back(event);
+        }
+        self.events = kept;
+    }
+}
+
+/// The gap where `event` was.
+fn gap_for(event: ServerEvent) -> ServerEvent {
+    let ServerEvent::Broadcast { room, seq, .. } = event else { return event };
+    ServerEvent::Gap { room, from: seq, to: seq, own: 0, reason: GapReason::InboxFull }
+}
+
+/// Extends `before` by `after` if both are gaps of a room with nothing of that
+/// room between them: what lies between was never due here, own broadcasts.
+fn merge(before: &mut ServerEvent, after: &ServerEvent) -> bool {
+    let (
+        ServerEvent::Gap { to, own, reason, .. },
+        ServerEvent::Gap { from: next, to: last, own: more, reason: other, .. },
+    ) = (before, after)
+    else {
+        return false;
+    };
+    *own += next.saturating_sub(*to + 1) + more;
+    *to = *last;
+    if *other == GapReason::InboxFull {
+        *reason = GapReason::InboxFull;
+    }
+    true
+}
+
+fn is_volatile(event: &ServerEvent) -> bool {
+    matches!(event, ServerEvent::Broadcast { delivery: Delivery::Volatile, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::{ClientId, MessageType};
+
+    fn room() -> RoomName {
+        RoomName::new("lobby").unwrap()
+    }
+
+    fn said(seq: u64, delivery: Delivery) -> ServerEvent {
+        ServerEvent::Broadcast {
+            sender_id: ClientId::nil(),
+            room: room(),
+            seat: Seat(7),
+            seq,
+            delivery,
+            message_type: MessageType::RAW,
+            data: Bytes::from(vec![0; 1000]),
+        }
+    }
+
+    fn gap(from: u64, to: u64, own: u64) -> ServerEvent {
+        ServerEvent::Gap { room: room(), from, to, own, reason: GapReason::InboxFull }
+    }
+
+    fn take_all(inbox: &mut Inbox) -> Vec<ServerEvent> {
+        let all = std::iter::from_fn(|| inbox.pop()).collect();
+        assert_eq!(inbox.bytes, 0);
+        all
+    }
+
+    #[test]
+    fn volatile_broadcasts_give_way_to_one_gap_and_reliable_ones_stay() {
+        let mut inbox = Inbox::new(8000);
+        inbox.push(said(1, Delivery::Reliable)).unwrap();
+        for seq in 2..20 {
+            inbox.push(said(seq, Delivery::Volatile)).unwrap();
+        }
+        inbox.push(said(20, Delivery::Reliable)).unwrap();
+        let kept = take_all(&mut inbox);
+        assert_eq!(kept[0], said(1, Delivery::Reliable));
+        let ServerEvent::Gap { from: 2, to, own: 0, .. } = kept[1] else { panic!("{kept:?}") };
+        let rest: Vec<_> = (to + 1..20).map(|seq| said(seq, Delivery::Volatile)).collect();
+        assert!(!rest.is_empty());
+        assert_eq!(kept[2..kept.len() - 1], rest);
+        assert_eq!(kept[kept.len() - 1], said(20, Delivery::Reliable));
+    }
+
+    #[test]
+    fn own_broadcasts_between_dropped_ones_are_counted_in_the_gap() {
+        let mut inbox = Inbox::new(4000);
+        for seq in [1, 2, 5, 6] {
+            inbox.push(said(seq, Delivery::Volatile)).unwrap();
+        }
+        assert_eq!(take_all(&mut inbox)[0], gap(1, 5, 2));
+    }
+
+    #[test]
+    fn the_latest_value_of_a_key_stays_and_replaced_ones_go_first() {
+        let mut inbox = Inbox::new(7000);
+        inbox.push(said(1, Delivery::Volatile)).unwrap();
+        for seq in 2..9 {
+            inbox.push(said(seq, Delivery::Latest(3))).unwrap();
+        }
+        let kept = take_all(&mut inbox);
+        assert_eq!(kept[0], said(1, Delivery::Volatile));
+        assert!(matches!(kept[1], ServerEvent::Gap { from: 2, .. }), "{kept:?}");
+        assert_eq!(kept[kept.len() - 1], said(8, Delivery::Latest(3)));
+    }
+
+    #[test]
+    fn what_must_not_be_dropped_fills_the_inbox_up() {
+        let mut inbox = Inbox::new(3000);
+        inbox.push(said(1, Delivery::Reliable)).unwrap();
+        inbox.push(said(2, Delivery::Reliable)).unwrap();
+        let full = inbox.push(said(3, Delivery::Reliable)).unwrap_err();
+        assert!(full.bytes > full.limit);
+    }
+
+    #[test]
+    fn a_lone_event_fits_whatever_its_size() {
+        let mut inbox = Inbox::new(10);
+        assert_eq!(inbox.push(said(1, Delivery::Reliable)), Ok(()));
+        assert!(inbox.push(said(2, Delivery::Reliable)).is_err());
+    }
+}
