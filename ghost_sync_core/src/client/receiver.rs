@@ -1,0 +1,106 @@
+//! The half of a client that is told.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use futures_core::{FusedStream, Stream};
+
+use super::{
+    DisconnectReason, ServerEvent, TryRecvError,
+    shared::{End, Shared},
+};
+
+/// The receiving half of a [`Client`](super::Client); a [`Stream`] too.
+///
+/// Dropping it throws further events away; the connection goes on as long as a
+/// [`ClientSender`](super::ClientSender) lives.
+#[derive(Debug)]
+pub struct ClientReceiver {
+    shared: Arc<Shared>,
+    /// The stream has said how the connection ended.
+    terminated: bool,
+}
+
+impl ClientReceiver {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        shared.add_handle();
+        Self { shared, terminated: false }
+    }
+
+    /// The next event; `None` after this side closed the connection.
+    ///
+    /// Nothing is lost when the future is dropped, so it may stand in a `select!`.
+    ///
+    /// # Errors
+    /// How the connection ended, after the last event, and again each time.
+    pub async fn recv(&mut self) -> Result<Option<ServerEvent>, DisconnectReason> {
+        match poll_fn(|cx| self.shared.poll_event(cx.waker())).await {
+            Ok(event) => Ok(Some(event)),
+            Err(End::Clean) => Ok(None),
+            Err(End::Lost(reason)) => Err(reason),
+        }
+    }
+
+    /// The next event, if one is there.
+    ///
+    /// # Errors
+    /// [`TryRecvError`] says whether more may come.
+    pub fn try_recv(&mut self) -> Result<ServerEvent, TryRecvError> {
+        match self.shared.poll_event(Waker::noop()) {
+            Poll::Ready(Ok(event)) => Ok(event),
+            Poll::Ready(Err(End::Clean)) => Err(TryRecvError::Closed),
+            Poll::Ready(Err(End::Lost(reason))) => Err(TryRecvError::Disconnected(reason)),
+            Poll::Pending => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Waits for events and appends about `at_most` bytes of them to `into`.
+    pub(crate) async fn recv_many(
+        &self,
+        into: &mut Vec<ServerEvent>,
+        at_most: usize,
+    ) -> Result<(), Option<DisconnectReason>> {
+        match poll_fn(|cx| self.shared.poll_events(cx.waker(), into, at_most)).await {
+            Ok(()) => Ok(()),
+            Err(End::Clean) => Err(None),
+            Err(End::Lost(reason)) => Err(Some(reason)),
+        }
+    }
+}
+
+impl Stream for ClientReceiver {
+    type Item = Result<ServerEvent, DisconnectReason>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.terminated {
+            return Poll::Ready(None);
+        }
+        self.shared.poll_event(cx.waker()).map(|event| match event {
+            Ok(event) => Some(Ok(event)),
+            Err(end) => {
+                self.terminated = true;
+                match end {
+                    End::Clean => None,
+                    End::Lost(reason) => Some(Err(reason)),
+                }
+            }
+        })
+    }
+}
+
+impl FusedStream for ClientReceiver {
+    fn is_terminated(&self) -> bool {
+        self.terminated
+    }
+}
+
+impl Drop for ClientReceiver {
+    fn drop(&mut self) {
+        self.shared.stop_listening();
+        self.shared.remove_handle();
+    }
+}

@@ -1,0 +1,225 @@
+//! The half of a client that asks.
+
+use std::sync::Arc;
+
+use crate::{
+    link,
+    wire::{ClientId, Delivery, MessageType, RoomName, SendFlags},
+};
+
+use super::{SendError, session::Session, shared::Shared};
+
+/// The sending half of a [`Client`](super::Client). Clones speak for the same
+/// connection; requests leave in the order in which they were made.
+///
+/// Every request waits while the outbox is full, and is either sent whole or,
+/// if its future is dropped first, not at all.
+#[derive(Debug)]
+pub struct ClientSender {
+    shared: Arc<Shared>,
+    client_id: ClientId,
+}
+
+/// How to send a broadcast; the default is what
+/// [`broadcast`](super::Client::broadcast) does.
+#[derive(Clone, Debug, Default)]
+pub struct SendOptions {
+    /// The room; `None` for the one that was joined last.
+    pub room: Option<RoomName>,
+    /// How hard to try.
+    pub delivery: Delivery,
+    /// Whether to echo, whether to acknowledge.
+    pub flags: SendFlags,
+    /// What the bytes are.
+    pub message_type: MessageType,
+}
+
+impl ClientSender {
+    pub(super) fn new(shared: Arc<Shared>, client_id: ClientId) -> Self {
+        shared.add_handle();
+        Self { shared, client_id }
+    }
+
+    /// This client's public id.
+    pub fn client_id(&self) -> ClientId {
+        self.client_id
+    }
+
+    /// The rooms that this client is in, in the order in which it joined them.
+    /// May be ahead of the events that were received.
+    pub fn rooms(&self) -> Vec<RoomName> {
+        self.shared.look(|session| session.rooms().cloned().collect())
+    }
+
+    /// Asks for a seat in `room`. The answer comes as an event:
+    /// [`Joined`](super::ServerEvent::Joined) or [`Error`](super::ServerEvent::Error).
+    ///
+    /// # Errors
+    /// [`SendError`] when the request cannot be sent.
+    pub async fn join(&self, room: impl AsRef<str>) -> Result<(), SendError> {
+        self.join_with(room, b"").await
+    }
+
+    /// Asks for a seat, with bytes for the server's rules, such as a password.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn join_with(
+        &self,
+        room: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<(), SendError> {
+        let room = RoomName::new(room.as_ref())?;
+        self.shared.request(|session| session.join(room.clone(), data.as_ref())).await
+    }
+
+    /// Gives up the seat that was taken last. Answered by
+    /// [`Left`](super::ServerEvent::Left).
+    ///
+    /// # Errors
+    /// [`SendError::NotInRoom`] and what else keeps a request from being sent.
+    pub async fn leave(&self) -> Result<(), SendError> {
+        self.shared.request(|session| session.leave(None)).await
+    }
+
+    /// Gives up the seat in `room`.
+    ///
+    /// # Errors
+    /// As [`leave`](Self::leave).
+    pub async fn leave_room(&self, room: impl AsRef<str>) -> Result<(), SendError> {
+        self.shared.request(|session| session.leave(Some(room.as_ref()))).await
+    }
+
+    /// Says something to everybody else in the room that was joined last,
+    /// reliably. Returns the message's reference, for
+    /// [`Request`](super::Request) and [`Ack`](super::ServerEvent::Ack).
+    ///
+    /// # Errors
+    /// [`SendError::NotInRoom`] and [`SendError::PayloadTooLarge`], and what else
+    /// keeps a request from being sent.
+    pub async fn broadcast(&self, data: impl AsRef<[u8]>) -> Result<u64, SendError> {
+        self.broadcast_with(data, SendOptions::default()).await
+    }
+
+    /// Says something to a room, in the way that `options` says.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub async fn broadcast_with(
+        &self,
+        data: impl AsRef<[u8]>,
+        options: SendOptions,
+    ) -> Result<u64, SendError> {
+        self.shared.request(|session| options.broadcast(session, data.as_ref())).await
+    }
+
+    /// As [`broadcast_with`](Self::broadcast_with), but does not wait.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast), and [`SendError::OutboxFull`].
+    pub fn try_broadcast(
+        &self,
+        data: impl AsRef<[u8]>,
+        options: &SendOptions,
+    ) -> Result<u64, SendError> {
+        self.shared.try_request(|session| options.broadcast(session, data.as_ref()))
+    }
+
+    /// Says something to the server program. Returns the message's reference.
+    ///
+    /// # Errors
+    /// [`SendError::PayloadTooLarge`], and what else keeps a request from being sent.
+    pub async fn send(&self, data: impl AsRef<[u8]>) -> Result<u64, SendError> {
+        self.send_with(None::<&str>, MessageType::RAW, data).await
+    }
+
+    /// Says something to the server program about a room.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::NotInRoom`].
+    pub async fn send_with(
+        &self,
+        room: Option<impl AsRef<str>>,
+        message_type: MessageType,
+        data: impl AsRef<[u8]>,
+    ) -> Result<u64, SendError> {
+        let room = room.as_ref().map(AsRef::as_ref);
+        self.shared.request(|session| session.send(room, message_type, data.as_ref())).await
+    }
+
+    /// Measures the way to the server and back; answered by
+    /// [`Pong`](super::ServerEvent::Pong). While four pings are on their way,
+    /// further ones are not sent.
+    ///
+    /// The connection is kept alive without it.
+    ///
+    /// # Errors
+    /// [`SendError`] when the request cannot be sent.
+    pub async fn ping(&self) -> Result<(), SendError> {
+        self.shared.request(|session| session.ping(link::now())).await
+    }
+
+    /// Asks for the server's rooms; answered by [`Rooms`](super::ServerEvent::Rooms).
+    ///
+    /// # Errors
+    /// [`SendError`] when the request cannot be sent.
+    pub async fn list_rooms(&self) -> Result<(), SendError> {
+        self.shared.request(Session::list_rooms).await
+    }
+
+    /// Sets an entry of the own metadata, which everybody in the own rooms can
+    /// see: answered there by [`PlayerMeta`](super::ServerEvent::PlayerMeta).
+    ///
+    /// # Errors
+    /// [`SendError`] when the request cannot be sent.
+    pub async fn set_meta(
+        &self,
+        key: impl AsRef<str>,
+        value: impl AsRef<str>,
+    ) -> Result<(), SendError> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.shared.request(|session| session.set_meta(key, Some(value))).await
+    }
+
+    /// Removes an entry of the own metadata.
+    ///
+    /// # Errors
+    /// As [`set_meta`](Self::set_meta).
+    pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
+        self.shared.request(|session| session.set_meta(key.as_ref(), None)).await
+    }
+
+    /// Makes a request now, or not.
+    pub(crate) fn try_request<T>(
+        &self,
+        ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        self.shared.try_request(ask)
+    }
+
+    /// Says goodbye and waits until that has left, for a second at most.
+    /// Requests made before still leave.
+    pub async fn close(&self) {
+        self.shared.close();
+        self.shared.finished().await;
+    }
+}
+
+impl SendOptions {
+    fn broadcast(&self, session: &mut Session, data: &[u8]) -> Result<u64, SendError> {
+        let room = self.room.as_ref().map(RoomName::as_str);
+        session.broadcast(room, self.delivery, self.flags, self.message_type, data)
+    }
+}
+
+impl Clone for ClientSender {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone(), self.client_id)
+    }
+}
+
+impl Drop for ClientSender {
+    fn drop(&mut self) {
+        self.shared.remove_handle();
+    }
+}

@@ -1,0 +1,302 @@
+//! What the client's handles and its task have in common.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+
+use crate::{link, wire::CloseReason};
+
+use super::{
+    DisconnectReason, SendError, ServerEvent,
+    inbox::{Inbox, InboxFull},
+    session::Session,
+};
+
+/// The connection as its handles see it. The lock is held for the length of a
+/// function here, never across an await.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Told whenever the outbox shrinks and when the task is over.
+    progress: Notify,
+    outbox_limit: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    session: Session,
+    inbox: Inbox,
+    /// Scratch for events on their way into the inbox.
+    events: Vec<ServerEvent>,
+    end: Option<End>,
+    /// Bytes that the task took out of the session's outbox and still writes.
+    writing: usize,
+    handles: usize,
+    /// Nobody will ever ask for events.
+    deaf: bool,
+    finished: bool,
+    task: Option<Waker>,
+    receiver: Option<Waker>,
+}
+
+/// How it ended, from this side.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// This side closed it.
+    Clean,
+    /// It ended otherwise.
+    Lost(DisconnectReason),
+}
+
+impl Shared {
+    pub(super) fn new(
+        session: Session,
+        inbox: Inbox,
+        events: Vec<ServerEvent>,
+        outbox_limit: usize,
+    ) -> Arc<Self> {
+        let mut state = State {
+            session,
+            inbox,
+            events,
+            end: None,
+            writing: 0,
+            handles: 0,
+            deaf: false,
+            finished: false,
+            task: None,
+            receiver: None,
+        };
+        state.file_events();
+        Arc::new(Self { state: Mutex::new(state), progress: Notify::new(), outbox_limit })
+    }
+
+    /// Makes a request once the outbox has room for it.
+    pub(super) async fn request<T>(
+        &self,
+        mut ask: impl FnMut(&mut Session) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        loop {
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            match self.try_request(&mut ask) {
+                Err(SendError::OutboxFull { .. }) => progress.await,
+                result => return result,
+            }
+        }
+    }
+
+    /// Makes a request now, or not.
+    pub(super) fn try_request<T>(
+        &self,
+        ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        let mut state = self.lock();
+        match &state.end {
+            Some(End::Clean) => return Err(SendError::Closed),
+            Some(End::Lost(reason)) => return Err(SendError::Disconnected(reason.clone())),
+            None => {}
+        }
+        let (queued, max) = (state.session.queued() + state.writing, self.outbox_limit);
+        if queued >= max {
+            return Err(SendError::OutboxFull { queued, max });
+        }
+        let result = ask(&mut state.session);
+        state.wake_task();
+        result
+    }
+
+    /// The next event, or how it ended; registers `waker` if there is neither.
+    pub(super) fn poll_event(&self, waker: &Waker) -> Poll<Result<ServerEvent, End>> {
+        let mut state = self.lock();
+        if let Some(event) = state.inbox.pop() {
+            return Poll::Ready(Ok(event));
+        }
+        if let Some(end) = &state.end {
+            return Poll::Ready(Err(end.clone()));
+        }
+        register(&mut state.receiver, waker);
+        Poll::Pending
+    }
+
+    /// Takes about `at_most` bytes of events at once, or how it ended if there are none.
+    pub(super) fn poll_events(
+        &self,
+        waker: &Waker,
+        into: &mut Vec<ServerEvent>,
+        at_most: usize,
+    ) -> Poll<Result<(), End>> {
+        let mut state = self.lock();
+        if !state.inbox.is_empty() {
+            state.inbox.drain(into, at_most);
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(end) = &state.end {
+            return Poll::Ready(Err(end.clone()));
+        }
+        register(&mut state.receiver, waker);
+        Poll::Pending
+    }
+
+    /// Looks something up in the session.
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Session) -> T) -> T {
+        at(&self.lock().session)
+    }
+
+    /// Says goodbye; what was asked for before still leaves.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            let _ = state.session.close(CloseReason::Requested);
+            state.finish(End::Clean);
+        }
+    }
+
+    /// Waits until the task has written the last bytes, or gave up.
+    pub(super) async fn finished(&self) {
+        loop {
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            if self.lock().finished {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    pub(super) fn add_handle(&self) {
+        self.lock().handles += 1;
+    }
+
+    /// With the last handle the connection goes.
+    pub(super) fn remove_handle(&self) {
+        let mut state = self.lock();
+        state.handles -= 1;
+        let last = state.handles == 0;
+        drop(state);
+        if last {
+            self.close();
+        }
+    }
+
+    /// Events are thrown away from here on.
+    pub(super) fn stop_listening(&self) {
+        let mut state = self.lock();
+        state.deaf = true;
+        state.inbox = Inbox::new(0);
+    }
+
+    /// Task: the stream gave `bytes`.
+    pub(super) fn received(&self, bytes: Bytes) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.end.is_some() {
+            return;
+        }
+        let result = state.session.receive(link::now(), bytes, &mut state.events);
+        state.file_events();
+        if let (Err(reason), None) = (result, &state.end) {
+            state.finish(End::Lost(reason));
+        }
+    }
+
+    /// Task: the stream is over.
+    pub(super) fn lost(&self, reason: DisconnectReason) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            let _ = state.session.close(CloseReason::Requested);
+            state.finish(End::Lost(reason));
+        }
+    }
+
+    /// Task: nothing came for too long.
+    pub(super) fn timed_out(&self, after: std::time::Duration) {
+        let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+        let mut state = self.lock();
+        if state.end.is_none() {
+            let reason = state.session.close(CloseReason::IdleTimeout { after_ms });
+            state.finish(End::Lost(reason));
+        }
+    }
+
+    /// Task: what to write next, after all of the last part left.
+    pub(super) fn take_outbox(&self) -> BytesMut {
+        let mut state = self.lock();
+        let bytes = state.session.take_outbox();
+        state.writing = bytes.len();
+        drop(state);
+        self.progress.notify_waiters();
+        bytes
+    }
+
+    /// Task: whether the connection is to end; wakes `waker` when that or the
+    /// outbox changes.
+    pub(super) fn is_ending(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        register(&mut state.task, waker);
+        state.end.is_some()
+    }
+
+    /// Task: over.
+    pub(super) fn finish_task(&self) {
+        self.lock().finished = true;
+        self.progress.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of ours elsewhere must not become one here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Moves what the session said into the inbox and wakes the reader.
+    fn file_events(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        if self.deaf {
+            self.events.clear();
+            return;
+        }
+        let mut full = None;
+        for event in self.events.drain(..) {
+            if full.is_none() {
+                full = self.inbox.push(event).err();
+            }
+        }
+        if let Some(InboxFull { bytes, limit }) = full {
+            let queued = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let max = u32::try_from(limit).unwrap_or(u32::MAX);
+            let reason = self.session.close(CloseReason::SlowConsumer { queued, max });
+            self.finish(End::Lost(reason));
+        } else if let Some(receiver) = self.receiver.take() {
+            receiver.wake();
+        }
+    }
+
+    fn finish(&mut self, end: End) {
+        self.end = Some(end);
+        if let Some(receiver) = self.receiver.take() {
+            receiver.wake();
+        }
+        self.wake_task();
+    }
+
+    fn wake_task(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+}
+
+fn register(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(old) if old.will_wake(waker) => {}
+        _ => *slot = Some(waker.clone()),
+    }
+}
