@@ -1,3 +1,17 @@
 //! Rooms for multiplayer games.
 
+#[cfg(feature = "net")]
+pub mod client;
+pub mod relay;
 pub mod wire;
+
+#[cfg(feature = "net")]
+pub use client::{
+    Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
+    SendOptions, ServerEvent,
+};
+pub use relay::*;
+#[cfg(feature = "net")]
+pub use tracing::{debug, error, info, trace, warn};
+pub use uuid::Uuid;
+pub use wire::*;

@@ -61,9 +61,9 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FrameTooLong`] as soon as the header says so, before any of the body.
-    pub fn next_frame<'a>(
+    pub fn next_frame<'a, 'i: 'a>(
         &'a mut self,
-        input: &mut &'a [u8],
+        input: &mut &'i [u8],
     ) -> Result<Option<&'a [u8]>, FrameTooLong> {
         self.done = BytesMut::new();
         if self.partial.is_empty() {

@@ -1,0 +1,195 @@
+//! What a relay allows, and for how long it waits.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use crate::wire::Protocol;
+
+/// Limits and habits of a relay. The defaults suit a few hundred small rooms.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RelayConfig {
+    /// Connections at once, those in their handshake included.
+    pub max_clients: usize,
+    /// Bytes of one message's payload.
+    pub max_payload: usize,
+    /// Rooms at once.
+    pub max_rooms: usize,
+    /// Rooms that one client may be in at once. With 1, joining another room
+    /// leaves the first; above, a join past the limit is refused.
+    pub rooms_per_client: usize,
+    /// Time without any frame after which a client is disconnected.
+    pub idle_timeout: Duration,
+    /// Time between pings; two in a row without an answer disconnect.
+    pub ping_interval: Duration,
+    /// Time from the connection to a complete hello.
+    pub handshake_timeout: Duration,
+    /// Time that an incomplete frame may stay incomplete.
+    pub frame_timeout: Duration,
+    /// Time within which a client whose socket is full must take
+    /// [`MIN_PROGRESS`] bytes or everything that waits.
+    pub write_timeout: Duration,
+    /// Time that a closed connection gets to take its last bytes.
+    pub linger: Duration,
+    /// Time that the host has for a decision; later means no.
+    pub ask_timeout: Duration,
+    /// Frames that may wait for one client before [`overflow`](Self::overflow) acts.
+    pub channel_capacity: usize,
+    /// Bytes that may wait for one client. Droppable messages go at half of it;
+    /// a client that fills all of it with what must not be dropped is
+    /// disconnected. Worst-case memory is this times `max_clients`.
+    pub outbox_limit: usize,
+    /// Answers (to pings, lists and refused requests) that may wait while a
+    /// client's socket is full.
+    pub max_owed_replies: usize,
+    /// What is dropped when a client is behind.
+    pub overflow: OverflowPolicy,
+    /// What a join to a room that is not there does.
+    pub create_on_join: CreateOnJoin,
+    /// Settings of rooms made by a join.
+    pub room_defaults: RoomConfig,
+    /// Whether the host decides about each connection.
+    pub ask_connect: bool,
+    /// Whether the host decides about each join.
+    pub ask_join: bool,
+    /// The typed messages that the host knows.
+    pub protocol: Protocol,
+    /// Where the relay's own random numbers start (epochs, ping nonces).
+    pub seed: u64,
+}
+
+/// Bytes that a client whose socket is full must take within the write timeout.
+pub const MIN_PROGRESS: usize = 16 * 1024;
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            max_clients: 1024,
+            max_payload: 64 * 1024,
+            max_rooms: 4096,
+            rooms_per_client: 1,
+            idle_timeout: Duration::from_secs(31),
+            ping_interval: Duration::from_secs(13),
+            handshake_timeout: Duration::from_secs(5),
+            frame_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
+            ask_timeout: Duration::from_secs(2),
+            channel_capacity: 1024,
+            outbox_limit: 1 << 20,
+            max_owed_replies: 32,
+            overflow: OverflowPolicy::default(),
+            create_on_join: CreateOnJoin::default(),
+            room_defaults: RoomConfig::default(),
+            ask_connect: false,
+            ask_join: false,
+            protocol: Protocol::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// What happens to the `Volatile` messages that wait for a client that is behind.
+///
+/// Superseded `Latest` messages always go first; `Reliable` ones and control
+/// never go. Whatever goes is announced by a gap.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OverflowPolicy {
+    /// The oldest go.
+    #[default]
+    DropOldest,
+    /// The newest go.
+    DropNewest,
+    /// All go: only `Latest`, `Reliable` and control stay.
+    KeepLatest,
+    /// None go: the client is disconnected at once.
+    Disconnect,
+}
+
+/// What a join to a room that is not there does.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum CreateOnJoin {
+    /// It is refused.
+    #[default]
+    Never,
+    /// It makes the room.
+    Always,
+    /// It makes the room if the host says so.
+    Ask,
+}
+
+/// Settings of one room.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RoomConfig {
+    /// Seats; `None`: only the server's own limit holds.
+    pub capacity: Option<NonZeroU32>,
+    /// What becomes of a broadcast.
+    pub mode: RelayMode,
+    /// Whether the host is shown broadcasts that are relayed.
+    pub observed: bool,
+    /// Whether clients see the room in lists.
+    pub listed: bool,
+    /// Time after which the room is deleted when nobody is in it; `None`: never.
+    pub remove_when_empty: Option<Duration>,
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        Self {
+            capacity: None,
+            mode: RelayMode::Relay,
+            observed: false,
+            listed: true,
+            remove_when_empty: None,
+        }
+    }
+}
+
+impl RoomConfig {
+    /// With this many seats; 0: only the server's own limit holds.
+    #[must_use]
+    pub fn capacity(mut self, seats: u32) -> Self {
+        self.capacity = NonZeroU32::new(seats);
+        self
+    }
+
+    /// With broadcasts treated like this.
+    #[must_use]
+    pub fn mode(mut self, mode: RelayMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// With relayed broadcasts shown to the host.
+    #[must_use]
+    pub fn observed(mut self) -> Self {
+        self.observed = true;
+        self
+    }
+
+    /// Left out of the list that clients see.
+    #[must_use]
+    pub fn unlisted(mut self) -> Self {
+        self.listed = false;
+        self
+    }
+
+    /// Deleted after this time without players.
+    #[must_use]
+    pub fn remove_when_empty(mut self, after: Duration) -> Self {
+        self.remove_when_empty = Some(after);
+        self
+    }
+}
+
+/// What becomes of a client's broadcast.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RelayMode {
+    /// It goes to the members at once.
+    #[default]
+    Relay,
+    /// It goes to the host only.
+    Server,
+    /// The host is asked about each; order is kept per sender.
+    Moderated,
+}

@@ -1,0 +1,80 @@
+//! Why an operation of the host was not carried out.
+
+use crate::wire::{InvalidRoomName, RoomName};
+
+/// Why a room was not created.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateRoomError {
+    /// A room of that name is there already; use it.
+    #[error("room {0:?} already exists")]
+    RoomAlreadyExists(RoomName),
+    /// Choose another name.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidRoomName),
+    /// Raise `max_rooms`, or delete rooms first.
+    #[error("the server is out of rooms: {max} at most")]
+    TooManyRooms {
+        /// The limit.
+        max: usize,
+    },
+    /// The server has stopped.
+    #[error("the server has stopped")]
+    Stopped,
+}
+
+/// There is no room of that name (any more).
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("room {0:?} not found")]
+pub struct RoomNotFound(pub String);
+
+/// There is no such client (any more).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("client not found")]
+pub struct ClientNotFound;
+
+/// Why the host's message was not sent.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Create the room first.
+    #[error(transparent)]
+    RoomNotFound(#[from] RoomNotFound),
+    /// The client is gone.
+    #[error(transparent)]
+    ClientNotFound(#[from] ClientNotFound),
+    /// Send less at a time.
+    #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
+    PayloadTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+}
+
+/// Why metadata was not changed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetaError {
+    /// Create the room first.
+    #[error(transparent)]
+    RoomNotFound(#[from] RoomNotFound),
+    /// The client is gone.
+    #[error(transparent)]
+    ClientNotFound(#[from] ClientNotFound),
+    /// Remove or shorten entries.
+    #[error("metadata is limited to {max_bytes} bytes and {max_entries} entries")]
+    TooLarge {
+        /// Bytes of all keys and values.
+        max_bytes: usize,
+        /// Keys.
+        max_entries: usize,
+    },
+    /// Read the metadata again, then decide again.
+    #[error("metadata is at version {current}")]
+    Conflict {
+        /// The version that is there.
+        current: u64,
+    },
+}

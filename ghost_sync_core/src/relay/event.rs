@@ -1,0 +1,387 @@
+//! What goes into the relay and what comes out of it.
+
+use std::{io, net::SocketAddr, time::{Duration, Instant}};
+
+use bytes::Bytes;
+
+use crate::wire::{
+    ClientId, CloseReason, LeaveReason, Meta, MessageType, RoomId, RoomName, Seat,
+};
+
+slotmap::new_key_type! {
+    /// A connection's key in one relay; never reused.
+    pub struct ConnId;
+}
+
+/// A question's number; never reused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AskId(pub u64);
+
+/// What happens to a relay.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes came from a connection.
+    Bytes {
+        /// Which.
+        conn: ConnId,
+        /// What.
+        bytes: &'a [u8],
+    },
+    /// A connection is gone; its socket is closed already.
+    Disconnected {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// The host decided.
+    Answer {
+        /// About what.
+        ask: AskId,
+        /// How.
+        verdict: Verdict,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What a relay wants done, beside writing bytes.
+#[derive(Debug)]
+pub enum Output {
+    /// The host should know.
+    Event(RelayEvent),
+    /// The host should decide, and answer with [`Input::Answer`].
+    Ask {
+        /// The number for the answer.
+        ask: AskId,
+        /// About what.
+        question: Question,
+        /// An answer at or after this time is too late.
+        deadline: Instant,
+    },
+    /// The connection is over: close its socket and forget it.
+    Disconnect {
+        /// Which.
+        conn: ConnId,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// One side closed it on purpose and said why.
+    #[error("{0}")]
+    Closed(CloseReason),
+    /// The other side closed its socket without a goodbye.
+    #[error("the connection was closed by the other side")]
+    ConnectionClosed,
+    /// The other side vanished, or its program was killed.
+    #[error("the connection was reset")]
+    ConnectionReset,
+    /// The network failed.
+    #[error("the connection was lost: {0}")]
+    ConnectionLost(io::ErrorKind),
+}
+
+impl DisconnectReason {
+    /// The reason that an error of a socket stands for.
+    pub fn from_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::ConnectionClosed,
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::ConnectionReset,
+            kind => Self::ConnectionLost(kind),
+        }
+    }
+
+    /// Whether a client should come back by itself.
+    pub fn may_reconnect(&self) -> bool {
+        match self {
+            Self::Closed(reason) => reason.may_reconnect(),
+            Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
+        }
+    }
+
+    pub(super) fn as_leave(&self) -> LeaveReason {
+        match self {
+            Self::Closed(CloseReason::Kicked { message }) => {
+                LeaveReason::Kicked { message: message.clone() }
+            }
+            Self::Closed(CloseReason::SlowConsumer { .. }) => LeaveReason::TooSlow,
+            Self::Closed(
+                CloseReason::IdleTimeout { .. } | CloseReason::PingTimeout { .. },
+            ) => LeaveReason::TimedOut,
+            Self::Closed(CloseReason::Requested) => LeaveReason::Left,
+            Self::Closed(_)
+            | Self::ConnectionClosed
+            | Self::ConnectionReset
+            | Self::ConnectionLost(_) => LeaveReason::Disconnected,
+        }
+    }
+}
+
+/// A decision of the host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Yes.
+    Accept,
+    /// No; the client is told why.
+    Reject {
+        /// The reason, for people.
+        message: String,
+    },
+}
+
+impl Verdict {
+    /// No, because of `message`.
+    pub fn reject(message: impl Into<String>) -> Self {
+        Self::Reject { message: message.into() }
+    }
+}
+
+impl From<bool> for Verdict {
+    /// `true` accepts; `false` rejects without a reason of its own.
+    fn from(accept: bool) -> Self {
+        if accept { Self::Accept } else { Self::reject("rejected by the server") }
+    }
+}
+
+/// What the host is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Question {
+    /// May this client connect? Asked after a valid hello.
+    Connect {
+        /// The connection.
+        conn: ConnId,
+        /// The id it will have.
+        client_id: ClientId,
+        /// Where it comes from.
+        addr: SocketAddr,
+        /// What it brought for the rules.
+        data: Bytes,
+        /// Its own metadata.
+        meta: Vec<Meta>,
+    },
+    /// May this client join?
+    Join {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// Where it comes from.
+        addr: SocketAddr,
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// What it brought for the rules.
+        data: Bytes,
+    },
+    /// May this client's join make the room? The join itself is asked about afterwards.
+    CreateRoom {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// The room's name.
+        name: RoomName,
+    },
+    /// May this be broadcast?
+    Relay {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The sender's seat.
+        seat: Seat,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+}
+
+/// What happened in a relay, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RelayEvent {
+    /// A handshake is complete.
+    ConnectionOpened {
+        /// The connection.
+        conn: ConnId,
+        /// Its public id.
+        client_id: ClientId,
+        /// Where it comes from.
+        addr: SocketAddr,
+        /// Its own metadata.
+        meta: Vec<Meta>,
+    },
+    /// A connection that had been opened is over.
+    ConnectionClosed {
+        /// The connection.
+        conn: ConnId,
+        /// Its public id.
+        client_id: ClientId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// A connection ended before its handshake was complete.
+    HandshakeFailed {
+        /// Where it came from.
+        addr: SocketAddr,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// There is a new room.
+    RoomCreated {
+        /// Its number.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+    },
+    /// A room takes no more joins and messages; its name is free.
+    RoomDeleted {
+        /// Its number.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// Why.
+        message: String,
+    },
+    /// The last player left a room.
+    RoomEmptied {
+        /// Its number.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+    },
+    /// A client has a seat.
+    PlayerJoined {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The seat.
+        seat: Seat,
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// What it brought for the rules.
+        data: Bytes,
+    },
+    /// A seat is free again.
+    PlayerLeft {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The seat.
+        seat: Seat,
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// The host accepted a join that then could not happen.
+    JoinAbandoned {
+        /// The room's name.
+        name: RoomName,
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Messages for a slow client were dropped; it is told.
+    Lagged {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The seat.
+        seat: Seat,
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// How many messages.
+        dropped: u64,
+    },
+    /// A broadcast was relayed in an observed room.
+    Broadcast {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The sender's seat.
+        seat: Seat,
+        /// The sender's connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// A client said something to the host.
+    Message {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// The room it is about, and the sender's seat there.
+        room: Option<(RoomId, RoomName, Seat)>,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// A room's metadata changed.
+    RoomMetaChanged {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The version after the change.
+        version: u64,
+        /// The key.
+        key: String,
+        /// The new value; `None`: removed.
+        value: Option<String>,
+    },
+    /// A client's metadata changed.
+    ClientMetaChanged {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// The version after the change.
+        version: u64,
+        /// The key.
+        key: String,
+        /// The new value; `None`: removed.
+        value: Option<String>,
+    },
+    /// A ping was answered.
+    Rtt {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// There and back.
+        rtt: Duration,
+    },
+}

@@ -1,0 +1,415 @@
+//! What the host does: rooms, messages of the server, kicks, metadata.
+
+use std::{net::SocketAddr, time::{Duration, Instant}};
+
+use super::{
+    Relay,
+    config::RoomConfig,
+    error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
+    event::{ConnId, Output, RelayEvent},
+    deadlines::Due,
+    log::Class,
+    outbox::{ItemKind, QueueLen},
+    requests::Broadcast,
+    room::{Room, RoomInfo},
+    session::Connection,
+};
+use crate::wire::{
+    ClientId, CloseReason, Delivery, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat,
+    SendFlags, ServerMessage,
+};
+
+impl Relay {
+    /// Makes a room; `epoch` must be random.
+    ///
+    /// # Errors
+    /// When the name is taken or the server is out of rooms.
+    pub fn create_room(
+        &mut self,
+        now: Instant,
+        name: RoomName,
+        epoch: u64,
+        config: RoomConfig,
+        out: &mut Vec<Output>,
+    ) -> Result<RoomId, CreateRoomError> {
+        if self.refusing.is_some() {
+            return Err(CreateRoomError::Stopped);
+        }
+        if self.names.contains_key(&name) {
+            return Err(CreateRoomError::RoomAlreadyExists(name));
+        }
+        if self.rooms.len() >= self.config.max_rooms {
+            return Err(CreateRoomError::TooManyRooms { max: self.config.max_rooms });
+        }
+        self.last_room += 1;
+        let room = RoomId(self.last_room);
+        self.rooms.insert(room, Room::new(name.clone(), epoch, config));
+        self.names.insert(name.clone(), room);
+        out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
+        self.expire_when_empty(now, room);
+        Ok(room)
+    }
+
+    /// Changes a room's settings; players above a new capacity stay.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    pub fn configure_room(
+        &mut self,
+        now: Instant,
+        name: &str,
+        config: RoomConfig,
+    ) -> Result<(), RoomNotFound> {
+        let room = self.find(name)?;
+        if let Some(found) = self.rooms.get_mut(&room) {
+            found.config = config;
+        }
+        self.expire_when_empty(now, room);
+        Ok(())
+    }
+
+    /// Deletes a room softly: its members are told and keep their seats, but
+    /// their next broadcast or join there fails with `RoomNotFound`.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    pub fn delete_room(
+        &mut self,
+        name: &str,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) -> Result<(), RoomNotFound> {
+        let room = self.find(name)?;
+        self.names.remove(name);
+        self.append(room, Seat::SERVER, Class::Control, false, message.len() + 64, |buf, seq| {
+            ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
+        });
+        let Some(found) = self.rooms.get_mut(&room) else { return Ok(()) };
+        found.deleted = true;
+        let (name, message) = (found.name.clone(), message.to_owned());
+        if found.members().is_empty() {
+            self.rooms.remove(&room);
+        }
+        out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
+        Ok(())
+    }
+
+    /// Deletes a room and puts everybody out of it.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    pub fn close_room(
+        &mut self,
+        now: Instant,
+        name: &str,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) -> Result<(), RoomNotFound> {
+        let room = self.find(name)?;
+        self.delete_room(name, message, out)?;
+        while let Some(found) = self.rooms.get(&room)
+            && let Some(member) = found.members().first()
+        {
+            let (conn, message) = (member.conn, message.to_owned());
+            self.leave(now, conn, room, LeaveReason::RoomDeleted { message }, out);
+        }
+        Ok(())
+    }
+
+    /// Ends a client's connection.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn kick(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ClientNotFound> {
+        self.open_connection(conn)?;
+        self.close(now, conn, CloseReason::Kicked { message: message.to_owned() }, out);
+        Ok(())
+    }
+
+    /// Puts a client out of a room, or of the softly deleted room `room`.
+    ///
+    /// # Errors
+    /// When it is not in it.
+    pub fn remove(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        room: RoomId,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ClientNotFound> {
+        self.open_connection(conn)?.seat_in(room).ok_or(ClientNotFound)?;
+        self.leave(now, conn, room, LeaveReason::Kicked { message: message.to_owned() }, out);
+        Ok(())
+    }
+
+    /// Says something to everybody in a room, in the server's name; returns its
+    /// place in the room's order.
+    ///
+    /// # Errors
+    /// When there is no such room or the payload is too large.
+    pub fn broadcast(
+        &mut self,
+        name: &str,
+        delivery: Delivery,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<u64, SendError> {
+        let room = self.find(name)?;
+        self.check_size(payload)?;
+        let flags = SendFlags::NONE;
+        let broadcast = Broadcast { room, delivery, flags, message_type, payload };
+        Ok(self.append_broadcast(Seat::SERVER, false, broadcast))
+    }
+
+    /// Says something to some clients alone; with a room, only to those who are
+    /// in it, and after what was said there before. Returns how many get it.
+    ///
+    /// # Errors
+    /// When there is no such room or the payload is too large.
+    pub fn direct(
+        &mut self,
+        conns: &[ConnId],
+        room: Option<&str>,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<usize, SendError> {
+        self.check_size(payload)?;
+        let room = room.map(|name| self.find(name)).transpose()?;
+        let number = room.unwrap_or_default();
+        let frame = ServerMessage::Direct { room: number, message_type, payload }.to_frame();
+        let before = room.and_then(|room| self.rooms.get(&room)).map_or(0, |room| room.log.next());
+        let mut receivers = 0;
+        for conn in conns {
+            let Ok(connection) = self.open_connection(*conn) else { continue };
+            let kind = match room {
+                Some(room) if connection.seat_in(room).is_none() => continue,
+                Some(room) => ItemKind::After { room, before },
+                None => ItemKind::Control,
+            };
+            self.push_frame(*conn, kind, frame.clone());
+            receivers += 1;
+        }
+        Ok(receivers)
+    }
+
+    /// Says something to every client, in a room or not; returns how many get it.
+    ///
+    /// # Errors
+    /// When the payload is too large.
+    pub fn broadcast_all(
+        &mut self,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<usize, SendError> {
+        let conns: Vec<_> = self.clients().map(|(conn, _)| conn).collect();
+        self.direct(&conns, None, message_type, payload)
+    }
+
+    /// Sets or removes an entry of a room's metadata; members are told.
+    ///
+    /// # Errors
+    /// When there is no such room, a limit is passed, or the version is another.
+    pub fn set_room_meta(
+        &mut self,
+        name: &str,
+        key: &str,
+        value: Option<&str>,
+        if_version: Option<u64>,
+        out: &mut Vec<Output>,
+    ) -> Result<u64, MetaError> {
+        let room = self.find(name)?;
+        let Some(found) = self.rooms.get_mut(&room) else { return Err(ClientNotFound.into()) };
+        let version = found.meta.set(key, value, if_version)?;
+        let name = found.name.clone();
+        let size = key.len() + value.map_or(0, str::len) + 64;
+        self.append(room, Seat::SERVER, Class::Control, false, size, |buf, seq| {
+            ServerMessage::RoomMeta { room, seq, version, key, value }.encode(buf);
+        });
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        out.push(Output::Event(RelayEvent::RoomMetaChanged { room, name, version, key, value }));
+        Ok(version)
+    }
+
+    /// Sets or removes an entry of a client's metadata; its rooms are told, itself included.
+    ///
+    /// # Errors
+    /// When the client is gone, a limit is passed, or the version is another.
+    pub fn set_client_meta(
+        &mut self,
+        conn: ConnId,
+        key: &str,
+        value: Option<&str>,
+        if_version: Option<u64>,
+        out: &mut Vec<Output>,
+    ) -> Result<u64, MetaError> {
+        self.open_connection(conn)?;
+        let connection = &mut self.conns[conn];
+        let version = connection.meta.set(key, value, if_version)?;
+        let client_id = connection.client_id;
+        let size = key.len() + value.map_or(0, str::len) + 64;
+        for at in 0..self.conns[conn].seats.len() {
+            let held = self.conns[conn].seats[at];
+            let (room, seat) = (held.room, held.seat);
+            if self.rooms.get(&room).is_some_and(|found| found.deleted) {
+                continue;
+            }
+            self.append(room, seat, Class::Control, false, size, |buf, seq| {
+                ServerMessage::PlayerMeta { room, seq, seat, version, key, value }.encode(buf);
+            });
+        }
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        let event = RelayEvent::ClientMetaChanged { conn, client_id, version, key, value };
+        out.push(Output::Event(event));
+        Ok(version)
+    }
+
+    /// Closes every connection and refuses new ones; clients get until `grace`
+    /// from now for their last bytes.
+    pub fn shutdown(
+        &mut self,
+        now: Instant,
+        message: &str,
+        grace: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        if self.refusing.is_some() {
+            return;
+        }
+        self.config.linger = grace;
+        let reason = CloseReason::ServerShutdown { message: message.to_owned() };
+        self.refusing = Some(reason.clone());
+        let conns: Vec<_> = self.conns.keys().collect();
+        for conn in conns {
+            self.close(now, conn, reason.clone(), out);
+        }
+    }
+
+    /// The number of the room called `name`.
+    pub fn room_id(&self, name: &str) -> Option<RoomId> {
+        self.names.get(name).copied()
+    }
+
+    /// Rooms that can be joined.
+    pub fn room_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The rooms that can be joined, sorted by name.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomInfo> {
+        self.names.iter().filter_map(|(name, room)| {
+            let found = self.rooms.get(room)?;
+            Some(RoomInfo {
+                id: *room,
+                name: name.clone(),
+                players: found.members().len(),
+                capacity: found.config.capacity,
+                mode: found.config.mode,
+                epoch: found.epoch,
+                seq: found.log.next() - 1,
+                meta_version: found.meta.version(),
+                meta: found.meta.to_vec(),
+            })
+        })
+    }
+
+    /// Players of a room, in the order of their seats.
+    pub fn members(&self, name: &str) -> Option<impl Iterator<Item = (Seat, ConnId, ClientId)>> {
+        let room = self.rooms.get(self.names.get(name)?)?;
+        Some(room.members().iter().map(|member| (member.seat, member.conn, member.client_id)))
+    }
+
+    /// How many players are in a room.
+    pub fn player_count(&self, name: &str) -> Option<usize> {
+        Some(self.rooms.get(self.names.get(name)?)?.members().len())
+    }
+
+    /// Metadata of a room and its version.
+    pub fn room_meta(&self, name: &str) -> Option<(u64, Vec<Meta>)> {
+        let room = self.rooms.get(self.names.get(name)?)?;
+        Some((room.meta.version(), room.meta.to_vec()))
+    }
+
+    /// Metadata of a client and its version.
+    pub fn client_meta(&self, conn: ConnId) -> Option<(u64, Vec<Meta>)> {
+        let connection = self.open_connection(conn).ok()?;
+        Some((connection.meta.version(), connection.meta.to_vec()))
+    }
+
+    /// Clients whose handshake is complete.
+    pub fn clients(&self) -> impl Iterator<Item = (ConnId, ClientId)> {
+        let open = self.conns.iter().filter(|(_, connection)| connection.is_open());
+        open.map(|(conn, connection)| (conn, connection.client_id))
+    }
+
+    /// How many clients' handshakes are complete.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Connections of any kind, those in their handshake or closing included.
+    pub fn connection_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The connection of a client.
+    pub fn conn_of(&self, client_id: ClientId) -> Option<ConnId> {
+        self.clients.get(&client_id).copied()
+    }
+
+    /// The rooms that a client is in, oldest seat first, those deleted softly included.
+    pub fn rooms_of(&self, conn: ConnId) -> impl Iterator<Item = (RoomId, &RoomName)> {
+        let seats = self.conns.get(conn).map_or(&[][..], |connection| &connection.seats);
+        seats.iter().filter_map(|held| Some((held.room, &self.rooms.get(&held.room)?.name)))
+    }
+
+    /// Where a client comes from.
+    pub fn addr_of(&self, conn: ConnId) -> Option<SocketAddr> {
+        self.conns.get(conn).map(|connection| connection.addr)
+    }
+
+    /// What waits for a client.
+    pub fn queue_len(&self, conn: ConnId) -> QueueLen {
+        let waiting = self.waiting(conn);
+        QueueLen { frames: waiting.frames, bytes: waiting.bytes }
+    }
+
+    /// The last measured round trip to a client.
+    pub fn rtt_of(&self, conn: ConnId) -> Option<Duration> {
+        self.conns.get(conn)?.liveness.rtt
+    }
+
+    pub(super) fn expire_when_empty(&mut self, now: Instant, room: RoomId) {
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        found.expires = found
+            .config
+            .remove_when_empty
+            .filter(|_| found.members().is_empty() && !found.deleted)
+            .map(|after| now + after);
+        if let Some(at) = found.expires {
+            self.deadlines.add(at, Due::Room(room));
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<RoomId, RoomNotFound> {
+        self.room_id(name).ok_or_else(|| RoomNotFound(name.to_owned()))
+    }
+
+    fn open_connection(&self, conn: ConnId) -> Result<&Connection, ClientNotFound> {
+        self.conns.get(conn).filter(|connection| connection.is_open()).ok_or(ClientNotFound)
+    }
+
+    fn check_size(&self, payload: &[u8]) -> Result<(), SendError> {
+        let (len, max) = (payload.len(), self.config.max_payload);
+        if len > max {
+            return Err(SendError::PayloadTooLarge { len, max });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,357 @@
+//! Taking and giving up seats.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{
+    AskTarget, Relay,
+    config::CreateOnJoin,
+    event::{AskId, ConnId, Output, Question, RelayEvent},
+    log::Class,
+    meta::clamp_u32,
+    outbox::ItemKind,
+    room::Member,
+    session::{JoinStage, PendingJoin, SeatRef},
+};
+use crate::wire::{LeaveReason, MemberInfo, Refusal, RoomId, RoomName, Seat, ServerMessage};
+
+impl Relay {
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        request: u32,
+        room: &str,
+        data: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let refusal = match RoomName::new(room) {
+            Err(error) => {
+                let room = room.chars().take(RoomName::MAX_LEN / 4).collect();
+                Some(Refusal::InvalidRoomName { room, why: error.to_string() })
+            }
+            Ok(_) if self.conns[conn].joins.len() >= MAX_PENDING_JOINS => Some(Refusal::Busy),
+            Ok(name) => {
+                let data = Bytes::copy_from_slice(data);
+                let pending = PendingJoin { request, name, data, stage: JoinStage::Waiting };
+                self.conns[conn].joins.push_back(pending);
+                None
+            }
+        };
+        match refusal.or(self.check_payload(data).err()) {
+            Some(reason) => self.refuse_join(conn, request, reason),
+            None => self.next_join(now, conn, out),
+        }
+    }
+
+    /// Goes on with the oldest undecided join until it has to wait.
+    fn next_join(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        while let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front())
+            && pending.stage == JoinStage::Waiting
+        {
+            let name = pending.name.clone();
+            match self.names.get(name.as_str()) {
+                Some(room) => self.ask_join(now, conn, *room, out),
+                None if self.config.create_on_join == CreateOnJoin::Never => {
+                    self.finish_join(conn, Err(Refusal::RoomNotFound { room: name.to_string() }));
+                }
+                None if self.config.create_on_join == CreateOnJoin::Always => {
+                    self.create_for_join(now, conn, name, out);
+                }
+                None => {
+                    let client_id = self.conns[conn].client_id;
+                    let question = Question::CreateRoom { conn, client_id, name };
+                    let ask = self.ask(now, AskTarget::CreateRoom(conn), question, out);
+                    self.set_stage(conn, JoinStage::CreatingRoom(ask));
+                }
+            }
+        }
+    }
+
+    fn create_for_join(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        name: RoomName,
+        out: &mut Vec<Output>,
+    ) {
+        let (epoch, config) = (self.random(), self.config.room_defaults.clone());
+        match self.create_room(now, name, epoch, config, out) {
+            Ok(room) => self.ask_join(now, conn, room, out),
+            Err(_) => {
+                let max = clamp_u32(self.config.max_rooms);
+                self.finish_join(conn, Err(Refusal::ServerOutOfRooms { max }));
+            }
+        }
+    }
+
+    fn ask_join(&mut self, now: Instant, conn: ConnId, room: RoomId, out: &mut Vec<Output>) {
+        if let Err(reason) = self.may_join(conn, room) {
+            return self.finish_join(conn, Err(reason));
+        }
+        if !self.config.ask_join {
+            return self.take_seat(now, conn, room, out);
+        }
+        let connection = &self.conns[conn];
+        let Some(pending) = connection.joins.front() else { return };
+        let question = Question::Join {
+            conn,
+            client_id: connection.client_id,
+            addr: connection.addr,
+            room,
+            name: pending.name.clone(),
+            data: pending.data.clone(),
+        };
+        let ask = self.ask(now, AskTarget::Join(conn), question, out);
+        self.set_stage(conn, JoinStage::Asking { ask, room });
+    }
+
+    /// Takes a verdict about making a room for a join.
+    pub(super) fn room_decided(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        ask: AskId,
+        verdict: Result<(), Refusal>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {
+            return;
+        };
+        if pending.stage != JoinStage::CreatingRoom(ask) {
+            return;
+        }
+        let name = pending.name.clone();
+        match (verdict, self.names.get(name.as_str())) {
+            (Err(reason), _) => self.finish_join(conn, Err(reason)),
+            // Somebody else made it meanwhile.
+            (Ok(()), Some(room)) => self.ask_join(now, conn, *room, out),
+            (Ok(()), None) => self.create_for_join(now, conn, name, out),
+        }
+        self.next_join(now, conn, out);
+    }
+
+    /// Takes a verdict about a join. What changed since the question counts too.
+    pub(super) fn join_decided(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        ask: AskId,
+        verdict: Result<(), Refusal>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {
+            return;
+        };
+        let JoinStage::Asking { ask: asked, room } = pending.stage else { return };
+        if asked != ask {
+            return;
+        }
+        match verdict {
+            Err(reason) => self.finish_join(conn, Err(reason)),
+            Ok(()) => match self.may_join(conn, room) {
+                Ok(()) => self.take_seat(now, conn, room, out),
+                Err(reason) => {
+                    self.abandon_join(conn, LeaveReason::Left, out);
+                    self.finish_join(conn, Err(reason));
+                }
+            },
+        }
+        self.next_join(now, conn, out);
+    }
+
+    /// Tells the host that the join it accepted does not happen.
+    pub(super) fn abandon_join(
+        &self,
+        conn: ConnId,
+        reason: LeaveReason,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let Some(pending) = connection.joins.front() else { return };
+        out.push(Output::Event(RelayEvent::JoinAbandoned {
+            name: pending.name.clone(),
+            conn,
+            client_id: connection.client_id,
+            reason,
+        }));
+    }
+
+    fn may_join(&self, conn: ConnId, room: RoomId) -> Result<(), Refusal> {
+        let connection = &self.conns[conn];
+        let name = connection.joins.front().map_or_else(String::new, |join| join.name.to_string());
+        let Some(found) = self.rooms.get(&room).filter(|found| !found.deleted) else {
+            return Err(Refusal::RoomNotFound { room: name });
+        };
+        if connection.seat_in(room).is_some() {
+            return Err(Refusal::AlreadyJoined { room: name });
+        }
+        if found.is_full() {
+            return Err(Refusal::RoomFull { room: name, capacity: found.capacity() });
+        }
+        let max = self.config.rooms_per_client;
+        if max > 1 && connection.seats.len() >= max {
+            return Err(Refusal::TooManyRooms { max: clamp_u32(max) });
+        }
+        Ok(())
+    }
+
+    /// Seats the client of the oldest undecided join.
+    fn take_seat(&mut self, now: Instant, conn: ConnId, room: RoomId, out: &mut Vec<Output>) {
+        if self.config.rooms_per_client == 1 {
+            while let Some(held) = self.conns[conn].seats.first() {
+                self.leave(now, conn, held.room, LeaveReason::Moved, out);
+            }
+        }
+        let Some(pending) = self.conns[conn].joins.pop_front() else { return };
+        let connection = &self.conns[conn];
+        let client_id = connection.client_id;
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        let seat = found.next_seat();
+        let meta = connection.meta.to_vec();
+        let meta_version = connection.meta.version();
+        let member = MemberInfo { seat, client_id, meta_version, meta };
+        let seq = self.append(room, seat, Class::Control, true, 256, |buf, seq| {
+            ServerMessage::PlayerJoined { room, seq, member }.encode(buf);
+        });
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        found.seat(Member { seat, conn, client_id, cursor: seq + 1 });
+        self.conns[conn].seats.push(SeatRef { room, seat });
+        self.greet(conn, room, seat, seq, pending.request);
+        out.push(Output::Event(RelayEvent::PlayerJoined {
+            room,
+            name: pending.name,
+            seat,
+            conn,
+            client_id,
+            data: pending.data,
+        }));
+    }
+
+    /// Queues the answer to a join: who is there, as of event `seq`.
+    fn greet(&mut self, conn: ConnId, room: RoomId, seat: Seat, seq: u64, request: u32) {
+        let found = &self.rooms[&room];
+        let joined = ServerMessage::Joined {
+            request,
+            room,
+            name: found.name.as_str(),
+            epoch: found.epoch,
+            seq,
+            seat,
+            capacity: found.capacity(),
+            members: clamp_u32(found.members().len()),
+            meta_version: found.meta.version(),
+            meta: found.meta.to_vec(),
+        };
+        let mut frames = vec![joined.to_frame()];
+        let mut page = Vec::new();
+        let mut size = 0;
+        for member in found.members() {
+            let Some(connection) = self.conns.get(member.conn) else { continue };
+            let meta = connection.meta.to_vec();
+            size += 64 + meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            page.push(MemberInfo {
+                seat: member.seat,
+                client_id: member.client_id,
+                meta_version: connection.meta.version(),
+                meta,
+            });
+            if size >= ROSTER_PAGE {
+                let members = std::mem::take(&mut page);
+                frames.push(ServerMessage::Roster { room, members }.to_frame());
+                size = 0;
+            }
+        }
+        if !page.is_empty() {
+            frames.push(ServerMessage::Roster { room, members: page }.to_frame());
+        }
+        for frame in frames {
+            self.push_frame(conn, ItemKind::Control, frame);
+        }
+    }
+
+    /// Frees the seat of a connection in a room, if it has one.
+    pub(super) fn leave(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        room: RoomId,
+        reason: LeaveReason,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let Some(at) = connection.seats.iter().position(|held| held.room == room) else { return };
+        let held = connection.seats[at];
+        let goes_on = connection.is_open();
+        if goes_on {
+            // What was said before still arrives; nothing after.
+            self.take_out_seat(conn, held);
+        }
+        self.conns[conn].seats.remove(at);
+        let client_id = self.conns[conn].client_id;
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        found.unseat(held.seat);
+        let (name, deleted) = (found.name.clone(), found.deleted);
+        if !deleted {
+            let reason = reason.clone();
+            let seat = held.seat;
+            self.append(room, seat, Class::Control, true, 128, |buf, seq| {
+                ServerMessage::PlayerLeft { room, seq, seat, reason }.encode(buf);
+            });
+        }
+        if goes_on {
+            let left = ServerMessage::Left { room, reason: reason.clone() };
+            self.push(conn, ItemKind::Control, &left);
+        }
+        let seat = held.seat;
+        out.push(Output::Event(RelayEvent::PlayerLeft {
+            room,
+            name: name.clone(),
+            seat,
+            conn,
+            client_id,
+            reason,
+        }));
+        self.emptied(now, room, out);
+    }
+
+    fn emptied(&mut self, now: Instant, room: RoomId, out: &mut Vec<Output>) {
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        if !found.members().is_empty() {
+            return;
+        }
+        if found.deleted {
+            self.rooms.remove(&room);
+            return;
+        }
+        out.push(Output::Event(RelayEvent::RoomEmptied { room, name: found.name.clone() }));
+        self.expire_when_empty(now, room);
+    }
+
+    fn finish_join(&mut self, conn: ConnId, result: Result<(), Refusal>) {
+        let Some(pending) = self.conns.get_mut(conn).and_then(|found| found.joins.pop_front())
+        else {
+            return;
+        };
+        if let Err(reason) = result {
+            self.refuse_join(conn, pending.request, reason);
+        }
+    }
+
+    fn refuse_join(&mut self, conn: ConnId, request: u32, reason: Refusal) {
+        self.push(conn, ItemKind::Reply, &ServerMessage::JoinRefused { request, reason });
+    }
+
+    fn set_stage(&mut self, conn: ConnId, stage: JoinStage) {
+        if let Some(pending) = self.conns.get_mut(conn).and_then(|found| found.joins.front_mut()) {
+            pending.stage = stage;
+        }
+    }
+}
+
+/// Joins of one client that may be undecided at once.
+const MAX_PENDING_JOINS: usize = 8;
+
+/// Bytes of one roster message, about.
+const ROSTER_PAGE: usize = 32 * 1024;

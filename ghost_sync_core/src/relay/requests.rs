@@ -1,0 +1,472 @@
+//! What clients ask for.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{
+    AskTarget, Relay,
+    config::RelayMode,
+    event::{ConnId, DisconnectReason, Output, Question, RelayEvent, Verdict},
+    log::Class,
+    meta::{MetaLimit, MetaMap, clamp_u32},
+    outbox::ItemKind,
+    session::{OwnedBroadcast, PendingBroadcast, Session},
+};
+use crate::wire::{
+    ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
+    MessageType, Meta, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, VERSION,
+};
+
+/// A broadcast as it came from a client.
+#[derive(Clone, Copy)]
+pub(super) struct Broadcast<'a> {
+    pub(super) room: RoomId,
+    pub(super) delivery: Delivery,
+    pub(super) flags: SendFlags,
+    pub(super) message_type: MessageType,
+    pub(super) payload: &'a [u8],
+}
+
+impl Relay {
+    pub(super) fn bytes(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        mut bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get_mut(conn).filter(|found| !found.is_closing()) else {
+            return;
+        };
+        connection.liveness.heard = now;
+        let mut decoder =
+            std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
+        let mut whole = false;
+        loop {
+            let Some(connection) = self.conns.get(conn).filter(|found| !found.is_closing()) else {
+                return;
+            };
+            decoder.set_max_len(connection.max_frame(&self.config));
+            let message = match decoder.next_frame(&mut bytes) {
+                Ok(Some(body)) => ClientMessage::decode(body),
+                Ok(None) => break,
+                Err(error) => return self.frame_too_long(now, conn, error, out),
+            };
+            whole = true;
+            match message {
+                Ok(message) => self.message(now, conn, message, out),
+                Err(error) => return self.malformed(now, conn, error, out),
+            }
+        }
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let incomplete = decoder.partial_len() > 0;
+        connection.decoder = decoder;
+        let since = connection.liveness.partial.filter(|_| !whole).unwrap_or(now);
+        connection.liveness.partial = incomplete.then_some(since);
+        let owed = connection.outbox.bytes();
+        if owed > self.config.outbox_limit {
+            let max = clamp_u32(self.config.max_owed_replies);
+            self.close(now, conn, CloseReason::TooManyRequests { max }, out);
+        } else if incomplete {
+            self.schedule(conn);
+        }
+    }
+
+    fn frame_too_long(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        error: FrameTooLong,
+        out: &mut Vec<Output>,
+    ) {
+        let opened = self.conns.get(conn).is_some_and(super::session::Connection::is_open);
+        let reason = if opened {
+            CloseReason::PayloadTooLarge { len: clamp_u32(error.len), max: clamp_u32(error.max) }
+        } else {
+            CloseReason::Protocol { what: format!("before the handshake, {error}") }
+        };
+        self.close(now, conn, reason, out);
+    }
+
+    fn malformed(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        error: DecodeError,
+        out: &mut Vec<Output>,
+    ) {
+        self.close(now, conn, CloseReason::Protocol { what: error.to_string() }, out);
+    }
+
+    fn message(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        message: ClientMessage<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        match (&connection.session, message) {
+            (
+                Session::Greeting { .. },
+                ClientMessage::Hello { magic, version, protocol, data, meta },
+            ) => {
+                let hello = Hello { magic, version, protocol, data, meta };
+                self.hello(now, conn, hello, out);
+            }
+            (_, ClientMessage::Close { reason: _ }) => {
+                // Whatever reason a client gives for going, to others it just left.
+                let reason = DisconnectReason::Closed(CloseReason::Requested);
+                self.disconnected(now, conn, reason, out);
+                out.push(Output::Disconnect { conn });
+            }
+            (Session::Open, message) => self.request(now, conn, message, out),
+            (Session::Greeting { .. } | Session::Asking { .. } | Session::Closing { .. }, _) => {
+                let what = "a message before the handshake was complete".to_owned();
+                self.close(now, conn, CloseReason::Protocol { what }, out);
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        message: ClientMessage<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        match message {
+            ClientMessage::Join { request, room, data } => {
+                self.join(now, conn, request, room, data, out);
+            }
+            ClientMessage::Leave { room } => match self.conns[conn].seat_in(room) {
+                Some(_) => self.leave(now, conn, room, LeaveReason::Left, out),
+                None => self.refuse(conn, room, 0, Refusal::NotInRoom),
+            },
+            ClientMessage::Broadcast { room, delivery, flags, message_type, payload } => {
+                let broadcast = Broadcast { room, delivery, flags, message_type, payload };
+                self.client_broadcast(now, conn, broadcast, out);
+            }
+            ClientMessage::Send { room, message_type, payload } => {
+                self.client_send(conn, room, message_type, payload, out);
+            }
+            ClientMessage::Ping { nonce } => {
+                self.push(conn, ItemKind::Reply, &ServerMessage::Pong { nonce });
+            }
+            ClientMessage::Pong { nonce } => self.pong(now, conn, nonce, out),
+            ClientMessage::SetMeta { key, value, if_version } => {
+                if let Err(error) = self.set_client_meta(conn, key, value, if_version, out) {
+                    self.refuse(conn, RoomId(0), 0, error.as_refusal());
+                }
+            }
+            ClientMessage::ListRooms { request } => self.list_rooms(conn, request),
+            ClientMessage::Hello { .. } | ClientMessage::Close { .. } => {
+                let what = "a second hello".to_owned();
+                self.close(now, conn, CloseReason::Protocol { what }, out);
+            }
+        }
+    }
+
+    fn hello(&mut self, now: Instant, conn: ConnId, hello: Hello<'_>, out: &mut Vec<Output>) {
+        let known = &self.config.protocol;
+        let reason = if hello.magic != MAGIC {
+            CloseReason::Protocol { what: "not a Ghost Sync client".to_owned() }
+        } else if hello.version != VERSION {
+            CloseReason::VersionMismatch { client: hello.version, server: VERSION }
+        } else if hello.protocol != 0 && known.hash() != 0 && hello.protocol != known.hash() {
+            CloseReason::ProtocolMismatch {
+                server: known.hash(),
+                client: hello.protocol,
+                types: known.types().to_vec(),
+            }
+        } else {
+            return match MetaMap::with(MetaLimit::CLIENT, hello.meta) {
+                Ok(meta) => self.greeted(now, conn, meta, hello.data, out),
+                Err(error) => {
+                    let what = error.to_string();
+                    self.close(now, conn, CloseReason::Protocol { what }, out);
+                }
+            };
+        };
+        self.close(now, conn, reason, out);
+    }
+
+    fn greeted(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        meta: MetaMap,
+        data: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.meta = meta;
+        if !self.config.ask_connect {
+            return self.open(now, conn, out);
+        }
+        let question = Question::Connect {
+            conn,
+            client_id: connection.client_id,
+            addr: connection.addr,
+            data: Bytes::copy_from_slice(data),
+            meta: connection.meta.to_vec(),
+        };
+        let ask = self.ask(now, AskTarget::Connect(conn), question, out);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.session = Session::Asking { ask };
+        }
+    }
+
+    fn client_broadcast(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        broadcast: Broadcast<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let reference = self.next_reference(conn);
+        let (room, payload) = (broadcast.room, broadcast.payload);
+        let seat = match self.may_speak(conn, room, payload) {
+            Ok(seat) => seat,
+            Err(reason) => return self.refuse(conn, room, reference, reason),
+        };
+        match self.rooms[&room].config.mode {
+            RelayMode::Relay => self.relay(conn, reference, seat, broadcast, out),
+            RelayMode::Server => self.report(conn, room, broadcast.message_type, payload, out),
+            RelayMode::Moderated => self.moderate(now, conn, reference, seat, broadcast, out),
+        }
+    }
+
+    fn client_send(
+        &mut self,
+        conn: ConnId,
+        room: RoomId,
+        message_type: MessageType,
+        payload: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let reference = self.next_reference(conn);
+        let allowed = if room == RoomId(0) {
+            self.check_payload(payload).map(|()| Seat::SERVER)
+        } else {
+            self.may_speak(conn, room, payload)
+        };
+        match allowed {
+            Ok(_) => self.report(conn, room, message_type, payload, out),
+            Err(reason) => self.refuse(conn, room, reference, reason),
+        }
+    }
+
+    fn next_reference(&mut self, conn: ConnId) -> u64 {
+        self.conns.get_mut(conn).map_or(0, |connection| {
+            connection.reference += 1;
+            connection.reference
+        })
+    }
+
+    fn may_speak(&self, conn: ConnId, room: RoomId, payload: &[u8]) -> Result<Seat, Refusal> {
+        let seat = self.conns.get(conn).and_then(|connection| connection.seat_in(room));
+        let seat = seat.ok_or(Refusal::NotInRoom)?;
+        match self.rooms.get(&room) {
+            Some(found) if !found.deleted => self.check_payload(payload).map(|()| seat),
+            Some(found) => Err(Refusal::RoomNotFound { room: found.name.to_string() }),
+            None => Err(Refusal::NotInRoom),
+        }
+    }
+
+    pub(super) fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
+        let (len, max) = (payload.len(), self.config.max_payload);
+        if len > max {
+            return Err(Refusal::PayloadTooLarge { len: clamp_u32(len), max: clamp_u32(max) });
+        }
+        Ok(())
+    }
+
+    fn relay(
+        &mut self,
+        conn: ConnId,
+        reference: u64,
+        seat: Seat,
+        broadcast: Broadcast<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Broadcast { room, flags, message_type, payload, .. } = broadcast;
+        let seq = self.append_broadcast(seat, !flags.contains(SendFlags::ECHO), broadcast);
+        if flags.contains(SendFlags::ACK) {
+            self.push(conn, ItemKind::Control, &ServerMessage::Ack { room, reference, seq });
+        }
+        let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
+            return;
+        };
+        if found.config.observed {
+            out.push(Output::Event(RelayEvent::Broadcast {
+                room,
+                name: found.name.clone(),
+                seat,
+                conn,
+                client_id: connection.client_id,
+                seq,
+                message_type,
+                payload: Bytes::copy_from_slice(payload),
+            }));
+        }
+    }
+
+    /// Gives a broadcast its place in the room's order.
+    pub(super) fn append_broadcast(
+        &mut self,
+        sender: Seat,
+        skip_sender: bool,
+        broadcast: Broadcast<'_>,
+    ) -> u64 {
+        let Broadcast { room, delivery, message_type, payload, .. } = broadcast;
+        let size = payload.len() + BROADCAST_HEADER;
+        self.append(room, sender, Class::Message(delivery), skip_sender, size, |buf, seq| {
+            ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
+                .encode(buf);
+        })
+    }
+
+    /// Shows the host what a client said to it.
+    fn report(
+        &self,
+        conn: ConnId,
+        room: RoomId,
+        message_type: MessageType,
+        payload: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let room = connection.seat_in(room).and_then(|seat| {
+            self.rooms.get(&room).map(|found| (room, found.name.clone(), seat))
+        });
+        out.push(Output::Event(RelayEvent::Message {
+            conn,
+            client_id: connection.client_id,
+            room,
+            message_type,
+            payload: Bytes::copy_from_slice(payload),
+        }));
+    }
+
+    fn moderate(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        reference: u64,
+        seat: Seat,
+        broadcast: Broadcast<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
+        let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
+            return;
+        };
+        if connection.moderated.len() >= MAX_MODERATED {
+            return self.refuse(conn, room, reference, Refusal::Busy);
+        }
+        let payload = Bytes::copy_from_slice(payload);
+        let question = Question::Relay {
+            conn,
+            client_id: connection.client_id,
+            room,
+            name: found.name.clone(),
+            seat,
+            message_type,
+            payload: payload.clone(),
+        };
+        let ask = self.ask(now, AskTarget::Relay(conn), question, out);
+        let broadcast =
+            OwnedBroadcast { room, reference, delivery, flags, message_type, payload };
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.moderated.push_back(PendingBroadcast { ask, broadcast, verdict: None });
+        }
+    }
+
+    /// Takes a verdict about a broadcast; those decided leave in the order they came.
+    pub(super) fn moderated(
+        &mut self,
+        conn: ConnId,
+        ask: super::event::AskId,
+        verdict: Result<(), Refusal>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if let Some(found) = connection.moderated.iter_mut().find(|pending| pending.ask == ask) {
+            found.verdict = Some(verdict);
+        }
+        while let Some(connection) = self.conns.get_mut(conn)
+            && connection.moderated.front().is_some_and(|pending| pending.verdict.is_some())
+            && let Some(pending) = connection.moderated.pop_front()
+        {
+            let OwnedBroadcast { room, reference, delivery, flags, message_type, payload } =
+                pending.broadcast;
+            let verdict = pending.verdict.unwrap_or(Ok(()));
+            match verdict.and_then(|()| self.may_speak(conn, room, &payload)) {
+                Ok(seat) => {
+                    let payload = &payload[..];
+                    let broadcast = Broadcast { room, delivery, flags, message_type, payload };
+                    self.relay(conn, reference, seat, broadcast, out);
+                }
+                Err(reason) => self.refuse(conn, room, reference, reason),
+            }
+        }
+    }
+
+    fn list_rooms(&mut self, conn: ConnId, request: u32) {
+        let listed = || {
+            let rooms = self.names.values().filter_map(|room| self.rooms.get(room));
+            rooms.filter(|room| room.config.listed)
+        };
+        let mut bytes = 0;
+        let rooms = listed().take(MAX_LISTED).map_while(|room| {
+            let meta = room.meta.to_vec();
+            bytes += meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            (bytes <= MAX_LISTED_META).then(|| RoomSummary {
+                name: room.name.to_string(),
+                players: clamp_u32(room.members().len()),
+                capacity: room.capacity(),
+                meta_version: room.meta.version(),
+                meta,
+            })
+        });
+        let rooms = rooms.collect();
+        let count = clamp_u32(listed().count());
+        self.push(conn, ItemKind::Reply, &ServerMessage::Rooms { request, count, rooms });
+    }
+
+    pub(super) fn refuse(&mut self, conn: ConnId, room: RoomId, reference: u64, reason: Refusal) {
+        let message = ServerMessage::Refused { room, reference, reason };
+        self.push(conn, ItemKind::Reply, &message);
+    }
+}
+
+impl From<Verdict> for Result<(), Refusal> {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Accept => Ok(()),
+            Verdict::Reject { message } => Err(Refusal::Rejected { message }),
+        }
+    }
+}
+
+struct Hello<'a> {
+    magic: [u8; 4],
+    version: u16,
+    protocol: u64,
+    data: &'a [u8],
+    meta: Vec<Meta>,
+}
+
+/// Bytes of a delivered broadcast beside its payload, at most.
+const BROADCAST_HEADER: usize = 34;
+
+/// Broadcasts of one client that may wait for verdicts.
+const MAX_MODERATED: usize = 64;
+
+/// Rooms in one list.
+const MAX_LISTED: usize = 256;
+
+/// Bytes of metadata in one list; it ends before the room that goes past.
+const MAX_LISTED_META: usize = 128 * 1024;

@@ -1,0 +1,223 @@
+//! What one connection may do now.
+//!
+//! ```text
+//! Greeting --hello--> Asking --accepted--> Open --close--> Closing --drained--> gone
+//!     |                  |                                    ^
+//!     +---- bad hello, deadline, rejected ---------------------+
+//! ```
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    config::RelayConfig,
+    event::AskId,
+    meta::{MetaLimit, MetaMap},
+    outbox::Outbox,
+};
+use crate::wire::{
+    ClientId, Decoder, Delivery, MAX_HELLO, MAX_OVERHEAD, MessageType, RoomId, RoomName, Seat,
+    SendFlags,
+};
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) client_id: ClientId,
+    pub(super) addr: SocketAddr,
+    pub(super) session: Session,
+    pub(super) decoder: Decoder,
+    pub(super) seats: Vec<SeatRef>,
+    pub(super) outbox: Outbox,
+    pub(super) meta: MetaMap,
+    /// Broadcasts and messages to the host received so far.
+    pub(super) reference: u64,
+    pub(super) joins: VecDeque<PendingJoin>,
+    /// Broadcasts that wait for the host's verdict, oldest first.
+    pub(super) moderated: VecDeque<PendingBroadcast>,
+    pub(super) liveness: Liveness,
+    /// Since when the socket is full.
+    pub(super) blocked: Option<Blocked>,
+    /// Droppable messages go when more than this waits.
+    pub(super) relief: Threshold,
+    /// Whether it is listed among the connections with something to send.
+    pub(super) ready: bool,
+    /// When the deadlines are looked at next.
+    pub(super) due: Instant,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Session {
+    /// No hello yet.
+    Greeting {
+        until: Instant,
+    },
+    /// The host decides.
+    Asking {
+        ask: AskId,
+    },
+    Open,
+    /// The last bytes are on their way.
+    Closing {
+        until: Instant,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeatRef {
+    pub(super) room: RoomId,
+    pub(super) seat: Seat,
+}
+
+/// A join that is not decided.
+#[derive(Debug)]
+pub(super) struct PendingJoin {
+    pub(super) request: u32,
+    pub(super) name: RoomName,
+    pub(super) data: Bytes,
+    pub(super) stage: JoinStage,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum JoinStage {
+    Waiting,
+    CreatingRoom(AskId),
+    Asking { ask: AskId, room: RoomId },
+}
+
+/// A broadcast that waits for a verdict.
+#[derive(Debug)]
+pub(super) struct PendingBroadcast {
+    pub(super) ask: AskId,
+    pub(super) broadcast: OwnedBroadcast,
+    pub(super) verdict: Option<Result<(), crate::wire::Refusal>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct OwnedBroadcast {
+    pub(super) room: RoomId,
+    pub(super) reference: u64,
+    pub(super) delivery: Delivery,
+    pub(super) flags: SendFlags,
+    pub(super) message_type: MessageType,
+    pub(super) payload: Bytes,
+}
+
+/// When the peer was last heard, and what was asked of it.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    pub(super) heard: Instant,
+    pub(super) next_ping: Instant,
+    pub(super) ping: Option<(u64, Instant)>,
+    pub(super) missed: u8,
+    pub(super) rtt: Option<Duration>,
+    /// Since when a frame is incomplete.
+    pub(super) partial: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocked {
+    pub(super) since: Instant,
+    /// Bytes taken since then.
+    pub(super) taken: usize,
+}
+
+/// Frames and bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threshold {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
+}
+
+impl Connection {
+    pub(super) fn new(
+        now: Instant,
+        addr: SocketAddr,
+        client_id: ClientId,
+        config: &RelayConfig,
+    ) -> Self {
+        Self {
+            client_id,
+            addr,
+            session: Session::Greeting { until: now + config.handshake_timeout },
+            decoder: Decoder::new(MAX_HELLO),
+            seats: Vec::new(),
+            outbox: Outbox::default(),
+            meta: MetaMap::new(MetaLimit::CLIENT),
+            reference: 0,
+            joins: VecDeque::new(),
+            moderated: VecDeque::new(),
+            liveness: Liveness {
+                heard: now,
+                next_ping: now + config.ping_interval,
+                ping: None,
+                missed: 0,
+                rtt: None,
+                partial: None,
+            },
+            blocked: None,
+            relief: Threshold::of(config),
+            ready: false,
+            due: now,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.session == Session::Open
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.session, Session::Closing { .. })
+    }
+
+    pub(super) fn seat_in(&self, room: RoomId) -> Option<Seat> {
+        self.seats.iter().find(|held| held.room == room).map(|held| held.seat)
+    }
+
+    /// The longest frame body it may send now.
+    pub(super) fn max_frame(&self, config: &RelayConfig) -> usize {
+        if self.is_open() { config.max_payload + MAX_OVERHEAD } else { MAX_HELLO }
+    }
+
+    /// When something has to be done about it if it stays silent.
+    pub(super) fn deadline(&self, config: &RelayConfig) -> Instant {
+        let live = &self.liveness;
+        let own = match self.session {
+            Session::Greeting { until } | Session::Closing { until } => return until,
+            // The host's answer has a deadline of its own.
+            Session::Asking { .. } => live.heard + config.idle_timeout,
+            Session::Open => (live.heard + config.idle_timeout).min(live.next_ping),
+        };
+        let partial = live.partial.map(|since| since + config.frame_timeout);
+        let write = self.blocked.map(|blocked| blocked.since + config.write_timeout);
+        own.min(partial.unwrap_or(own)).min(write.unwrap_or(own))
+    }
+
+    /// Moves everything that counts time by `by`, because the relay itself slept.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        match &mut self.session {
+            Session::Greeting { until } | Session::Closing { until } => *until += by,
+            Session::Asking { .. } | Session::Open => {}
+        }
+        let live = &mut self.liveness;
+        live.heard += by;
+        live.next_ping += by;
+        if let Some(since) = &mut live.partial {
+            *since += by;
+        }
+        if let Some(blocked) = &mut self.blocked {
+            blocked.since += by;
+        }
+    }
+}
+
+impl Threshold {
+    /// Where dropping begins: all frames, half of the bytes.
+    pub(super) fn of(config: &RelayConfig) -> Self {
+        Self { frames: config.channel_capacity, bytes: config.outbox_limit / 2 }
+    }
+}

@@ -1,0 +1,221 @@
+//! What a connection's socket should take next, and what it took.
+//!
+//! In order: the rest of a frame whose start was written, what waits for the
+//! connection alone, then its rooms' events from its cursors on.
+
+use std::{io::IoSlice, ops::ControlFlow, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    Relay,
+    event::{ConnId, Output},
+    log::Run,
+    outbox::ItemKind,
+    room::Room,
+    session::{Blocked, Connection, SeatRef},
+};
+
+/// A piece of contiguous memory to write.
+#[derive(Clone, Copy)]
+enum Piece {
+    Partial,
+    Item,
+    /// Bytes of a room's log from `position` on, for the seat with that index.
+    Log { seat: usize, position: u64, run: Run },
+}
+
+impl Relay {
+    /// Fills `slices` with what to write to `conn`, in order; returns how many.
+    ///
+    /// Report what was written with [`sent`](Self::sent), before anything else
+    /// happens to the relay.
+    pub fn transmit<'a>(&'a self, conn: ConnId, slices: &mut [IoSlice<'a>]) -> usize {
+        let Some(connection) = self.conns.get(conn) else { return 0 };
+        let mut count = 0;
+        let _ = self.pieces(connection, |_, bytes| {
+            let Some(slot) = slices.get_mut(count) else { return ControlFlow::Break(()) };
+            *slot = IoSlice::new(bytes);
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        count
+    }
+
+    /// `bytes` of what [`transmit`](Self::transmit) gave were written.
+    pub fn sent(&mut self, now: Instant, conn: ConnId, bytes: usize, out: &mut Vec<Output>) {
+        let mut cursors = std::mem::take(&mut self.scratch_cursors);
+        let mut items = 0;
+        let mut partial = None;
+        let mut left = bytes;
+        let Some(connection) = self.conns.get(conn) else { return };
+        let _ = self.pieces(connection, |piece, bytes| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            let taken = left.min(bytes.len());
+            left -= taken;
+            let rest = &bytes[taken..];
+            match piece {
+                Piece::Partial => partial = Some(Bytes::copy_from_slice(rest)),
+                Piece::Item => {
+                    items += 1;
+                    partial = Some(Bytes::copy_from_slice(rest));
+                }
+                Piece::Log { seat, position, run } => {
+                    let held = connection.seats[seat];
+                    let position = position + taken as u64;
+                    let cursor = if position == run.end {
+                        run.next
+                    } else if let Some(room) = self.rooms.get(&held.room) {
+                        let (seq, end) = room.log.event_at(position);
+                        if room.log.start_of(seq) == position {
+                            seq
+                        } else {
+                            let len = usize::try_from(end - position).unwrap_or(rest.len());
+                            partial = Some(Bytes::copy_from_slice(&rest[..len]));
+                            seq + 1
+                        }
+                    } else {
+                        run.next
+                    };
+                    cursors.push((held, cursor));
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        debug_assert_eq!(left, 0, "more was reported than was given");
+        self.apply_sent(conn, items, partial, &cursors);
+        cursors.clear();
+        self.scratch_cursors = cursors;
+        self.after_sent(now, conn, bytes, out);
+    }
+
+    /// The socket of `conn` takes no more for now; [`sent`](Self::sent) ends that.
+    pub fn blocked(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if connection.blocked.is_none() {
+            connection.blocked = Some(Blocked { since: now, taken: 0 });
+            self.schedule(conn);
+        }
+        self.relieve_if_behind(now, conn, out);
+    }
+
+    fn apply_sent(
+        &mut self,
+        conn: ConnId,
+        items: usize,
+        partial: Option<Bytes>,
+        cursors: &[(SeatRef, u64)],
+    ) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        for _ in 0..items {
+            connection.outbox.pop();
+        }
+        if let Some(partial) = partial {
+            connection.outbox.partial = partial;
+        }
+        for (held, cursor) in cursors {
+            let Some(room) = self.rooms.get_mut(&held.room) else { continue };
+            if let Some(member) = room.member_mut(held.seat) {
+                member.cursor = *cursor;
+            }
+        }
+    }
+
+    fn after_sent(&mut self, now: Instant, conn: ConnId, bytes: usize, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let drained = !self.has_pending(connection);
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if drained {
+            connection.blocked = None;
+            connection.relief = super::session::Threshold::of(&self.config);
+            if connection.is_closing() {
+                self.forget(conn);
+                out.push(Output::Disconnect { conn });
+                return;
+            }
+        } else if let Some(blocked) = &mut connection.blocked {
+            blocked.taken += bytes;
+            if blocked.taken >= super::config::MIN_PROGRESS {
+                *blocked = Blocked { since: now, taken: 0 };
+            }
+        }
+        if connection.blocked.is_some() || drained {
+            for at in 0..self.conns[conn].seats.len() {
+                let room = self.conns[conn].seats[at].room;
+                self.trim_later(room);
+            }
+        }
+    }
+
+    /// Whether anything waits for the connection.
+    pub(super) fn has_pending(&self, connection: &Connection) -> bool {
+        self.pieces(connection, |_, _| ControlFlow::Break(())).is_break()
+    }
+
+    fn pieces<'a>(
+        &'a self,
+        connection: &'a Connection,
+        mut visit: impl FnMut(Piece, &'a [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if !connection.outbox.partial.is_empty() {
+            visit(Piece::Partial, &connection.outbox.partial)?;
+        }
+        // One seat is what nearly everybody has; more need their cursors remembered.
+        let mut cursors = [0; INLINE_SEATS];
+        let mut many;
+        let cursors: &mut [u64] = if connection.seats.len() <= INLINE_SEATS {
+            &mut cursors[..connection.seats.len()]
+        } else {
+            many = vec![0; connection.seats.len()];
+            &mut many
+        };
+        for (cursor, held) in cursors.iter_mut().zip(&connection.seats) {
+            *cursor = self.member(*held).map_or(u64::MAX, |(_, cursor)| cursor);
+        }
+        for item in connection.outbox.items() {
+            if let ItemKind::After { room, before } = item.kind
+                && let Some(seat) = connection.seats.iter().position(|held| held.room == room)
+            {
+                self.log_pieces(connection, seat, &mut cursors[seat], before, &mut visit)?;
+            }
+            visit(Piece::Item, &item.frame)?;
+        }
+        for (seat, cursor) in cursors.iter_mut().enumerate() {
+            self.log_pieces(connection, seat, cursor, u64::MAX, &mut visit)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn log_pieces<'a>(
+        &'a self,
+        connection: &'a Connection,
+        seat: usize,
+        cursor: &mut u64,
+        until: u64,
+        visit: &mut impl FnMut(Piece, &'a [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let held = connection.seats[seat];
+        let Some((room, _)) = self.member(held) else { return ControlFlow::Continue(()) };
+        while let Some(run) = room.log.run(*cursor, until, held.seat, MAX_RUN) {
+            for (position, bytes) in room.log.slices(run) {
+                visit(Piece::Log { seat, position, run }, bytes)?;
+            }
+            *cursor = run.next;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The room of a seat and the cursor of its member.
+    fn member(&self, held: SeatRef) -> Option<(&Room, u64)> {
+        let room = self.rooms.get(&held.room)?;
+        Some((room, room.member(held.seat)?.cursor))
+    }
+}
+
+/// Rooms per connection whose cursors fit on the stack.
+const INLINE_SEATS: usize = 4;
+
+/// Bytes of one run, so that one slow walk does not hold everybody up.
+const MAX_RUN: u64 = 256 * 1024;
