@@ -5,7 +5,6 @@
 //! What the bytes mean is decided by a state machine without I/O beside it.
 
 mod builder;
-mod disconnect;
 mod error;
 mod event;
 mod inbox;
@@ -24,10 +23,12 @@ use std::{
 use futures_core::{FusedStream, Stream};
 use tokio::net::ToSocketAddrs;
 
-use crate::wire::{ClientId, MessageType, RoomName};
+use crate::{
+    relay::DisconnectReason,
+    wire::{ClientId, MessageType, RoomName},
+};
 
 pub use builder::ClientBuilder;
-pub use disconnect::DisconnectReason;
 pub use error::{ConnectError, SendError, TryRecvError};
 pub use event::{Request, RequestError, ServerEvent};
 pub use receiver::ClientReceiver;

@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     link,
+    relay::DisconnectReason,
     wire::{ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, Protocol, VERSION},
 };
 
@@ -181,7 +182,7 @@ async fn greet<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     loop {
         let read = std::future::poll_fn(|cx| link::poll_read(reader, cx, Bytes::copy_from_slice));
         let end = match read.await {
-            Ok(bytes) if bytes.is_empty() => std::io::ErrorKind::UnexpectedEof.into(),
+            Ok(bytes) if bytes.is_empty() => DisconnectReason::ConnectionClosed,
             Ok(bytes) => match session.receive(link::now(), bytes, events) {
                 Ok(()) => match session.greeted() {
                     Some(greeted) => return Ok(greeted),
@@ -193,7 +194,7 @@ async fn greet<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                     reason
                 }
             },
-            Err(error) => error.kind().into(),
+            Err(error) => DisconnectReason::from_io(&error),
         };
         tracing::debug!(%end, ?written, "no greeting");
         return Err(ConnectError::from_end(end, protocol));

@@ -2,9 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crate::wire::{CloseReason, InvalidRoomName, MAX_HELLO, Protocol, VERSION};
-
-use super::DisconnectReason;
+use crate::{
+    relay::DisconnectReason,
+    wire::{CloseReason, InvalidRoomName, MAX_HELLO, Protocol, VERSION},
+};
 
 /// Why [`Client::connect`](super::Client::connect) gave no client.
 #[derive(Clone, Debug, thiserror::Error)]

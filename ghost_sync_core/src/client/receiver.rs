@@ -9,8 +9,10 @@ use std::{
 
 use futures_core::{FusedStream, Stream};
 
+use crate::relay::DisconnectReason;
+
 use super::{
-    DisconnectReason, ServerEvent, TryRecvError,
+    ServerEvent, TryRecvError,
     shared::{End, Shared},
 };
 

@@ -18,12 +18,15 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAX_SERVER_FRAME, Refusal, RoomId,
-    RoomName, ServerMessage, VERSION,
+use crate::{
+    relay::DisconnectReason,
+    wire::{
+        ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAX_SERVER_FRAME, Refusal,
+        RoomId, RoomName, ServerMessage, VERSION,
+    },
 };
 
-use super::{DisconnectReason, Request, RequestError, ServerEvent};
+use super::{Request, RequestError, ServerEvent};
 use membership::Membership;
 use pings::Pings;
 use sent::{Kind, Sent};
@@ -169,7 +172,9 @@ impl Session {
         events: &mut Vec<ServerEvent>,
     ) -> Result<(), Violation> {
         let greeted = match (&self.phase, &message) {
-            (Phase::Open(_), ServerMessage::Welcome { .. }) => return Err("a second welcome".into()),
+            (Phase::Open(_), ServerMessage::Welcome { .. }) => {
+                return Err("a second welcome".into());
+            }
             (Phase::Open(greeted), _) => *greeted,
             (Phase::Greeting, ServerMessage::Welcome { .. }) => return self.on_welcome(&message),
             (Phase::Greeting, _) => return Err("the first message is not a welcome".into()),
@@ -178,7 +183,16 @@ impl Session {
         match message {
             ServerMessage::Welcome { .. } | ServerMessage::Close { .. } => {}
             ServerMessage::Joined {
-                request, room, name, epoch, seq, seat, capacity, members, meta_version, meta,
+                request,
+                room,
+                name,
+                epoch,
+                seq,
+                seat,
+                capacity,
+                members,
+                meta_version,
+                meta,
             } => {
                 let asked = self.answered(request)?;
                 if asked != name {
@@ -309,7 +323,11 @@ impl Session {
 
     fn on_welcome(&mut self, welcome: &ServerMessage<'_>) -> Result<(), Violation> {
         let ServerMessage::Welcome {
-            version, client_id, max_payload, ping_interval_ms, idle_timeout_ms,
+            version,
+            client_id,
+            max_payload,
+            ping_interval_ms,
+            idle_timeout_ms,
         } = *welcome
         else {
             return Err("the first message is not a welcome".into());

@@ -8,10 +8,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use crate::{link, wire::CloseReason};
+use crate::{link, relay::DisconnectReason, wire::CloseReason};
 
 use super::{
-    DisconnectReason, SendError, ServerEvent,
+    SendError, ServerEvent,
     inbox::{Inbox, InboxFull},
     session::Session,
 };

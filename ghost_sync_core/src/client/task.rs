@@ -16,9 +16,9 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::link;
+use crate::{link, relay::DisconnectReason};
 
-use super::{DisconnectReason, shared::Shared};
+use super::shared::Shared;
 
 /// How long the last bytes may take to leave.
 const LINGER: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Task<R, W> {
                     self.shared.received(bytes);
                 }
                 Poll::Ready(Ok(_)) => return self.over(DisconnectReason::ConnectionClosed),
-                Poll::Ready(Err(error)) => return self.over(error.kind().into()),
+                Poll::Ready(Err(error)) => return self.over(DisconnectReason::from_io(&error)),
             }
         }
         cx.waker().wake_by_ref();
@@ -138,9 +138,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Task<R, W> {
             }
             match Pin::new(&mut self.writer).poll_write(cx, &self.writing) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(0)) => self.cannot_write(io::ErrorKind::WriteZero, cx),
+                Poll::Ready(Ok(0)) => self.cannot_write(&io::ErrorKind::WriteZero.into(), cx),
                 Poll::Ready(Ok(written)) => self.writing.advance(written),
-                Poll::Ready(Err(error)) => self.cannot_write(error.kind(), cx),
+                Poll::Ready(Err(error)) => self.cannot_write(&error, cx),
             }
         }
         if self.stage == Stage::Running {
@@ -151,8 +151,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Task<R, W> {
     }
 
     /// The other side's last words may still be there to read.
-    fn cannot_write(&mut self, why: io::ErrorKind, cx: &mut Context<'_>) {
-        self.broken = Some(why.into());
+    fn cannot_write(&mut self, why: &io::Error, cx: &mut Context<'_>) {
+        self.broken = Some(DisconnectReason::from_io(why));
         if self.stage == Stage::Running {
             self.end(cx);
         }

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use crate::{
     client::SendError,
+    relay::DisconnectReason,
     wire::{ClientMessage, Delivery, MessageType, RoomId, RoomName, SendFlags},
 };
 
-use super::{DisconnectReason, Kind, Membership, Phase, Session};
+use super::{Kind, Membership, Phase, Session};
 
 impl Session {
     /// Asks for a seat.
@@ -115,9 +116,11 @@ impl Session {
 
     fn find(&mut self, name: Option<&str>) -> Result<(RoomId, &mut Membership), SendError> {
         let found = match name {
-            Some(name) => self.order.iter().rev().find(|id| {
-                self.rooms.get(id).is_some_and(|member| member.name == *name)
-            }),
+            Some(name) => self
+                .order
+                .iter()
+                .rev()
+                .find(|id| self.rooms.get(id).is_some_and(|member| member.name == *name)),
             None => self.order.last(),
         };
         let id = *found.ok_or(SendError::NotInRoom)?;

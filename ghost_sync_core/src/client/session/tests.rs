@@ -330,9 +330,9 @@ fn refusals_without_a_number_name_their_request() {
     let events = talk.accepts(&[about(ROOM), about(RoomId(0))], 2);
     let asked: Vec<_> = events
         .into_iter()
-        .map(|event| match event {
-            ServerEvent::Error(error) => error.request,
-            other => panic!("{other:?}"),
+        .map(|event| {
+            let ServerEvent::Error(error) = event else { panic!("{event:?}") };
+            error.request
         })
         .collect();
     assert_eq!(asked, [Request::Leave { room: Some(name()) }, Request::SetMeta]);
