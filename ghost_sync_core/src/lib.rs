@@ -2,7 +2,11 @@
 
 #[cfg(feature = "net")]
 pub mod client;
+#[cfg(feature = "net")]
+pub mod link;
 pub mod relay;
+#[cfg(feature = "net")]
+pub mod server;
 pub mod wire;
 
 #[cfg(feature = "net")]
@@ -11,6 +15,11 @@ pub use client::{
     SendOptions, ServerEvent,
 };
 pub use relay::*;
+#[cfg(feature = "net")]
+pub use server::{
+    AsyncServerHandler, BindError, Hello, MetaSnapshot, NoopHandler, Server, ServerBuilder,
+    ServerHandle, ServerHandler,
+};
 #[cfg(feature = "net")]
 pub use tracing::{debug, error, info, trace, warn};
 pub use uuid::Uuid;

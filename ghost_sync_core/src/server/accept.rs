@@ -1,0 +1,157 @@
+//! Takes connections from a listener, whatever errors that gives.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+use crate::link;
+
+use super::{BindError, service::Service};
+
+/// The wait after an error that another attempt at once would only repeat.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// The longest such wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Where connections come from.
+pub(super) trait Listener {
+    /// The next connection.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Listener for TcpListener {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        Self::accept(self).await
+    }
+}
+
+/// Listens on `addr`, `host:port`.
+pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
+    let found = lookup_host(addr).await.map_err(|source| {
+        // A name that nobody knows and text without a port are the same mistake.
+        BindError::InvalidAddress { addr: addr.to_owned(), source }
+    })?;
+    let mut error = io::ErrorKind::InvalidInput.into();
+    for candidate in found {
+        match TcpListener::bind(candidate).await {
+            Ok(listener) => return Ok(listener),
+            Err(other) => error = other,
+        }
+    }
+    Err(BindError::new(addr, error))
+}
+
+/// Serves whoever connects until the server stops.
+pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>) {
+    let stopping = service.stopping();
+    tokio::select! {
+        () = stopping => {}
+        () = accept_all(listener, |stream, addr| {
+            if let Err(error) = link::tune(&stream) {
+                // It is gone already; its reader finds out.
+                tracing::debug!(%addr, %error, "cannot tune a socket");
+            }
+            let (reader, writer) = stream.into_split();
+            service.shard.open(reader, writer, addr);
+        }) => {}
+    }
+}
+
+async fn accept_all(mut listener: impl Listener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+    let mut wait = SHORTEST_WAIT;
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                wait = SHORTEST_WAIT;
+                serve(stream, addr);
+            }
+            Err(error) if is_about_one_connection(&error) => {
+                tracing::debug!(%error, "a connection ended before it was accepted");
+            }
+            Err(error) => {
+                tracing::warn!(%error, ?wait, "cannot accept connections for now");
+                tokio::time::sleep(wait).await;
+                wait = LONGEST_WAIT.min(wait * 2);
+            }
+        }
+    }
+}
+
+/// Whether the next connection may be fine. Otherwise this machine lacks
+/// something: file descriptors, memory.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const EMFILE: i32 = 24;
+    const ECONNABORTED: i32 = 103;
+
+    /// Fails with these errors, then never has a connection.
+    struct Failing(VecDeque<io::Error>);
+
+    impl Listener for &mut Failing {
+        async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+            match self.0.pop_front() {
+                Some(error) => Err(error),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn time_for(errors: impl IntoIterator<Item = io::Error>) -> Duration {
+        let mut failing = Failing(errors.into_iter().collect());
+        let start = Instant::now();
+        let mut end = start;
+        while !failing.0.is_empty() {
+            let step = Duration::from_millis(1);
+            let _ = tokio::time::timeout(step, accept_all(&mut failing, |_, _| {})).await;
+            end = Instant::now();
+        }
+        end - start
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_aborted_connection_costs_no_wait() {
+        let errors = || (0..100).map(|_| io::ErrorKind::ConnectionAborted.into());
+        assert!(time_for(errors()).await <= Duration::from_millis(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_descriptors_accepting_goes_on_after_ever_longer_waits() {
+        let mut failing = Failing((0..10).map(|_| io::Error::from_raw_os_error(EMFILE)).collect());
+        let run = accept_all(&mut failing, |_, _| {});
+        // 10 + 20 + 40 + .. + 640 + 1000 + 1000 ms, and the last wait of a second
+        assert!(tokio::time::timeout(Duration::from_millis(3200), run).await.is_err());
+        assert_eq!(failing.0.len(), 1);
+        let run = accept_all(&mut failing, |_, _| {});
+        assert!(tokio::time::timeout(Duration::from_millis(1100), run).await.is_err());
+        assert!(failing.0.is_empty());
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        let of = |code| is_about_one_connection(&io::Error::from_raw_os_error(code));
+        if cfg!(target_os = "linux") {
+            assert!(of(ECONNABORTED));
+            assert!(!of(EMFILE));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! How a server is set up.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    relay::{CreateOnJoin, OverflowPolicy, RelayConfig, RoomConfig},
+    wire::Protocol,
+};
+
+use super::{
+    AsyncServerHandler, Server, ServerHandle, ServerHandler, Sink,
+    hooks::Dispatch,
+    host::{Audience, Host},
+    service::Service,
+    shard::Shard,
+};
+
+/// Settings of a server; [`Server::builder`] makes one, [`build`](Self::build) uses it.
+pub struct ServerBuilder {
+    relay: RelayConfig,
+    settings: Settings,
+    audience: Hired,
+}
+
+/// What is left to do when the server is to run.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) listen: Listen,
+    pub(super) rooms: Vec<(String, RoomConfig)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Listen {
+    Tcp(String),
+    Nowhere,
+}
+
+/// Who will be told what happens.
+enum Hired {
+    Nobody,
+    Handler(Box<dyn FnOnce(ServerHandle) -> Arc<Dispatch> + Send>),
+    Bridge(Arc<dyn Sink>),
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            relay: RelayConfig::default(),
+            settings: Settings {
+                listen: Listen::Tcp("0.0.0.0:7777".to_owned()),
+                rooms: Vec::new(),
+            },
+            audience: Hired::Nobody,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Where to listen, as `host:port`; `0.0.0.0:7777` by default. Port 0 takes a
+    /// free one, which [`ServerHandle::local_addr`] then says.
+    #[must_use]
+    pub fn bind(mut self, addr: impl Into<String>) -> Self {
+        self.settings.listen = Listen::Tcp(addr.into());
+        self
+    }
+
+    /// Listens nowhere: only [`ServerHandle::connect_local`] gives connections.
+    #[must_use]
+    pub fn local_only(mut self) -> Self {
+        self.settings.listen = Listen::Nowhere;
+        self
+    }
+
+    /// Connections at once, those in their handshake included; 1024 by default.
+    #[must_use]
+    pub fn max_clients(mut self, clients: usize) -> Self {
+        self.relay.max_clients = clients;
+        self
+    }
+
+    /// Bytes of one message's payload; 64 KiB by default.
+    #[must_use]
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.relay.max_payload = bytes;
+        self
+    }
+
+    /// Time without a sign of life after which a client is disconnected; 31 s by default.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.relay.idle_timeout = timeout;
+        self
+    }
+
+    /// Time between pings, two of which may go unanswered; 13 s by default.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.relay.ping_interval = interval;
+        self
+    }
+
+    /// Messages that may wait for one client before some are dropped; 1024 by
+    /// default. [`outbox_limit`](Self::outbox_limit) is the same in bytes.
+    #[must_use]
+    pub fn channel_capacity(mut self, messages: usize) -> Self {
+        self.relay.channel_capacity = messages;
+        self
+    }
+
+    /// Bytes that may wait for one client; 1 MiB by default. `Volatile` and
+    /// superseded `Latest` messages are dropped at half of it; a client that
+    /// fills all of it with others is disconnected.
+    #[must_use]
+    pub fn outbox_limit(mut self, bytes: usize) -> Self {
+        self.relay.outbox_limit = bytes;
+        self
+    }
+
+    /// What is dropped when a client is behind; the oldest by default.
+    #[must_use]
+    pub fn overflow(mut self, policy: OverflowPolicy) -> Self {
+        self.relay.overflow = policy;
+        self
+    }
+
+    /// Rooms at once; 4096 by default.
+    #[must_use]
+    pub fn max_rooms(mut self, rooms: usize) -> Self {
+        self.relay.max_rooms = rooms;
+        self
+    }
+
+    /// Rooms that one client may be in; 1 by default, where joining another room
+    /// leaves the first.
+    #[must_use]
+    pub fn rooms_per_client(mut self, rooms: usize) -> Self {
+        self.relay.rooms_per_client = rooms;
+        self
+    }
+
+    /// What a join to a room that is not there does; it is refused by default.
+    #[must_use]
+    pub fn create_on_join(mut self, create: CreateOnJoin) -> Self {
+        self.relay.create_on_join = create;
+        self
+    }
+
+    /// Settings of rooms that joins make.
+    #[must_use]
+    pub fn room_defaults(mut self, config: RoomConfig) -> Self {
+        self.relay.room_defaults = config;
+        self
+    }
+
+    /// Time that a handler has for an answer; later means no. 2 s by default.
+    #[must_use]
+    pub fn ask_timeout(mut self, timeout: Duration) -> Self {
+        self.relay.ask_timeout = timeout;
+        self
+    }
+
+    /// Time that a new connection has to say who it is; 5 s by default.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.relay.handshake_timeout = timeout;
+        self
+    }
+
+    /// Time in which a client whose socket is full must take something; 10 s by default.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.relay.write_timeout = timeout;
+        self
+    }
+
+    /// Makes this room at the start.
+    #[must_use]
+    pub fn room(self, name: impl Into<String>) -> Self {
+        self.room_with(name, RoomConfig::default())
+    }
+
+    /// Makes this room at the start, with settings of its own.
+    #[must_use]
+    pub fn room_with(mut self, name: impl Into<String>, config: RoomConfig) -> Self {
+        self.settings.rooms.push((name.into(), config));
+        self
+    }
+
+    /// The typed messages that this program knows; clients that know others are
+    /// refused. None by default, which fits every client.
+    #[must_use]
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.relay.protocol = protocol;
+        self
+    }
+
+    /// Rules and ears that may block.
+    #[must_use]
+    pub fn handler(self, handler: impl ServerHandler) -> Self {
+        self.handler_with(|_| handler)
+    }
+
+    /// Rules and ears that may block, made with the server's handle.
+    #[must_use]
+    pub fn handler_with<H: ServerHandler>(
+        mut self,
+        make: impl FnOnce(ServerHandle) -> H + Send + 'static,
+    ) -> Self {
+        self.audience = Hired::Handler(Box::new(|handle| Dispatch::blocking(make(handle))));
+        self
+    }
+
+    /// Rules and ears that are futures.
+    #[must_use]
+    pub fn async_handler(self, handler: impl AsyncServerHandler) -> Self {
+        self.async_handler_with(|_| handler)
+    }
+
+    /// Rules and ears that are futures, made with the server's handle.
+    #[must_use]
+    pub fn async_handler_with<H: AsyncServerHandler>(
+        mut self,
+        make: impl FnOnce(ServerHandle) -> H + Send + 'static,
+    ) -> Self {
+        self.audience = Hired::Handler(Box::new(|handle| Dispatch::tasks(make(handle))));
+        self
+    }
+
+    /// Everything goes to `sink`.
+    pub(crate) fn bridge(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.audience = Hired::Bridge(sink);
+        self
+    }
+
+    /// A server with these settings, which does not run yet.
+    pub fn build(self) -> Server {
+        let Self { mut relay, settings, audience } = self;
+        relay.seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let asked = !matches!(audience, Hired::Nobody);
+        relay.ask_connect = asked;
+        relay.ask_join = asked;
+        // A handler is made with the handle and asked afterwards; rooms that joins
+        // make are observed for its sake, whether or not it then listens.
+        relay.room_defaults.observed |= matches!(audience, Hired::Handler(_));
+        let shard = Shard::new(relay, Host::default());
+        let service = Service::new(shard);
+        let audience = match audience {
+            Hired::Nobody => None,
+            Hired::Handler(make) => {
+                Some(Audience::Handler(make(ServerHandle::new(service.clone()))))
+            }
+            Hired::Bridge(sink) => Some(Audience::Bridge(sink)),
+        };
+        if let Some(audience) = audience {
+            let _ = service.shard.host.audience.set(audience);
+        }
+        Server { service, settings }
+    }
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("relay", &self.relay)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a server does not run.
+
+use std::io;
+
+use crate::relay::CreateRoomError;
+
+/// Why [`Server::run`](super::Server::run) gave no running server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another program listens there, or this one already. Stop it, or choose
+    /// another port; port 0 takes any that is free.
+    #[error("{addr} is in use already")]
+    AddressInUse {
+        /// The address asked for.
+        addr: String,
+    },
+    /// The operating system does not allow it; ports below 1024 need rights.
+    #[error("no permission to listen on {addr}")]
+    PermissionDenied {
+        /// The address asked for.
+        addr: String,
+    },
+    /// That is not `host:port`, or not an address of this machine.
+    #[error("{addr} is not an address to listen on")]
+    InvalidAddress {
+        /// The address asked for.
+        addr: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Something else is wrong.
+    #[error("cannot listen on {addr}")]
+    Other {
+        /// The address asked for.
+        addr: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// One of the rooms to start with cannot be made.
+    #[error("cannot make a room to start with")]
+    Room(#[source] CreateRoomError),
+}
+
+impl BindError {
+    pub(super) fn new(addr: &str, source: io::Error) -> Self {
+        let addr = addr.to_owned();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have no name of ours")]
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse { addr },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { addr },
+            io::ErrorKind::InvalidInput | io::ErrorKind::AddrNotAvailable => {
+                Self::InvalidAddress { addr, source }
+            }
+            _ => Self::Other { addr, source },
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The way to a server, from anywhere.
+
+mod meta;
+mod rooms;
+mod speak;
+mod values;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{
+    link::{LOCAL_BUFFER, LocalStream},
+    relay::{ClientNotFound, ConnId, QueueLen, Relay},
+    wire::{ClientId, RoomName},
+};
+
+pub use meta::MetaSnapshot;
+
+use super::service::{Phase, Service};
+
+/// The way to a server. Clones lead to the same one.
+///
+/// Its methods work on any thread, inside hooks, before the server runs and
+/// after it has stopped; they take a short lock and never wait for anything
+/// else, unless they are `async`.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    service: Arc<Service>,
+}
+
+/// What [`ServerHandle::shutdown`] tells clients.
+const GOODBYE: &str = "goodbye";
+
+/// How long [`ServerHandle::shutdown`] waits for clients to close.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Where connections inside this process come from.
+const LOCAL_ADDR: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+impl ServerHandle {
+    pub(super) fn new(service: Arc<Service>) -> Self {
+        Self { service }
+    }
+
+    /// Where the server listens, while it runs; `None` if it listens nowhere.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.service.addr()
+    }
+
+    /// Whether clients can connect.
+    pub fn is_running(&self) -> bool {
+        self.service.phase() == Phase::Running
+    }
+
+    /// Connects to the server inside this process. The stream is served like a
+    /// socket, as one from localhost: give it to
+    /// [`ClientBuilder::connect_over`](crate::client::ClientBuilder::connect_over).
+    /// It is closed at once if the server does not run.
+    pub fn connect_local(&self) -> LocalStream {
+        let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
+        if self.is_running() {
+            let (reader, writer) = tokio::io::split(ours);
+            self.service.shard.open(reader, writer, LOCAL_ADDR);
+        }
+        theirs
+    }
+
+    /// Clients whose handshake is complete.
+    pub fn client_count(&self) -> usize {
+        self.look(Relay::client_count)
+    }
+
+    /// The ids of these clients, in no particular order.
+    pub fn client_ids(&self) -> Vec<ClientId> {
+        self.look(|relay| relay.clients().map(|(_, client_id)| client_id).collect())
+    }
+
+    /// The room that a client joined last of those it is in.
+    pub fn client_room(&self, client: ClientId) -> Option<RoomName> {
+        self.client_rooms(client).pop()
+    }
+
+    /// The rooms that a client is in, in the order in which it joined them.
+    pub fn client_rooms(&self, client: ClientId) -> Vec<RoomName> {
+        self.look(|relay| {
+            let rooms = relay.conn_of(client).into_iter().flat_map(|conn| relay.rooms_of(conn));
+            rooms.map(|(_, name)| name.clone()).collect()
+        })
+    }
+
+    /// Where a client comes from.
+    pub fn client_addr(&self, client: ClientId) -> Option<SocketAddr> {
+        self.look(|relay| relay.addr_of(relay.conn_of(client)?))
+    }
+
+    /// The last round trip to a client that was measured; every ping measures it.
+    pub fn client_rtt(&self, client: ClientId) -> Option<Duration> {
+        self.look(|relay| relay.rtt_of(relay.conn_of(client)?))
+    }
+
+    /// What waits to be sent to a client.
+    pub fn queue_len(&self, client: ClientId) -> Option<QueueLen> {
+        self.look(|relay| Some(relay.queue_len(relay.conn_of(client)?)))
+    }
+
+    /// Ends a client's connection; it is told why.
+    ///
+    /// # Errors
+    /// [`ClientNotFound`] if it is gone already.
+    pub fn kick(&self, client: ClientId, message: impl AsRef<str>) -> Result<(), ClientNotFound> {
+        self.service
+            .shard
+            .act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message.as_ref(), out))
+    }
+
+    /// Stops the server: nobody can connect any more, every client is told and
+    /// closed, the handler hears the rest. Waits until all of that is done, for
+    /// 5 s at most. Everybody who calls it waits for the same end.
+    ///
+    /// The server stops whether or not the future is driven to its end.
+    pub async fn shutdown(&self) {
+        self.shutdown_with(GOODBYE, SHUTDOWN).await;
+    }
+
+    /// Stops the server: `message` is what clients are told, and connections that
+    /// did not close within `deadline` are dropped. A handler that is busy gets as
+    /// long again.
+    pub async fn shutdown_with(&self, message: impl AsRef<str>, deadline: Duration) {
+        self.begin_shutdown(message, deadline);
+        self.stopped().await;
+    }
+
+    /// Begins to stop the server, without waiting for it.
+    pub fn begin_shutdown(&self, message: impl AsRef<str>, deadline: Duration) {
+        self.service.stop(message.as_ref(), deadline);
+    }
+
+    /// Waits until the server has stopped, whoever stops it.
+    pub async fn stopped(&self) {
+        self.service.stopped().await;
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
+        self.service.shard.look(at)
+    }
+}
+
+fn conn_of(relay: &Relay, client: ClientId) -> Result<ConnId, ClientNotFound> {
+    relay.conn_of(client).ok_or(ClientNotFound)
+}

@@ -1,0 +1,143 @@
+//! Metadata: small texts with a room or a client that everybody there can see.
+
+use crate::{
+    relay::MetaError,
+    wire::{ClientId, Meta},
+};
+
+use super::{ServerHandle, conn_of};
+
+/// Metadata as it was at one moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MetaSnapshot {
+    /// Goes up by one with each change; for
+    /// [`compare_and_set_room_meta`](ServerHandle::compare_and_set_room_meta).
+    pub version: u64,
+    /// The entries, sorted by key.
+    pub entries: Vec<Meta>,
+}
+
+impl MetaSnapshot {
+    /// The value of `key`.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.entries.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}
+
+impl ServerHandle {
+    /// Sets an entry of a room's metadata; its members are told. Returns the new version.
+    ///
+    /// # Errors
+    /// [`MetaError`]: there is no such room, or too much metadata.
+    pub fn set_room_meta(
+        &self,
+        room: impl AsRef<str>,
+        key: impl AsRef<str>,
+        value: impl AsRef<str>,
+    ) -> Result<u64, MetaError> {
+        self.change_room(room.as_ref(), key.as_ref(), Some(value.as_ref()), None)
+    }
+
+    /// Removes an entry of a room's metadata.
+    ///
+    /// # Errors
+    /// As [`set_room_meta`](Self::set_room_meta).
+    pub fn remove_room_meta(
+        &self,
+        room: impl AsRef<str>,
+        key: impl AsRef<str>,
+    ) -> Result<u64, MetaError> {
+        self.change_room(room.as_ref(), key.as_ref(), None, None)
+    }
+
+    /// Sets or removes an entry of a room's metadata, if it is at `version`.
+    ///
+    /// # Errors
+    /// As [`set_room_meta`](Self::set_room_meta), and [`MetaError::Conflict`] with
+    /// the version that is there.
+    pub fn compare_and_set_room_meta(
+        &self,
+        room: impl AsRef<str>,
+        key: impl AsRef<str>,
+        value: Option<&str>,
+        version: u64,
+    ) -> Result<u64, MetaError> {
+        self.change_room(room.as_ref(), key.as_ref(), value, Some(version))
+    }
+
+    /// A room's metadata.
+    pub fn room_meta(&self, room: impl AsRef<str>) -> Option<MetaSnapshot> {
+        let (version, entries) = self.look(|relay| relay.room_meta(room.as_ref()))?;
+        Some(MetaSnapshot { version, entries })
+    }
+
+    /// Sets an entry of a client's metadata; its rooms are told. Returns the new version.
+    ///
+    /// # Errors
+    /// [`MetaError`]: the client is gone, or there is too much metadata.
+    pub fn set_client_meta(
+        &self,
+        client: ClientId,
+        key: impl AsRef<str>,
+        value: impl AsRef<str>,
+    ) -> Result<u64, MetaError> {
+        self.change_client(client, key.as_ref(), Some(value.as_ref()), None)
+    }
+
+    /// Removes an entry of a client's metadata.
+    ///
+    /// # Errors
+    /// As [`set_client_meta`](Self::set_client_meta).
+    pub fn remove_client_meta(
+        &self,
+        client: ClientId,
+        key: impl AsRef<str>,
+    ) -> Result<u64, MetaError> {
+        self.change_client(client, key.as_ref(), None, None)
+    }
+
+    /// Sets or removes an entry of a client's metadata, if it is at `version`.
+    ///
+    /// # Errors
+    /// As [`set_client_meta`](Self::set_client_meta), and [`MetaError::Conflict`]
+    /// with the version that is there.
+    pub fn compare_and_set_client_meta(
+        &self,
+        client: ClientId,
+        key: impl AsRef<str>,
+        value: Option<&str>,
+        version: u64,
+    ) -> Result<u64, MetaError> {
+        self.change_client(client, key.as_ref(), value, Some(version))
+    }
+
+    /// A client's metadata.
+    pub fn client_meta(&self, client: ClientId) -> Option<MetaSnapshot> {
+        let (version, entries) = self.look(|relay| relay.client_meta(relay.conn_of(client)?))?;
+        Some(MetaSnapshot { version, entries })
+    }
+
+    fn change_room(
+        &self,
+        room: &str,
+        key: &str,
+        value: Option<&str>,
+        version: Option<u64>,
+    ) -> Result<u64, MetaError> {
+        let shard = &self.service.shard;
+        shard.act(|relay, _, out| relay.set_room_meta(room, key, value, version, out))
+    }
+
+    fn change_client(
+        &self,
+        client: ClientId,
+        key: &str,
+        value: Option<&str>,
+        version: Option<u64>,
+    ) -> Result<u64, MetaError> {
+        self.service.shard.act(|relay, _, out| {
+            let conn = conn_of(relay, client)?;
+            relay.set_client_meta(conn, key, value, version, out)
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! Rooms through the handle.
+
+use crate::{
+    relay::{ClientNotFound, CreateRoomError, Relay, RoomConfig, RoomInfo, RoomNotFound},
+    wire::{ClientId, RoomName},
+};
+
+use super::{ServerHandle, conn_of};
+
+/// What members of a room are told when it goes.
+const DELETED: &str = "the room was deleted";
+
+impl ServerHandle {
+    /// Makes a room.
+    ///
+    /// # Errors
+    /// [`CreateRoomError`]: the name is taken or none, there are too many rooms,
+    /// or the server has stopped.
+    pub fn create_room(&self, name: impl AsRef<str>) -> Result<(), CreateRoomError> {
+        self.create_room_with(name, RoomConfig::default())
+    }
+
+    /// Makes a room with settings of its own.
+    ///
+    /// # Errors
+    /// As [`create_room`](Self::create_room).
+    pub fn create_room_with(
+        &self,
+        name: impl AsRef<str>,
+        mut config: RoomConfig,
+    ) -> Result<(), CreateRoomError> {
+        let name = RoomName::new(name.as_ref())?;
+        let shard = &self.service.shard;
+        config.observed |= shard.host.dispatch().is_some_and(|handler| handler.wants_broadcasts());
+        let epoch = uuid::Uuid::new_v4().as_u64_pair().0;
+        shard.act(|relay, now, out| relay.create_room(now, name, epoch, config, out)).map(|_| ())
+    }
+
+    /// Changes a room's settings. Players beyond a new capacity stay.
+    ///
+    /// # Errors
+    /// [`RoomNotFound`].
+    pub fn configure_room(
+        &self,
+        name: impl AsRef<str>,
+        config: RoomConfig,
+    ) -> Result<(), RoomNotFound> {
+        let shard = &self.service.shard;
+        shard.act(|relay, now, _| relay.configure_room(now, name.as_ref(), config))
+    }
+
+    /// Deletes a room softly: its members are told and keep their seats, but their
+    /// next broadcast or join there fails. The name is free at once.
+    ///
+    /// # Errors
+    /// [`RoomNotFound`].
+    pub fn delete_room(&self, name: impl AsRef<str>) -> Result<(), RoomNotFound> {
+        self.service.shard.act(|relay, _, out| relay.delete_room(name.as_ref(), DELETED, out))
+    }
+
+    /// Deletes a room and puts everybody out of it; they are told why.
+    ///
+    /// # Errors
+    /// [`RoomNotFound`].
+    pub fn close_room(
+        &self,
+        name: impl AsRef<str>,
+        message: impl AsRef<str>,
+    ) -> Result<(), RoomNotFound> {
+        self.service
+            .shard
+            .act(|relay, now, out| relay.close_room(now, name.as_ref(), message.as_ref(), out))
+    }
+
+    /// Puts a client out of a room; it is told why and stays connected.
+    ///
+    /// # Errors
+    /// [`ClientNotFound`] if it is not in that room.
+    pub fn remove_from_room(
+        &self,
+        client: ClientId,
+        room: impl AsRef<str>,
+        message: impl AsRef<str>,
+    ) -> Result<(), ClientNotFound> {
+        self.service.shard.act(|relay, now, out| {
+            let conn = conn_of(relay, client)?;
+            let room = relay.room_id(room.as_ref()).ok_or(ClientNotFound)?;
+            relay.remove(now, conn, room, message.as_ref(), out)
+        })
+    }
+
+    /// Whether a room of that name can be joined.
+    pub fn room_exists(&self, name: impl AsRef<str>) -> bool {
+        self.look(|relay| relay.room_id(name.as_ref()).is_some())
+    }
+
+    /// How many rooms can be joined.
+    pub fn room_count(&self) -> usize {
+        self.look(Relay::room_count)
+    }
+
+    /// The rooms that can be joined, sorted by name.
+    pub fn rooms(&self) -> Vec<RoomInfo> {
+        self.look(|relay| relay.rooms().collect())
+    }
+
+    /// The players of a room, in the order in which they joined.
+    pub fn room_clients(&self, name: impl AsRef<str>) -> Option<Vec<ClientId>> {
+        self.look(|relay| {
+            let members = relay.members(name.as_ref())?;
+            Some(members.map(|(_, _, client_id)| client_id).collect())
+        })
+    }
+
+    /// How many players are in a room.
+    pub fn room_client_count(&self, name: impl AsRef<str>) -> Option<usize> {
+        self.look(|relay| relay.player_count(name.as_ref()))
+    }
+}

@@ -1,0 +1,89 @@
+//! What the server itself says.
+
+use crate::{
+    relay::{ConnId, SendError},
+    wire::{ClientId, Delivery, MessageType},
+};
+
+use super::{ServerHandle, conn_of};
+
+impl ServerHandle {
+    /// Says something to everybody in a room, reliably. Returns its place in the
+    /// room's order.
+    ///
+    /// # Errors
+    /// [`SendError`]: there is no such room, or the payload is too large.
+    pub fn broadcast(
+        &self,
+        room: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<u64, SendError> {
+        self.broadcast_with(room, Delivery::Reliable, MessageType::RAW, data)
+    }
+
+    /// Says something to everybody in a room, in a way of choice.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_with(
+        &self,
+        room: impl AsRef<str>,
+        delivery: Delivery,
+        message_type: MessageType,
+        data: impl AsRef<[u8]>,
+    ) -> Result<u64, SendError> {
+        self.service.shard.act(|relay, _, _| {
+            relay.broadcast(room.as_ref(), delivery, message_type, data.as_ref())
+        })
+    }
+
+    /// Says something to one client.
+    ///
+    /// # Errors
+    /// [`SendError`]: it is gone, or the payload is too large.
+    pub fn send_to(&self, client: ClientId, data: impl AsRef<[u8]>) -> Result<(), SendError> {
+        self.send_to_with(client, MessageType::RAW, data)
+    }
+
+    /// Says something typed to one client.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub fn send_to_with(
+        &self,
+        client: ClientId,
+        message_type: MessageType,
+        data: impl AsRef<[u8]>,
+    ) -> Result<(), SendError> {
+        self.service.shard.act(|relay, _, _| {
+            let conn = conn_of(relay, client)?;
+            relay.direct(&[conn], None, message_type, data.as_ref()).map(|_| ())
+        })
+    }
+
+    /// Says something to some clients. Returns how many of them are there.
+    ///
+    /// # Errors
+    /// [`SendError::PayloadTooLarge`].
+    pub fn send_to_many(
+        &self,
+        clients: impl IntoIterator<Item = ClientId>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<usize, SendError> {
+        // The iterator is code of the program: it runs before the lock is taken.
+        let clients: Vec<ClientId> = clients.into_iter().collect();
+        self.service.shard.act(|relay, _, _| {
+            let conns: Vec<ConnId> =
+                clients.into_iter().filter_map(|client| relay.conn_of(client)).collect();
+            relay.direct(&conns, None, MessageType::RAW, data.as_ref())
+        })
+    }
+
+    /// Says something to every client, in a room or not. Returns how many there are.
+    ///
+    /// # Errors
+    /// [`SendError::PayloadTooLarge`].
+    pub fn broadcast_all(&self, data: impl AsRef<[u8]>) -> Result<usize, SendError> {
+        self.service.shard.act(|relay, _, _| relay.broadcast_all(MessageType::RAW, data.as_ref()))
+    }
+}

@@ -1,0 +1,251 @@
+//! What a program may hang into a server: questions it answers, facts it hears.
+
+use std::{future::Future, net::SocketAddr};
+
+use crate::{
+    relay::{DisconnectReason, Verdict},
+    wire::{ClientId, LeaveReason, MessageType, Meta},
+};
+
+/// What a client said of itself when it connected.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Hello<'a> {
+    /// The id that it will have.
+    pub client_id: ClientId,
+    /// What it brought for the rules: a ticket, a token.
+    pub data: &'a [u8],
+    /// Its own metadata, such as a display name.
+    pub meta: &'a [Meta],
+}
+
+/// The rules and ears of a server. Every method has a default that accepts, or
+/// does nothing.
+///
+/// Methods run outside of all locks and may use a
+/// [`ServerHandle`](super::ServerHandle) freely. Questions are answered on
+/// threads of their own, at the same time; one that panics, or has no answer
+/// within [`ask_timeout`](super::ServerBuilder::ask_timeout), means no. Facts
+/// (the methods without an answer) come one after another, in the order in which
+/// they happened; one that panics is logged, one that blocks holds up only the
+/// facts after it.
+pub trait ServerHandler: Send + Sync + 'static {
+    /// May somebody from `addr` connect? `false.into()` says no.
+    fn on_connect(&self, addr: SocketAddr, hello: &Hello<'_>) -> Verdict {
+        let _ = (addr, hello);
+        Verdict::Accept
+    }
+
+    /// May the client join? If so, [`on_leave`](Self::on_leave) follows exactly
+    /// once, even when it vanished before it got its seat.
+    fn on_join(&self, client_id: ClientId, room: &str, addr: SocketAddr, data: &[u8]) -> Verdict {
+        let _ = (client_id, room, addr, data);
+        Verdict::Accept
+    }
+
+    /// May the client's join make a room that is not there? Asked with
+    /// [`CreateOnJoin::Ask`](crate::relay::CreateOnJoin::Ask) only, before
+    /// [`on_join`](Self::on_join).
+    fn on_create_room_request(&self, client_id: ClientId, room: &str) -> Verdict {
+        let _ = (client_id, room);
+        Verdict::Accept
+    }
+
+    /// May this be broadcast? Asked in rooms with
+    /// [`RelayMode::Moderated`](crate::relay::RelayMode::Moderated) only.
+    fn on_relay(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        message_type: MessageType,
+        data: &[u8],
+    ) -> Verdict {
+        let _ = (client_id, room, message_type, data);
+        Verdict::Accept
+    }
+
+    /// A client that was accepted is no longer in a room.
+    fn on_leave(&self, client_id: ClientId, room: &str, reason: &LeaveReason) {
+        let _ = (client_id, room, reason);
+    }
+
+    /// A message was broadcast to a room. While this method is slow, such
+    /// messages may be left out here (never for the room).
+    fn on_broadcast(&self, client_id: ClientId, room: &str, data: &[u8]) {
+        let _ = (client_id, room, data);
+    }
+
+    /// A client said something to the server. `room` is the room that it is about,
+    /// which it then is in. May be left out like [`on_broadcast`](Self::on_broadcast).
+    fn on_message(
+        &self,
+        client_id: ClientId,
+        room: Option<&str>,
+        message_type: MessageType,
+        data: &[u8],
+    ) {
+        let _ = (client_id, room, message_type, data);
+    }
+
+    /// Messages for a slow client were dropped, which it is told.
+    fn on_backpressure(&self, client_id: ClientId, room: &str) {
+        let _ = (client_id, room);
+    }
+
+    /// There is a new room.
+    fn on_room_create(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// A room is gone.
+    fn on_room_delete(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// A client that had been accepted is gone, after leaving its rooms.
+    fn on_disconnect(&self, client_id: ClientId, reason: &DisconnectReason) {
+        let _ = (client_id, reason);
+    }
+
+    /// The server stops; this is the last call.
+    fn on_shutdown(&self) {}
+
+    /// Whether [`on_broadcast`](Self::on_broadcast) is of interest. Asked once;
+    /// `false` saves copying every message.
+    fn wants_broadcasts(&self) -> bool {
+        true
+    }
+}
+
+/// As [`ServerHandler`], with futures: for rules that ask a database, say.
+///
+/// Questions run at the same time, each as a task of its own; facts one after
+/// another. Do not await [`shutdown`](super::ServerHandle::shutdown) in a fact:
+/// it waits for facts. Spawn it instead.
+pub trait AsyncServerHandler: Send + Sync + 'static {
+    /// As [`ServerHandler::on_connect`].
+    fn on_connect(
+        &self,
+        addr: SocketAddr,
+        hello: &Hello<'_>,
+    ) -> impl Future<Output = Verdict> + Send {
+        let _ = (addr, hello);
+        async { Verdict::Accept }
+    }
+
+    /// As [`ServerHandler::on_join`].
+    fn on_join(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        addr: SocketAddr,
+        data: &[u8],
+    ) -> impl Future<Output = Verdict> + Send {
+        let _ = (client_id, room, addr, data);
+        async { Verdict::Accept }
+    }
+
+    /// As [`ServerHandler::on_create_room_request`].
+    fn on_create_room_request(
+        &self,
+        client_id: ClientId,
+        room: &str,
+    ) -> impl Future<Output = Verdict> + Send {
+        let _ = (client_id, room);
+        async { Verdict::Accept }
+    }
+
+    /// As [`ServerHandler::on_relay`].
+    fn on_relay(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        message_type: MessageType,
+        data: &[u8],
+    ) -> impl Future<Output = Verdict> + Send {
+        let _ = (client_id, room, message_type, data);
+        async { Verdict::Accept }
+    }
+
+    /// As [`ServerHandler::on_leave`].
+    fn on_leave(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        reason: &LeaveReason,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room, reason);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_broadcast`].
+    fn on_broadcast(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        data: &[u8],
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room, data);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_message`].
+    fn on_message(
+        &self,
+        client_id: ClientId,
+        room: Option<&str>,
+        message_type: MessageType,
+        data: &[u8],
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room, message_type, data);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_backpressure`].
+    fn on_backpressure(&self, client_id: ClientId, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_room_create`].
+    fn on_room_create(&self, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = room;
+        async {}
+    }
+
+    /// As [`ServerHandler::on_room_delete`].
+    fn on_room_delete(&self, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = room;
+        async {}
+    }
+
+    /// As [`ServerHandler::on_disconnect`].
+    fn on_disconnect(
+        &self,
+        client_id: ClientId,
+        reason: &DisconnectReason,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, reason);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_shutdown`].
+    fn on_shutdown(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// As [`ServerHandler::wants_broadcasts`].
+    fn wants_broadcasts(&self) -> bool {
+        true
+    }
+}
+
+/// A handler that accepts everybody and hears nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoopHandler;
+
+impl ServerHandler for NoopHandler {
+    fn wants_broadcasts(&self) -> bool {
+        false
+    }
+}

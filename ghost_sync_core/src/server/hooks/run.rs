@@ -1,0 +1,233 @@
+//! Calls a handler's methods, on threads that may block or as futures.
+
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
+
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::{
+    relay::{Question, RelayEvent, Verdict},
+    server::{AsyncServerHandler, Hello, ServerHandler},
+};
+
+use super::Fact;
+
+/// Questions that block a thread at the same time, at most.
+const THREADS: usize = 128;
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A way to call a handler. What panics is caught here.
+pub(super) trait Run: Send + Sync {
+    /// The handler's answer; a panic means no.
+    fn decide(self: Arc<Self>, question: Question) -> Boxed<Verdict>;
+    /// Tells the handler these facts, one after another.
+    fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()>;
+    /// Whether a decision goes on when its future is dropped.
+    fn goes_on(&self) -> bool;
+}
+
+/// A handler whose methods may block.
+pub(super) struct Blocking<H> {
+    handler: Arc<H>,
+    threads: Arc<Semaphore>,
+}
+
+/// A handler whose methods are futures.
+pub(super) struct Tasks<H>(H);
+
+impl<H> Blocking<H> {
+    pub(super) fn new(handler: H) -> Self {
+        Self { handler: Arc::new(handler), threads: Arc::new(Semaphore::new(THREADS)) }
+    }
+}
+
+impl<H> Tasks<H> {
+    pub(super) fn new(handler: H) -> Self {
+        Self(handler)
+    }
+}
+
+impl<H: ServerHandler> Run for Blocking<H> {
+    fn decide(self: Arc<Self>, question: Question) -> Boxed<Verdict> {
+        Box::pin(async move {
+            let permit = self.threads.clone().acquire_owned().await;
+            let decision = spawn_blocking(move || {
+                let _permit = permit;
+                decide(&*self.handler, &question)
+            });
+            decision.await.unwrap_or_else(|_| failed())
+        })
+    }
+
+    fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()> {
+        Box::pin(async move {
+            let told = spawn_blocking(move || {
+                for fact in &facts {
+                    let told = catch_unwind(AssertUnwindSafe(|| tell(&*self.handler, fact)));
+                    if let Err(panic) = told {
+                        log_panic(&*panic);
+                    }
+                }
+            });
+            let _ = told.await;
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+}
+
+impl<H: AsyncServerHandler> Run for Tasks<H> {
+    fn decide(self: Arc<Self>, question: Question) -> Boxed<Verdict> {
+        Box::pin(async move {
+            let decision = catch_panic(async { decide_later(&self.0, &question).await }).await;
+            decision.unwrap_or_else(failed)
+        })
+    }
+
+    fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()> {
+        Box::pin(async move {
+            for fact in &facts {
+                let _ = catch_panic(async { tell_later(&self.0, fact).await }).await;
+            }
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        false
+    }
+}
+
+fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
+    match question {
+        Question::Connect { client_id, addr, data, meta, .. } => {
+            handler.on_connect(*addr, &Hello { client_id: *client_id, data, meta })
+        }
+        Question::Join { client_id, addr, name, data, .. } => {
+            handler.on_join(*client_id, name.as_str(), *addr, data)
+        }
+        Question::CreateRoom { client_id, name, .. } => {
+            handler.on_create_room_request(*client_id, name.as_str())
+        }
+        Question::Relay { client_id, name, message_type, payload, .. } => {
+            handler.on_relay(*client_id, name.as_str(), *message_type, payload)
+        }
+    }
+}
+
+async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -> Verdict {
+    match question {
+        Question::Connect { client_id, addr, data, meta, .. } => {
+            handler.on_connect(*addr, &Hello { client_id: *client_id, data, meta }).await
+        }
+        Question::Join { client_id, addr, name, data, .. } => {
+            handler.on_join(*client_id, name.as_str(), *addr, data).await
+        }
+        Question::CreateRoom { client_id, name, .. } => {
+            handler.on_create_room_request(*client_id, name.as_str()).await
+        }
+        Question::Relay { client_id, name, message_type, payload, .. } => {
+            handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
+        }
+    }
+}
+
+fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
+    match fact {
+        Fact::Shutdown => handler.on_shutdown(),
+        Fact::Event(event) => match event {
+            RelayEvent::ConnectionClosed { client_id, reason, .. } => {
+                handler.on_disconnect(*client_id, reason);
+            }
+            RelayEvent::RoomCreated { name, .. } => handler.on_room_create(name.as_str()),
+            RelayEvent::RoomDeleted { name, .. } => handler.on_room_delete(name.as_str()),
+            RelayEvent::PlayerLeft { name, client_id, reason, .. }
+            | RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
+                handler.on_leave(*client_id, name.as_str(), reason);
+            }
+            RelayEvent::Lagged { name, client_id, .. } => {
+                handler.on_backpressure(*client_id, name.as_str());
+            }
+            RelayEvent::Broadcast { name, client_id, payload, .. } => {
+                handler.on_broadcast(*client_id, name.as_str(), payload);
+            }
+            RelayEvent::Message { client_id, room, message_type, payload, .. } => {
+                let room = room.as_ref().map(|(_, name, _)| name.as_str());
+                handler.on_message(*client_id, room, *message_type, payload);
+            }
+            RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::HandshakeFailed { .. }
+            | RelayEvent::RoomEmptied { .. }
+            | RelayEvent::PlayerJoined { .. }
+            | RelayEvent::RoomMetaChanged { .. }
+            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::Rtt { .. } => {}
+        },
+    }
+}
+
+async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
+    match fact {
+        Fact::Shutdown => handler.on_shutdown().await,
+        Fact::Event(event) => match event {
+            RelayEvent::ConnectionClosed { client_id, reason, .. } => {
+                handler.on_disconnect(*client_id, reason).await;
+            }
+            RelayEvent::RoomCreated { name, .. } => handler.on_room_create(name.as_str()).await,
+            RelayEvent::RoomDeleted { name, .. } => handler.on_room_delete(name.as_str()).await,
+            RelayEvent::PlayerLeft { name, client_id, reason, .. }
+            | RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
+                handler.on_leave(*client_id, name.as_str(), reason).await;
+            }
+            RelayEvent::Lagged { name, client_id, .. } => {
+                handler.on_backpressure(*client_id, name.as_str()).await;
+            }
+            RelayEvent::Broadcast { name, client_id, payload, .. } => {
+                handler.on_broadcast(*client_id, name.as_str(), payload).await;
+            }
+            RelayEvent::Message { client_id, room, message_type, payload, .. } => {
+                let room = room.as_ref().map(|(_, name, _)| name.as_str());
+                handler.on_message(*client_id, room, *message_type, payload).await;
+            }
+            RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::HandshakeFailed { .. }
+            | RelayEvent::RoomEmptied { .. }
+            | RelayEvent::PlayerJoined { .. }
+            | RelayEvent::RoomMetaChanged { .. }
+            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::Rtt { .. } => {}
+        },
+    }
+}
+
+/// Runs a future; `None` if it panics.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(panic) => {
+            log_panic(&*panic);
+            Poll::Ready(None)
+        }
+    })
+    .await
+}
+
+fn failed() -> Verdict {
+    tracing::error!("a handler panicked over a question: the answer is no");
+    Verdict::reject("the server's rules failed")
+}
+
+fn log_panic(panic: &(dyn Any + Send)) {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text, "a handler panicked");
+}

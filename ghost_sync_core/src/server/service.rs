@@ -1,0 +1,122 @@
+//! A server from its first setting to its end.
+//!
+//! ```text
+//! Idle --run--> Running --shutdown--> Stopping --all closed, or deadline--> Stopped
+//!   \--------------------shutdown---------------------------------------------^
+//! ```
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, sync::watch, time::timeout};
+
+use super::{driver, shard::Shard};
+
+/// What all handles of a server share.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) shard: Arc<Shard>,
+    addr: OnceLock<SocketAddr>,
+    phase: watch::Sender<Phase>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Phase {
+    Idle,
+    Running,
+    Stopping,
+    Stopped,
+}
+
+impl Service {
+    pub(super) fn new(shard: Arc<Shard>) -> Arc<Self> {
+        let phase = watch::Sender::new(Phase::Idle);
+        Arc::new(Self { shard, addr: OnceLock::new(), phase })
+    }
+
+    /// Starts the tasks that every server has.
+    pub(super) fn start(self: &Arc<Self>, addr: Option<SocketAddr>) {
+        let runtime = Handle::current();
+        if let Some(addr) = addr {
+            let _ = self.addr.set(addr);
+        }
+        self.shard.start(runtime.clone());
+        let started = self.phase.send_if_modified(|phase| {
+            let idle = *phase == Phase::Idle;
+            if idle {
+                *phase = Phase::Running;
+            }
+            idle
+        });
+        if !started {
+            return;
+        }
+        runtime.spawn(driver::drive(self.clone()));
+        if let Some(dispatch) = self.shard.host.dispatch() {
+            runtime.spawn(dispatch.clone().tell(self.shard.clone()));
+        }
+    }
+
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        self.addr.get().copied()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until the server is on its way down.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.reached(Phase::Stopping)
+    }
+
+    /// Waits until the server has stopped.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.reached(Phase::Stopped)
+    }
+
+    fn reached(&self, goal: Phase) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.phase.subscribe();
+        async move {
+            let _ = phase.wait_for(|phase| *phase >= goal).await;
+        }
+    }
+
+    /// Begins to stop, if that was not begun; [`stopped`](Self::stopped) waits
+    /// for the end, which comes whether or not anybody waits.
+    pub(super) fn stop(self: &Arc<Self>, message: &str, deadline: Duration) {
+        let mut was = Phase::Stopped;
+        self.phase.send_modify(|phase| {
+            was = *phase;
+            *phase = match was {
+                Phase::Idle | Phase::Stopped => Phase::Stopped,
+                Phase::Running | Phase::Stopping => Phase::Stopping,
+            };
+        });
+        if was > Phase::Running {
+            return;
+        }
+        self.shard.act(|relay, now, out| relay.shutdown(now, message, deadline, out));
+        if let (Phase::Running, Some(runtime)) = (was, self.shard.runtime()) {
+            runtime.spawn(self.clone().wind_down(deadline));
+        }
+    }
+
+    async fn wind_down(self: Arc<Self>, deadline: Duration) {
+        if timeout(deadline, self.shard.idle()).await.is_err() {
+            tracing::warn!("connections are dropped: they did not close in time");
+            self.shard.abort();
+            let _ = timeout(self.shard.linger(), self.shard.idle()).await;
+        }
+        let patience = deadline.max(self.shard.linger());
+        if let Some(dispatch) = self.shard.host.dispatch()
+            && timeout(patience, dispatch.shut_down()).await.is_err()
+        {
+            tracing::warn!("the handler did not finish in time");
+        }
+        self.phase.send_replace(Phase::Stopped);
+    }
+}

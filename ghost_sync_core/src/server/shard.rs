@@ -1,0 +1,439 @@
+//! The relay with its sockets around it.
+//!
+//! Readers feed it as bytes come; the driver writes what came of that, many
+//! events in one system call. One lock holds it all together. It is held for the
+//! length of a function here, never across an await and never while code of the
+//! program runs.
+
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use slotmap::SecondaryMap;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    runtime::Handle,
+    sync::{Notify, watch},
+    task::{AbortHandle, JoinHandle},
+};
+
+use crate::{
+    link,
+    relay::{
+        AskId, ConnId, DisconnectReason, Input, Output, Relay, RelayConfig, RelayEvent, Verdict,
+    },
+    wire::ClientId,
+};
+
+use super::{connection, host::Host};
+
+/// Bytes appended to rooms after which a reader writes them out by itself.
+const FLUSH_AT: usize = 1 << 20;
+
+/// Connections written to before the lock is free for others once.
+const WRITES_PER_LOCK: usize = 64;
+
+/// Slices in one write.
+const SLICES: usize = 64;
+
+/// A relay, its connections and the way to its host.
+#[derive(Debug)]
+pub(super) struct Shard {
+    state: Mutex<State>,
+    /// Told whenever there may be something to write or a deadline.
+    pub(super) work: Notify,
+    pub(super) host: Host,
+    runtime: OnceLock<Handle>,
+    linger: Duration,
+    /// Connections whose tasks still run.
+    live: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct State {
+    relay: Relay,
+    links: SecondaryMap<ConnId, Link>,
+    ready: VecDeque<ConnId>,
+    listed: Vec<ConnId>,
+    out: Vec<Output>,
+}
+
+/// The socket of a connection.
+struct Link {
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    reader: JoinHandle<()>,
+    /// The task that waits for the socket to take more, while it is full.
+    drain: Option<AbortHandle>,
+    /// Why nothing more can be written; the reader reports it at the end of its data.
+    broken: Option<DisconnectReason>,
+}
+
+/// What became of an attempt to write everything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wrote {
+    All,
+    /// The socket is full.
+    Some,
+    /// There is no such connection, or nothing can be written to it.
+    Nothing,
+}
+
+/// Counts a connection's tasks for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Live(Arc<Shard>);
+
+impl Shard {
+    pub(super) fn new(config: RelayConfig, host: Host) -> Arc<Self> {
+        let linger = config.linger;
+        let state = State {
+            relay: Relay::new(config),
+            links: SecondaryMap::new(),
+            ready: VecDeque::new(),
+            listed: Vec::new(),
+            out: Vec::new(),
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            work: Notify::new(),
+            host,
+            runtime: OnceLock::new(),
+            linger,
+            live: watch::Sender::new(0),
+        })
+    }
+
+    /// Where tasks go from here on.
+    pub(super) fn start(&self, runtime: Handle) {
+        let _ = self.runtime.set(runtime);
+    }
+
+    /// Where tasks go, once that is known.
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
+    }
+
+    /// Reads from the relay.
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
+        at(&self.lock().relay)
+    }
+
+    /// Does something to the relay, in the name of the host.
+    pub(super) fn act<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Relay, Instant, &mut Vec<Output>) -> T,
+    ) -> T {
+        // The clock belongs to the runtime, which may be paused.
+        let _guard = self.runtime.get().map(Handle::enter);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let result = act(&mut state.relay, link::now(), &mut state.out);
+        self.settle(state);
+        drop(guard);
+        self.work.notify_one();
+        result
+    }
+
+    /// Takes a connection; it is served until one side ends it.
+    pub(super) fn open<R, W>(self: &Arc<Self>, reader: R, writer: W, addr: SocketAddr)
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let Some(runtime) = self.runtime.get() else { return };
+        let _guard = runtime.enter();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let client_id = ClientId::new_v4();
+        let conn = state.relay.connect(link::now(), addr, client_id, &mut state.out);
+        // The task cannot feed anything before the lock is free.
+        let reader = runtime.spawn(connection::read(self.live(), conn, reader, addr, client_id));
+        let writer = Box::new(writer);
+        state.links.insert(conn, Link { writer, reader, drain: None, broken: None });
+        self.settle(state);
+        drop(guard);
+        self.work.notify_one();
+    }
+
+    /// A reader got bytes.
+    pub(super) fn feed(self: &Arc<Self>, conn: ConnId, bytes: &[u8]) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.relay.handle(link::now(), Input::Bytes { conn, bytes }, &mut state.out);
+        self.settle(state);
+        let flush = state.relay.pending_bytes() > FLUSH_AT;
+        drop(guard);
+        if flush {
+            self.flush();
+        }
+        self.work.notify_one();
+    }
+
+    /// A reader got to the end.
+    pub(super) fn lost(self: &Arc<Self>, conn: ConnId, reason: DisconnectReason) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(link) = state.links.remove(conn) else { return };
+        let reason = link.broken.clone().unwrap_or(reason);
+        let input = Input::Disconnected { conn, reason };
+        state.relay.handle(link::now(), input, &mut state.out);
+        self.settle(state);
+        drop(guard);
+        link.stop_draining();
+        self.work.notify_one();
+    }
+
+    /// The host decided. `false`: nobody waits for it any more.
+    pub(super) fn answer(self: &Arc<Self>, ask: AskId, verdict: Verdict) -> bool {
+        self.act(|relay, now, out| {
+            let asked = relay.is_asked(ask);
+            relay.handle(now, Input::Answer { ask, verdict }, out);
+            asked
+        })
+    }
+
+    /// When [`tick`](Self::tick) is needed at the latest.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.lock().relay.next_deadline()
+    }
+
+    /// Lets the relay look at the clock.
+    pub(super) fn tick(self: &Arc<Self>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = link::now();
+        if state.relay.next_deadline().is_some_and(|due| due <= now) {
+            state.relay.handle(now, Input::Tick, &mut state.out);
+            self.settle(state);
+        }
+    }
+
+    /// Writes to every connection that something waits for; returns whether more
+    /// came up meanwhile.
+    pub(super) fn flush(self: &Arc<Self>) -> bool {
+        // Tokio's budget would make sockets look full after 128 writes.
+        link::without_budget(|| {
+            loop {
+                let mut guard = self.lock();
+                let state = &mut *guard;
+                let now = link::now();
+                if state.ready.is_empty() {
+                    state.relay.take_ready(now, &mut state.listed, &mut state.out);
+                    state.ready.extend(state.listed.drain(..));
+                }
+                for _ in 0..WRITES_PER_LOCK {
+                    let Some(conn) = state.ready.pop_front() else { break };
+                    self.write_or_wait(state, now, conn);
+                }
+                self.settle(state);
+                if state.ready.is_empty() {
+                    return state.relay.is_dirty();
+                }
+            }
+        })
+    }
+
+    /// Goes on writing to a connection whose socket was full.
+    pub(super) fn poll_drain(self: &Arc<Self>, conn: ConnId, cx: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = link::now();
+        let wrote = state.write(now, conn, cx);
+        let poll = if wrote == Wrote::Some {
+            state.relay.blocked(now, conn, &mut state.out);
+            Poll::Pending
+        } else {
+            if let Some(link) = state.links.get_mut(conn) {
+                link.drain = None;
+            }
+            Poll::Ready(())
+        };
+        self.settle(state);
+        drop(guard);
+        self.work.notify_one();
+        poll
+    }
+
+    /// Drops every connection now.
+    pub(super) fn abort(self: &Arc<Self>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let now = link::now();
+        let conns: Vec<_> = state.links.keys().collect();
+        let mut links = Vec::new();
+        for conn in conns {
+            let reason = DisconnectReason::ConnectionClosed;
+            state.relay.handle(now, Input::Disconnected { conn, reason }, &mut state.out);
+            links.extend(state.links.remove(conn));
+        }
+        self.settle(state);
+        drop(guard);
+        for link in links {
+            link.stop_draining();
+            link.reader.abort();
+        }
+    }
+
+    /// Waits until no connection's task runs.
+    pub(super) async fn idle(&self) {
+        let _ = self.live.subscribe().wait_for(|live| *live == 0).await;
+    }
+
+    /// How long a closed connection may take to close on its side too.
+    pub(super) fn linger(&self) -> Duration {
+        self.linger
+    }
+
+    fn live(self: &Arc<Self>) -> Live {
+        self.live.send_modify(|live| *live += 1);
+        Live(self.clone())
+    }
+
+    fn write_or_wait(self: &Arc<Self>, state: &mut State, now: Instant, conn: ConnId) {
+        let waits = state.links.get(conn).is_some_and(|link| link.drain.is_some());
+        let mut cx = Context::from_waker(Waker::noop());
+        // Only one may register for the socket: the task that waits for it.
+        if !waits && state.write(now, conn, &mut cx) != Wrote::Some {
+            return;
+        }
+        state.relay.blocked(now, conn, &mut state.out);
+        if let (Some(link), Some(runtime)) = (state.links.get_mut(conn), self.runtime.get())
+            && link.drain.is_none()
+        {
+            let drain = runtime.spawn(connection::drain(self.clone(), conn));
+            link.drain = Some(drain.abort_handle());
+        }
+    }
+
+    /// Passes on what the relay wants done.
+    fn settle(self: &Arc<Self>, state: &mut State) {
+        for output in state.out.drain(..) {
+            match output {
+                Output::Event(event) => {
+                    log(&event);
+                    self.host.event(event);
+                }
+                Output::Ask { ask, question, deadline } => {
+                    self.host.ask(self, ask, question, deadline);
+                }
+                Output::Disconnect { conn } => {
+                    let Some(link) = state.links.remove(conn) else { continue };
+                    link.stop_draining();
+                    let Some(runtime) = self.runtime.get() else { continue };
+                    let Link { writer, reader, .. } = link;
+                    runtime.spawn(connection::close(self.live(), writer, reader));
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of ours elsewhere must not become one here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Writes what waits for `conn` until nothing does or its socket is full.
+    fn write(&mut self, now: Instant, conn: ConnId, cx: &mut Context<'_>) -> Wrote {
+        let Some(link) = self.links.get_mut(conn).filter(|link| link.broken.is_none()) else {
+            return Wrote::Nothing;
+        };
+        let mut wrote_some = false;
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.relay.transmit(conn, &mut slices);
+            if count == 0 {
+                if wrote_some {
+                    // Sockets have nothing to flush; other streams may buffer.
+                    let _ = std::pin::Pin::new(&mut link.writer).poll_flush(cx);
+                }
+                return Wrote::All;
+            }
+            let writer = std::pin::Pin::new(&mut link.writer);
+            let error = match writer.poll_write_vectored(cx, &slices[..count]) {
+                Poll::Pending => return Wrote::Some,
+                Poll::Ready(Ok(0)) => std::io::ErrorKind::WriteZero.into(),
+                Poll::Ready(Ok(written)) => {
+                    wrote_some = true;
+                    self.relay.sent(now, conn, written, &mut self.out);
+                    continue;
+                }
+                Poll::Ready(Err(error)) => error,
+            };
+            // The other side's last words may still be there to read.
+            link.broken = Some(DisconnectReason::from_io(&error));
+            self.relay.blocked(now, conn, &mut self.out);
+            return Wrote::Nothing;
+        }
+    }
+}
+
+impl Link {
+    fn stop_draining(&self) {
+        if let Some(drain) = &self.drain {
+            drain.abort();
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("broken", &self.broken).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    pub(super) fn shard(&self) -> &Arc<Shard> {
+        &self.0
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.send_modify(|live| *live -= 1);
+    }
+}
+
+/// Writes lifecycle to the log, within a span of its room.
+fn log(event: &RelayEvent) {
+    match event {
+        RelayEvent::ConnectionOpened { client_id, addr, .. } => {
+            tracing::debug!(%client_id, %addr, "connected");
+        }
+        RelayEvent::ConnectionClosed { client_id, reason, .. } => {
+            tracing::debug!(%client_id, %reason, "disconnected");
+        }
+        RelayEvent::HandshakeFailed { addr, reason } => {
+            tracing::debug!(%addr, %reason, "no handshake");
+        }
+        RelayEvent::RoomCreated { name, .. } => {
+            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!("created"));
+        }
+        RelayEvent::RoomDeleted { name, message, .. } => {
+            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!(message, "deleted"));
+        }
+        RelayEvent::PlayerJoined { name, client_id, .. } => {
+            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!(%client_id, "joined"));
+        }
+        RelayEvent::PlayerLeft { name, client_id, reason, .. } => {
+            tracing::debug_span!("room", %name)
+                .in_scope(|| tracing::debug!(%client_id, %reason, "left"));
+        }
+        RelayEvent::Lagged { name, client_id, dropped, .. } => {
+            tracing::debug_span!("room", %name)
+                .in_scope(|| tracing::debug!(%client_id, dropped, "lagged"));
+        }
+        RelayEvent::RoomEmptied { .. }
+        | RelayEvent::JoinAbandoned { .. }
+        | RelayEvent::Broadcast { .. }
+        | RelayEvent::Message { .. }
+        | RelayEvent::RoomMetaChanged { .. }
+        | RelayEvent::ClientMetaChanged { .. }
+        | RelayEvent::Rtt { .. } => {}
+    }
+}

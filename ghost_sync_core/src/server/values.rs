@@ -1,0 +1,89 @@
+//! Values of any type that a program keeps with a room or a client, on the
+//! server only.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    relay::RelayEvent,
+    wire::{ClientId, RoomId},
+};
+
+/// What a value is kept with.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Owner {
+    Room(RoomId),
+    Client(ClientId),
+}
+
+type Value = Arc<dyn Any + Send + Sync>;
+
+/// One value per owner and type.
+#[derive(Debug, Default)]
+pub(super) struct Values(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    values: HashMap<Owner, HashMap<TypeId, Value>>,
+    /// Owners that are gone, but whose end the program may not know of yet.
+    ended: Vec<Owner>,
+}
+
+impl Values {
+    /// Keeps `value`; returns the one of its type that was there.
+    pub(super) fn insert<T: Send + Sync + 'static>(
+        &self,
+        owner: Owner,
+        value: T,
+    ) -> Option<Arc<T>> {
+        let value: Value = Arc::new(value);
+        let old = self.lock().values.entry(owner).or_default().insert(TypeId::of::<T>(), value);
+        old?.downcast().ok()
+    }
+
+    /// The value of type `T`.
+    pub(super) fn find<T: Send + Sync + 'static>(&self, owner: Owner) -> Option<Arc<T>> {
+        let kept = self.lock();
+        let value = kept.values.get(&owner)?.get(&TypeId::of::<T>())?.clone();
+        drop(kept);
+        value.downcast().ok()
+    }
+
+    /// Takes the value of type `T` away; values of other types stay.
+    pub(super) fn take<T: Send + Sync + 'static>(&self, owner: Owner) -> Option<Arc<T>> {
+        let value = self.lock().values.get_mut(&owner)?.remove(&TypeId::of::<T>());
+        value?.downcast().ok()
+    }
+
+    /// Remembers whose values may go, now that `event` has happened.
+    pub(super) fn outlive(&self, event: &RelayEvent) {
+        let owner = if let RelayEvent::RoomDeleted { room, .. } = event {
+            Owner::Room(*room)
+        } else if let RelayEvent::ConnectionClosed { client_id, .. } = event {
+            Owner::Client(*client_id)
+        } else {
+            return;
+        };
+        let mut kept = self.lock();
+        if kept.values.contains_key(&owner) {
+            kept.ended.push(owner);
+        }
+    }
+
+    /// Drops the values whose owners are gone.
+    pub(super) fn bury(&self) {
+        let mut kept = self.lock();
+        let ended = std::mem::take(&mut kept.ended);
+        let values: Vec<_> = ended.iter().filter_map(|owner| kept.values.remove(owner)).collect();
+        // Their destructors are code of the program: not under the lock.
+        drop(kept);
+        drop(values);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
