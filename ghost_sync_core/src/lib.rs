@@ -3,6 +3,8 @@
 #[cfg(feature = "net")]
 pub mod client;
 #[cfg(feature = "net")]
+pub mod embed;
+#[cfg(feature = "net")]
 pub mod link;
 pub mod relay;
 #[cfg(feature = "net")]

@@ -97,6 +97,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Takes an entry out of the client's metadata.
+    #[must_use]
+    pub(crate) fn without_meta(mut self, key: &str) -> Self {
+        self.meta.remove(key);
+        self
+    }
+
     /// Bytes for the server's rules, such as a ticket.
     #[must_use]
     pub fn data(mut self, data: impl Into<Bytes>) -> Self {

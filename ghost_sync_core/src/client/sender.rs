@@ -197,6 +197,11 @@ impl ClientSender {
         self.shared.try_request(ask)
     }
 
+    /// Waits until the outbox has room, or the connection has ended.
+    pub(crate) async fn room(&self) {
+        self.shared.room().await;
+    }
+
     /// Says goodbye and waits until that has left, for a second at most.
     /// Requests made before still leave.
     pub async fn close(&self) {

@@ -90,6 +90,11 @@ impl Shared {
         }
     }
 
+    /// Waits until the outbox has room, or the connection has ended.
+    pub(super) async fn room(&self) {
+        let _ = self.request(|_| Ok(())).await;
+    }
+
     /// Makes a request now, or not.
     pub(super) fn try_request<T>(
         &self,

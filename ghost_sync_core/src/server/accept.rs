@@ -30,7 +30,7 @@ impl Listener for TcpListener {
 pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     let found = lookup_host(addr).await.map_err(|source| {
         // A name that nobody knows and text without a port are the same mistake.
-        BindError::InvalidAddress { addr: addr.to_owned(), source }
+        BindError::InvalidAddress { addr: addr.to_owned(), source: Arc::new(source) }
     })?;
     let mut error = io::ErrorKind::InvalidInput.into();
     for candidate in found {

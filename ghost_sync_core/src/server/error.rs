@@ -1,11 +1,11 @@
 //! Why a server does not run.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use crate::relay::CreateRoomError;
 
 /// Why [`Server::run`](super::Server::run) gave no running server.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// Another program listens there, or this one already. Stop it, or choose
@@ -27,7 +27,7 @@ pub enum BindError {
         /// The address asked for.
         addr: String,
         /// What the operating system says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// Something else is wrong.
     #[error("cannot listen on {addr}")]
@@ -35,7 +35,7 @@ pub enum BindError {
         /// The address asked for.
         addr: String,
         /// What the operating system says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// One of the rooms to start with cannot be made.
     #[error("cannot make a room to start with")]
@@ -44,7 +44,7 @@ pub enum BindError {
 
 impl BindError {
     pub(super) fn new(addr: &str, source: io::Error) -> Self {
-        let addr = addr.to_owned();
+        let (addr, source) = (addr.to_owned(), Arc::new(source));
         #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have no name of ours")]
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::AddressInUse { addr },

@@ -5,11 +5,15 @@ mod rooms;
 mod speak;
 mod values;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     link::{LOCAL_BUFFER, LocalStream},
-    relay::{ClientNotFound, ConnId, QueueLen, Relay},
+    relay::{ClientNotFound, ConnId, Output, QueueLen, Relay},
     wire::{ClientId, RoomName},
 };
 
@@ -138,6 +142,17 @@ impl ServerHandle {
     /// Waits until the server has stopped, whoever stops it.
     pub async fn stopped(&self) {
         self.service.stopped().await;
+    }
+
+    /// Waits until clients can connect; `false` if they never will.
+    pub(crate) async fn running(&self) -> bool {
+        self.service.started().await;
+        self.is_running()
+    }
+
+    /// Does something to the relay.
+    pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Relay, Instant, &mut Vec<Output>) -> T) -> T {
+        self.service.shard.act(act)
     }
 
     fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {

@@ -68,6 +68,11 @@ impl Service {
         *self.phase.borrow()
     }
 
+    /// Waits until the server runs, or will not.
+    pub(super) fn started(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.reached(Phase::Running)
+    }
+
     /// Waits until the server is on its way down.
     pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         self.reached(Phase::Stopping)

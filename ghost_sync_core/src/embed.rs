@@ -1,0 +1,41 @@
+//! Layer 4: server and client for programs that run in frames, such as games.
+//!
+//! A [`Network`] does the work in the background. Each frame the program takes
+//! what happened with `poll` and gives what it wants with `send` and `flush`;
+//! none of these ever waits. Updates that a program does not take are bounded
+//! in bytes: lifecycle is always kept, messages beyond the bound are left out,
+//! which the program is told.
+//!
+//! ```
+//! use ghost_sync_core::{Client, Server, embed::*};
+//! # fn frame() -> bool { false }
+//!
+//! let network = Network::new()?;
+//! let server = Server::builder().local_only().room("lobby");
+//! let mut server = ServerBridge::start(&network, server);
+//! let target = Target::Local(server.local());
+//! let mut client =
+//!     ClientBridge::connect(&network, Client::builder(), target, Reconnect::default());
+//! let (mut server_updates, mut client_updates) = (Vec::new(), Vec::new());
+//! while frame() {
+//!     server.poll(&mut server_updates);
+//!     client.poll(&mut client_updates);
+//!     // look at the updates, send commands
+//!     server.flush();
+//!     client.flush();
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod client;
+mod command;
+mod mailbox;
+mod network;
+mod server;
+mod update;
+
+pub use client::{ClientBridge, Reconnect, Target};
+pub use command::{ClientCommand, OutboxFull, ServerCommand};
+pub use network::Network;
+pub use server::{LocalConnector, ServerBridge};
+pub use update::{ClientEnd, ClientUpdate, ServerUpdate};

@@ -1,0 +1,296 @@
+//! The background half of a client bridge: connects, serves, connects again.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    client::{Client, ClientBuilder, ClientSender, Request, RequestError, SendError, ServerEvent},
+    embed::{
+        ClientCommand, ClientEnd, ClientUpdate,
+        mailbox::{Orders, Updates},
+    },
+    link,
+    wire::{Refusal, RoomName},
+};
+
+use super::{Reconnect, Target};
+
+/// Bytes of events that may wait for the frame beside those in the client's inbox.
+const LIMIT: usize = 512 * 1024;
+
+/// Bytes of events that are moved at once.
+const BATCH: usize = 64 * 1024;
+
+/// A connection that lasted this long makes earlier failures forgotten.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// A client bridge's task.
+pub(super) struct Session {
+    builder: ClientBuilder,
+    target: Target,
+    reconnect: Reconnect,
+    orders: Orders<ClientCommand>,
+    updates: Arc<Updates<ClientUpdate>>,
+    wanted: Wanted,
+}
+
+/// What the program wants, with and without a connection.
+#[derive(Default)]
+struct Wanted {
+    /// Rooms to be in, in the order in which they were joined.
+    rooms: Vec<(RoomName, Bytes)>,
+    meta: BTreeMap<String, Option<String>>,
+    /// What of it the connection does not know that is being made.
+    late: BTreeMap<String, Option<String>>,
+}
+
+impl Session {
+    pub(super) fn new(
+        builder: ClientBuilder,
+        target: Target,
+        reconnect: Reconnect,
+        orders: Orders<ClientCommand>,
+        updates: Arc<Updates<ClientUpdate>>,
+    ) -> Self {
+        Self { builder, target, reconnect, orders, updates, wanted: Wanted::default() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut failed = 0;
+        loop {
+            self.updates.push(ClientUpdate::Connecting { attempt: failed });
+            let mut lasted = Duration::ZERO;
+            let reason = match self.connect().await {
+                Ok(client) => {
+                    let start = Instant::now();
+                    let reason = self.serve(client).await;
+                    lasted = start.elapsed();
+                    reason
+                }
+                Err(reason) => reason,
+            };
+            failed = if lasted >= STABLE { 1 } else { failed.saturating_add(1) };
+            let again = self.reconnect.enabled && reason.may_retry();
+            let retry_in = again.then(|| self.reconnect.wait(failed));
+            self.updates.push(ClientUpdate::Disconnected { reason, retry_in });
+            let Some(wait) = retry_in else { return };
+            if !self.reconnect.rejoin {
+                self.wanted.rooms.clear();
+            }
+            if self.wait(sleep_until(Instant::now() + wait)).await.is_err() {
+                let reason = ClientEnd::Requested;
+                return self.updates.push(ClientUpdate::Disconnected { reason, retry_in: None });
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Client, ClientEnd> {
+        let builder =
+            self.wanted.meta.iter().fold(self.builder.clone(), |builder, entry| match entry {
+                (key, Some(value)) => builder.meta(key, value),
+                (key, None) => builder.without_meta(key),
+            });
+        self.wanted.late.clear();
+        let target = self.target.clone();
+        let connect = async move { target.connect(builder).await };
+        Ok(self.wait(connect).await??)
+    }
+
+    /// Waits for something without a connection, and takes commands meanwhile.
+    /// Fails when the program wants no connection any more.
+    async fn wait<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, ClientEnd> {
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            let batch = tokio::select! {
+                biased;
+                batch = self.orders.next() => batch.ok_or(ClientEnd::Requested)?,
+                done = &mut wait => return Ok(done),
+            };
+            for command in batch {
+                if let ClientCommand::SetMeta { key, value } = &command {
+                    self.wanted.late.insert(key.clone(), value.clone());
+                }
+                match self.wanted.note(&command) {
+                    Noted::Disconnect => return Err(ClientEnd::Requested),
+                    Noted::Later => {}
+                    Noted::Now => refuse(&self.updates, &command, SendError::Closed),
+                }
+            }
+        }
+    }
+
+    /// Serves a connection until it ends.
+    async fn serve(&mut self, client: Client) -> ClientEnd {
+        let client_id = client.client_id();
+        self.updates.push(ClientUpdate::Connected { client_id });
+        let (sender, receiver) = client.split();
+        let late = std::mem::take(&mut self.wanted.late).into_iter();
+        let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
+        let mut asked: VecDeque<_> = late.chain(self.wanted.rooms.iter().map(join)).collect();
+        let mut events = Vec::new();
+        loop {
+            let told = async {
+                self.updates.room(LIMIT).await;
+                receiver.recv_many(&mut events, BATCH).await
+            };
+            tokio::select! {
+                told = told => {
+                    self.tell(&mut events);
+                    match told {
+                        Ok(()) => {}
+                        Err(Some(reason)) => return reason.into(),
+                        Err(None) => return ClientEnd::Requested,
+                    }
+                }
+                () = sender.room(), if !asked.is_empty() => {
+                    if self.ask(&sender, &mut asked) == Noted::Disconnect {
+                        sender.close().await;
+                        return ClientEnd::Requested;
+                    }
+                }
+                batch = self.orders.next(), if asked.is_empty() => match batch {
+                    Some(batch) => asked.extend(batch),
+                    None => {
+                        sender.close().await;
+                        return ClientEnd::Requested;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Shows events to the program.
+    fn tell(&mut self, events: &mut Vec<ServerEvent>) {
+        events.iter().for_each(|event| self.wanted.hear(event));
+        self.updates.change(|updates, bytes| {
+            *bytes += events.iter().map(ServerEvent::cost).sum::<usize>();
+            updates.extend(events.drain(..).map(ClientUpdate::Event));
+        });
+    }
+
+    /// Makes requests of commands, as many as the outbox takes.
+    fn ask(&mut self, sender: &ClientSender, asked: &mut VecDeque<ClientCommand>) -> Noted {
+        while let Some(command) = asked.front() {
+            if self.wanted.note(command) == Noted::Disconnect {
+                return Noted::Disconnect;
+            }
+            match request(sender, command) {
+                Err(SendError::OutboxFull { .. }) => return Noted::Later,
+                Ok(()) => {}
+                Err(error) => refuse(&self.updates, command, error),
+            }
+            asked.pop_front();
+        }
+        Noted::Now
+    }
+}
+
+/// When a command takes effect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Noted {
+    /// Only on a connection.
+    Now,
+    /// On the next connection too.
+    Later,
+    /// It ends the client.
+    Disconnect,
+}
+
+impl Wanted {
+    /// Remembers what a command changes for later connections.
+    fn note(&mut self, command: &ClientCommand) -> Noted {
+        match command {
+            ClientCommand::Join { room, data } => {
+                self.rooms.retain(|(wanted, _)| wanted != room);
+                self.rooms.push((room.clone(), data.clone()));
+            }
+            ClientCommand::Leave { room } => self.rooms.retain(|(wanted, _)| wanted != room),
+            ClientCommand::SetMeta { key, value } => {
+                self.meta.insert(key.clone(), value.clone());
+            }
+            ClientCommand::Broadcast { .. }
+            | ClientCommand::Send { .. }
+            | ClientCommand::Ping
+            | ClientCommand::ListRooms => return Noted::Now,
+            ClientCommand::Disconnect => return Noted::Disconnect,
+        }
+        Noted::Later
+    }
+
+    /// Forgets rooms that the client is not to be in any more.
+    fn hear(&mut self, event: &ServerEvent) {
+        let gone = if let ServerEvent::Left { room, .. } = event {
+            room
+        } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, .. }) =
+            event
+        {
+            room
+        } else {
+            return;
+        };
+        self.rooms.retain(|(wanted, _)| wanted != gone);
+    }
+}
+
+fn join((room, data): &(RoomName, Bytes)) -> ClientCommand {
+    ClientCommand::Join { room: room.clone(), data: data.clone() }
+}
+
+fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendError> {
+    sender.try_request(|session| match command {
+        ClientCommand::Join { room, data } => session.join(room.clone(), data),
+        ClientCommand::Leave { room } => session.leave(Some(room.as_str())),
+        ClientCommand::Broadcast { room, delivery, flags, message_type, payload } => {
+            let room = room.as_ref().map(RoomName::as_str);
+            session.broadcast(room, *delivery, *flags, *message_type, payload).map(|_| ())
+        }
+        ClientCommand::Send { room, message_type, payload } => {
+            let room = room.as_ref().map(RoomName::as_str);
+            session.send(room, *message_type, payload).map(|_| ())
+        }
+        ClientCommand::Ping => session.ping(link::now()),
+        ClientCommand::ListRooms => session.list_rooms(),
+        ClientCommand::SetMeta { key, value } => session.set_meta(key, value.as_deref()),
+        ClientCommand::Disconnect => Ok(()),
+    })
+}
+
+/// Tells the program that a command could not even be sent, in the words that
+/// the server would have used.
+fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, error: SendError) {
+    let room = match command {
+        ClientCommand::Join { room, .. } | ClientCommand::Leave { room } => Some(room.clone()),
+        ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } => room.clone(),
+        ClientCommand::Ping
+        | ClientCommand::ListRooms
+        | ClientCommand::SetMeta { .. }
+        | ClientCommand::Disconnect => None,
+    };
+    let request = match (command, room) {
+        (ClientCommand::Join { .. }, Some(room)) => Request::Join { room },
+        (ClientCommand::Leave { .. }, room) => Request::Leave { room },
+        (ClientCommand::Broadcast { .. }, room) => Request::Broadcast { room, reference: 0 },
+        (ClientCommand::Send { .. }, room) => Request::Send { room, reference: 0 },
+        (ClientCommand::SetMeta { .. }, _) => Request::SetMeta,
+        (ClientCommand::Join { .. }, None)
+        | (ClientCommand::Ping | ClientCommand::ListRooms | ClientCommand::Disconnect, _) => return,
+    };
+    let reason = match error {
+        SendError::NotInRoom => Refusal::NotInRoom,
+        SendError::PayloadTooLarge { len, max } => Refusal::PayloadTooLarge {
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            max: u32::try_from(max).unwrap_or(u32::MAX),
+        },
+        other @ (SendError::InvalidRoomName(_)
+        | SendError::OutboxFull { .. }
+        | SendError::Disconnected(_)
+        | SendError::Closed) => Refusal::Rejected { message: other.to_string() },
+    };
+    updates.push(ClientUpdate::Event(ServerEvent::Error(RequestError { request, reason })));
+}

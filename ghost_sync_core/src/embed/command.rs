@@ -1,0 +1,203 @@
+//! What a frame-polled program may ask for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    relay::{AskId, ConnId, RoomConfig, Verdict},
+    wire::{Delivery, MessageType, RoomName, SendFlags},
+};
+
+/// Something that a server is to do. What cannot be done, because the room or
+/// the client is gone, is left out.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ServerCommand {
+    /// Makes a room; answered by `RoomCreated` or
+    /// [`RoomRefused`](super::ServerUpdate::RoomRefused).
+    CreateRoom {
+        /// Its name.
+        name: RoomName,
+        /// Its settings.
+        config: RoomConfig,
+    },
+    /// Changes a room's settings.
+    ConfigureRoom {
+        /// Its name.
+        name: RoomName,
+        /// Its new settings.
+        config: RoomConfig,
+    },
+    /// Deletes a room; its players keep their seats.
+    DeleteRoom {
+        /// Its name.
+        name: RoomName,
+        /// What its players are told.
+        message: String,
+    },
+    /// Deletes a room and puts its players out.
+    CloseRoom {
+        /// Its name.
+        name: RoomName,
+        /// What its players are told.
+        message: String,
+    },
+    /// Puts a client out of a room.
+    Remove {
+        /// Which client.
+        conn: ConnId,
+        /// Which room; one that was deleted, too.
+        room: RoomName,
+        /// What it is told.
+        message: String,
+    },
+    /// Ends a connection.
+    Kick {
+        /// Which.
+        conn: ConnId,
+        /// What the client is told.
+        message: String,
+    },
+    /// Says something to everybody in a room.
+    Broadcast {
+        /// The room.
+        room: RoomName,
+        /// How hard to try.
+        delivery: Delivery,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Says something to some clients.
+    Direct {
+        /// Which.
+        conns: Vec<ConnId>,
+        /// The room that it is about: who is not in it gets nothing.
+        room: Option<RoomName>,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Says something to every client.
+    BroadcastAll {
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Sets or removes an entry of a room's metadata.
+    SetRoomMeta {
+        /// The room.
+        room: RoomName,
+        /// The key.
+        key: String,
+        /// The new value; `None` removes the key.
+        value: Option<String>,
+    },
+    /// Sets or removes an entry of a client's metadata.
+    SetClientMeta {
+        /// Which client.
+        conn: ConnId,
+        /// The key.
+        key: String,
+        /// The new value; `None` removes the key.
+        value: Option<String>,
+    },
+    /// Answers an [`Ask`](super::ServerUpdate::Ask).
+    Answer {
+        /// Its number.
+        ask: AskId,
+        /// The answer.
+        verdict: Verdict,
+    },
+    /// Stops the server; [`Stopped`](super::ServerUpdate::Stopped) follows.
+    Shutdown {
+        /// What clients are told.
+        message: String,
+        /// How long they may take to close.
+        deadline: Duration,
+    },
+}
+
+/// Something that a client is to do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientCommand {
+    /// Asks for a seat; without a connection, as soon as there is one.
+    Join {
+        /// The room.
+        room: RoomName,
+        /// For the server's rules, such as a password.
+        data: Bytes,
+    },
+    /// Gives a seat up.
+    Leave {
+        /// The room.
+        room: RoomName,
+    },
+    /// Says something to a room.
+    Broadcast {
+        /// The room; `None` for the one that was joined last.
+        room: Option<RoomName>,
+        /// How hard to try.
+        delivery: Delivery,
+        /// Whether to echo, whether to acknowledge.
+        flags: SendFlags,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Says something to the server program.
+    Send {
+        /// The room that it is about, if it is about one.
+        room: Option<RoomName>,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Measures the way to the server and back.
+    Ping,
+    /// Asks for the server's rooms.
+    ListRooms,
+    /// Sets or removes an entry of the own metadata, on later connections too.
+    SetMeta {
+        /// The key.
+        key: String,
+        /// The new value; `None` removes the key.
+        value: Option<String>,
+    },
+    /// Says goodbye; nothing follows but
+    /// [`Disconnected`](super::ClientUpdate::Disconnected).
+    Disconnect,
+}
+
+impl ClientCommand {
+    /// What keeping the command costs, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        let payload = match self {
+            Self::Broadcast { payload, .. } | Self::Send { payload, .. } => payload.len(),
+            Self::Join { data, .. } => data.len(),
+            Self::Leave { .. }
+            | Self::Ping
+            | Self::ListRooms
+            | Self::SetMeta { .. }
+            | Self::Disconnect => 0,
+        };
+        size_of::<Self>() + payload
+    }
+}
+
+/// The background has not kept up with what was said; the message was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{queued} bytes are waiting to leave: at most {max} are allowed")]
+pub struct OutboxFull {
+    /// Bytes that wait.
+    pub queued: usize,
+    /// Bytes that may wait.
+    pub max: usize,
+}

@@ -1,0 +1,305 @@
+//! A server for programs that run in frames.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Receiver;
+
+use crate::{
+    client::ConnectError,
+    link::{self, LocalStream},
+    relay::{AskId, Input, Output, Question, Relay, RelayEvent, SendError},
+    server::{ServerBuilder, ServerHandle, Sink},
+};
+
+use super::{
+    Network, ServerCommand, ServerUpdate,
+    mailbox::{Commands, Orders, Updates, commands},
+};
+
+/// Bytes of updates that may wait; past it, messages are left out.
+const LIMIT: usize = 8 << 20;
+
+/// What clients are told when the program drops its server, and how long they get.
+const DROPPED: (&str, Duration) = ("the server program has ended", Duration::from_secs(1));
+
+/// A server in the background.
+///
+/// It asks about every connection and every join, and shows what happens in all
+/// rooms; broadcasts only of rooms that are
+/// [`observed`](crate::relay::RoomConfig::observed). Dropping it stops the server.
+#[derive(Debug)]
+pub struct ServerBridge {
+    handle: ServerHandle,
+    commands: Commands<ServerCommand>,
+    updates: Arc<Inbox>,
+    /// What came before the start was told: the rooms to start with.
+    early: Option<Vec<Waiting>>,
+    network: Network,
+}
+
+/// The way to a server in this process, for clients in it.
+#[derive(Clone, Debug)]
+pub struct LocalConnector {
+    server: ServerHandle,
+}
+
+impl ServerBridge {
+    /// Starts a server. Its handler, if `builder` has one, is not used.
+    ///
+    /// [`Started`](ServerUpdate::Started) or [`Failed`](ServerUpdate::Failed) is
+    /// the first update.
+    pub fn start(network: &Network, builder: ServerBuilder) -> Self {
+        let inbox = Arc::new(Inbox(Updates::new()));
+        let server = builder.bridge(inbox.clone()).build();
+        let handle = server.handle();
+        let (commands, orders) = commands();
+        let updates = inbox.clone();
+        network.spawn_bridge(async move {
+            match server.run().await {
+                Ok(handle) => {
+                    inbox.push(ServerUpdate::Started { addr: handle.local_addr() });
+                    serve(&handle, &orders, &inbox).await;
+                    inbox.push(ServerUpdate::Stopped);
+                }
+                Err(error) => inbox.push(ServerUpdate::Failed(error)),
+            }
+        });
+        Self { handle, commands, updates, early: Some(Vec::new()), network: network.clone() }
+    }
+
+    /// Appends what happened since the last call to `updates`.
+    pub fn poll(&mut self, updates: &mut Vec<ServerUpdate>) {
+        let mut waiting = self.updates.0.take();
+        if let Some(early) = &mut self.early {
+            early.append(&mut waiting);
+            let Some(start) = early.iter().position(Waiting::is_start) else { return };
+            early[..=start].rotate_right(1);
+            waiting = self.early.take().unwrap_or_default();
+        }
+        // The clock belongs to the runtime, which may be paused.
+        let _guard = self.network.handle().enter();
+        let now = link::now();
+        updates.extend(waiting.into_iter().filter_map(|waiting| match waiting {
+            Waiting::Update(update) => Some(update),
+            Waiting::Ask { ask, question, deadline } => {
+                let expires_in = deadline.checked_duration_since(now)?;
+                Some(ServerUpdate::Ask { ask, question, expires_in })
+            }
+        }));
+    }
+
+    /// Adds a command to those that [`flush`](Self::flush) sends.
+    pub fn send(&mut self, command: ServerCommand) {
+        self.commands.push(command);
+    }
+
+    /// Sends the commands; all at once, so that what they say leaves together.
+    pub fn flush(&mut self) {
+        self.commands.flush();
+    }
+
+    /// The way to the server beside the commands. What is done with it takes
+    /// effect at once.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Gets a token whenever there is something to [`poll`](Self::poll): to sleep
+    /// until then.
+    pub fn wake(&self) -> Receiver<()> {
+        self.updates.0.wake()
+    }
+
+    /// The way to the server for clients in this process.
+    pub fn local(&self) -> LocalConnector {
+        self.handle.clone().into()
+    }
+}
+
+impl Drop for ServerBridge {
+    fn drop(&mut self) {
+        let (message, deadline) = DROPPED;
+        self.handle.begin_shutdown(message, deadline);
+    }
+}
+
+impl LocalConnector {
+    /// Connects once the server runs.
+    pub(super) async fn connect(&self) -> Result<LocalStream, ConnectError> {
+        if self.server.running().await {
+            Ok(self.server.connect_local())
+        } else {
+            Err(ConnectError::from_io(std::io::ErrorKind::ConnectionRefused.into()))
+        }
+    }
+}
+
+impl From<ServerHandle> for LocalConnector {
+    fn from(server: ServerHandle) -> Self {
+        Self { server }
+    }
+}
+
+/// Carries out commands until the server has stopped.
+async fn serve(server: &ServerHandle, orders: &Orders<ServerCommand>, inbox: &Inbox) {
+    let work = async {
+        while let Some(batch) = orders.next().await {
+            carry_out(server, batch, inbox);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = server.stopped() => {}
+        () = work => {}
+    }
+}
+
+/// Carries out a batch under one lock, but for rooms that cannot be made: these
+/// are told after what happened before them.
+fn carry_out(server: &ServerHandle, batch: Vec<ServerCommand>, inbox: &Inbox) {
+    let mut batch = batch.into_iter();
+    loop {
+        let mut end = None;
+        let refused = server.act(|relay, now, out| {
+            for command in &mut batch {
+                if let ServerCommand::CreateRoom { name, config } = command {
+                    let epoch = uuid::Uuid::new_v4().as_u64_pair().0;
+                    let made = relay.create_room(now, name.clone(), epoch, config, out);
+                    if let Err(error) = made {
+                        return Some(ServerUpdate::RoomRefused { name, error });
+                    }
+                } else if let ServerCommand::Shutdown { message, deadline } = command {
+                    end = Some((message, deadline));
+                    return None;
+                } else {
+                    execute(relay, now, command, out);
+                }
+            }
+            None
+        });
+        match (refused, end) {
+            (Some(refused), _) => inbox.push(refused),
+            (None, Some((message, deadline))) => server.begin_shutdown(message, deadline),
+            (None, None) => return,
+        }
+    }
+}
+
+/// Carries out one command. Rooms and clients that are gone by now are no
+/// error: the program is told, or was already.
+fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Vec<Output>) {
+    match command {
+        ServerCommand::CreateRoom { .. } | ServerCommand::Shutdown { .. } => {}
+        ServerCommand::ConfigureRoom { name, config } => {
+            let _ = relay.configure_room(now, name.as_str(), config);
+        }
+        ServerCommand::DeleteRoom { name, message } => {
+            let _ = relay.delete_room(name.as_str(), &message, out);
+        }
+        ServerCommand::CloseRoom { name, message } => {
+            let _ = relay.close_room(now, name.as_str(), &message, out);
+        }
+        ServerCommand::Remove { conn, room, message } => {
+            let held = relay.rooms_of(conn).find(|(_, name)| **name == room).map(|(id, _)| id);
+            if let Some(held) = held {
+                let _ = relay.remove(now, conn, held, &message, out);
+            }
+        }
+        ServerCommand::Kick { conn, message } => {
+            let _ = relay.kick(now, conn, &message, out);
+        }
+        ServerCommand::Broadcast { room, delivery, message_type, payload } => {
+            let sent = relay.broadcast(room.as_str(), delivery, message_type, &payload);
+            warn_if_too_large(sent.err());
+        }
+        ServerCommand::Direct { conns, room, message_type, payload } => {
+            let room = room.as_ref().map(AsRef::as_ref);
+            warn_if_too_large(relay.direct(&conns, room, message_type, &payload).err());
+        }
+        ServerCommand::BroadcastAll { message_type, payload } => {
+            warn_if_too_large(relay.broadcast_all(message_type, &payload).err());
+        }
+        ServerCommand::SetRoomMeta { room, key, value } => {
+            let set = relay.set_room_meta(room.as_str(), &key, value.as_deref(), None, out);
+            if let Err(error) = set {
+                tracing::warn!(%room, key, %error, "cannot set metadata of a room");
+            }
+        }
+        ServerCommand::SetClientMeta { conn, key, value } => {
+            let set = relay.set_client_meta(conn, &key, value.as_deref(), None, out);
+            if let Err(error) = set {
+                tracing::warn!(key, %error, "cannot set metadata of a client");
+            }
+        }
+        ServerCommand::Answer { ask, verdict } => {
+            relay.handle(now, Input::Answer { ask, verdict }, out);
+        }
+    }
+}
+
+fn warn_if_too_large(error: Option<SendError>) {
+    if let Some(error @ SendError::PayloadTooLarge { .. }) = error {
+        tracing::warn!(%error, "a message of the server was not sent");
+    }
+}
+
+/// What waits for the frame.
+#[derive(Debug)]
+struct Inbox(Arc<Updates<Waiting>>);
+
+#[derive(Debug)]
+enum Waiting {
+    Update(ServerUpdate),
+    Ask { ask: AskId, question: Question, deadline: Instant },
+}
+
+impl Waiting {
+    fn is_start(&self) -> bool {
+        matches!(self, Self::Update(ServerUpdate::Started { .. } | ServerUpdate::Failed(_)))
+    }
+}
+
+impl Inbox {
+    fn push(&self, update: ServerUpdate) {
+        self.0.push(Waiting::Update(update));
+    }
+}
+
+impl Sink for Inbox {
+    fn event(&self, event: RelayEvent) {
+        self.0.change(|updates, bytes| {
+            let payload = if let RelayEvent::Broadcast { payload, .. }
+            | RelayEvent::Message { payload, .. } = &event
+            {
+                Some(payload.len())
+            } else {
+                None
+            };
+            if matches!(event, RelayEvent::Rtt { .. }) && *bytes > LIMIT {
+                // A program that stands still misses nothing by it.
+                return;
+            }
+            let cost = size_of::<Waiting>() + payload.unwrap_or(0);
+            if payload.is_none() || *bytes + cost <= LIMIT {
+                *bytes += cost;
+                updates.push(Waiting::Update(ServerUpdate::Event(event)));
+            } else if let Some(Waiting::Update(ServerUpdate::Missed { messages })) =
+                updates.last_mut()
+            {
+                *messages += 1;
+            } else {
+                updates.push(Waiting::Update(ServerUpdate::Missed { messages: 1 }));
+            }
+        });
+    }
+
+    fn ask(&self, ask: AskId, question: Question, deadline: Instant) {
+        self.0.change(|updates, bytes| {
+            *bytes += size_of::<Waiting>();
+            updates.push(Waiting::Ask { ask, question, deadline });
+        });
+    }
+}

@@ -1,0 +1,99 @@
+//! What a frame-polled program is told.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    client::{ConnectError, ServerEvent},
+    relay::{AskId, CreateRoomError, DisconnectReason, Question, RelayEvent},
+    server::BindError,
+    wire::{ClientId, RoomName},
+};
+
+/// Something that a server's program is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ServerUpdate {
+    /// The server runs. Comes first, unless it failed.
+    Started {
+        /// Where it listens; `None`: nowhere.
+        addr: Option<SocketAddr>,
+    },
+    /// The server could not be started; nothing follows.
+    Failed(BindError),
+    /// Something happened.
+    Event(RelayEvent),
+    /// Something must be decided: [`Answer`](super::ServerCommand::Answer).
+    Ask {
+        /// The number for the answer.
+        ask: AskId,
+        /// About what.
+        question: Question,
+        /// After this time the answer is no.
+        expires_in: Duration,
+    },
+    /// A room was not made.
+    RoomRefused {
+        /// The name that it was to have.
+        name: RoomName,
+        /// Why.
+        error: CreateRoomError,
+    },
+    /// Messages were left out here, because the program did not take its updates.
+    Missed {
+        /// How many.
+        messages: u64,
+    },
+    /// The server has stopped; nothing follows.
+    Stopped,
+}
+
+/// Something that a client's program is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientUpdate {
+    /// An attempt to connect begins.
+    Connecting {
+        /// How many failed before it in a row.
+        attempt: u32,
+    },
+    /// There is a connection. Rooms from before are joined again by themselves.
+    Connected {
+        /// The own id; another one each time.
+        client_id: ClientId,
+    },
+    /// Something happened.
+    Event(ServerEvent),
+    /// There is no connection (any more).
+    Disconnected {
+        /// Why.
+        reason: ClientEnd,
+        /// When the next attempt begins; `None`: never, and nothing follows.
+        retry_in: Option<Duration>,
+    },
+}
+
+/// Why a client has no connection.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientEnd {
+    /// It could not connect.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection ended.
+    #[error(transparent)]
+    Disconnect(#[from] DisconnectReason),
+    /// The program asked for it.
+    #[error("disconnected on request")]
+    Requested,
+}
+
+impl ClientEnd {
+    /// Whether another attempt may succeed without anybody changing anything.
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.may_retry(),
+            Self::Disconnect(reason) => reason.may_reconnect(),
+            Self::Requested => false,
+        }
+    }
+}

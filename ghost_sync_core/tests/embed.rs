@@ -1,0 +1,409 @@
+//! The bridges for frame-polled programs, stepped by hand on a stopped clock.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ghost_sync_core::{
+    Client, ClientId, Delivery, GapReason, MessageType, Question, Refusal, RelayEvent, Request,
+    RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, Verdict, embed::*,
+};
+use tokio::{net::TcpListener, runtime::Handle, sync::Notify, task::yield_now};
+
+const STEPS: usize = 64;
+
+struct World {
+    network: Network,
+    server: ServerBridge,
+    updates: Vec<ServerUpdate>,
+}
+
+impl World {
+    /// A server with a lobby, and nobody there.
+    async fn new() -> Self {
+        let network = Network::from_handle(Handle::current());
+        let builder =
+            Server::builder().local_only().room_with("lobby", RoomConfig::default().observed());
+        let server = ServerBridge::start(&network, builder);
+        let mut world = Self { network, server, updates: Vec::new() };
+        world.step().await;
+        assert!(matches!(
+            world.updates[..],
+            [
+                ServerUpdate::Started { addr: None },
+                ServerUpdate::Event(RelayEvent::RoomCreated { .. })
+            ]
+        ));
+        world
+    }
+
+    /// Lets the background do all it can, and the server's program accept everybody.
+    async fn step(&mut self) {
+        for _ in 0..STEPS {
+            yield_now().await;
+            let start = self.updates.len();
+            self.server.poll(&mut self.updates);
+            for update in &self.updates[start..] {
+                if let ServerUpdate::Ask { ask, .. } = update {
+                    let verdict = Verdict::Accept;
+                    self.server.send(ServerCommand::Answer { ask: *ask, verdict });
+                }
+            }
+            self.server.flush();
+        }
+    }
+
+    fn connect(&self, client: ghost_sync_core::ClientBuilder) -> ClientBridge {
+        let target = Target::Local(self.server.local());
+        ClientBridge::connect(&self.network, client, target, Reconnect::default())
+    }
+
+    /// A client that is in the lobby.
+    async fn join(&mut self) -> (ClientBridge, ClientId) {
+        let mut client = self.connect(Client::builder());
+        client.send(join("lobby")).unwrap();
+        client.flush();
+        self.step().await;
+        let updates = poll(&mut client);
+        let ClientUpdate::Event(ServerEvent::Joined { client_id, .. }) = updates[updates.len() - 1]
+        else {
+            panic!("{updates:?}")
+        };
+        (client, client_id)
+    }
+}
+
+fn name(name: &str) -> RoomName {
+    RoomName::new(name).unwrap()
+}
+
+fn join(room: &str) -> ClientCommand {
+    ClientCommand::Join { room: name(room), data: Bytes::new() }
+}
+
+fn say(payload: &'static [u8]) -> ClientCommand {
+    ClientCommand::Broadcast {
+        room: None,
+        delivery: Delivery::Reliable,
+        flags: SendFlags::NONE,
+        message_type: MessageType::RAW,
+        payload: Bytes::from_static(payload),
+    }
+}
+
+fn poll(client: &mut ClientBridge) -> Vec<ClientUpdate> {
+    let mut updates = Vec::new();
+    client.poll(&mut updates);
+    updates
+}
+
+fn events(updates: Vec<ClientUpdate>) -> Vec<ServerEvent> {
+    let event = |update| match update {
+        ClientUpdate::Event(event) => Some(event),
+        _ => None,
+    };
+    updates.into_iter().filter_map(event).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_hear_each_other_and_the_server_sees_both() {
+    let mut world = World::new().await;
+    let (mut first, first_id) = world.join().await;
+    let (mut second, second_id) = world.join().await;
+    assert!(matches!(
+        &events(poll(&mut first))[..],
+        [ServerEvent::PlayerJoined { client_id, .. }] if *client_id == second_id
+    ));
+    first.send(say(b"hello")).unwrap();
+    first.flush();
+    world.step().await;
+    assert!(matches!(
+        &events(poll(&mut second))[..],
+        [ServerEvent::Broadcast { sender_id, data, .. }]
+            if *sender_id == first_id && data == "hello"
+    ));
+    assert!(world.updates.iter().any(|update| matches!(
+        update,
+        ServerUpdate::Event(RelayEvent::Broadcast { payload, .. }) if payload == "hello"
+    )));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_program_decides_who_joins() {
+    let mut world = World::new().await;
+    let mut client = world.connect(Client::builder());
+    client.send(join("lobby")).unwrap();
+    client.flush();
+    let mut asked = 0;
+    for _ in 0..2 * STEPS {
+        yield_now().await;
+        let mut updates = Vec::new();
+        world.server.poll(&mut updates);
+        for update in updates {
+            if let ServerUpdate::Ask { ask, question, expires_in } = update {
+                assert!(expires_in <= Duration::from_secs(2));
+                asked += 1;
+                let verdict = match question {
+                    Question::Join { .. } => Verdict::reject("not today"),
+                    _ => Verdict::Accept,
+                };
+                world.server.send(ServerCommand::Answer { ask, verdict });
+            }
+        }
+        world.server.flush();
+    }
+    assert_eq!(asked, 2);
+    let [ServerEvent::Error(error)] = &events(poll(&mut client))[..] else { panic!() };
+    assert_eq!(error.reason, Refusal::Rejected { message: "not today".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_never_answers_refuses_by_silence() {
+    let network = Network::from_handle(Handle::current());
+    let server = ServerBridge::start(&network, Server::builder().local_only());
+    let target = Target::Local(server.local());
+    let once = Reconnect { enabled: false, ..Reconnect::default() };
+    let mut client = ClientBridge::connect(&network, Client::builder(), target, once);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let updates = poll(&mut client);
+    let [
+        ClientUpdate::Connecting { attempt: 0 },
+        ClientUpdate::Disconnected { reason: ClientEnd::Connect(error), retry_in: None },
+    ] = &updates[..]
+    else {
+        panic!("{updates:?}")
+    };
+    assert_eq!(error.to_string(), "refused by the server: no decision within 2000 ms");
+}
+
+/// Takes connections for a server, and cuts them when asked.
+async fn proxy(listener: TcpListener, server: ServerHandle, cut: Arc<Notify>) {
+    while let Ok((mut outside, _)) = listener.accept().await {
+        let mut inside = server.connect_local();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut outside, &mut inside) => {}
+            () = cut.notified() => {}
+        }
+    }
+}
+
+#[test]
+fn a_client_whose_connection_is_cut_comes_back_and_joins_its_rooms_again() {
+    let network = Network::new().unwrap();
+    let server = Server::builder().local_only().room("lobby").build();
+    let server = network.handle().block_on(server.run()).unwrap();
+    let listener = network.handle().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let cut = Arc::new(Notify::new());
+    network.spawn(proxy(listener, server, cut.clone()));
+    let reconnect = Reconnect { base: Duration::from_millis(1), ..Reconnect::default() };
+    let mut client =
+        ClientBridge::connect(&network, Client::builder(), Target::Addr(addr), reconnect);
+    let meta = ClientCommand::SetMeta { key: "name".into(), value: Some("Ann".into()) };
+    client.send(meta).unwrap();
+    client.send(join("lobby")).unwrap();
+    client.flush();
+
+    let mut ids = Vec::new();
+    while ids.len() < 3 {
+        client.wake().recv_timeout(Duration::from_secs(10)).unwrap();
+        for update in poll(&mut client) {
+            match update {
+                ClientUpdate::Event(ServerEvent::Joined { client_id, members, .. }) => {
+                    assert_eq!(members.len(), 1);
+                    assert_eq!(members[0].meta, [("name".to_owned(), "Ann".to_owned())]);
+                    ids.push(client_id);
+                    cut.notify_one();
+                }
+                ClientUpdate::Disconnected { retry_in, .. } => assert!(retry_in.is_some()),
+                _ => {}
+            }
+        }
+    }
+    assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_tells_its_clients_and_its_program() {
+    let mut world = World::new().await;
+    let (mut client, _) = world.join().await;
+    let (message, deadline) = ("restart".to_owned(), Duration::from_secs(1));
+    world.updates.clear();
+    world.server.send(ServerCommand::Shutdown { message, deadline });
+    world.server.flush();
+    world.step().await;
+    let updates = poll(&mut client);
+    let [ClientUpdate::Disconnected { reason, retry_in: Some(wait) }] = &updates[..] else {
+        panic!("{updates:?}")
+    };
+    assert_eq!(reason.to_string(), "the server is shutting down: restart");
+    assert!(*wait <= Duration::from_millis(250));
+    let updates = &world.updates;
+    assert!(
+        matches!(
+            updates[..],
+            [
+                ServerUpdate::Event(RelayEvent::PlayerLeft { .. }),
+                ServerUpdate::Event(RelayEvent::RoomEmptied { .. }),
+                ServerUpdate::Event(RelayEvent::ConnectionClosed { .. }),
+                ServerUpdate::Stopped
+            ]
+        ),
+        "{updates:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_cannot_be_made_is_refused_in_order() {
+    let mut world = World::new().await;
+    world.updates.clear();
+    for room in ["den", "lobby", "attic"] {
+        let config = RoomConfig::default();
+        world.server.send(ServerCommand::CreateRoom { name: name(room), config });
+    }
+    world.server.flush();
+    world.step().await;
+    let told: Vec<_> = world
+        .updates
+        .iter()
+        .map(|update| match update {
+            ServerUpdate::Event(RelayEvent::RoomCreated { name, .. }) => format!("+{name}"),
+            ServerUpdate::RoomRefused { name, .. } => format!("-{name}"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, ["+den", "-lobby", "+attic"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_stands_still_loses_volatile_messages_and_stays_connected() {
+    let mut world = World::new().await;
+    let (mut first, _) = world.join().await;
+    let (mut second, _) = world.join().await;
+    poll(&mut first);
+    let payload = Bytes::from(vec![7; 50_000]);
+    for _ in 0..100 {
+        for delivery in [Delivery::Volatile, Delivery::Reliable] {
+            let payload = match delivery {
+                Delivery::Reliable => Bytes::from_static(b"end"),
+                _ => payload.clone(),
+            };
+            let (room, flags, message_type) = (None, SendFlags::NONE, MessageType::RAW);
+            let said = ClientCommand::Broadcast { room, delivery, flags, message_type, payload };
+            first.send(said).unwrap();
+        }
+        first.flush();
+        world.step().await;
+    }
+    // A minute of frames that never came.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut heard = Vec::new();
+    for _ in 0..40 {
+        heard.extend(events(poll(&mut second)));
+        world.step().await;
+    }
+    let ends = heard.iter().filter(|event| {
+        matches!(event, ServerEvent::Broadcast { delivery: Delivery::Reliable, .. })
+    });
+    assert_eq!(ends.count(), 100);
+    assert!(heard.iter().any(|event| {
+        matches!(event, ServerEvent::Gap { reason: GapReason::InboxFull, own: 0, .. })
+    }));
+    assert_eq!(world.server.handle().client_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_program_that_stands_still_is_told_how_much_it_missed() {
+    let mut world = World::new().await;
+    let (mut client, _) = world.join().await;
+    world.updates.clear();
+    for _ in 0..200 {
+        for _ in 0..8 {
+            client.send(say(&[7; 10_000])).unwrap();
+        }
+        client.flush();
+        for _ in 0..16 {
+            yield_now().await;
+        }
+    }
+    world.step().await;
+    let mut seen = 0;
+    let mut missed = 0;
+    for update in &world.updates {
+        match update {
+            ServerUpdate::Event(RelayEvent::Broadcast { .. }) => seen += 1,
+            ServerUpdate::Missed { messages } => missed += messages,
+            _ => {}
+        }
+    }
+    assert_eq!(seen + missed, 1600);
+    assert!(seen > 700 && missed > 700, "{seen} {missed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_said_comes_back() {
+    let mut world = World::new().await;
+    let mut client = world.connect(Client::builder());
+    client.send(say(b"too early")).unwrap();
+    client.flush();
+    world.step().await;
+    client.send(say(b"in no room")).unwrap();
+    client.flush();
+    world.step().await;
+    let events = events(poll(&mut client));
+    let [ServerEvent::Error(early), ServerEvent::Error(late)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(matches!(early.request, Request::Broadcast { reference: 0, .. }));
+    assert_eq!(late.reason, Refusal::NotInRoom);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_beyond_the_outbox_are_not_taken() {
+    let mut world = World::new().await;
+    let (mut client, _) = world.join().await;
+    let mut taken = 0;
+    while client.send(say(&[7; 60_000])).is_ok() {
+        taken += 1;
+    }
+    assert_eq!(taken, (1 << 20) / 60_200);
+    client.send(ClientCommand::Ping).unwrap();
+    client.flush();
+    client.send(say(b"again")).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_disconnects_is_told_so_and_nothing_else() {
+    let mut world = World::new().await;
+    let (mut client, _) = world.join().await;
+    client.send(ClientCommand::Disconnect).unwrap();
+    client.flush();
+    world.step().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let updates = poll(&mut client);
+    assert!(
+        matches!(
+            updates[..],
+            [ClientUpdate::Disconnected { reason: ClientEnd::Requested, retry_in: None }]
+        ),
+        "{updates:?}"
+    );
+    assert_eq!(world.server.handle().client_count(), 0);
+}
+
+#[test]
+fn dropping_everything_says_goodbye_and_ends_the_threads() {
+    let network = Network::new().unwrap();
+    let mut server = ServerBridge::start(&network, Server::builder().bind("127.0.0.1:0"));
+    let wake = server.wake();
+    let mut updates = Vec::new();
+    while updates.is_empty() {
+        wake.recv_timeout(Duration::from_secs(5)).unwrap();
+        server.poll(&mut updates);
+    }
+    let ServerUpdate::Started { addr: Some(addr) } = updates[0] else { panic!("{updates:?}") };
+    let handle = server.handle();
+    drop(network);
+    drop(server);
+    assert!(!handle.is_running());
+    assert!(std::net::TcpStream::connect(addr).is_err());
+}
