@@ -1,0 +1,87 @@
+//! Typed messages: what a program says over the wire, as Rust types.
+//!
+//! Register each type once, in a function that the server and the client share:
+//!
+//! ```
+//! use bevy::prelude::*;
+//! use bevy_ghost_client::prelude::*;
+//!
+//! #[derive(SchemaRead, SchemaWrite)]
+//! struct Chat(String);
+//!
+//! fn protocol(app: &mut App) {
+//!     app.add_ghost_message::<Chat>();
+//! }
+//! # protocol(&mut App::new());
+//! ```
+//!
+//! A client then writes [`Broadcast<Chat>`] or [`ToServer<Chat>`] and reads
+//! [`FromRoom<Chat>`] or [`FromServer<Chat>`]; a server reads [`FromPlayer<Chat>`]
+//! and writes [`ToRoom<Chat>`], [`ToPlayer<Chat>`] and the like. All of them are
+//! ordinary Bevy messages.
+
+mod codec;
+mod envelopes;
+mod registry;
+
+use bevy::{app::App, utils::prelude::ShortName};
+use wincode::{SchemaRead, SchemaWrite, config::DefaultConfig};
+
+pub use codec::Raw;
+pub use envelopes::{
+    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
+    ToPlayer, ToRoom, ToServer,
+};
+pub use registry::{
+    ClientParcel, ClientReceiver, MessageRegistry, Origin, ServerParcel, ServerReceiver,
+};
+
+/// A type that can be sent: anything owned that wincode reads and writes.
+///
+/// Implemented by itself for what derives `SchemaRead` and `SchemaWrite`.
+pub trait GhostMessage:
+    SchemaWrite<DefaultConfig, Src = Self>
+    + for<'de> SchemaRead<'de, DefaultConfig, Dst = Self>
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> GhostMessage for T where
+    T: SchemaWrite<DefaultConfig, Src = T>
+        + for<'de> SchemaRead<'de, DefaultConfig, Dst = T>
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Registers typed messages with the plugins of this app, on whichever side they are.
+pub trait GhostAppExt {
+    /// Registers `T` under its short type name (`Chat`, without its modules).
+    ///
+    /// May be called before or after the plugins are added, and again for the
+    /// same type; the order of registrations does not matter.
+    ///
+    /// # Panics
+    /// When another type has that name, or a name with the same number: the
+    /// other side could not tell the two apart. Give one of them a name of its
+    /// own with [`add_ghost_message_as`](Self::add_ghost_message_as).
+    fn add_ghost_message<T: GhostMessage>(&mut self) -> &mut Self {
+        self.add_ghost_message_as::<T>(&ShortName::of::<T>().to_string())
+    }
+
+    /// Registers `T` under `name`, which both sides must use.
+    ///
+    /// # Panics
+    /// As [`add_ghost_message`](Self::add_ghost_message).
+    fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> &mut Self;
+}
+
+impl GhostAppExt for App {
+    fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> &mut Self {
+        MessageRegistry::add::<T>(self, name);
+        self
+    }
+}

@@ -1,0 +1,54 @@
+//! Payloads as bytes: wincode for registered types, nothing at all for [`Raw`].
+
+use bevy::reflect::Reflect;
+use bytes::Bytes;
+use ghost_sync_core::wire::MessageType;
+use wincode::{ReadError, WriteError, config::DefaultConfig};
+
+use super::GhostMessage;
+
+/// Bytes that no registered type stands for.
+///
+/// Read it in the envelopes like a type (`MessageReader<FromRoom<Raw>>`), and
+/// write it to say something that only the game understands.
+#[derive(Clone, Debug, PartialEq, Reflect)]
+#[reflect(opaque)]
+pub struct Raw {
+    /// What the sender says the bytes are; [`MessageType::RAW`] for nothing in particular.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub data: Bytes,
+}
+
+impl Raw {
+    /// Bytes of no type.
+    pub fn new(data: impl Into<Bytes>) -> Self {
+        Self { message_type: MessageType::RAW, data: data.into() }
+    }
+}
+
+/// How one payload type becomes bytes and back.
+pub(super) trait Codec: Send + Sync + Sized + 'static {
+    fn encode(&self, registered: MessageType) -> Result<(MessageType, Bytes), WriteError>;
+    fn decode(message_type: MessageType, payload: &Bytes) -> Result<Self, ReadError>;
+}
+
+impl<T: GhostMessage> Codec for T {
+    fn encode(&self, registered: MessageType) -> Result<(MessageType, Bytes), WriteError> {
+        Ok((registered, wincode::serialize(self)?.into()))
+    }
+
+    fn decode(_: MessageType, payload: &Bytes) -> Result<Self, ReadError> {
+        wincode::config::deserialize_exact(payload, DefaultConfig::default())
+    }
+}
+
+impl Codec for Raw {
+    fn encode(&self, _: MessageType) -> Result<(MessageType, Bytes), WriteError> {
+        Ok((self.message_type, self.data.clone()))
+    }
+
+    fn decode(message_type: MessageType, payload: &Bytes) -> Result<Self, ReadError> {
+        Ok(Self { message_type, data: payload.clone() })
+    }
+}

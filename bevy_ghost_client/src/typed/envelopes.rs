@@ -1,0 +1,210 @@
+//! Who says a typed message to whom.
+//!
+//! What a client uses: [`Broadcast`], [`ToServer`], [`FromRoom`], [`FromServer`].
+//! What a server uses: [`ToRoom`], [`ToPlayer`], [`ToConnection`], [`ToEveryone`],
+//! [`FromPlayer`], [`FromConnection`]. No envelope belongs to both, so that an app
+//! that is server and client at once never takes one for the other.
+
+use bevy::ecs::{entity::Entity, message::Message};
+use ghost_sync_core::wire::{ClientId, Delivery, SendFlags};
+
+/// Client, out: to everybody else in a room.
+#[derive(Clone, Debug, Message)]
+pub struct Broadcast<T> {
+    /// The room's entity; `None` for the room joined last.
+    pub room: Option<Entity>,
+    /// How hard the relay tries to deliver it.
+    pub delivery: Delivery,
+    /// Whether it comes back to the sender too, and whether it is acknowledged.
+    pub flags: SendFlags,
+    /// What is said.
+    pub message: T,
+}
+
+impl<T> Broadcast<T> {
+    /// To the room joined last, reliably.
+    pub fn new(message: T) -> Self {
+        Self { room: None, delivery: Delivery::Reliable, flags: SendFlags::NONE, message }
+    }
+
+    /// To this room.
+    #[must_use]
+    pub fn in_room(self, room: Entity) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
+    /// A receiver that lags may miss it, and is told so. For effects.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { delivery: Delivery::Volatile, ..self }
+    }
+
+    /// Replaces an older message of the same key that has not left yet. For state.
+    #[must_use]
+    pub fn latest(self, key: u32) -> Self {
+        Self { delivery: Delivery::Latest(key), ..self }
+    }
+
+    /// Comes back to this client too, in the room's order.
+    #[must_use]
+    pub fn echoed(self) -> Self {
+        Self { flags: self.flags.with(SendFlags::ECHO), ..self }
+    }
+
+    /// Answered by [`Acked`](crate::Acked) when it has its place in the room's order.
+    #[must_use]
+    pub fn acknowledged(self) -> Self {
+        Self { flags: self.flags.with(SendFlags::ACK), ..self }
+    }
+}
+
+/// Client, out: to the server program.
+#[derive(Clone, Debug, Message)]
+pub struct ToServer<T> {
+    /// The room it is about; `None` for the room joined last, or none at all.
+    pub room: Option<Entity>,
+    /// What is said.
+    pub message: T,
+}
+
+impl<T> ToServer<T> {
+    /// About the room joined last, if there is one.
+    pub fn new(message: T) -> Self {
+        Self { room: None, message }
+    }
+
+    /// About this room.
+    #[must_use]
+    pub fn in_room(self, room: Entity) -> Self {
+        Self { room: Some(room), ..self }
+    }
+}
+
+/// Client, in: said in a room, by a player or by the server.
+#[derive(Clone, Debug, Message)]
+pub struct FromRoom<T> {
+    /// The room's entity.
+    pub room: Entity,
+    /// The sender's entity; `None` for the server, and for a player that is gone.
+    pub player: Option<Entity>,
+    /// Who, as the server vouches for it; nil for the server itself.
+    pub sender_id: ClientId,
+    /// Place in the room's order.
+    pub seq: u64,
+    /// What was said.
+    pub message: T,
+}
+
+/// Client, in: the server said it to this client.
+#[derive(Clone, Debug, Message)]
+pub struct FromServer<T> {
+    /// The room it is about, if it is about one that this client is in.
+    pub room: Option<Entity>,
+    /// What was said.
+    pub message: T,
+}
+
+/// Server, in: said by a player, to its room or to the server.
+#[derive(Clone, Debug, Message)]
+pub struct FromPlayer<T> {
+    /// The player's entity.
+    pub player: Entity,
+    /// The room's entity.
+    pub room: Entity,
+    /// The entity of the player's connection.
+    pub connection: Entity,
+    /// Who.
+    pub client_id: ClientId,
+    /// Place in the room's order, when the room has heard it already; `None` when
+    /// the server alone has.
+    pub seq: Option<u64>,
+    /// What was said.
+    pub message: T,
+}
+
+/// Server, in: said to the server by a client, outside of any room.
+#[derive(Clone, Debug, Message)]
+pub struct FromConnection<T> {
+    /// The connection's entity.
+    pub connection: Entity,
+    /// Who.
+    pub client_id: ClientId,
+    /// What was said.
+    pub message: T,
+}
+
+/// Server, out: to everybody in a room, with a place in the room's order.
+#[derive(Clone, Debug, Message)]
+pub struct ToRoom<T> {
+    /// The room's entity.
+    pub room: Entity,
+    /// How hard the relay tries to deliver it.
+    pub delivery: Delivery,
+    /// What is said.
+    pub message: T,
+}
+
+impl<T> ToRoom<T> {
+    /// To this room, reliably.
+    pub fn new(room: Entity, message: T) -> Self {
+        Self { room, delivery: Delivery::Reliable, message }
+    }
+
+    /// A receiver that lags may miss it, and is told so. For effects.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { delivery: Delivery::Volatile, ..self }
+    }
+
+    /// Replaces an older message of the same key that has not left yet. For state.
+    #[must_use]
+    pub fn latest(self, key: u32) -> Self {
+        Self { delivery: Delivery::Latest(key), ..self }
+    }
+}
+
+/// Server, out: to one player, about its room.
+#[derive(Clone, Debug, Message)]
+pub struct ToPlayer<T> {
+    /// The player's entity.
+    pub player: Entity,
+    /// What is said.
+    pub message: T,
+}
+
+impl<T> ToPlayer<T> {
+    /// To this player.
+    pub fn new(player: Entity, message: T) -> Self {
+        Self { player, message }
+    }
+}
+
+/// Server, out: to one client, about no room.
+#[derive(Clone, Debug, Message)]
+pub struct ToConnection<T> {
+    /// The connection's entity.
+    pub connection: Entity,
+    /// What is said.
+    pub message: T,
+}
+
+impl<T> ToConnection<T> {
+    /// To this connection.
+    pub fn new(connection: Entity, message: T) -> Self {
+        Self { connection, message }
+    }
+}
+
+/// Server, out: to every client, in whatever room it is.
+#[derive(Clone, Debug, Message)]
+pub struct ToEveryone<T> {
+    /// What is said.
+    pub message: T,
+}
+
+impl<T> ToEveryone<T> {
+    /// To every client.
+    pub fn new(message: T) -> Self {
+        Self { message }
+    }
+}

@@ -1,0 +1,380 @@
+//! The types that an app knows, and how each gets in and out of its world.
+
+use std::any::{TypeId, type_name};
+
+use bevy::{
+    app::App,
+    ecs::{
+        entity::Entity,
+        message::{Message, Messages},
+        resource::Resource,
+        world::World,
+    },
+    log::{error, warn},
+    platform::collections::HashMap,
+};
+use bytes::Bytes;
+use ghost_sync_core::wire::{ClientId, Delivery, MessageType, Protocol, SendFlags};
+use wincode::{ReadError, SchemaWrite, TypeMeta, config::DefaultConfig};
+
+use super::{
+    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, GhostMessage, Raw, ToConnection,
+    ToEveryone, ToPlayer, ToRoom, ToServer, codec::Codec,
+};
+
+/// The typed messages of this app; filled by
+/// [`add_ghost_message`](super::GhostAppExt::add_ghost_message).
+#[derive(Default, Resource)]
+pub struct MessageRegistry {
+    entries: Vec<Entry>,
+    by_type: HashMap<MessageType, usize>,
+    client: bool,
+    server: bool,
+    undecodable: u64,
+}
+
+/// One payload on its way out of a client.
+#[derive(Clone, Debug)]
+pub struct ClientParcel {
+    /// The room asked for.
+    pub room: Option<Entity>,
+    /// Who is to get it.
+    pub to: ClientReceiver,
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// Who is to get what a client says.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientReceiver {
+    /// Everybody else in the room.
+    Room {
+        /// How hard to try.
+        delivery: Delivery,
+        /// What else is asked for.
+        flags: SendFlags,
+    },
+    /// The server program.
+    Server,
+}
+
+/// One payload on its way out of a server.
+#[derive(Clone, Debug)]
+pub struct ServerParcel {
+    /// Who is to get it.
+    pub to: ServerReceiver,
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// Who is to get what a server says.
+#[derive(Clone, Copy, Debug)]
+pub enum ServerReceiver {
+    /// Everybody in the room of that entity.
+    Room(Entity, Delivery),
+    /// The player of that entity.
+    Player(Entity),
+    /// The connection of that entity.
+    Connection(Entity),
+    /// Every client.
+    Everyone,
+}
+
+/// Where a payload came from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    /// To a client, from its room.
+    Room {
+        /// The room.
+        room: Entity,
+        /// The sender, if it is still there and not the server.
+        player: Option<Entity>,
+        /// The sender's public id.
+        sender_id: ClientId,
+        /// Place in the room's order.
+        seq: u64,
+    },
+    /// To a client, from the server program.
+    Server {
+        /// The room it is about.
+        room: Option<Entity>,
+    },
+    /// To a server, from a player.
+    Player {
+        /// The player.
+        player: Entity,
+        /// Its room.
+        room: Entity,
+        /// Its connection.
+        connection: Entity,
+        /// Its public id.
+        client_id: ClientId,
+        /// Place in the room's order, if it has one.
+        seq: Option<u64>,
+    },
+    /// To a server, from a client outside of any room.
+    Connection {
+        /// The connection.
+        connection: Entity,
+        /// Its public id.
+        client_id: ClientId,
+    },
+}
+
+#[derive(Clone, Copy)]
+struct Ends {
+    add_client: fn(&mut App),
+    add_server: fn(&mut App),
+    take_client: fn(&mut World, MessageType, &mut Vec<ClientParcel>),
+    take_server: fn(&mut World, MessageType, &mut Vec<ServerParcel>),
+    give: fn(&mut World, Origin, MessageType, &Bytes) -> Result<(), ReadError>,
+}
+
+struct Entry {
+    name: String,
+    message_type: MessageType,
+    shape: u64,
+    rust_type: TypeId,
+    rust_name: &'static str,
+    ends: Ends,
+}
+
+impl MessageRegistry {
+    /// The types as the handshake compares them.
+    pub fn protocol(&self) -> Protocol {
+        let mut protocol = Protocol::default();
+        for entry in self.entries.iter().filter(|entry| entry.rust_type != TypeId::of::<Raw>()) {
+            protocol.add(&entry.name, entry.shape);
+        }
+        protocol
+    }
+
+    /// Whether payloads of that number have a registered type.
+    pub fn knows(&self, message_type: MessageType) -> bool {
+        self.by_type.contains_key(&message_type)
+    }
+
+    /// The payload as a `T`; `None` when it is something else, or no valid `T`.
+    pub fn decode<T: GhostMessage>(&self, message_type: MessageType, payload: &Bytes) -> Option<T> {
+        let entry = &self.entries[*self.by_type.get(&message_type)?];
+        (entry.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
+    }
+
+    /// Payloads that came but were not what their type says, since the app began.
+    pub fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// Makes the client's envelopes of all types, present and future, known to the app.
+    pub fn enable_client(app: &mut App) {
+        let mut registry = app.world_mut().get_resource_or_init::<Self>();
+        if !std::mem::replace(&mut registry.client, true) {
+            Self::add_raw(app);
+            for ends in Self::all_ends(app.world()) {
+                (ends.add_client)(app);
+            }
+        }
+    }
+
+    /// Makes the server's envelopes of all types, present and future, known to the app.
+    pub fn enable_server(app: &mut App) {
+        let mut registry = app.world_mut().get_resource_or_init::<Self>();
+        if !std::mem::replace(&mut registry.server, true) {
+            Self::add_raw(app);
+            for ends in Self::all_ends(app.world()) {
+                (ends.add_server)(app);
+            }
+        }
+    }
+
+    /// Everything that the systems of a client have written, in the order in
+    /// which the types were registered.
+    pub fn take_client(world: &mut World, out: &mut Vec<ClientParcel>) {
+        for (message_type, ends) in Self::all_types(world) {
+            (ends.take_client)(world, message_type, out);
+        }
+    }
+
+    /// Everything that the systems of a server have written, in the order in
+    /// which the types were registered.
+    pub fn take_server(world: &mut World, out: &mut Vec<ServerParcel>) {
+        for (message_type, ends) in Self::all_types(world) {
+            (ends.take_server)(world, message_type, out);
+        }
+    }
+
+    /// Decodes a payload and writes it as a Bevy message: typed if its type is
+    /// registered, else [`Raw`].
+    ///
+    /// A payload that is not what its type says is counted and reported, no more:
+    /// it is its sender's fault.
+    pub fn give(world: &mut World, origin: Origin, message_type: MessageType, payload: &Bytes) {
+        let registry = world.resource::<Self>();
+        let at = registry.by_type.get(&message_type).or(registry.by_type.get(&MessageType::RAW));
+        let Some(entry) = at.map(|&at| &registry.entries[at]) else { return };
+        let give = entry.ends.give;
+        if let Err(error) = give(world, origin, message_type, payload) {
+            let mut registry = world.resource_mut::<Self>();
+            registry.undecodable += 1;
+            let name = registry.by_type.get(&message_type).map(|&at| &registry.entries[at].name);
+            warn!("dropped {} bytes that are no {name:?} ({origin:?}): {error}", payload.len());
+        }
+    }
+
+    pub(super) fn add<T: GhostMessage>(app: &mut App, name: &str) {
+        let shape = match <T as SchemaWrite<DefaultConfig>>::TYPE_META {
+            TypeMeta::Static { size, .. } => 1 + size as u64,
+            TypeMeta::Dynamic => 0,
+        };
+        Self::insert::<T>(app, name, MessageType::of(name), shape);
+    }
+
+    fn add_raw(app: &mut App) {
+        Self::insert::<Raw>(app, "Raw", MessageType::RAW, 0);
+    }
+
+    fn insert<T: Codec>(app: &mut App, name: &str, message_type: MessageType, shape: u64) {
+        let mut registry = app.world_mut().get_resource_or_init::<Self>();
+        let rust_name = type_name::<T>();
+        if let Some(&at) = registry.by_type.get(&message_type) {
+            let known = &registry.entries[at];
+            assert!(
+                known.rust_type == TypeId::of::<T>() && known.name == name,
+                "ghost messages must have different names: `{rust_name}` would be {name:?} and \
+                 `{}` is {:?} already (number {}); register one of them under another name with \
+                 `add_ghost_message_as`",
+                known.rust_name,
+                known.name,
+                message_type.0,
+            );
+            return;
+        }
+        let rust_type = TypeId::of::<T>();
+        let ends = Ends {
+            add_client: add_client::<T>,
+            add_server: add_server::<T>,
+            take_client: take_client::<T>,
+            take_server: take_server::<T>,
+            give: give::<T>,
+        };
+        let at = registry.entries.len();
+        let name = name.to_owned();
+        registry.entries.push(Entry { name, message_type, shape, rust_type, rust_name, ends });
+        registry.by_type.insert(message_type, at);
+        let (client, server) = (registry.client, registry.server);
+        if client {
+            add_client::<T>(app);
+        }
+        if server {
+            add_server::<T>(app);
+        }
+    }
+
+    fn all_ends(world: &World) -> Vec<Ends> {
+        world.resource::<Self>().entries.iter().map(|entry| entry.ends).collect()
+    }
+
+    fn all_types(world: &World) -> Vec<(MessageType, Ends)> {
+        let entries = &world.resource::<Self>().entries;
+        entries.iter().map(|entry| (entry.message_type, entry.ends)).collect()
+    }
+}
+
+impl std::fmt::Debug for MessageRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
+    }
+}
+
+fn add_client<T: Codec>(app: &mut App) {
+    app.add_message::<Broadcast<T>>()
+        .add_message::<ToServer<T>>()
+        .add_message::<FromRoom<T>>()
+        .add_message::<FromServer<T>>();
+}
+
+fn add_server<T: Codec>(app: &mut App) {
+    app.add_message::<ToRoom<T>>()
+        .add_message::<ToPlayer<T>>()
+        .add_message::<ToConnection<T>>()
+        .add_message::<ToEveryone<T>>()
+        .add_message::<FromPlayer<T>>()
+        .add_message::<FromConnection<T>>();
+}
+
+fn take_client<T: Codec>(
+    world: &mut World,
+    message_type: MessageType,
+    out: &mut Vec<ClientParcel>,
+) {
+    let mut push = |room, to, message: &T| {
+        if let Some((message_type, payload)) = encode(message, message_type) {
+            out.push(ClientParcel { room, to, message_type, payload });
+        }
+    };
+    drain(world, |it: Broadcast<T>| {
+        push(it.room, ClientReceiver::Room { delivery: it.delivery, flags: it.flags }, &it.message);
+    });
+    drain(world, |it: ToServer<T>| push(it.room, ClientReceiver::Server, &it.message));
+}
+
+fn take_server<T: Codec>(
+    world: &mut World,
+    message_type: MessageType,
+    out: &mut Vec<ServerParcel>,
+) {
+    let mut push = |to, message: &T| {
+        if let Some((message_type, payload)) = encode(message, message_type) {
+            out.push(ServerParcel { to, message_type, payload });
+        }
+    };
+    drain(world, |it: ToRoom<T>| push(ServerReceiver::Room(it.room, it.delivery), &it.message));
+    drain(world, |it: ToPlayer<T>| push(ServerReceiver::Player(it.player), &it.message));
+    drain(world, |it: ToConnection<T>| {
+        push(ServerReceiver::Connection(it.connection), &it.message)
+    });
+    drain(world, |it: ToEveryone<T>| push(ServerReceiver::Everyone, &it.message));
+}
+
+fn give<T: Codec>(
+    world: &mut World,
+    origin: Origin,
+    message_type: MessageType,
+    payload: &Bytes,
+) -> Result<(), ReadError> {
+    let message = T::decode(message_type, payload)?;
+    match origin {
+        Origin::Room { room, player, sender_id, seq } => {
+            world.write_message(FromRoom { room, player, sender_id, seq, message });
+        }
+        Origin::Server { room } => {
+            world.write_message(FromServer { room, message });
+        }
+        Origin::Player { player, room, connection, client_id, seq } => {
+            world.write_message(FromPlayer { player, room, connection, client_id, seq, message });
+        }
+        Origin::Connection { connection, client_id } => {
+            world.write_message(FromConnection { connection, client_id, message });
+        }
+    }
+    Ok(())
+}
+
+fn drain<M: Message>(world: &mut World, take: impl FnMut(M)) {
+    if let Some(mut messages) = world.get_resource_mut::<Messages<M>>() {
+        if !messages.is_empty() {
+            messages.drain().for_each(take);
+        }
+    }
+}
+
+fn encode<T: Codec>(message: &T, message_type: MessageType) -> Option<(MessageType, Bytes)> {
+    message
+        .encode(message_type)
+        .inspect_err(|error| error!("cannot encode a {}: {error}", type_name::<T>()))
+        .ok()
+}
