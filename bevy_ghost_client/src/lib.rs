@@ -1,13 +1,36 @@
 //! Rooms of a Ghost Sync server in a Bevy app: the client.
 
+mod bridge;
+mod client;
+pub mod diagnostics;
+mod entities;
+mod events;
+mod plugin;
+mod requests;
+mod roster;
 pub mod typed;
 
-pub use typed::{
-    Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, MessageRegistry, Raw, ToServer,
+pub use bridge::{GhostNetwork, LocalConnector, Network, Reconnect, Target};
+pub use client::{ClientState, GhostClient, JoinedRooms, Traffic, connected, in_room};
+pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
+pub use events::{
+    Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
+    MetadataChanged, PayloadReceived, Pinged, PlayerJoined, PlayerLeft, Refused, RoomDeleted,
+    RoomList, Unsent, UnsentReason,
 };
+pub use ghost_sync_core::wire::{ClientId, Delivery, MessageType, RoomName, Seat};
+pub use plugin::{GhostClientPlugin, GhostClientSystems};
+pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
+pub use typed::{Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw, ToServer};
 
 /// What most clients import.
 pub mod prelude {
-    pub use crate::{Broadcast, FromRoom, FromServer, GhostAppExt, Raw, ToServer};
+    pub use crate::{
+        Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, FromRoom, FromServer,
+        GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems, Join, JoinRefused, Joined,
+        JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member, MemberOf, Members,
+        Metadata, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, RoomList, ToServer, connected,
+        in_room,
+    };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

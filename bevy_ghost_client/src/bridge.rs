@@ -1,0 +1,233 @@
+//! The only file that touches the core's bridge: what goes to the network
+//! thread, and what comes from it.
+
+use bevy::prelude::*;
+pub use ghost_sync_core::embed::{LocalConnector, Network, Reconnect, Target};
+use ghost_sync_core::{
+    Client,
+    embed::{ClientBridge, ClientCommand, ClientUpdate},
+    wire::RoomName,
+};
+pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent};
+
+use crate::{
+    ClientState, GhostClient, JoinedRoom, JoinedRooms,
+    events::{Connected, Disconnected, Unsent, UnsentReason, publish},
+    requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
+    roster,
+    typed::{ClientParcel, ClientReceiver, MessageRegistry},
+};
+
+/// The network threads of this app, shared by its client and its server.
+#[derive(Clone, Debug, Resource)]
+pub struct GhostNetwork(pub Network);
+
+impl GhostNetwork {
+    /// The network of this app, started if there is none yet.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn of(world: &mut World) -> std::io::Result<Network> {
+        if let Some(network) = world.get_resource::<Self>() {
+            return Ok(network.0.clone());
+        }
+        let network = Network::new()?;
+        world.insert_resource(Self(network.clone()));
+        Ok(network)
+    }
+}
+
+#[derive(Default, Resource)]
+pub(crate) struct Link {
+    bridge: Option<ClientBridge>,
+    /// Joins asked for before [`Connect`].
+    waiting: Vec<Join>,
+    updates: Vec<ClientUpdate>,
+    parcels: Vec<ClientParcel>,
+}
+
+impl Link {
+    fn send(&mut self, command: ClientCommand) -> Result<(), UnsentReason> {
+        let bridge = self.bridge.as_mut().ok_or(UnsentReason::NotConnected)?;
+        bridge.send(command).map_err(|_full| UnsentReason::OutboxFull)
+    }
+
+    fn request(&mut self, command: ClientCommand) {
+        if let Err(reason) = self.send(command) {
+            warn!("not sent: {reason}");
+        }
+    }
+}
+
+/// Takes what the network thread has for us into the world.
+pub(crate) fn receive(world: &mut World) {
+    let mut link = world.resource_mut::<Link>();
+    let mut updates = std::mem::take(&mut link.updates);
+    if let Some(bridge) = &mut link.bridge {
+        bridge.poll(&mut updates);
+    }
+    for update in updates.drain(..) {
+        match update {
+            ClientUpdate::Connecting { attempt } => {
+                world.resource_mut::<GhostClient>().attempt = attempt;
+            }
+            ClientUpdate::Connected { client_id } => {
+                let mut client = world.resource_mut::<GhostClient>();
+                client.client_id = Some(client_id);
+                client.attempt = 0;
+                client.retry_in = None;
+                set_state(world, ClientState::Connected);
+                publish(world, Connected { client_id });
+            }
+            ClientUpdate::Event(event) => roster::apply(world, event),
+            ClientUpdate::Disconnected { reason, retry_in } => {
+                disconnected(world, reason.to_string(), retry_in);
+            }
+            other => debug!("an update that this version does not know: {other:?}"),
+        }
+    }
+    world.resource_mut::<Link>().updates = updates;
+}
+
+/// Hands what the systems have written to the network thread.
+pub(crate) fn send(world: &mut World) {
+    let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
+    MessageRegistry::take_client(world, &mut parcels);
+    for parcel in parcels.drain(..) {
+        let (message_type, payload) = (parcel.message_type, parcel.payload.clone());
+        match dispatch(world, parcel) {
+            Ok(()) => world.resource_mut::<GhostClient>().sent.count(&payload),
+            Err(reason) => publish(world, Unsent { message_type, payload, reason }),
+        }
+    }
+    let mut link = world.resource_mut::<Link>();
+    link.parcels = parcels;
+    if let Some(bridge) = &mut link.bridge {
+        bridge.flush();
+    }
+}
+
+fn dispatch(world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason> {
+    if *world.resource::<State<ClientState>>().get() != ClientState::Connected {
+        return Err(UnsentReason::NotConnected);
+    }
+    let room = match parcel.room.or(world.resource::<JoinedRooms>().current()) {
+        Some(room) => Some(room_name(world, room).ok_or(UnsentReason::NotInRoom)?),
+        None => None,
+    };
+    let ClientParcel { message_type, payload, .. } = parcel;
+    let command = match parcel.to {
+        ClientReceiver::Room { .. } if room.is_none() => return Err(UnsentReason::NotInRoom),
+        ClientReceiver::Room { delivery, flags } => {
+            ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
+        }
+        ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
+    };
+    world.resource_mut::<Link>().send(command)
+}
+
+fn room_name(world: &World, room: Entity) -> Option<RoomName> {
+    world.get::<JoinedRoom>(room).map(|room| room.name.clone())
+}
+
+fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::Duration>) {
+    roster::close_all(world);
+    let mut client = world.resource_mut::<GhostClient>();
+    client.client_id = None;
+    client.rtt = None;
+    client.retry_in = retry_in;
+    client.last_reason = Some(reason.clone());
+    if retry_in.is_none() {
+        let mut link = world.resource_mut::<Link>();
+        link.bridge = None;
+        set_state(world, ClientState::Disconnected);
+    } else {
+        set_state(world, ClientState::Reconnecting);
+    }
+    publish(world, Disconnected { reason, retry_in });
+}
+
+fn set_state(world: &mut World, state: ClientState) {
+    world.resource_mut::<NextState<ClientState>>().set(state);
+}
+
+pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
+    let connect = connect.clone();
+    commands.queue(move |world: &mut World| {
+        if world.resource::<Link>().bridge.is_some() {
+            disconnected(world, "connecting elsewhere".to_owned(), None);
+        }
+        let network = match GhostNetwork::of(world) {
+            Ok(network) => network,
+            Err(error) => {
+                disconnected(world, format!("no network thread: {error}"), None);
+                return;
+            }
+        };
+        let protocol = world.resource::<MessageRegistry>().protocol();
+        let mut builder = Client::builder().protocol(protocol).data(connect.data);
+        for (key, value) in connect.meta {
+            builder = builder.meta(key, value);
+        }
+        let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
+        let mut link = world.resource_mut::<Link>();
+        link.bridge = Some(bridge);
+        for join in std::mem::take(&mut link.waiting) {
+            world.trigger(join);
+        }
+        set_state(world, ClientState::Connecting);
+    });
+}
+
+pub(crate) fn on_disconnect(_: On<Disconnect>, mut link: ResMut<Link>) {
+    link.waiting.clear();
+    if link.bridge.is_some() {
+        link.request(ClientCommand::Disconnect);
+    }
+}
+
+pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>) {
+    let room = match RoomName::new(&join.room) {
+        Ok(room) => room,
+        Err(error) => {
+            error!("cannot join {:?}: {error}", join.room);
+            return;
+        }
+    };
+    if link.bridge.is_none() {
+        link.waiting.push(join.clone());
+    } else {
+        link.request(ClientCommand::Join { room, data: join.data.clone() });
+    }
+}
+
+pub(crate) fn on_leave(leave: On<Leave>, mut commands: Commands) {
+    commands.entity(leave.room).try_despawn();
+}
+
+/// A room entity that goes while its seat is there: the seat is given up.
+pub(crate) fn on_room_removed(
+    removed: On<Remove, JoinedRoom>,
+    names: Query<&JoinedRoom>,
+    mut rooms: ResMut<JoinedRooms>,
+    mut link: ResMut<Link>,
+) {
+    let Some(at) = rooms.rooms.iter().position(|&(_, room)| room == removed.entity) else { return };
+    let entry = rooms.rooms.remove(at);
+    if let Ok(room) = names.get(removed.entity) {
+        link.request(ClientCommand::Leave { room: room.name.clone() });
+    }
+    rooms.leaving.push(entry);
+}
+
+pub(crate) fn on_ping(_: On<Ping>, mut link: ResMut<Link>) {
+    link.request(ClientCommand::Ping);
+}
+
+pub(crate) fn on_list_rooms(_: On<ListRooms>, mut link: ResMut<Link>) {
+    link.request(ClientCommand::ListRooms);
+}
+
+pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut link: ResMut<Link>) {
+    link.request(ClientCommand::SetMeta { key: set.key.clone(), value: set.value.clone() });
+}

@@ -1,0 +1,103 @@
+//! What is known about the connection right now.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+use ghost_sync_core::wire::{ClientId, RoomName};
+
+/// Whether there is a connection; details are in [`GhostClient`].
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Reflect, States)]
+pub enum ClientState {
+    /// There is none, and none is being made.
+    #[default]
+    Disconnected,
+    /// The first attempt is under way.
+    Connecting,
+    /// Rooms can be joined.
+    Connected,
+    /// There was a connection; the next attempt waits or is under way.
+    Reconnecting,
+}
+
+/// The connection: who we are to the server, how far away it is, how much went over it.
+#[derive(Clone, Debug, Default, Reflect, Resource)]
+#[reflect(Resource, Debug, Default)]
+pub struct GhostClient {
+    /// The own public id, while connected.
+    pub client_id: Option<ClientId>,
+    /// Attempts to connect that have failed in a row.
+    pub attempt: u32,
+    /// How long the next attempt waits, as of the last [`Disconnected`](crate::Disconnected).
+    pub retry_in: Option<Duration>,
+    /// Why the last connection or attempt ended.
+    pub last_reason: Option<String>,
+    /// The last measured time to the server and back.
+    pub rtt: Option<Duration>,
+    /// Payloads written, since the app began.
+    pub sent: Traffic,
+    /// Payloads read, since the app began.
+    pub received: Traffic,
+}
+
+/// An amount of messages.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Reflect)]
+pub struct Traffic {
+    /// How many.
+    pub messages: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    /// Counts one more message.
+    pub fn count(&mut self, payload: &[u8]) {
+        self.messages += 1;
+        self.bytes += payload.len() as u64;
+    }
+}
+
+/// The [`JoinedRoom`](crate::JoinedRoom)s by name.
+#[derive(Debug, Default, Resource)]
+pub struct JoinedRooms {
+    pub(crate) rooms: Vec<(RoomName, Entity)>,
+    /// Rooms whose entities are gone, but not yet the seats.
+    pub(crate) leaving: Vec<(RoomName, Entity)>,
+}
+
+impl JoinedRooms {
+    /// The entity of a room, if this client is in it.
+    pub fn get(&self, name: &str) -> Option<Entity> {
+        self.rooms.iter().find(|(known, _)| known == name).map(|&(_, room)| room)
+    }
+
+    /// The room joined last: where messages go that name no room.
+    pub fn current(&self) -> Option<Entity> {
+        self.rooms.last().map(|&(_, room)| room)
+    }
+
+    /// All rooms, the one joined last at the end.
+    pub fn iter(&self) -> impl Iterator<Item = (&RoomName, Entity)> {
+        self.rooms.iter().map(|(name, room)| (name, *room))
+    }
+
+    /// How many rooms this client is in.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether this client is in no room.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+}
+
+/// Run condition: there is a connection.
+pub fn connected(state: Option<Res<State<ClientState>>>) -> bool {
+    state.is_some_and(|state| *state.get() == ClientState::Connected)
+}
+
+/// Run condition: this client has a seat in the room of that name.
+pub fn in_room(name: impl Into<String>) -> impl FnMut(Option<Res<JoinedRooms>>) -> bool + Clone {
+    let name = name.into();
+    move |rooms: Option<Res<JoinedRooms>>| rooms.is_some_and(|rooms| rooms.get(&name).is_some())
+}

@@ -1,0 +1,288 @@
+//! What happened, as the client's systems and observers learn it.
+//!
+//! Each fact is a Bevy message of its own type, an event for observers, and one
+//! variant of [`GhostClientEvent`], which alone keeps the order across types.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+use bytes::Bytes;
+use ghost_sync_core::wire::{
+    ClientId, GapReason, LeaveReason, MessageType, Refusal, RoomName, RoomSummary, Seat,
+};
+
+/// The server has greeted this client; rooms can be joined.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Connected {
+    /// The id that others will see; new for each connection.
+    pub client_id: ClientId,
+}
+
+/// There is no connection any more, or the attempt to get one failed. All
+/// [`JoinedRoom`](crate::JoinedRoom)s are gone when observers hear this.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Disconnected {
+    /// Why, in words for people.
+    pub reason: String,
+    /// When the next attempt follows by itself; `None` if none does.
+    pub retry_in: Option<Duration>,
+}
+
+/// This client has a seat in a room; the room's entity and all its members are there.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Joined {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The own member entity.
+    pub player: Entity,
+    /// The own seat.
+    pub seat: Seat,
+}
+
+/// The server gave no seat.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct JoinRefused {
+    /// The room asked for.
+    pub name: RoomName,
+    /// Why; its `Display` is for people.
+    pub reason: Refusal,
+}
+
+/// This client's seat in a room is gone. The entity still is there for observers,
+/// unless it was despawned to leave.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Left {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// Why.
+    pub reason: LeaveReason,
+}
+
+/// Somebody else took a seat in a room that this client is in.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerJoined {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The new member's entity.
+    pub player: Entity,
+    /// Who.
+    pub client_id: ClientId,
+    /// The seat.
+    pub seat: Seat,
+    /// Place in the room's order.
+    pub seq: u64,
+}
+
+/// Somebody else's seat is free. Observers still find the member's entity; it is
+/// gone when systems read this.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerLeft {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The entity that the member was.
+    pub player: Entity,
+    /// Who.
+    pub client_id: ClientId,
+    /// The seat that it had.
+    pub seat: Seat,
+    /// Place in the room's order.
+    pub seq: u64,
+    /// Why.
+    pub reason: LeaveReason,
+}
+
+/// [`Metadata`](crate::Metadata) of a room or a member has changed.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct MetadataChanged {
+    /// The room's or the member's entity.
+    pub entity: Entity,
+    /// The key.
+    pub key: String,
+    /// The new value; `None`: removed.
+    pub value: Option<String>,
+    /// The version after the change.
+    pub version: u64,
+}
+
+/// A room was deleted; nothing more can be said there. [`Left`] follows, unless
+/// members keep their seats for now.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomDeleted {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The reason given.
+    pub message: String,
+}
+
+/// Events of a room that this client will not get: it was too slow for them.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Gap {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The first missing place in the room's order.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+    /// How many of them are own broadcasts, which would not have come anyway.
+    pub own: u64,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// An [`acknowledged`](crate::Broadcast::acknowledged) broadcast got its place.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Acked {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// Which: broadcasts and messages to the server are counted from 1 on each connection.
+    pub reference: u64,
+    /// Place in the room's order.
+    pub seq: u64,
+}
+
+/// The server did not do what was asked for (other than to join, which is [`JoinRefused`]).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Refused {
+    /// What, in words for people.
+    pub request: String,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// A message that a system wrote was not sent.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Unsent {
+    /// What it was.
+    pub message_type: MessageType,
+    /// The payload.
+    pub payload: Bytes,
+    /// Why.
+    pub reason: UnsentReason,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Reflect, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsentReason {
+    /// Wait for [`Connected`].
+    #[error("not connected")]
+    NotConnected,
+    /// Join a room first, or the room is gone.
+    #[error("not in that room")]
+    NotInRoom,
+    /// More waits to leave than the outbox may hold; send again later.
+    #[error("the outbox is full")]
+    OutboxFull,
+}
+
+/// Answers [`Ping`](crate::Ping).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Pinged {
+    /// From the network thread to the server and back.
+    pub rtt: Duration,
+}
+
+/// Answers [`ListRooms`](crate::ListRooms).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomList {
+    /// How many rooms there are, including those not listed here.
+    pub count: u32,
+    /// The first of them, sorted by name.
+    pub rooms: Vec<RoomSummary>,
+}
+
+/// A payload came, whether its type is registered or not.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PayloadReceived {
+    /// The room's entity, if it came from or about one.
+    pub room: Option<Entity>,
+    /// The sender's entity; `None` for the server.
+    pub player: Option<Entity>,
+    /// Place in the room's order, if it has one.
+    pub seq: Option<u64>,
+    /// What it is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+macro_rules! stream {
+    ($(#[$doc:meta])* $stream:ident { $($fact:ident,)* } + $payload:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Message, Reflect)]
+        #[reflect(opaque)]
+        #[non_exhaustive]
+        pub enum $stream {
+            $(#[doc = concat!("See [`", stringify!($fact), "`].")] $fact($fact),)*
+            #[doc = concat!("See [`", stringify!($payload), "`].")]
+            $payload($payload),
+        }
+
+        $(impl From<$fact> for $stream {
+            fn from(fact: $fact) -> Self {
+                Self::$fact(fact)
+            }
+        })*
+
+        pub(crate) fn register(app: &mut App) {
+            app.add_message::<$stream>().register_type::<$stream>();
+            $(app.add_message::<$fact>().register_type::<$fact>();)*
+        }
+    };
+}
+
+stream! {
+    /// Everything that happened, in the order in which it did.
+    ///
+    /// For code that must not mix up the order of facts of different types, such
+    /// as a recorder. Whoever cares for one type reads that type.
+    GhostClientEvent {
+        Connected, Disconnected, Joined, JoinRefused, Left, PlayerJoined, PlayerLeft,
+        MetadataChanged, RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList,
+    } + PayloadReceived
+}
+
+/// Tells a fact everywhere: as a message, in the ordered stream, to observers.
+pub(crate) fn publish<'a, E>(world: &mut World, fact: E)
+where
+    E: Clone + Event<Trigger<'a>: Default> + Into<GhostClientEvent> + Message,
+{
+    world.write_message(fact.clone());
+    world.write_message::<GhostClientEvent>(fact.clone().into());
+    world.trigger(fact);
+}

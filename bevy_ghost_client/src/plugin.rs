@@ -1,0 +1,86 @@
+//! Puts the parts into an app.
+
+use std::time::Duration;
+
+use bevy::{prelude::*, state::app::StatesPlugin};
+
+use crate::{
+    ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf, Members,
+    Metadata, bridge, diagnostics, events, requests::Ping, typed::MessageRegistry,
+};
+
+/// When the client's work is done in a frame.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, SystemSet)]
+pub enum GhostClientSystems {
+    /// In [`PreUpdate`]: entities, messages and states become what the server said.
+    Receive,
+    /// In [`PostUpdate`]: what the frame's systems have written leaves.
+    Send,
+}
+
+/// Makes an app a client of Ghost Sync rooms.
+///
+/// Add it after `DefaultPlugins` or `MinimalPlugins`. Nothing is connected until
+/// [`Connect`](crate::Connect) is triggered.
+#[derive(Debug)]
+pub struct GhostClientPlugin {
+    /// How often the time to the server and back is measured; `None` for only
+    /// when [`Ping`] is triggered. Needs Bevy's `TimePlugin`. Default: each second.
+    pub ping_every: Option<Duration>,
+}
+
+impl Default for GhostClientPlugin {
+    fn default() -> Self {
+        Self { ping_every: Some(Duration::from_secs(1)) }
+    }
+}
+
+impl Plugin for GhostClientPlugin {
+    fn build(&self, app: &mut App) {
+        if !app.is_plugin_added::<StatesPlugin>() {
+            app.add_plugins(StatesPlugin);
+        }
+        app.init_state::<ClientState>()
+            .init_resource::<GhostClient>()
+            .init_resource::<JoinedRooms>()
+            .init_resource::<bridge::Link>()
+            .register_type::<GhostClient>()
+            .register_type::<JoinedRoom>()
+            .register_type::<Member>()
+            .register_type::<MemberOf>()
+            .register_type::<Members>()
+            .register_type::<LocalPlayer>()
+            .register_type::<Metadata>()
+            .register_type_mutable_state::<ClientState>();
+        events::register(app);
+        diagnostics::register(app);
+        MessageRegistry::enable_client(app);
+
+        app.add_observer(bridge::on_connect)
+            .add_observer(bridge::on_disconnect)
+            .add_observer(bridge::on_join)
+            .add_observer(bridge::on_leave)
+            .add_observer(bridge::on_room_removed)
+            .add_observer(bridge::on_ping)
+            .add_observer(bridge::on_list_rooms)
+            .add_observer(bridge::on_set_metadata);
+
+        app.add_systems(PreUpdate, bridge::receive.in_set(GhostClientSystems::Receive))
+            .add_systems(PostUpdate, bridge::send.in_set(GhostClientSystems::Send))
+            .add_systems(PostUpdate, diagnostics::measure.after(GhostClientSystems::Send));
+        if let Some(every) = self.ping_every {
+            app.add_systems(Update, ping.run_if(crate::connected.and_then(elapsed(every))));
+        }
+    }
+}
+
+fn ping(mut commands: Commands) {
+    commands.trigger(Ping);
+}
+
+fn elapsed(every: Duration) -> impl FnMut(Option<Res<Time<Real>>>) -> bool + Clone {
+    let mut timer = Timer::new(every, TimerMode::Repeating);
+    move |time: Option<Res<Time<Real>>>| {
+        time.is_some_and(|time| timer.tick(time.delta()).just_finished())
+    }
+}

@@ -1,0 +1,122 @@
+//! What a game asks the plugin for: `commands.trigger(Join::new("lobby"))`.
+
+use bevy::prelude::*;
+use bytes::Bytes;
+use ghost_sync_core::wire::Meta;
+
+use crate::bridge::{LocalConnector, Reconnect, Target};
+
+/// Asks for a connection; ends the one that is there.
+///
+/// Answered by [`Connected`](crate::Connected) or [`Disconnected`](crate::Disconnected).
+#[derive(Clone, Debug, Event)]
+pub struct Connect {
+    pub(crate) target: Target,
+    pub(crate) data: Bytes,
+    pub(crate) meta: Vec<Meta>,
+    pub(crate) reconnect: Reconnect,
+}
+
+impl Connect {
+    /// To a server at `host:port`.
+    pub fn to(addr: impl Into<String>) -> Self {
+        Self::new(Target::Addr(addr.into()))
+    }
+
+    /// To a server in the same process, without a socket: the other half of a
+    /// listen server, or single player.
+    pub fn local(connector: LocalConnector) -> Self {
+        Self::new(Target::Local(connector))
+    }
+
+    /// With bytes for the server's rules: a ticket, a token.
+    #[must_use]
+    pub fn with_data(self, data: impl Into<Bytes>) -> Self {
+        Self { data: data.into(), ..self }
+    }
+
+    /// With a metadata entry that everybody in our rooms may see, such as a display name.
+    #[must_use]
+    pub fn with_meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.meta.push((key.into(), value.into()));
+        self
+    }
+
+    /// With other rules for coming back after the connection broke.
+    #[must_use]
+    pub fn reconnecting(self, reconnect: Reconnect) -> Self {
+        Self { reconnect, ..self }
+    }
+
+    /// Without coming back by itself after the connection broke.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.reconnect.enabled = false;
+        self
+    }
+
+    fn new(target: Target) -> Self {
+        Self { target, data: Bytes::new(), meta: Vec::new(), reconnect: Reconnect::default() }
+    }
+}
+
+/// Asks to end the connection, and attempts to get one.
+#[derive(Clone, Copy, Debug, Event, Reflect)]
+pub struct Disconnect;
+
+/// Asks for a seat in a room. May be asked before the connection is there.
+///
+/// Answered by [`Joined`](crate::Joined) or [`JoinRefused`](crate::JoinRefused).
+#[derive(Clone, Debug, Event, Reflect)]
+#[reflect(opaque)]
+pub struct Join {
+    pub(crate) room: String,
+    pub(crate) data: Bytes,
+}
+
+impl Join {
+    /// To the room of that name.
+    pub fn new(room: impl Into<String>) -> Self {
+        Self { room: room.into(), data: Bytes::new() }
+    }
+
+    /// With bytes for the server's rules: a password, say.
+    #[must_use]
+    pub fn with_data(self, data: impl Into<Bytes>) -> Self {
+        Self { data: data.into(), ..self }
+    }
+}
+
+/// Asks to give a seat up; the same as despawning the room's entity.
+///
+/// Answered by [`Left`](crate::Left).
+#[derive(Clone, Copy, Debug, EntityEvent, Reflect)]
+pub struct Leave {
+    /// The entity of the [`JoinedRoom`](crate::JoinedRoom).
+    #[event_target]
+    pub room: Entity,
+}
+
+/// Asks how long the way to the server and back takes; answered by [`Pinged`](crate::Pinged).
+#[derive(Clone, Copy, Debug, Event, Reflect)]
+pub struct Ping;
+
+/// Asks which rooms there are; answered by [`RoomList`](crate::RoomList).
+#[derive(Clone, Copy, Debug, Event, Reflect)]
+pub struct ListRooms;
+
+/// Asks to change an entry of the own metadata.
+#[derive(Clone, Debug, Event, Reflect)]
+pub struct SetMetadata {
+    /// The key.
+    pub key: String,
+    /// The new value; `None` removes the key.
+    pub value: Option<String>,
+}
+
+impl SetMetadata {
+    /// Sets a value.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), value: Some(value.into()) }
+    }
+}

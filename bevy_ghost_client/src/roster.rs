@@ -1,0 +1,186 @@
+//! Keeps the entities of rooms and members as the server says they are.
+
+use bevy::prelude::*;
+use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, RoomName, Seat};
+
+use crate::{
+    GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf, Members,
+    Metadata,
+    bridge::{Request, RequestError, ServerEvent},
+    events::{
+        Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, PayloadReceived, Pinged,
+        PlayerJoined, PlayerLeft, Refused, RoomDeleted, RoomList, publish,
+    },
+    typed::{MessageRegistry, Origin},
+};
+
+/// Takes over one event.
+pub(crate) fn apply(world: &mut World, event: ServerEvent) {
+    match event {
+        ServerEvent::Joined { client_id, room, epoch, seat, capacity, members, meta, .. } => {
+            let room_entity = open(world, room.clone(), epoch, capacity, meta);
+            let mut player = Entity::PLACEHOLDER;
+            for member in members {
+                let entity =
+                    seat_member(world, room_entity, member.client_id, member.seat, member.meta);
+                if member.seat == seat && member.client_id == client_id {
+                    world.entity_mut(entity).insert(LocalPlayer);
+                    player = entity;
+                }
+            }
+            publish(world, Joined { room: room_entity, name: room, player, seat });
+        }
+        ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) => {
+            publish(world, JoinRefused { name: room, reason });
+        }
+        ServerEvent::Error(RequestError { request, reason }) => {
+            publish(world, Refused { request: request.to_string(), reason });
+        }
+        ServerEvent::Left { room, reason } => close(world, &room, reason),
+        ServerEvent::PlayerJoined { client_id, room: name, seat, seq, meta, .. } => {
+            let Some(room) = find_room(world, &name) else { return };
+            let player = seat_member(world, room, client_id, seat, meta);
+            publish(world, PlayerJoined { room, name, player, client_id, seat, seq });
+        }
+        ServerEvent::PlayerLeft { client_id, room: name, seat, seq, reason } => {
+            let Some(room) = find_room(world, &name) else { return };
+            let Some(player) = find_member(world, room, seat) else { return };
+            publish(world, PlayerLeft { room, name, player, client_id, seat, seq, reason });
+            world.try_despawn(player).ok();
+        }
+        ServerEvent::Broadcast { sender_id, room, seat, seq, message_type, data, .. } => {
+            let Some(room) = find_room(world, &room) else { return };
+            let player = find_member(world, room, seat);
+            world.resource_mut::<GhostClient>().received.count(&data);
+            stream(
+                world,
+                PayloadReceived {
+                    room: Some(room),
+                    player,
+                    seq: Some(seq),
+                    message_type,
+                    payload: data.clone(),
+                },
+            );
+            let origin = Origin::Room { room, player, sender_id, seq };
+            MessageRegistry::give(world, origin, message_type, &data);
+        }
+        ServerEvent::Direct { room, message_type, data } => {
+            let room = room.and_then(|name| find_room(world, &name));
+            world.resource_mut::<GhostClient>().received.count(&data);
+            stream(
+                world,
+                PayloadReceived {
+                    room,
+                    player: None,
+                    seq: None,
+                    message_type,
+                    payload: data.clone(),
+                },
+            );
+            MessageRegistry::give(world, Origin::Server { room }, message_type, &data);
+        }
+        ServerEvent::RoomMeta { room, version, key, value, .. } => {
+            let Some(entity) = find_room(world, &room) else { return };
+            change_metadata(world, MetadataChanged { entity, key, value, version });
+        }
+        ServerEvent::PlayerMeta { room, seat, version, key, value, .. } => {
+            let Some(room) = find_room(world, &room) else { return };
+            let Some(entity) = find_member(world, room, seat) else { return };
+            change_metadata(world, MetadataChanged { entity, key, value, version });
+        }
+        ServerEvent::RoomDeleted { room: name, message, .. } => {
+            let Some(room) = find_room(world, &name) else { return };
+            publish(world, RoomDeleted { room, name, message });
+        }
+        ServerEvent::Gap { room: name, from, to, own, reason } => {
+            let Some(room) = find_room(world, &name) else { return };
+            publish(world, Gap { room, name, from, to, own, reason });
+        }
+        ServerEvent::Ack { room, reference, seq } => {
+            let Some(room) = find_room(world, &room) else { return };
+            publish(world, Acked { room, reference, seq });
+        }
+        ServerEvent::Pong { rtt } => {
+            world.resource_mut::<GhostClient>().rtt = Some(rtt);
+            publish(world, Pinged { rtt });
+        }
+        ServerEvent::Rooms { count, rooms } => publish(world, RoomList { count, rooms }),
+        other => debug!("an event that this version does not know: {other:?}"),
+    }
+}
+
+/// Gives up all rooms: the connection is gone.
+pub(crate) fn close_all(world: &mut World) {
+    while let Some(name) =
+        world.resource::<JoinedRooms>().rooms.last().map(|(name, _)| name.clone())
+    {
+        close(world, &name, LeaveReason::Disconnected);
+    }
+    world.resource_mut::<JoinedRooms>().leaving.clear();
+}
+
+fn open(
+    world: &mut World,
+    name: RoomName,
+    epoch: u64,
+    capacity: Option<u32>,
+    meta: Vec<Meta>,
+) -> Entity {
+    if find_room(world, &name).is_some() {
+        close(world, &name, LeaveReason::Moved);
+    }
+    let room = world
+        .spawn((
+            Name::new(name.as_str().to_owned()),
+            Metadata::from(meta),
+            JoinedRoom { name: name.clone(), capacity, epoch },
+        ))
+        .id();
+    world.resource_mut::<JoinedRooms>().rooms.push((name, room));
+    room
+}
+
+fn close(world: &mut World, name: &RoomName, reason: LeaveReason) {
+    let Some(room) = find_room(world, name).or_else(|| {
+        let leaving = &world.resource::<JoinedRooms>().leaving;
+        leaving.iter().find(|(known, _)| known == name).map(|&(_, room)| room)
+    }) else {
+        return;
+    };
+    let mut rooms = world.resource_mut::<JoinedRooms>();
+    rooms.rooms.retain(|&(_, known)| known != room);
+    rooms.leaving.retain(|&(_, known)| known != room);
+    publish(world, Left { room, name: name.clone(), reason });
+    world.try_despawn(room).ok();
+}
+
+fn seat_member(
+    world: &mut World,
+    room: Entity,
+    client_id: ClientId,
+    seat: Seat,
+    meta: Vec<Meta>,
+) -> Entity {
+    world.spawn((MemberOf(room), Metadata::from(meta), Member { client_id, seat })).id()
+}
+
+fn change_metadata(world: &mut World, change: MetadataChanged) {
+    if let Some(mut metadata) = world.get_mut::<Metadata>(change.entity) {
+        metadata.apply(change.key.clone(), change.value.clone());
+    }
+    publish(world, change);
+}
+
+fn stream(world: &mut World, payload: PayloadReceived) {
+    world.write_message(GhostClientEvent::PayloadReceived(payload));
+}
+
+fn find_room(world: &World, name: &RoomName) -> Option<Entity> {
+    world.resource::<JoinedRooms>().get(name.as_str())
+}
+
+fn find_member(world: &World, room: Entity, seat: Seat) -> Option<Entity> {
+    let members = world.get::<Members>(room)?;
+    members.iter().find(|&member| world.get::<Member>(member).is_some_and(|it| it.seat == seat))
+}
