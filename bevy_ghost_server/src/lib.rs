@@ -1,1 +1,51 @@
-//! Under construction.
+//! Ghost Sync rooms in a Bevy app: the server.
+
+mod asks;
+mod bridge;
+pub mod diagnostics;
+mod entities;
+mod events;
+pub mod hooks;
+mod index;
+mod lifecycle;
+mod plugin;
+mod requests;
+mod rooms;
+mod server;
+mod sync;
+
+pub use bevy_ghost_client::{
+    ClientId, Delivery, GhostAppExt, GhostMessage, GhostNetwork, LocalConnector, MessageType,
+    Metadata, Network, Raw, RoomName, Seat, Traffic, typed,
+};
+pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy};
+pub use entities::{
+    Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,
+    RoomStats, SeatOf, Seats,
+};
+pub use events::{
+    ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, Missed,
+    PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
+    ServerFailed, ServerStarted, ServerStopped,
+};
+pub use ghost_sync_core::wire::LeaveReason;
+pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ticket};
+pub use plugin::{GhostServerPlugin, GhostServerSystems};
+pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
+pub use rooms::{CreateRoomError, Rooms};
+pub use server::{GhostServer, ServerConfig, ServerState, room_exists, server_running};
+pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, ToRoom};
+
+/// What most servers import.
+pub mod prelude {
+    pub use crate::{
+        CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed, ConnectionOpened,
+        CreateRoomRequest, FromConnection, FromPlayer, GhostAppExt,
+        GhostServer, GhostServerPlugin, GhostServerSystems, InRoom, JoinRequest, Kick, Metadata,
+        Observe, Player, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
+        RoomClosed, RoomConfig, RoomEmptied, RoomOpened, RoomStats, Rooms, SeatOf, Seats,
+        ServerConfig, ServerState, StartServer, StopServer, Ticket, ToConnection, ToEveryone,
+        ToPlayer, ToRoom, room_exists, server_running,
+    };
+    pub use wincode::{SchemaRead, SchemaWrite};
+}

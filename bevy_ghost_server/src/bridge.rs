@@ -1,0 +1,321 @@
+//! The only file that touches the core's bridge: what goes to the network
+//! thread, and what comes from it.
+
+use std::time::Duration;
+
+use bevy::{platform::collections::HashMap, prelude::*};
+use bevy_ghost_client::{
+    GhostNetwork,
+    typed::{MessageRegistry, ServerParcel, ServerReceiver},
+};
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+pub(crate) use ghost_sync_core::relay::{AskId, ConnId, Question, RelayEvent};
+pub use ghost_sync_core::relay::{CreateOnJoin, DisconnectReason, OverflowPolicy};
+use ghost_sync_core::{
+    Server, ServerBuilder,
+    embed::{ServerBridge, ServerCommand, ServerUpdate},
+    relay::{self, RelayMode, Verdict},
+    wire::{MessageType, RoomName},
+};
+
+use crate::{
+    GhostServer, Observe, Relaying, Room, RoomConfig, RoomStats, ServerConfig, ServerState,
+    StartServer, StopServer, asks,
+    events::{Missed, ServerFailed, ServerStarted, ServerStopped, publish},
+    hooks::Reply,
+    index::Index,
+    lifecycle, sync,
+};
+
+/// The way to and from the network thread.
+#[derive(Resource)]
+pub(crate) struct Link {
+    bridge: Option<ServerBridge>,
+    updates: Vec<ServerUpdate>,
+    parcels: Vec<ServerParcel>,
+    /// What tickets say.
+    pub(crate) replies: (Sender<Reply>, Receiver<Reply>),
+    /// Questions that wait for so many tickets.
+    pub(crate) waiting: HashMap<AskId, usize>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            bridge: None,
+            updates: Vec::new(),
+            parcels: Vec::new(),
+            replies: crossbeam_channel::unbounded(),
+            waiting: HashMap::default(),
+        }
+    }
+}
+
+impl Link {
+    /// Says when there is something to receive; `None` while no server is there.
+    pub(crate) fn wake(&self) -> Option<Receiver<()>> {
+        self.bridge.as_ref().map(ServerBridge::wake)
+    }
+}
+
+/// What the frame asks of the network thread, in order.
+#[derive(Default, Resource)]
+pub(crate) struct Outbox {
+    commands: Vec<ServerCommand>,
+    /// Verdicts, which do not wait for the end of the frame.
+    answers: Vec<ServerCommand>,
+    active: bool,
+}
+
+impl Outbox {
+    /// Whether a server is there to hear it.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    pub(crate) fn create_room(&mut self, name: RoomName, config: &RoomConfig) {
+        self.push(ServerCommand::CreateRoom { name, config: to_core(config) });
+    }
+
+    pub(crate) fn configure_room(&mut self, name: RoomName, config: &RoomConfig) {
+        self.push(ServerCommand::ConfigureRoom { name, config: to_core(config) });
+    }
+
+    pub(crate) fn close_room(&mut self, name: RoomName, message: String) {
+        self.push(ServerCommand::CloseRoom { name, message });
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnId, room: RoomName, message: String) {
+        self.push(ServerCommand::Remove { conn, room, message });
+    }
+
+    pub(crate) fn kick(&mut self, conn: ConnId, message: String) {
+        self.push(ServerCommand::Kick { conn, message });
+    }
+
+    pub(crate) fn set_room_meta(&mut self, room: RoomName, key: String, value: Option<String>) {
+        self.push(ServerCommand::SetRoomMeta { room, key, value });
+    }
+
+    pub(crate) fn set_client_meta(&mut self, conn: ConnId, key: String, value: Option<String>) {
+        self.push(ServerCommand::SetClientMeta { conn, key, value });
+    }
+
+    pub(crate) fn answer(&mut self, ask: AskId, verdict: Result<(), String>) {
+        let verdict = match verdict {
+            Ok(()) => Verdict::Accept,
+            Err(message) => Verdict::Reject { message },
+        };
+        if self.active {
+            self.answers.push(ServerCommand::Answer { ask, verdict });
+        }
+    }
+
+    fn push(&mut self, command: ServerCommand) {
+        if self.active {
+            self.commands.push(command);
+        }
+    }
+}
+
+/// Takes what the network thread has for us into the world.
+///
+/// Verdicts leave at once, the rest at the end of the frame.
+pub(crate) fn receive(world: &mut World) {
+    let mut link = world.resource_mut::<Link>();
+    let mut updates = std::mem::take(&mut link.updates);
+    if let Some(bridge) = &mut link.bridge {
+        bridge.poll(&mut updates);
+    }
+    for update in updates.drain(..) {
+        match update {
+            ServerUpdate::Started { addr } => {
+                world.resource_mut::<GhostServer>().addr = addr;
+                set_state(world, ServerState::Running);
+                publish(world, ServerStarted { addr });
+            }
+            ServerUpdate::Failed(error) => {
+                stopped(world);
+                publish(world, ServerFailed { reason: error.to_string() });
+            }
+            ServerUpdate::Event(event) => sync::apply(world, event),
+            ServerUpdate::Ask { ask, question, .. } => asks::ask(world, ask, question),
+            ServerUpdate::RoomRefused { name, error } => {
+                sync::room_refused(world, name, error.to_string());
+            }
+            ServerUpdate::Missed { messages } => {
+                world.resource_mut::<GhostServer>().missed += messages;
+                publish(world, Missed { messages });
+            }
+            ServerUpdate::Stopped => {
+                stopped(world);
+                publish(world, ServerStopped);
+            }
+            other => debug!("an update that this version does not know: {other:?}"),
+        }
+    }
+    world.resource_mut::<Link>().updates = updates;
+    asks::take_replies(world);
+    let answers = std::mem::take(&mut world.resource_mut::<Outbox>().answers);
+    flush(world, answers);
+}
+
+/// Hands what the systems have written, and then what they have ended, to the network thread.
+pub(crate) fn send(world: &mut World) {
+    let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
+    MessageRegistry::take_server(world, &mut parcels);
+    for parcel in parcels.drain(..) {
+        let payload = parcel.payload.clone();
+        if let ServerReceiver::Room(room, _) = parcel.to
+            && let Some(mut stats) = world.get_mut::<RoomStats>(room)
+        {
+            stats.sent.count(&payload);
+        }
+        let command = dispatch(world.resource::<Index>(), parcel);
+        let mut link = world.resource_mut::<Link>();
+        match (command, &mut link.bridge) {
+            (Some(command), Some(bridge)) => {
+                bridge.send(command);
+                world.resource_mut::<GhostServer>().sent.count(&payload);
+            }
+            _ => debug!("{} bytes were for somebody who is not there", payload.len()),
+        }
+    }
+    world.resource_mut::<Link>().parcels = parcels;
+    asks::take_replies(world);
+    let Outbox { commands, answers, .. } = &mut *world.resource_mut::<Outbox>();
+    commands.append(answers);
+    let commands = std::mem::take(commands);
+    flush(world, commands);
+}
+
+fn dispatch(index: &Index, parcel: ServerParcel) -> Option<ServerCommand> {
+    let ServerParcel { to, message_type, payload } = parcel;
+    let direct = |conn, room| direct(conn, room, message_type, payload.clone());
+    Some(match to {
+        ServerReceiver::Room(room, delivery) => {
+            let room = index.room_records.get(&room)?.name.clone();
+            ServerCommand::Broadcast { room, delivery, message_type, payload }
+        }
+        ServerReceiver::Player(player) => {
+            let seat = index.seat_records.get(&player)?;
+            direct(seat.conn, Some(seat.name.clone()))
+        }
+        ServerReceiver::Connection(connection) => {
+            direct(index.connection_records.get(&connection)?.conn, None)
+        }
+        ServerReceiver::Everyone => ServerCommand::BroadcastAll { message_type, payload },
+    })
+}
+
+fn direct(
+    conn: ConnId,
+    room: Option<RoomName>,
+    message_type: MessageType,
+    payload: Bytes,
+) -> ServerCommand {
+    ServerCommand::Direct { conns: vec![conn], room, message_type, payload }
+}
+
+fn flush(world: &mut World, commands: Vec<ServerCommand>) {
+    if let Some(bridge) = &mut world.resource_mut::<Link>().bridge {
+        for command in commands {
+            bridge.send(command);
+        }
+        bridge.flush();
+    }
+}
+
+pub(crate) fn on_start(_: On<StartServer>, mut commands: Commands) {
+    commands.queue(start);
+}
+
+pub(crate) fn on_stop(stop: On<StopServer>, mut commands: Commands) {
+    let StopServer { message, deadline } = stop.clone();
+    commands.queue(move |world: &mut World| shut_down(world, message, deadline));
+}
+
+fn start(world: &mut World) {
+    if world.resource::<Link>().bridge.is_some() {
+        return;
+    }
+    let network = match GhostNetwork::of(world) {
+        Ok(network) => network,
+        Err(error) => {
+            publish(world, ServerFailed { reason: format!("no network thread: {error}") });
+            return;
+        }
+    };
+    let protocol = world.resource::<MessageRegistry>().protocol();
+    let builder = builder(world.resource::<ServerConfig>()).protocol(protocol);
+    let bridge = ServerBridge::start(&network, builder);
+    world.resource_mut::<GhostServer>().connector = Some(bridge.local());
+    world.resource_mut::<Link>().bridge = Some(bridge);
+    world.resource_mut::<Outbox>().active = true;
+    set_state(world, ServerState::Starting);
+    let mut rooms = world.query::<(Entity, &Room, &RoomConfig)>();
+    let rooms: Vec<_> = rooms
+        .iter(world)
+        .map(|(entity, room, config)| (entity, room.name().clone(), config.clone()))
+        .collect();
+    for (entity, name, config) in rooms {
+        lifecycle::open_room(world, entity, name, config);
+    }
+}
+
+fn shut_down(world: &mut World, message: String, deadline: Duration) {
+    let mut outbox = world.resource_mut::<Outbox>();
+    if outbox.active {
+        outbox.push(ServerCommand::Shutdown { message, deadline });
+        set_state(world, ServerState::Stopping);
+    }
+}
+
+fn stopped(world: &mut World) {
+    let mut link = world.resource_mut::<Link>();
+    link.bridge = None;
+    link.waiting.clear();
+    *world.resource_mut::<Outbox>() = Outbox::default();
+    sync::forget_all(world);
+    set_state(world, ServerState::Stopped);
+}
+
+fn set_state(world: &mut World, state: ServerState) {
+    world.resource_mut::<NextState<ServerState>>().set(state);
+}
+
+fn builder(config: &ServerConfig) -> ServerBuilder {
+    let builder = match &config.bind {
+        Some(addr) => Server::builder().bind(addr.clone()),
+        None => Server::builder().local_only(),
+    };
+    builder
+        .max_clients(config.max_clients)
+        .max_payload(config.max_payload)
+        .max_rooms(config.max_rooms)
+        .rooms_per_client(config.rooms_per_client)
+        .idle_timeout(config.idle_timeout)
+        .ping_interval(config.ping_interval)
+        .ask_timeout(config.ask_timeout)
+        .channel_capacity(config.channel_capacity)
+        .outbox_limit(config.outbox_limit)
+        .overflow(config.overflow)
+        .create_on_join(config.create_on_join)
+        .room_defaults(to_core(&RoomConfig::default()))
+        .handshake_timeout(config.handshake_timeout)
+}
+
+fn to_core(config: &RoomConfig) -> relay::RoomConfig {
+    let mut core = relay::RoomConfig::default();
+    core.capacity = config.capacity;
+    core.mode = match config.relay {
+        Relaying::AtOnce => RelayMode::Relay,
+        Relaying::ServerOnly => RelayMode::Server,
+        Relaying::Moderated => RelayMode::Moderated,
+    };
+    core.observed = config.observe != Observe::Nothing;
+    core.listed = config.listed;
+    core.remove_when_empty = config.remove_when_empty;
+    core
+}

@@ -1,0 +1,196 @@
+//! Rooms, connections and players as entities, and how they hang together.
+//!
+//! Despawning is how things end: a room closes, a connection is cut, a player is
+//! put out of its room. Each end takes what depends on it along, and each player
+//! that goes is told once, as [`PlayerLeft`](crate::PlayerLeft).
+
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+
+use bevy::prelude::*;
+use bevy_ghost_client::{Metadata, Traffic};
+use ghost_sync_core::wire::{ClientId, InvalidRoomName, RoomName, Seat};
+
+/// A room. Spawning one opens it to clients, despawning closes it.
+///
+/// Put what belongs to the room on its entity: it goes when the room goes.
+#[derive(Clone, Component, Debug, Reflect)]
+#[component(immutable)]
+#[reflect(Component, Debug, from_reflect = false)]
+#[require(RoomConfig, RoomStats, Metadata)]
+pub struct Room {
+    #[reflect(ignore)]
+    name: RoomName,
+}
+
+impl Room {
+    /// A room of that name.
+    ///
+    /// # Panics
+    /// When `name` is no room name: empty, longer than [`RoomName::MAX_LEN`] bytes, or
+    /// with control characters. For names that people typed, use [`try_new`](Self::try_new).
+    #[track_caller]
+    pub fn new(name: &str) -> Self {
+        match Self::try_new(name) {
+            Ok(room) => room,
+            Err(error) => panic!("{name:?} cannot name a room: {error}"),
+        }
+    }
+
+    /// A room of that name, if it is one.
+    ///
+    /// # Errors
+    /// [`InvalidRoomName`] says what is wrong with it.
+    pub fn try_new(name: &str) -> Result<Self, InvalidRoomName> {
+        RoomName::new(name).map(Self::from)
+    }
+
+    /// The name; also there as Bevy's [`Name`].
+    pub fn name(&self) -> &RoomName {
+        &self.name
+    }
+}
+
+impl From<RoomName> for Room {
+    fn from(name: RoomName) -> Self {
+        Self { name }
+    }
+}
+
+/// The rules of a room that the network thread enforces by itself. Change it at any time.
+#[derive(Clone, Component, Debug, PartialEq, Reflect)]
+#[reflect(Component, Debug, Default, PartialEq)]
+pub struct RoomConfig {
+    /// Seats; `None` (the default) for as many as the server has clients.
+    pub capacity: Option<NonZeroU32>,
+    /// What happens to the broadcasts of players.
+    pub relay: Relaying,
+    /// Which broadcasts the server's systems see. Whatever is sent to the server they see always.
+    pub observe: Observe,
+    /// Whether clients find it in the list of rooms. Default: yes.
+    pub listed: bool,
+    /// Removes the room when it was empty for so long; `None` (the default) keeps it.
+    pub remove_when_empty: Option<Duration>,
+}
+
+impl RoomConfig {
+    /// With that many seats.
+    #[must_use]
+    pub fn seats(capacity: u32) -> Self {
+        Self { capacity: NonZeroU32::new(capacity), ..Self::default() }
+    }
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        Self {
+            capacity: None,
+            relay: Relaying::AtOnce,
+            observe: Observe::Registered,
+            listed: true,
+            remove_when_empty: None,
+        }
+    }
+}
+
+/// What happens to the broadcasts of a room's players.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Reflect)]
+pub enum Relaying {
+    /// The network thread forwards them to the room at once, without waiting for a frame.
+    #[default]
+    AtOnce,
+    /// They go to the server's systems only, which decide what the room hears:
+    /// an authoritative room.
+    ServerOnly,
+    /// Each is held back until [`RelayRequest`](crate::RelayRequest) was answered.
+    Moderated,
+}
+
+/// Which broadcasts of a room become messages for the server's systems.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Reflect)]
+pub enum Observe {
+    /// None. The cheapest.
+    Nothing,
+    /// Those of registered types.
+    #[default]
+    Registered,
+    /// All; those of unknown types as [`Raw`](crate::Raw).
+    Everything,
+}
+
+/// What goes on in a room. Kept by the plugin.
+#[derive(Clone, Component, Copy, Debug, Default, PartialEq, Reflect)]
+#[reflect(Component, Debug, Default, PartialEq)]
+pub struct RoomStats {
+    /// Whether the network thread has opened it.
+    pub open: bool,
+    /// Players in it now.
+    pub players: u32,
+    /// Payloads of players that the server's systems saw.
+    pub received: Traffic,
+    /// Payloads that the server's systems sent to the whole room.
+    pub sent: Traffic,
+}
+
+/// A client's connection. Despawning it cuts the connection.
+#[derive(Clone, Component, Debug, Reflect)]
+#[component(immutable)]
+#[reflect(Component, Debug, from_reflect = false)]
+#[require(ConnectionStats, Metadata)]
+pub struct Connection {
+    /// The client's public id; new for each connection.
+    pub client_id: ClientId,
+    /// Where it dialled from.
+    pub addr: SocketAddr,
+}
+
+/// How a connection does. Kept by the plugin.
+#[derive(Clone, Component, Copy, Debug, Default, PartialEq, Reflect)]
+#[reflect(Component, Debug, Default, PartialEq)]
+pub struct ConnectionStats {
+    /// The last measured time to the client and back.
+    pub rtt: Option<Duration>,
+    /// Payloads that the server's systems saw.
+    pub received: Traffic,
+}
+
+/// A seat in a room: one client in one room. Despawning it puts the client out of
+/// the room, but leaves it connected.
+///
+/// Put what belongs to the player on its entity: it goes when the player goes.
+#[derive(Clone, Component, Debug, Reflect)]
+#[component(immutable)]
+#[reflect(Component, Debug, from_reflect = false)]
+pub struct Player {
+    /// The public id of its client.
+    pub client_id: ClientId,
+    /// Its number in the room.
+    #[reflect(ignore)]
+    pub seat: Seat,
+}
+
+/// The room that a [`Player`] is in. Set by the plugin; changing it moves nobody.
+#[derive(Clone, Component, Copy, Debug, Eq, PartialEq, Reflect)]
+#[reflect(Component, Debug, PartialEq)]
+#[relationship(relationship_target = Players)]
+pub struct InRoom(pub Entity);
+
+/// The players in a [`Room`].
+///
+/// An empty room has no such component: use [`RoomStats`] to count, or
+/// `Option<&Players>` to include empty rooms.
+#[derive(Component, Debug, Default, Reflect)]
+#[reflect(Component, Debug, Default)]
+#[relationship_target(relationship = InRoom, linked_spawn)]
+pub struct Players(Vec<Entity>);
+
+/// The [`Connection`] that a [`Player`] plays over. Set by the plugin.
+#[derive(Clone, Component, Copy, Debug, Eq, PartialEq, Reflect)]
+#[reflect(Component, Debug, PartialEq)]
+#[relationship(relationship_target = Seats)]
+pub struct SeatOf(pub Entity);
+
+/// The players that a [`Connection`] is; without a seat it has no such component.
+#[derive(Component, Debug, Default, Reflect)]
+#[reflect(Component, Debug, Default)]
+#[relationship_target(relationship = SeatOf, linked_spawn)]
+pub struct Seats(Vec<Entity>);

@@ -1,0 +1,252 @@
+//! What happened, as the server's systems and observers learn it.
+//!
+//! Each fact is a Bevy message of its own type, an event for observers (of all
+//! rooms, or of the one they are attached to), and one variant of
+//! [`GhostServerEvent`], which alone keeps the order across types.
+
+use std::net::SocketAddr;
+
+use bevy::prelude::*;
+use bytes::Bytes;
+use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, RoomName, Seat};
+
+use crate::bridge::DisconnectReason;
+
+/// The server takes connections.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ServerStarted {
+    /// Where it listens; `None` for connections of this process only.
+    pub addr: Option<SocketAddr>,
+}
+
+/// The server could not start.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ServerFailed {
+    /// Why, in words for people.
+    pub reason: String,
+}
+
+/// The server takes no connections any more, and all are closed.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ServerStopped;
+
+/// A client is connected; its entity is there.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ConnectionOpened {
+    /// The connection's entity.
+    #[event_target]
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// Where it dialled from.
+    pub addr: SocketAddr,
+}
+
+/// A client is gone. Observers still find the entity, unless it was despawned to cut it.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ConnectionClosed {
+    /// The entity that the connection was.
+    #[event_target]
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// Why.
+    pub reason: DisconnectReason,
+}
+
+/// Clients can join a room.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomOpened {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+}
+
+/// A room could not be opened; its entity is despawned.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomRefused {
+    /// The entity.
+    #[event_target]
+    pub room: Entity,
+    /// The name.
+    pub name: RoomName,
+    /// Why, in words for people.
+    pub reason: String,
+}
+
+/// The last player has left a room, which stays.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomEmptied {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+}
+
+/// A room is gone. Observers still find the entity, unless it was despawned to close it.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomClosed {
+    /// The entity that the room was.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The reason given.
+    pub message: String,
+}
+
+/// A client has a seat in a room; the player's entity and its components are there.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerJoined {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The player's entity.
+    pub player: Entity,
+    /// The entity of its connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The seat.
+    pub seat: Seat,
+    /// What the client said with its request.
+    pub data: Bytes,
+}
+
+/// A seat is free. Told once for each [`PlayerJoined`], whatever the end was.
+///
+/// Observers still find the player's entity, unless the server's own systems
+/// despawned it (or its room, or its connection). Systems never do: all that is
+/// left is in here.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerLeft {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The entity that the player was.
+    pub player: Entity,
+    /// The entity of its connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The seat that it had.
+    pub seat: Seat,
+    /// Why.
+    pub reason: LeaveReason,
+}
+
+/// A player was too slow for some of its room's messages and was told that they are missing.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Lagged {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The player's entity.
+    pub player: Entity,
+    /// Messages that it does not get.
+    pub dropped: u64,
+}
+
+/// [`Metadata`](crate::Metadata) of a room or a connection has changed.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct MetadataChanged {
+    /// The room's or the connection's entity.
+    pub entity: Entity,
+    /// The key.
+    pub key: String,
+    /// The new value; `None`: removed.
+    pub value: Option<String>,
+    /// The version after the change.
+    pub version: u64,
+}
+
+/// The frames were too slow for the network: payloads that systems will not see.
+/// Players got what was theirs.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Missed {
+    /// How many.
+    pub messages: u64,
+}
+
+/// A payload came, whether its type is registered or not.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PayloadReceived {
+    /// The connection's entity.
+    pub connection: Entity,
+    /// Player and room, if it came from or about a room.
+    pub seat: Option<(Entity, Entity)>,
+    /// Place in the room's order, if the room has heard it.
+    pub seq: Option<u64>,
+    /// What it is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+macro_rules! stream {
+    ($(#[$doc:meta])* $stream:ident { $($fact:ident,)* } + $payload:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Message, Reflect)]
+        #[reflect(opaque)]
+        #[non_exhaustive]
+        pub enum $stream {
+            $(#[doc = concat!("See [`", stringify!($fact), "`].")] $fact($fact),)*
+            #[doc = concat!("See [`", stringify!($payload), "`].")]
+            $payload($payload),
+        }
+
+        $(impl From<$fact> for $stream {
+            fn from(fact: $fact) -> Self {
+                Self::$fact(fact)
+            }
+        })*
+
+        pub(crate) fn register(app: &mut App) {
+            app.add_message::<$stream>().register_type::<$stream>();
+            $(app.add_message::<$fact>().register_type::<$fact>();)*
+        }
+    };
+}
+
+stream! {
+    /// Everything that happened, in the order in which it did.
+    ///
+    /// For code that must not mix up the order of facts of different types, such
+    /// as a recorder. Whoever cares for one type reads that type.
+    GhostServerEvent {
+        ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
+        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, Lagged, MetadataChanged, Missed,
+    } + PayloadReceived
+}
+
+/// Tells a fact everywhere: as a message, in the ordered stream, to observers.
+pub(crate) fn publish<'a, E>(world: &mut World, fact: E)
+where
+    E: Clone + Event<Trigger<'a>: Default> + Into<GhostServerEvent> + Message,
+{
+    world.write_message(fact.clone());
+    world.write_message::<GhostServerEvent>(fact.clone().into());
+    world.trigger(fact);
+}

@@ -1,0 +1,132 @@
+//! What the server's rules decide, as events that observers may refuse.
+//!
+//! An observer of one of these requests says no with `reject`, or takes a
+//! [`Ticket`] with `defer` to answer later. Nobody's no can be undone, so the
+//! verdict does not depend on the order in which observers run. A request that
+//! nobody refuses is granted.
+//!
+//! ```
+//! # use bevy::prelude::*;
+//! # use bevy_ghost_server::prelude::*;
+//! fn password(mut request: On<JoinRequest>) {
+//!     if request.data.as_ref() != b"sesame" {
+//!         request.reject("wrong password");
+//!     }
+//! }
+//!
+//! fn open_rooms(mut commands: Commands) {
+//!     commands.spawn(Room::new("lobby"));
+//!     commands.spawn(Room::new("cave")).observe(password); // of this room only
+//! }
+//! # App::new().add_systems(Startup, open_rooms);
+//! ```
+
+mod decision;
+
+use std::net::SocketAddr;
+
+use bevy::prelude::*;
+use bevy_ghost_client::Metadata;
+use bytes::Bytes;
+use ghost_sync_core::wire::{ClientId, MessageType, RoomName};
+
+use crate::RoomConfig;
+
+pub use decision::Ticket;
+pub(crate) use decision::{Decision, Outcome, Reply};
+
+/// A client wants to connect. No entity of its own is there yet.
+#[derive(Debug, Event)]
+pub struct ConnectRequest {
+    /// The public id that the client will have.
+    pub client_id: ClientId,
+    /// Where it dialled from.
+    pub addr: SocketAddr,
+    /// What the client said with its request: a ticket, a token.
+    pub data: Bytes,
+    /// What it wants others to know about it.
+    pub metadata: Metadata,
+    pub(crate) decision: Decision,
+}
+
+/// A client wants a seat in a room. Capacity is checked by the network thread.
+#[derive(Debug, EntityEvent)]
+pub struct JoinRequest {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub name: RoomName,
+    /// The entity of the client's connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// Where it dialled from.
+    pub addr: SocketAddr,
+    /// What the client said with its request: a password, say.
+    pub data: Bytes,
+    pub(crate) decision: Decision,
+}
+
+/// A client wants to join a room that is not there.
+///
+/// Asked only with [`CreateOnJoin::Ask`](crate::CreateOnJoin::Ask).
+#[derive(Debug, Event)]
+pub struct CreateRoomRequest {
+    /// The name of the room.
+    pub name: RoomName,
+    /// The entity of the client's connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The rules that the room will have; change them here.
+    pub config: RoomConfig,
+    pub(crate) decision: Decision,
+}
+
+/// A player wants to say something in a room that is
+/// [`Moderated`](crate::Relaying::Moderated).
+#[derive(Debug, EntityEvent)]
+pub struct RelayRequest {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The player's entity.
+    pub player: Entity,
+    /// The entity of its connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes; see [`MessageRegistry::decode`](crate::typed::MessageRegistry::decode).
+    pub payload: Bytes,
+    pub(crate) decision: Decision,
+}
+
+macro_rules! decided {
+    ($($request:ident)*) => {
+        $(impl $request {
+            /// Says no. The reason reaches the client; of several, all do.
+            pub fn reject(&mut self, reason: impl Into<String>) {
+                self.decision.reject(reason.into());
+            }
+
+            /// Puts the answer off: the ticket decides, unless somebody says no before.
+            ///
+            /// With several tickets all must be accepted. A ticket that is dropped
+            /// means no, and so does one that is not answered within
+            /// [`ask_timeout`](crate::ServerConfig::ask_timeout).
+            pub fn defer(&mut self) -> Ticket {
+                self.decision.defer()
+            }
+
+            /// Whether somebody has said no. What other observers will say is not known.
+            pub fn is_rejected(&self) -> bool {
+                self.decision.is_rejected()
+            }
+        })*
+    };
+}
+
+decided!(ConnectRequest JoinRequest CreateRoomRequest RelayRequest);

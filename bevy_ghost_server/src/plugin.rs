@@ -1,0 +1,115 @@
+//! Puts the parts into an app.
+
+use bevy::{prelude::*, state::app::StatesPlugin};
+use bevy_ghost_client::{Metadata, typed::MessageRegistry};
+
+use crate::{
+    Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig, RoomStats,
+    Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge, diagnostics, events,
+    index::Index, lifecycle, rooms,
+};
+
+/// When the server's work is done in a frame.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, SystemSet)]
+pub enum GhostServerSystems {
+    /// In [`PreUpdate`]: entities, messages and states become what the network
+    /// thread said; rules decide.
+    Receive,
+    /// In [`PostUpdate`]: what the frame's systems have written, opened and ended leaves.
+    Send,
+}
+
+/// Makes an app a server of Ghost Sync rooms.
+///
+/// Add it after `DefaultPlugins`, `MinimalPlugins` or
+/// [`DedicatedServerPlugins`](crate::DedicatedServerPlugins).
+#[derive(Clone, Debug)]
+pub struct GhostServerPlugin {
+    /// The settings; later they are a resource.
+    pub config: ServerConfig,
+    /// Whether the server starts with the app. If not, trigger [`StartServer`].
+    pub start: bool,
+}
+
+impl GhostServerPlugin {
+    /// Listens at `host:port`; port 0 takes any free one.
+    pub fn bind(addr: impl Into<String>) -> Self {
+        Self::with(ServerConfig { bind: Some(addr.into()), ..ServerConfig::default() })
+    }
+
+    /// Listens nowhere: for clients of this process only.
+    pub fn local() -> Self {
+        Self::with(ServerConfig { bind: None, ..ServerConfig::default() })
+    }
+
+    /// With these settings.
+    pub fn with(config: ServerConfig) -> Self {
+        Self { config, start: true }
+    }
+
+    /// Waits for [`StartServer`].
+    #[must_use]
+    pub fn stopped(self) -> Self {
+        Self { start: false, ..self }
+    }
+}
+
+impl Default for GhostServerPlugin {
+    fn default() -> Self {
+        Self::with(ServerConfig::default())
+    }
+}
+
+impl Plugin for GhostServerPlugin {
+    fn build(&self, app: &mut App) {
+        if !app.is_plugin_added::<StatesPlugin>() {
+            app.add_plugins(StatesPlugin);
+        }
+        app.init_state::<ServerState>()
+            .insert_resource(self.config.clone())
+            .init_resource::<GhostServer>()
+            .init_resource::<Rooms>()
+            .init_resource::<Index>()
+            .init_resource::<bridge::Link>()
+            .init_resource::<bridge::Outbox>()
+            .register_type::<Connection>()
+            .register_type::<ConnectionStats>()
+            .register_type::<GhostServer>()
+            .register_type::<InRoom>()
+            .register_type::<Metadata>()
+            .register_type::<Player>()
+            .register_type::<Players>()
+            .register_type::<Room>()
+            .register_type::<RoomConfig>()
+            .register_type::<RoomStats>()
+            .register_type::<SeatOf>()
+            .register_type::<Seats>()
+            .register_type_mutable_state::<ServerState>();
+        events::register(app);
+        diagnostics::register(app);
+        MessageRegistry::enable_server(app);
+
+        app.add_observer(lifecycle::on_room_inserted)
+            .add_observer(lifecycle::on_room_discarded)
+            .add_observer(lifecycle::on_connection_removed)
+            .add_observer(lifecycle::on_player_removed)
+            .add_observer(lifecycle::on_kick)
+            .add_observer(lifecycle::on_close_connection)
+            .add_observer(lifecycle::on_close_room)
+            .add_observer(lifecycle::on_set_metadata)
+            .add_observer(bridge::on_start)
+            .add_observer(bridge::on_stop);
+
+        app.add_systems(PreUpdate, bridge::receive.in_set(GhostServerSystems::Receive))
+            .add_systems(
+                PostUpdate,
+                (rooms::carry_out, lifecycle::configure_rooms, bridge::send)
+                    .chain()
+                    .in_set(GhostServerSystems::Send),
+            )
+            .add_systems(PostUpdate, diagnostics::measure.after(GhostServerSystems::Send));
+        if self.start {
+            app.add_systems(PreStartup, |mut commands: Commands| commands.trigger(StartServer));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a server's systems ask the plugin for: `commands.trigger(Kick::new(player, "cheating"))`.
+//!
+//! Ends without words need none of these: despawn the entity.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+
+/// Asks to put a player out of its room, with words for it; it stays connected.
+#[derive(Clone, Debug, EntityEvent, Reflect)]
+pub struct Kick {
+    /// The player's entity.
+    #[event_target]
+    pub player: Entity,
+    /// Why.
+    pub message: String,
+}
+
+impl Kick {
+    /// Puts that player out.
+    pub fn new(player: Entity, message: impl Into<String>) -> Self {
+        Self { player, message: message.into() }
+    }
+}
+
+/// Asks to cut a connection, with words for the client, which will not come back by itself.
+#[derive(Clone, Debug, EntityEvent, Reflect)]
+pub struct CloseConnection {
+    /// The connection's entity.
+    #[event_target]
+    pub connection: Entity,
+    /// Why.
+    pub message: String,
+}
+
+impl CloseConnection {
+    /// Cuts that connection.
+    pub fn new(connection: Entity, message: impl Into<String>) -> Self {
+        Self { connection, message: message.into() }
+    }
+}
+
+/// Asks to close a room, with words for its players, who stay connected.
+#[derive(Clone, Debug, EntityEvent, Reflect)]
+pub struct CloseRoom {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// Why.
+    pub message: String,
+}
+
+impl CloseRoom {
+    /// Closes that room.
+    pub fn new(room: Entity, message: impl Into<String>) -> Self {
+        Self { room, message: message.into() }
+    }
+}
+
+/// Asks to change what everybody in a room may know about the room, or about a connection's client.
+#[derive(Clone, Debug, EntityEvent, Reflect)]
+pub struct SetMetadata {
+    /// The room's or the connection's entity.
+    pub entity: Entity,
+    /// The key.
+    pub key: String,
+    /// The new value; `None` removes the key.
+    pub value: Option<String>,
+}
+
+impl SetMetadata {
+    /// Sets a value.
+    pub fn new(entity: Entity, key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { entity, key: key.into(), value: Some(value.into()) }
+    }
+}
+
+/// Asks to start the server as [`ServerConfig`](crate::ServerConfig) says. Does nothing while it runs.
+#[derive(Clone, Copy, Debug, Event, Reflect)]
+pub struct StartServer;
+
+/// Asks to stop the server: clients are told, and get what is under way to them.
+///
+/// Room entities stay, and open again when the server starts again.
+#[derive(Clone, Debug, Event, Reflect)]
+pub struct StopServer {
+    /// For the clients.
+    pub message: String,
+    /// How long slow clients may take.
+    pub deadline: Duration,
+}
+
+impl Default for StopServer {
+    fn default() -> Self {
+        Self { message: "the server stops".to_owned(), deadline: Duration::from_secs(5) }
+    }
+}

@@ -1,0 +1,116 @@
+//! The server as a whole: its settings, and what is known about it right now.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bevy::prelude::*;
+use bevy_ghost_client::{LocalConnector, Traffic};
+
+use crate::bridge::{CreateOnJoin, OverflowPolicy};
+
+/// The settings of the server, read when it starts. All have sensible defaults.
+#[derive(Clone, Debug, Resource)]
+pub struct ServerConfig {
+    /// Where to listen, as `host:port`; port 0 for any free one. `None`: only
+    /// connections of this process.
+    pub bind: Option<String>,
+    /// Clients at once. 1,024.
+    pub max_clients: usize,
+    /// Bytes of one payload. 65,536.
+    pub max_payload: usize,
+    /// Rooms at once. 4,096.
+    pub max_rooms: usize,
+    /// Rooms that one client may be in. With 1 (the default) joining another leaves the first.
+    pub rooms_per_client: usize,
+    /// A client that says nothing for so long is cut. 31 s.
+    pub idle_timeout: Duration,
+    /// How often clients are pinged, which measures their distance too. 13 s.
+    pub ping_interval: Duration,
+    /// How long a new connection may take to say who it is. 5 s.
+    pub handshake_timeout: Duration,
+    /// How long the rules may take to decide a request, all frames and tickets
+    /// included; after that the answer is no. 2 s.
+    pub ask_timeout: Duration,
+    /// Messages that wait for a slow client. 1,024.
+    pub channel_capacity: usize,
+    /// Bytes that wait for a slow client. 1 MiB.
+    pub outbox_limit: usize,
+    /// What gives way when more would have to wait.
+    pub overflow: OverflowPolicy,
+    /// What happens when a client joins a room that is not there. Default: it is refused.
+    pub create_on_join: CreateOnJoin,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            bind: Some("0.0.0.0:7777".to_owned()),
+            max_clients: 1024,
+            max_payload: 65_536,
+            max_rooms: 4096,
+            rooms_per_client: 1,
+            idle_timeout: Duration::from_secs(31),
+            ping_interval: Duration::from_secs(13),
+            handshake_timeout: Duration::from_secs(5),
+            ask_timeout: Duration::from_secs(2),
+            channel_capacity: 1024,
+            outbox_limit: 1 << 20,
+            overflow: OverflowPolicy::default(),
+            create_on_join: CreateOnJoin::default(),
+        }
+    }
+}
+
+/// Whether the server runs; details are in [`GhostServer`].
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Reflect, States)]
+pub enum ServerState {
+    /// It does not.
+    #[default]
+    Stopped,
+    /// It is about to listen.
+    Starting,
+    /// Clients can connect.
+    Running,
+    /// Clients are being told; nobody new comes in.
+    Stopping,
+}
+
+/// The server: where it listens, and how much went through its systems.
+#[derive(Clone, Debug, Default, Reflect, Resource)]
+#[reflect(Resource, Debug, Default)]
+pub struct GhostServer {
+    /// Where it listens, while it runs; `None` for connections of this process only.
+    pub addr: Option<SocketAddr>,
+    /// Clients connected.
+    pub connections: usize,
+    /// Seats taken, in all rooms.
+    pub players: usize,
+    /// Payloads that systems sent, since the app began.
+    pub sent: Traffic,
+    /// Payloads that systems saw, since the app began.
+    pub received: Traffic,
+    /// Payloads that systems did not see because frames were too slow, since the app began.
+    pub missed: u64,
+    #[reflect(ignore)]
+    pub(crate) connector: Option<LocalConnector>,
+}
+
+impl GhostServer {
+    /// The way in without a socket, for a client in the same process:
+    /// `Connect::local(connector)`. There as soon as the server is starting.
+    pub fn connector(&self) -> Option<LocalConnector> {
+        self.connector.clone()
+    }
+}
+
+/// Run condition: clients can connect.
+pub fn server_running(state: Option<Res<State<ServerState>>>) -> bool {
+    state.is_some_and(|state| *state.get() == ServerState::Running)
+}
+
+/// Run condition: there is a room of that name.
+pub fn room_exists(
+    name: impl Into<String>,
+) -> impl FnMut(Option<Res<crate::Rooms>>) -> bool + Clone {
+    let name = name.into();
+    move |rooms: Option<Res<crate::Rooms>>| rooms.is_some_and(|rooms| rooms.get(&name).is_some())
+}

@@ -1,0 +1,297 @@
+//! Makes the entities what the network thread says they are, and tells the facts.
+
+use bevy::prelude::*;
+use bevy_ghost_client::{
+    Metadata,
+    typed::{MessageRegistry, Origin},
+};
+use bytes::Bytes;
+use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, RoomId, RoomName, Seat};
+
+use crate::{
+    Connection, ConnectionStats, GhostServer, InRoom, Observe, Player, Room, RoomConfig, RoomStats,
+    Rooms, SeatOf,
+    bridge::{ConnId, DisconnectReason, RelayEvent},
+    events::{
+        ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged,
+        PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened,
+        RoomRefused, publish,
+    },
+    index::{ConnectionRecord, Index, SeatRecord},
+    lifecycle,
+};
+
+/// Takes over one event.
+pub(crate) fn apply(world: &mut World, event: RelayEvent) {
+    match event {
+        RelayEvent::ConnectionOpened { conn, client_id, addr, meta } => {
+            let connection =
+                world.spawn((Connection { client_id, addr }, Metadata::from(meta))).id();
+            let mut index = world.resource_mut::<Index>();
+            index.connections.insert(conn, connection);
+            let record = ConnectionRecord { conn, client_id, closing: false };
+            index.connection_records.insert(connection, record);
+            world.resource_mut::<GhostServer>().connections += 1;
+            publish(world, ConnectionOpened { connection, client_id, addr });
+        }
+        RelayEvent::ConnectionClosed { conn, client_id, reason } => {
+            let taken = world.resource_mut::<Index>().take_connection(conn);
+            let Some(connection) = taken else { return };
+            world.resource_mut::<GhostServer>().connections -= 1;
+            publish(world, ConnectionClosed { connection, client_id, reason });
+            world.try_despawn(connection).ok();
+        }
+        RelayEvent::RoomCreated { room, name } => room_created(world, room, name),
+        RelayEvent::RoomDeleted { room: id, name, message } => {
+            let mut index = world.resource_mut::<Index>();
+            let Some(&room) = index.rooms.get(&id) else { return };
+            let Some(record) = index.room_records.get_mut(&room) else { return };
+            record.closed = Some(message);
+            forget_name(world, &name, room);
+            close_if_left(world, room);
+        }
+        RelayEvent::RoomEmptied { room, name } => {
+            if let Some(&room) = world.resource::<Index>().rooms.get(&room) {
+                publish(world, RoomEmptied { room, name });
+            }
+        }
+        RelayEvent::PlayerJoined { room, name, seat, conn, client_id, data } => {
+            player_joined(world, room, name, seat, conn, client_id, data);
+        }
+        RelayEvent::PlayerLeft { room, seat, reason, .. } => {
+            if let Some((player, seat)) = world.resource_mut::<Index>().take_seat(room, seat) {
+                player_left(world, player, seat, reason);
+            }
+        }
+        RelayEvent::Lagged { room, seat, dropped, .. } => {
+            let Some((player, record)) = world.resource::<Index>().seat(room, seat) else { return };
+            let room = record.room;
+            publish(world, Lagged { room, player, dropped });
+        }
+        RelayEvent::Broadcast {
+            room, seat, conn, client_id, seq, message_type, payload, ..
+        } => {
+            said(world, Some((room, seat)), conn, client_id, Some(seq), message_type, payload);
+        }
+        RelayEvent::Message { conn, client_id, room, message_type, payload } => {
+            let seat = room.map(|(room, _, seat)| (room, seat));
+            said(world, seat, conn, client_id, None, message_type, payload);
+        }
+        RelayEvent::RoomMetaChanged { room, version, key, value, .. } => {
+            let entity = world.resource::<Index>().rooms.get(&room).copied();
+            change_metadata(world, entity, key, value, version);
+        }
+        RelayEvent::ClientMetaChanged { conn, version, key, value, .. } => {
+            let entity = world.resource::<Index>().connections.get(&conn).copied();
+            change_metadata(world, entity, key, value, version);
+        }
+        RelayEvent::Rtt { conn, rtt, .. } => {
+            let connection = world.resource::<Index>().connections.get(&conn).copied();
+            let stats = connection.and_then(|it| world.get_mut::<ConnectionStats>(it));
+            if let Some(mut stats) = stats {
+                stats.rtt = Some(rtt);
+            }
+        }
+        RelayEvent::HandshakeFailed { addr, reason } => debug!("{addr} did not get in: {reason}"),
+        RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
+            debug!("{client_id} did not come to {name:?}: {reason}");
+        }
+        other => debug!("an event that this version does not know: {other:?}"),
+    }
+}
+
+/// A room that was asked for is not to be had.
+pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: String) {
+    let Some(room) = world.resource_mut::<Index>().take_pending(&name) else {
+        // A client was faster, and its room has taken the entity: give it the rules too.
+        lifecycle::configure_again(world, &name);
+        return;
+    };
+    world.resource_mut::<Index>().room_records.remove(&room);
+    forget_name(world, &name, room);
+    warn!("room {name:?} was not opened: {reason}");
+    publish(world, RoomRefused { room, name, reason });
+    world.try_despawn(room).ok();
+}
+
+/// The network thread has nothing any more: the server has stopped.
+pub(crate) fn forget_all(world: &mut World) {
+    let seats = std::mem::take(&mut world.resource_mut::<Index>().seats);
+    for player in seats.into_values() {
+        if let Some(seat) = world.resource_mut::<Index>().seat_records.remove(&player) {
+            player_left(world, player, seat, LeaveReason::Disconnected);
+        }
+    }
+    let index = std::mem::take(&mut *world.resource_mut::<Index>());
+    for (connection, record) in index.connection_records {
+        let reason = DisconnectReason::ConnectionClosed;
+        publish(world, ConnectionClosed { connection, client_id: record.client_id, reason });
+        world.try_despawn(connection).ok();
+    }
+    for (room, record) in index.room_records {
+        if record.closing {
+            let message = "the server stopped".to_owned();
+            publish(world, RoomClosed { room, name: record.name, message });
+        } else if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+            stats.open = false;
+        }
+    }
+    let mut server = world.resource_mut::<GhostServer>();
+    server.addr = None;
+    server.connector = None;
+    server.connections = 0;
+}
+
+fn room_created(world: &mut World, id: RoomId, name: RoomName) {
+    let pending = world.resource_mut::<Index>().take_pending(&name);
+    let room = pending.unwrap_or_else(|| adopt_room(world, &name));
+    let mut index = world.resource_mut::<Index>();
+    index.rooms.insert(id, room);
+    if let Some(record) = index.room_records.get_mut(&room) {
+        record.id = Some(id);
+    }
+    if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+        stats.open = true;
+        publish(world, RoomOpened { room, name });
+    }
+}
+
+/// Gives an entity to a room that a client opened.
+fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
+    let mut index = world.resource_mut::<Index>();
+    let config = index.granted.remove(name).unwrap_or_default();
+    // Inserting a `Room` asks the network thread to open it, unless it is known here.
+    let room = world.spawn_empty().id();
+    lifecycle::know_room(world, room, name.clone(), RoomConfig::default());
+    world.entity_mut(room).insert((Room::from(name.clone()), config));
+    room
+}
+
+fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: LeaveReason) {
+    let SeatRecord { room, name, connection, client_id, seat, .. } = seat;
+    world.resource_mut::<GhostServer>().players -= 1;
+    if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+        stats.players -= 1;
+    }
+    if let Some(record) = world.resource_mut::<Index>().room_records.get_mut(&room) {
+        record.players -= 1;
+    }
+    publish(world, PlayerLeft { room, name, player, connection, client_id, seat, reason });
+    world.try_despawn(player).ok();
+    close_if_left(world, room);
+}
+
+/// Tells the end of a room when the network thread has ended it and nobody is in it any more.
+fn close_if_left(world: &mut World, room: Entity) {
+    let mut index = world.resource_mut::<Index>();
+    let Some(record) = index.room_records.get_mut(&room) else { return };
+    let (name, id) = (record.name.clone(), record.id);
+    if record.players > 0 {
+        return;
+    }
+    let Some(message) = record.closed.take() else { return };
+    index.room_records.remove(&room);
+    if let Some(id) = id {
+        index.rooms.remove(&id);
+    }
+    publish(world, RoomClosed { room, name, message });
+    world.try_despawn(room).ok();
+}
+
+fn forget_name(world: &mut World, name: &RoomName, room: Entity) {
+    let mut rooms = world.resource_mut::<Rooms>();
+    if rooms.by_name.get(name) == Some(&room) {
+        rooms.by_name.remove(name);
+    }
+}
+
+fn player_joined(
+    world: &mut World,
+    room_id: RoomId,
+    name: RoomName,
+    seat: Seat,
+    conn: ConnId,
+    client_id: ClientId,
+    data: Bytes,
+) {
+    let index = world.resource::<Index>();
+    let Some(&room) = index.rooms.get(&room_id) else { return };
+    let Some(&connection) = index.connections.get(&conn) else { return };
+    // Whoever comes while room or connection are being closed is on the way out already.
+    if world.get_entity(room).is_err() || world.get_entity(connection).is_err() {
+        return;
+    }
+    let player = world.spawn((InRoom(room), SeatOf(connection), Player { client_id, seat })).id();
+    let record = SeatRecord { room, name: name.clone(), connection, conn, client_id, seat };
+    let mut index = world.resource_mut::<Index>();
+    index.seats.insert((room_id, seat), player);
+    index.seat_records.insert(player, record);
+    if let Some(record) = index.room_records.get_mut(&room) {
+        record.players += 1;
+    }
+    world.resource_mut::<GhostServer>().players += 1;
+    if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+        stats.players += 1;
+    }
+    publish(world, PlayerJoined { room, name, player, connection, client_id, seat, data });
+}
+
+fn said(
+    world: &mut World,
+    seat: Option<(RoomId, Seat)>,
+    conn: ConnId,
+    client_id: ClientId,
+    seq: Option<u64>,
+    message_type: MessageType,
+    payload: Bytes,
+) {
+    let index = world.resource::<Index>();
+    let Some(&connection) = index.connections.get(&conn) else { return };
+    let (seat, origin) = match seat {
+        None => (None, Origin::Connection { connection, client_id }),
+        Some((room, seat)) => {
+            let Some((player, record)) = index.seat(room, seat) else { return };
+            let room = record.room;
+            if seq.is_some() && !is_observed(world, room, message_type) {
+                return;
+            }
+            let origin = Origin::Player { player, room, connection, client_id, seq };
+            (Some((player, room)), origin)
+        }
+    };
+    world.resource_mut::<GhostServer>().received.count(&payload);
+    if let Some(mut stats) = world.get_mut::<ConnectionStats>(connection) {
+        stats.received.count(&payload);
+    }
+    if let Some(mut stats) = seat.and_then(|(_, room)| world.get_mut::<RoomStats>(room)) {
+        stats.received.count(&payload);
+    }
+    let copy = PayloadReceived { connection, seat, seq, message_type, payload: payload.clone() };
+    world.write_message(GhostServerEvent::PayloadReceived(copy));
+    MessageRegistry::give(world, origin, message_type, &payload);
+}
+
+fn is_observed(world: &World, room: Entity, message_type: MessageType) -> bool {
+    match world.get::<RoomConfig>(room).map(|config| config.observe) {
+        Some(Observe::Everything) => true,
+        Some(Observe::Registered) => {
+            message_type != MessageType::RAW
+                && world.resource::<MessageRegistry>().knows(message_type)
+        }
+        Some(Observe::Nothing) | None => false,
+    }
+}
+
+fn change_metadata(
+    world: &mut World,
+    entity: Option<Entity>,
+    key: String,
+    value: Option<String>,
+    version: u64,
+) {
+    let Some(entity) = entity else { return };
+    if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
+        metadata.apply(key.clone(), value.clone());
+    }
+    publish(world, MetadataChanged { entity, key, value, version });
+}
