@@ -2,6 +2,7 @@
 
 mod asks;
 mod bridge;
+mod dedicated;
 pub mod diagnostics;
 mod entities;
 mod events;
@@ -11,6 +12,7 @@ mod lifecycle;
 mod plugin;
 mod requests;
 mod rooms;
+mod runner;
 mod server;
 mod sync;
 
@@ -19,6 +21,7 @@ pub use bevy_ghost_client::{
     Metadata, Network, Raw, RoomName, Seat, Traffic, typed,
 };
 pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy};
+pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,
     RoomStats, SeatOf, Seats,
@@ -33,6 +36,7 @@ pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ti
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
 pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
 pub use rooms::{CreateRoomError, Rooms};
+pub use runner::{Tick, WakeRunnerPlugin, WakeSources};
 pub use server::{GhostServer, ServerConfig, ServerState, room_exists, server_running};
 pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, ToRoom};
 
@@ -40,7 +44,7 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 pub mod prelude {
     pub use crate::{
         CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed, ConnectionOpened,
-        CreateRoomRequest, FromConnection, FromPlayer, GhostAppExt,
+        CreateRoomRequest, DedicatedServerPlugins, FromConnection, FromPlayer, GhostAppExt,
         GhostServer, GhostServerPlugin, GhostServerSystems, InRoom, JoinRequest, Kick, Metadata,
         Observe, Player, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
         RoomClosed, RoomConfig, RoomEmptied, RoomOpened, RoomStats, Rooms, SeatOf, Seats,

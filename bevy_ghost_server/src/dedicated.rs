@@ -1,0 +1,138 @@
+//! A server program of its own: the plugins it needs, and how it ends.
+
+use bevy::{
+    app::{AppExit, PanicHandlerPlugin, PluginGroupBuilder, TaskPoolPlugin},
+    diagnostic::{DiagnosticsPlugin, FrameCountPlugin},
+    log::LogPlugin,
+    prelude::*,
+    state::app::StatesPlugin,
+    time::TimePlugin,
+};
+use bevy_ghost_client::{GhostNetwork, Network};
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::{
+    GhostServerSystems, ServerFailed, ServerState, ServerStopped, StopServer, WakeRunnerPlugin,
+    runner::WakeSources,
+};
+
+/// What a dedicated server needs beside [`GhostServerPlugin`](crate::GhostServerPlugin),
+/// instead of `MinimalPlugins`: logging, time, states, diagnostics, the
+/// [`WakeRunnerPlugin`] and the [`ShutdownPlugin`].
+#[derive(Debug, Default)]
+pub struct DedicatedServerPlugins;
+
+impl PluginGroup for DedicatedServerPlugins {
+    fn build(self) -> PluginGroupBuilder {
+        PluginGroupBuilder::start::<Self>()
+            .add(PanicHandlerPlugin)
+            .add(LogPlugin::default())
+            .add(TaskPoolPlugin::default())
+            .add(FrameCountPlugin)
+            .add(TimePlugin)
+            .add(StatesPlugin)
+            .add(DiagnosticsPlugin)
+            .add(WakeRunnerPlugin::default())
+            .add(ShutdownPlugin::default())
+    }
+}
+
+/// Ends the program in good order: on Ctrl-C and SIGTERM the server stops as
+/// [`StopServer`] says, then the app exits; on a second signal it exits at once.
+///
+/// A server that cannot start ends the app with an error.
+#[derive(Clone, Debug, Default)]
+pub struct ShutdownPlugin {
+    /// How the server stops.
+    pub stop: StopServer,
+}
+
+/// Where signals arrive.
+#[derive(Resource)]
+struct Signals {
+    arrived: Receiver<()>,
+    stop: StopServer,
+    stopping: bool,
+}
+
+impl Plugin for ShutdownPlugin {
+    fn build(&self, app: &mut App) {
+        let (sender, arrived) = crossbeam_channel::unbounded();
+        let network = GhostNetwork::of(app.world_mut());
+        if let Err(error) = network.and_then(|network| listen(&network, sender)) {
+            warn!("signals will end the program without notice: {error}");
+        }
+        app.init_resource::<WakeSources>();
+        app.world_mut().resource_mut::<WakeSources>().0.push(arrived.clone());
+        app.insert_resource(Signals { arrived, stop: self.stop.clone(), stopping: false })
+            .add_systems(
+                PreUpdate,
+                (on_signal, exit_when_stopped).chain().after(GhostServerSystems::Receive),
+            );
+    }
+}
+
+fn on_signal(
+    mut signals: ResMut<Signals>,
+    state: Option<Res<State<ServerState>>>,
+    mut commands: Commands,
+    mut exit: MessageWriter<AppExit>,
+) {
+    while signals.arrived.try_recv().is_ok() {
+        let running = state.as_ref().is_some_and(|state| *state.get() != ServerState::Stopped);
+        if signals.stopping {
+            exit.write(AppExit::from_code(130));
+        } else if running {
+            info!("stopping; once more to stop at once");
+            commands.trigger(signals.stop.clone());
+        } else {
+            exit.write(AppExit::Success);
+        }
+        signals.stopping = true;
+    }
+}
+
+fn exit_when_stopped(
+    signals: Res<Signals>,
+    mut stopped: MessageReader<ServerStopped>,
+    mut failed: MessageReader<ServerFailed>,
+    mut exit: MessageWriter<AppExit>,
+) {
+    if stopped.read().count() > 0 && signals.stopping {
+        exit.write(AppExit::Success);
+    }
+    for failure in failed.read() {
+        error!("the server cannot start: {}", failure.reason);
+        exit.write(AppExit::error());
+    }
+}
+
+/// Passes signals on.
+#[cfg(unix)]
+fn listen(network: &Network, arrived: Sender<()>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _context = network.handle().enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    network.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if arrived.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Passes signals on.
+#[cfg(not(unix))]
+fn listen(network: &Network, arrived: Sender<()>) -> std::io::Result<()> {
+    network.spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() && arrived.send(()).is_ok() {}
+    });
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Runs a server without a window: asleep until something arrives or a tick is due.
+
+use std::time::{Duration, Instant};
+
+use bevy::{
+    app::{AppExit, PluginsState},
+    prelude::*,
+};
+use crossbeam_channel::{Receiver, Select};
+
+use crate::bridge::Link;
+
+/// Updates the app whenever the network has something for it, and at each tick.
+///
+/// Unlike Bevy's `ScheduleRunnerPlugin` with a fixed rate, an answer need not
+/// wait for the next frame; unlike the same without a rate, an idle server costs
+/// next to nothing. Part of [`DedicatedServerPlugins`](crate::DedicatedServerPlugins).
+#[derive(Clone, Copy, Debug)]
+pub struct WakeRunnerPlugin {
+    /// When the app is updated although nothing has arrived.
+    pub tick: Tick,
+    /// The shortest time from the beginning of an update to the next one: what
+    /// arrives meanwhile is taken together. 1 ms.
+    pub min_interval: Duration,
+}
+
+/// When the app is updated although nothing has arrived.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Tick {
+    /// When the next `FixedUpdate` is due; each second in an app without `TimePlugin`.
+    #[default]
+    Fixed,
+    /// After so long without an update.
+    Every(Duration),
+}
+
+impl Default for WakeRunnerPlugin {
+    fn default() -> Self {
+        Self { tick: Tick::default(), min_interval: Duration::from_millis(1) }
+    }
+}
+
+impl Plugin for WakeRunnerPlugin {
+    fn build(&self, app: &mut App) {
+        let runner = *self;
+        app.init_resource::<WakeSources>().set_runner(move |app| runner.run(app));
+    }
+}
+
+/// What else wakes the [`WakeRunnerPlugin`]: a message in one of these channels.
+///
+/// A system has to take the message out, or the app is updated on and on.
+#[derive(Clone, Debug, Default, Resource)]
+pub struct WakeSources(pub Vec<Receiver<()>>);
+
+impl WakeRunnerPlugin {
+    fn run(self, mut app: App) -> AppExit {
+        while app.plugins_state() == PluginsState::Adding {
+            bevy::tasks::tick_global_task_pools_on_main_thread();
+        }
+        app.finish();
+        app.cleanup();
+        loop {
+            let started = Instant::now();
+            app.update();
+            if let Some(exit) = app.should_exit() {
+                return exit;
+            }
+            let woken = sleep(app.world(), started + self.pause(app.world()));
+            if woken {
+                let since = started.elapsed();
+                std::thread::sleep(self.min_interval.saturating_sub(since));
+            }
+        }
+    }
+
+    /// The longest time from the beginning of the last update to the next.
+    fn pause(self, world: &World) -> Duration {
+        match (self.tick, world.get_resource::<Time<Fixed>>()) {
+            (Tick::Every(interval), _) => interval,
+            (Tick::Fixed, Some(fixed)) => fixed.timestep().saturating_sub(fixed.overstep()),
+            (Tick::Fixed, None) => Duration::from_secs(1),
+        }
+    }
+}
+
+/// Sleeps until something arrives (`true`) or `deadline` has come (`false`).
+fn sleep(world: &World, deadline: Instant) -> bool {
+    let link = world.get_resource::<Link>();
+    let wake = link.and_then(Link::wake);
+    let sources = world.get_resource::<WakeSources>();
+    let mut select = Select::new();
+    if let Some(wake) = &wake {
+        select.recv(wake);
+    }
+    if let Some(link) = link {
+        select.recv(&link.replies.1);
+    }
+    for source in sources.iter().flat_map(|sources| &sources.0) {
+        select.recv(source);
+    }
+    let woken = select.ready_deadline(deadline).is_ok();
+    if let Some(wake) = &wake {
+        wake.try_iter().for_each(drop);
+    }
+    woken
+}
