@@ -15,6 +15,8 @@ mod rooms;
 mod runner;
 mod server;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use bevy_ghost_client::{
     ClientId, Delivery, GhostAppExt, GhostMessage, GhostNetwork, LocalConnector, MessageType,

@@ -1,0 +1,242 @@
+//! What a client's app sees: states, rosters, and coming back.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+use bevy_ghost_client::{
+    Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, GhostClient,
+    GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, LocalPlayer, Member, MemberOf,
+    Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, SetMetadata,
+    Unsent, UnsentReason,
+};
+use bevy_ghost_server::{
+    GhostServer, Room, ServerState, StartServer, StopServer,
+    testing::{TestNet, record, recorded},
+};
+
+fn lobby(server: &mut App) {
+    server.world_mut().spawn(Room::new("lobby"));
+}
+
+fn state(net: &TestNet, client: usize) -> ClientState {
+    *net.clients[client].world().resource::<State<ClientState>>().get()
+}
+
+#[test]
+fn a_join_asked_for_before_the_connection_waits_for_it() {
+    let mut net = TestNet::new(lobby);
+    let client = net.client(|_| {});
+    let connect = Connect::local(net.connector());
+    let world = net.clients[client].world_mut();
+    world.trigger(connect);
+    world.trigger(Join::new("lobby"));
+    net.run_until("the client is in the lobby", |net| net.room(client, "lobby").is_some());
+    assert_eq!(state(&net, client), ClientState::Connected);
+}
+
+#[test]
+fn the_roster_is_there_when_a_room_says_joined() {
+    #[derive(Default, Resource)]
+    struct Seen(usize);
+
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(|_| {});
+    net.join(alice, "lobby");
+    let bob = net.connect(|client| {
+        client.init_resource::<Seen>().add_systems(
+            Update,
+            |mut joined: MessageReader<Joined>,
+             rooms: Query<&Members>,
+             members: Query<(&Member, &MemberOf, Has<LocalPlayer>)>,
+             mut seen: ResMut<Seen>| {
+                for joined in joined.read() {
+                    let everybody = rooms.get(joined.room).unwrap();
+                    assert_eq!(everybody.len(), 2);
+                    for entity in everybody.iter() {
+                        let (member, room, local) = members.get(entity).unwrap();
+                        assert_eq!(room.0, joined.room);
+                        assert_eq!(local, entity == joined.player);
+                        assert_eq!(local, member.seat == joined.seat);
+                    }
+                    seen.0 += 1;
+                }
+            },
+        );
+    });
+    net.join(bob, "lobby");
+    assert_eq!(net.clients[bob].world().resource::<Seen>().0, 1);
+}
+
+#[test]
+fn members_come_and_go_with_the_others() {
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(|client| {
+        record::<PlayerJoined>(client);
+        record::<PlayerLeft>(client);
+    });
+    let room = net.join(alice, "lobby");
+    let bob = net.connect(|_| {});
+    net.join(bob, "lobby");
+    net.settle();
+    let joined = recorded::<PlayerJoined>(&net.clients[alice])[0].clone();
+    assert_eq!(joined.room, room);
+    let member = net.clients[alice].world().get::<Member>(joined.player).unwrap();
+    assert_eq!(member.client_id, joined.client_id);
+    assert!(net.clients[alice].world().get::<LocalPlayer>(joined.player).is_none());
+
+    net.clients[bob].world_mut().trigger(Disconnect);
+    net.settle();
+    let [left] = recorded::<PlayerLeft>(&net.clients[alice]) else { panic!("not exactly one") };
+    assert_eq!((left.player, left.client_id), (joined.player, joined.client_id));
+    assert!(net.clients[alice].world().get_entity(joined.player).is_err());
+    assert_eq!(net.clients[alice].world().get::<Members>(room).unwrap().len(), 1);
+}
+
+#[test]
+fn despawning_the_room_entity_gives_the_seat_up() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(|_| {});
+    let room = net.join(client, "lobby");
+    net.clients[client].world_mut().despawn(room);
+    net.settle();
+    assert_eq!(net.server.world().resource::<GhostServer>().players, 0);
+    assert!(net.clients[client].world().resource::<JoinedRooms>().is_empty());
+    let again = net.join(client, "lobby");
+    assert_ne!(again, room);
+}
+
+#[test]
+fn a_room_that_is_not_there_refuses() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(record::<JoinRefused>);
+    net.clients[client].world_mut().trigger(Join::new("loby"));
+    net.settle();
+    assert_eq!(recorded::<JoinRefused>(&net.clients[client])[0].name, "loby");
+}
+
+#[test]
+fn others_see_metadata_given_at_connecting_and_changed_later() {
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(record::<MetadataChanged>);
+    net.join(alice, "lobby");
+    let bob = net.client(|_| {});
+    let connect = Connect::local(net.connector()).with_meta("name", "Bob");
+    net.clients[bob].world_mut().trigger(connect);
+    net.join(bob, "lobby");
+    net.settle();
+    let mut others = net.clients[alice]
+        .world_mut()
+        .query_filtered::<(Entity, &Metadata), Without<LocalPlayer>>();
+    let world = net.clients[alice].world();
+    let seen = |metadata: &Metadata| metadata.get("name").map(str::to_owned);
+    let found = others.iter(world).find_map(|(entity, it)| Some((entity, seen(it)?)));
+    let (member, name) = found.unwrap();
+    assert_eq!(name, "Bob");
+
+    net.clients[bob].world_mut().trigger(SetMetadata::new("name", "Robert"));
+    net.settle();
+    let change = &recorded::<MetadataChanged>(&net.clients[alice])[0];
+    assert_eq!((change.entity, change.value.as_deref()), (member, Some("Robert")));
+    let metadata = net.clients[alice].world().get::<Metadata>(member).unwrap();
+    assert_eq!(metadata.get("name"), Some("Robert"));
+}
+
+#[test]
+fn a_ping_is_answered_with_the_time_it_took() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(record::<Pinged>);
+    net.clients[client].world_mut().trigger(Ping);
+    net.settle();
+    let pinged = &recorded::<Pinged>(&net.clients[client])[0];
+    assert_eq!(net.clients[client].world().resource::<GhostClient>().rtt, Some(pinged.rtt));
+}
+
+#[test]
+fn what_cannot_be_sent_is_handed_back() {
+    let mut net = TestNet::new(lobby);
+    let client = net.client(record::<Unsent>);
+    net.clients[client].world_mut().write_message(Broadcast::new(Raw::new("early")));
+    net.settle();
+    let connect = Connect::local(net.connector());
+    net.clients[client].world_mut().trigger(connect);
+    net.settle();
+    net.clients[client].world_mut().write_message(Broadcast::new(Raw::new("nowhere")));
+    net.settle();
+    let unsent = recorded::<Unsent>(&net.clients[client]);
+    assert_eq!(unsent[0].reason, UnsentReason::NotConnected);
+    assert_eq!(unsent[0].payload.as_ref(), b"early");
+    assert_eq!(unsent[1].reason, UnsentReason::NotInRoom);
+}
+
+#[test]
+fn disconnecting_ends_rooms_and_does_not_come_back() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(record::<Disconnected>);
+    let room = net.join(client, "lobby");
+    net.clients[client].world_mut().trigger(Disconnect);
+    net.settle();
+    net.advance(Duration::from_secs(30));
+    net.settle();
+    assert_eq!(state(&net, client), ClientState::Disconnected);
+    assert!(net.clients[client].world().get_entity(room).is_err());
+    assert_eq!(recorded::<Disconnected>(&net.clients[client]).len(), 1);
+    assert_eq!(net.server.world().resource::<GhostServer>().connections, 0);
+}
+
+#[test]
+fn the_ordered_stream_tells_what_happened_in_order() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(record::<GhostClientEvent>);
+    net.join(client, "lobby");
+    net.clients[client].world_mut().trigger(Disconnect);
+    net.settle();
+    let names: Vec<_> = recorded::<GhostClientEvent>(&net.clients[client])
+        .iter()
+        .map(|event| format!("{event:?}").split('(').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["Connected", "Joined", "Left", "Disconnected"]);
+}
+
+#[test]
+fn a_client_whose_server_stops_says_reconnecting_and_when() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(record::<Disconnected>);
+    net.join(client, "lobby");
+    net.server.world_mut().trigger(StopServer::default());
+    net.run_until("the client is told", |net| state(net, client) == ClientState::Reconnecting);
+    let gone = &recorded::<Disconnected>(&net.clients[client])[0];
+    assert!(gone.retry_in.is_some());
+    assert!(gone.reason.contains("the server stops"), "{}", gone.reason);
+    assert!(net.clients[client].world().resource::<JoinedRooms>().is_empty());
+    assert_eq!(net.clients[client].world().resource::<GhostClient>().client_id, None);
+}
+
+/// Cuts the client off without a word, as a broken network does.
+fn cut(net: &mut TestNet) {
+    net.server.world_mut().trigger(StopServer::default());
+    net.run_until("the server has stopped", |net| {
+        *net.server.world().resource::<State<ServerState>>().get() == ServerState::Stopped
+    });
+    net.server.world_mut().trigger(StartServer);
+    net.run_until("the server runs again", |net| {
+        *net.server.world().resource::<State<ServerState>>().get() == ServerState::Running
+    });
+}
+
+#[test]
+fn a_client_without_reconnecting_stays_away() {
+    let mut net = TestNet::new(lobby);
+    let client = net.client(|client| {
+        record::<Connected>(client);
+    });
+    let connect = Connect::local(net.connector()).once();
+    net.clients[client].world_mut().trigger(connect);
+    net.settle();
+    cut(&mut net);
+    for _ in 0..10 {
+        net.advance(Duration::from_secs(10));
+        net.settle();
+    }
+    assert_eq!(state(&net, client), ClientState::Disconnected);
+    assert_eq!(recorded::<Connected>(&net.clients[client]).len(), 1);
+}

@@ -1,0 +1,71 @@
+//! Server and client in one app: a listen server, or single player.
+
+use bevy::prelude::*;
+use bevy_ghost_client::prelude::*;
+use bevy_ghost_server::prelude::*;
+use bevy_ghost_server::testing::{TestNet, record, recorded};
+
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+struct Chat(String);
+
+/// The same function for a server, a client, and both in one app.
+fn protocol(app: &mut App) {
+    app.add_ghost_message::<Chat>();
+}
+
+fn host(app: &mut App) {
+    app.add_plugins((GhostClientPlugin { ping_every: None }, protocol));
+    record::<FromPlayer<Chat>>(app);
+    record::<FromRoom<Chat>>(app);
+    app.world_mut().spawn(Room::new("lobby"));
+    app.add_systems(
+        OnEnter(ServerState::Running),
+        |server: Res<GhostServer>, mut commands: Commands| {
+            commands.trigger(Connect::local(server.connector().unwrap()));
+            commands.trigger(Join::new("lobby"));
+        },
+    );
+}
+
+#[test]
+fn a_host_plays_in_its_own_room_with_guests() {
+    let mut net = TestNet::new(host);
+    net.run_until("the host is in", |net| {
+        net.server.world().resource::<JoinedRooms>().get("lobby").is_some()
+    });
+    let guest = net.connect(|client| {
+        protocol(client);
+        record::<FromRoom<Chat>>(client);
+    });
+    net.join(guest, "lobby");
+    net.settle();
+
+    let mut players = net.server.world_mut().query::<&Player>();
+    let mut members = net.server.world_mut().query::<&Member>();
+    assert_eq!(players.iter(net.server.world()).len(), 2, "as the server sees it");
+    assert_eq!(members.iter(net.server.world()).len(), 2, "as the host's client sees it");
+
+    net.server.world_mut().write_message(Broadcast::new(Chat("from the host".to_owned())));
+    net.clients[guest].world_mut().write_message(Broadcast::new(Chat("from the guest".to_owned())));
+    net.settle();
+    assert_eq!(recorded::<FromPlayer<Chat>>(&net.server).len(), 2);
+    let [at_host] = recorded::<FromRoom<Chat>>(&net.server) else { panic!("not exactly one") };
+    assert_eq!(at_host.message.0, "from the guest");
+    let [at_guest] = recorded::<FromRoom<Chat>>(&net.clients[guest]) else { panic!() };
+    assert_eq!(at_guest.message.0, "from the host");
+}
+
+#[test]
+fn the_rooms_of_server_and_client_are_different_entities() {
+    let mut net = TestNet::new(host);
+    net.run_until("the host is in", |net| {
+        net.server.world().resource::<JoinedRooms>().get("lobby").is_some()
+    });
+    let of_client = net.server.world().resource::<JoinedRooms>().get("lobby").unwrap();
+    let of_server = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    assert_ne!(of_client, of_server);
+    net.server.world_mut().despawn(of_client);
+    net.settle();
+    assert_eq!(net.server.world().resource::<Rooms>().get("lobby"), Some(of_server));
+    assert_eq!(net.server.world().get::<RoomStats>(of_server).unwrap().players, 0);
+}

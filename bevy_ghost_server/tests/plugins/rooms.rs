@@ -1,0 +1,201 @@
+//! Rooms as entities: how they open, close and are found.
+
+use bevy::prelude::*;
+use bevy_ghost_client::{JoinRefused, RoomList};
+use bevy_ghost_server::{
+    CreateRoomError, RoomRefused, SetMetadata,
+    prelude::*,
+    testing::{TestNet, record, recorded},
+};
+use ghost_sync_core::wire::Refusal;
+
+fn refusals(net: &TestNet, client: usize) -> Vec<Refusal> {
+    recorded::<JoinRefused>(&net.clients[client]).iter().map(|it| it.reason.clone()).collect()
+}
+
+#[test]
+fn spawning_a_room_opens_it_and_despawning_closes_it() {
+    let mut net = TestNet::new(|server| {
+        record::<RoomOpened>(server);
+        record::<RoomClosed>(server);
+    });
+    let client = net.connect(record::<JoinRefused>);
+    let room = net.server.world_mut().spawn(Room::new("lobby")).id();
+    net.settle();
+    assert_eq!(recorded::<RoomOpened>(&net.server)[0].room, room);
+    assert!(net.server.world().get::<RoomStats>(room).unwrap().open);
+    net.join(client, "lobby");
+
+    net.server.world_mut().despawn(room);
+    net.settle();
+    assert_eq!(recorded::<RoomClosed>(&net.server).len(), 1);
+    assert_eq!(net.room(client, "lobby"), None);
+    net.clients[client].world_mut().trigger(bevy_ghost_client::Join::new("lobby"));
+    net.settle();
+    assert!(matches!(refusals(&net, client)[..], [Refusal::RoomNotFound { .. }]));
+}
+
+#[test]
+fn a_room_closed_with_words_tells_them_to_its_players() {
+    let mut net = TestNet::new(|server| {
+        server.world_mut().spawn(Room::new("lobby"));
+    });
+    let client = net.connect(record::<bevy_ghost_client::Left>);
+    net.join(client, "lobby");
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    net.server.world_mut().trigger(CloseRoom::new(room, "maintenance"));
+    net.settle();
+    let left = recorded::<bevy_ghost_client::Left>(&net.clients[client]);
+    assert!(left[0].reason.to_string().contains("maintenance"), "{}", left[0].reason);
+}
+
+#[test]
+fn the_resource_opens_and_closes_rooms_too() {
+    let mut net = TestNet::new(|_| {});
+    let mut rooms = net.server.world_mut().resource_mut::<Rooms>();
+    rooms.create("lobby").unwrap();
+    assert_eq!(rooms.create("lobby"), Err(CreateRoomError::NameTaken));
+    assert!(matches!(rooms.create(""), Err(CreateRoomError::InvalidName(_))));
+    net.settle();
+    let client = net.connect(|_| {});
+    net.join(client, "lobby");
+
+    let mut rooms = net.server.world_mut().resource_mut::<Rooms>();
+    assert_eq!(rooms.len(), 1);
+    assert!(rooms.close("lobby", "over"));
+    assert!(!rooms.close("nowhere", "over"));
+    net.settle();
+    assert!(net.server.world().resource::<Rooms>().is_empty());
+    assert_eq!(net.room(client, "lobby"), None);
+}
+
+#[test]
+fn a_second_room_of_the_same_name_is_refused_and_the_first_stays() {
+    let mut net = TestNet::new(record::<RoomRefused>);
+    let first = net.server.world_mut().spawn(Room::new("lobby")).id();
+    let second = net.server.world_mut().spawn(Room::new("lobby")).id();
+    net.settle();
+    assert_eq!(recorded::<RoomRefused>(&net.server)[0].room, second);
+    assert!(net.server.world().get_entity(second).is_err());
+    assert_eq!(net.server.world().resource::<Rooms>().get("lobby"), Some(first));
+    let client = net.connect(|_| {});
+    net.join(client, "lobby");
+}
+
+#[test]
+fn a_room_above_the_limit_is_refused() {
+    let config = ServerConfig { max_rooms: 1, ..ServerConfig::default() };
+    let mut net = TestNet::with_config(config, record::<RoomRefused>);
+    net.server.world_mut().spawn(Room::new("a"));
+    let second = net.server.world_mut().spawn(Room::new("b")).id();
+    net.settle();
+    assert_eq!(recorded::<RoomRefused>(&net.server).len(), 1);
+    assert!(net.server.world().get_entity(second).is_err());
+    assert_eq!(net.server.world().resource::<Rooms>().get("b"), None);
+}
+
+#[test]
+fn a_room_can_be_closed_and_opened_again_in_one_frame() {
+    let mut net = TestNet::new(|server| {
+        server.world_mut().spawn(Room::new("lobby"));
+    });
+    let client = net.connect(|_| {});
+    net.join(client, "lobby");
+    let old = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    net.server.world_mut().despawn(old);
+    let new = net.server.world_mut().spawn(Room::new("lobby")).id();
+    net.settle();
+    assert_eq!(net.room(client, "lobby"), None, "the old room is closed");
+    net.join(client, "lobby");
+    assert_eq!(net.server.world().get::<RoomStats>(new).unwrap().players, 1);
+    assert!(net.server.world().get_entity(old).is_err());
+}
+
+#[test]
+fn a_full_room_refuses_and_a_raised_capacity_lets_in() {
+    let mut net = TestNet::new(|server| {
+        server.world_mut().spawn((Room::new("duel"), RoomConfig::seats(1)));
+    });
+    let first = net.connect(|_| {});
+    let second = net.connect(record::<JoinRefused>);
+    net.join(first, "duel");
+    net.clients[second].world_mut().trigger(bevy_ghost_client::Join::new("duel"));
+    net.settle();
+    assert!(matches!(refusals(&net, second)[..], [Refusal::RoomFull { capacity: 1, .. }]));
+
+    let room = net.server.world().resource::<Rooms>().get("duel").unwrap();
+    net.server.world_mut().entity_mut(room).insert(RoomConfig::seats(2));
+    net.exchange();
+    net.join(second, "duel");
+}
+
+#[test]
+fn a_room_says_when_its_last_player_has_left() {
+    let mut net = TestNet::new(|server| {
+        record::<RoomEmptied>(server);
+        server.world_mut().spawn(Room::new("lobby"));
+    });
+    let (a, b) = (net.connect(|_| {}), net.connect(|_| {}));
+    let (in_a, in_b) = (net.join(a, "lobby"), net.join(b, "lobby"));
+    net.clients[a].world_mut().despawn(in_a);
+    net.settle();
+    assert!(recorded::<RoomEmptied>(&net.server).is_empty());
+    net.clients[b].world_mut().despawn(in_b);
+    net.settle();
+    assert_eq!(recorded::<RoomEmptied>(&net.server).len(), 1);
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    assert_eq!(net.server.world().get::<RoomStats>(room).unwrap().players, 0);
+    assert!(net.server.world().get::<Players>(room).is_none());
+}
+
+#[test]
+fn a_list_shows_the_listed_rooms_with_players_and_metadata() {
+    let mut net = TestNet::new(|server| {
+        server.world_mut().spawn(Room::new("lobby"));
+        let hidden = RoomConfig { listed: false, ..RoomConfig::default() };
+        server.world_mut().spawn((Room::new("hidden"), hidden));
+    });
+    let client = net.connect(record::<RoomList>);
+    net.join(client, "lobby");
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    net.server.world_mut().trigger(SetMetadata::new(room, "map", "cave"));
+    net.settle();
+    assert_eq!(net.server.world().get::<Metadata>(room).unwrap().get("map"), Some("cave"));
+    let seen = net.room(client, "lobby").unwrap();
+    let seen = net.clients[client].world().get::<Metadata>(seen).unwrap();
+    assert_eq!(seen.get("map"), Some("cave"));
+
+    net.clients[client].world_mut().trigger(bevy_ghost_client::ListRooms);
+    net.settle();
+    let list = &recorded::<RoomList>(&net.clients[client])[0];
+    assert_eq!(list.rooms.len(), 1);
+    let lobby = &list.rooms[0];
+    assert_eq!((lobby.name.as_str(), lobby.players), ("lobby", 1));
+    assert_eq!(lobby.meta, [("map".to_owned(), "cave".to_owned())]);
+}
+
+#[test]
+fn rooms_stay_and_open_again_when_the_server_starts_again() {
+    let mut net = TestNet::new(|server| {
+        record::<PlayerLeft>(server);
+        record::<ConnectionClosed>(server);
+        server.world_mut().spawn(Room::new("lobby"));
+    });
+    let client = net.connect(|_| {});
+    net.join(client, "lobby");
+    net.server.world_mut().trigger(StopServer::default());
+    net.run_until("the server has stopped", |net| {
+        *net.server.world().resource::<State<ServerState>>().get() == ServerState::Stopped
+    });
+    assert_eq!(recorded::<PlayerLeft>(&net.server).len(), 1);
+    assert_eq!(recorded::<ConnectionClosed>(&net.server).len(), 1);
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    assert!(!net.server.world().get::<RoomStats>(room).unwrap().open);
+
+    net.server.world_mut().trigger(StartServer);
+    net.run_until("the server runs again", |net| {
+        net.server.world().get::<RoomStats>(room).unwrap().open
+    });
+    let client = net.connect(|_| {});
+    net.join(client, "lobby");
+}
