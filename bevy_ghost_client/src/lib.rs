@@ -1,4 +1,4 @@
-//! Rooms of a Ghost Sync server in a Bevy app: the client.
+#![doc = include_str!("../README.md")]
 
 mod bridge;
 mod client;

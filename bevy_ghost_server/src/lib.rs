@@ -1,4 +1,4 @@
-//! Ghost Sync rooms in a Bevy app: the server.
+#![doc = include_str!("../README.md")]
 
 mod asks;
 mod bridge;
