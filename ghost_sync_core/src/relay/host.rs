@@ -80,16 +80,11 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
-        self.names.remove(name);
-        self.append(room, Seat::SERVER, Class::Control, false, message.len() + 64, |buf, seq| {
-            ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
-        });
-        let Some(found) = self.rooms.get_mut(&room) else { return Ok(()) };
-        found.deleted = true;
-        let (name, message) = (found.name.clone(), message.to_owned());
-        if found.members().is_empty() {
+        let name = self.retire(room, message);
+        if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
             self.rooms.remove(&room);
         }
+        let message = message.to_owned();
         out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
         Ok(())
     }
@@ -106,14 +101,26 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
-        self.delete_room(name, message, out)?;
-        while let Some(found) = self.rooms.get(&room)
-            && let Some(member) = found.members().first()
-        {
-            let (conn, message) = (member.conn, message.to_owned());
-            self.leave(now, conn, room, LeaveReason::RoomDeleted { message }, out);
+        let name = self.retire(room, message);
+        let message = message.to_owned();
+        while let Some(member) = self.rooms.get(&room).and_then(|found| found.members().first()) {
+            let reason = LeaveReason::RoomDeleted { message: message.clone() };
+            self.leave(now, member.conn, room, reason, out);
         }
+        self.rooms.remove(&room);
+        out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
         Ok(())
+    }
+
+    /// Takes a room's name away and tells its members, as its last event.
+    fn retire(&mut self, room: RoomId, message: &str) -> RoomName {
+        self.append(room, Seat::SERVER, Class::Control, false, message.len() + 64, |buf, seq| {
+            ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
+        });
+        let found = self.rooms.get_mut(&room).expect("the caller found it");
+        found.deleted = true;
+        self.names.remove(&found.name);
+        found.name.clone()
     }
 
     /// Ends a client's connection.

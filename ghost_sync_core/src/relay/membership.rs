@@ -244,7 +244,8 @@ impl Relay {
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
         };
-        let mut frames = vec![joined.to_frame()];
+        let joined = joined.to_frame();
+        let mut rosters = Vec::new();
         let mut page = Vec::new();
         let mut size = 0;
         for member in found.members() {
@@ -259,14 +260,15 @@ impl Relay {
             });
             if size >= ROSTER_PAGE {
                 let members = std::mem::take(&mut page);
-                frames.push(ServerMessage::Roster { room, members }.to_frame());
+                rosters.push(ServerMessage::Roster { room, members }.to_frame());
                 size = 0;
             }
         }
         if !page.is_empty() {
-            frames.push(ServerMessage::Roster { room, members: page }.to_frame());
+            rosters.push(ServerMessage::Roster { room, members: page }.to_frame());
         }
-        for frame in frames {
+        self.push_frame(conn, ItemKind::Joined { room }, joined);
+        for frame in rosters {
             self.push_frame(conn, ItemKind::Control, frame);
         }
     }

@@ -30,6 +30,10 @@ pub(super) enum ItemKind {
     Control,
     /// Answers a request; a peer may be owed a few only.
     Reply,
+    /// Answers a join; gaps of an earlier stay in the room end here.
+    Joined {
+        room: RoomId,
+    },
     /// Goes after all events of a room before `before`.
     After {
         room: RoomId,
@@ -77,10 +81,6 @@ impl Outbox {
 
     pub(super) fn items(&self) -> &VecDeque<Item> {
         &self.items
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.partial.is_empty() && self.items.is_empty()
     }
 
     /// Bytes that wait.

@@ -221,7 +221,7 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
                 (room, seq, seq, 1)
             }
             ItemKind::Gap { room, from, to, own } => (room, from, to, to - from + 1 - u64::from(own)),
-            ItemKind::Event { room, .. } => {
+            ItemKind::Event { room, .. } | ItemKind::Joined { room } => {
                 open.remove(&room);
                 kept.push(item);
                 continue;
