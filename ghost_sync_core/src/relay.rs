@@ -33,13 +33,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use slotmap::SlotMap;
 
-pub use config::{
-    CreateOnJoin, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
-};
+pub use config::{CreateOnJoin, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig};
 pub use error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError};
-pub use event::{
-    AskId, ConnId, DisconnectReason, Input, Output, Question, RelayEvent, Verdict,
-};
+pub use event::{AskId, ConnId, DisconnectReason, Input, Output, Question, RelayEvent, Verdict};
 pub use outbox::QueueLen;
 pub use room::RoomInfo;
 
@@ -50,9 +46,7 @@ use outbox::ItemKind;
 use room::Room;
 use session::{Connection, JoinStage, SeatRef, Session};
 
-use crate::wire::{
-    ClientId, CloseReason, Refusal, RoomId, RoomName, Seat, ServerMessage, VERSION,
-};
+use crate::wire::{ClientId, CloseReason, Refusal, RoomId, RoomName, Seat, ServerMessage, VERSION};
 
 /// All connections and rooms of one shard.
 #[derive(Debug)]

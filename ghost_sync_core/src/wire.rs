@@ -40,14 +40,32 @@ pub const MAX_SERVER_FRAME: usize = 16 << 20;
 
 /// Number of a room on the wire: unique per incarnation, never reused.
 #[derive(
-    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, wincode::SchemaRead,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    wincode::SchemaRead,
     wincode::SchemaWrite,
 )]
 pub struct RoomId(pub u32);
 
 /// A member's number inside one room incarnation; never reused there.
 #[derive(
-    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, wincode::SchemaRead,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    wincode::SchemaRead,
     wincode::SchemaWrite,
 )]
 pub struct Seat(pub u32);

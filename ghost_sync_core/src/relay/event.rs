@@ -1,12 +1,14 @@
 //! What goes into the relay and what comes out of it.
 
-use std::{io, net::SocketAddr, time::{Duration, Instant}};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
-use crate::wire::{
-    ClientId, CloseReason, LeaveReason, Meta, MessageType, RoomId, RoomName, Seat,
-};
+use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
 
 slotmap::new_key_type! {
     /// A connection's key in one relay; never reused.
@@ -110,9 +112,9 @@ impl DisconnectReason {
                 LeaveReason::Kicked { message: message.clone() }
             }
             Self::Closed(CloseReason::SlowConsumer { .. }) => LeaveReason::TooSlow,
-            Self::Closed(
-                CloseReason::IdleTimeout { .. } | CloseReason::PingTimeout { .. },
-            ) => LeaveReason::TimedOut,
+            Self::Closed(CloseReason::IdleTimeout { .. } | CloseReason::PingTimeout { .. }) => {
+                LeaveReason::TimedOut
+            }
             Self::Closed(CloseReason::Requested) => LeaveReason::Left,
             Self::Closed(_)
             | Self::ConnectionClosed

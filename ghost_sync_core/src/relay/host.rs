@@ -1,13 +1,16 @@
 //! What the host does: rooms, messages of the server, kicks, metadata.
 
-use std::{net::SocketAddr, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use super::{
     Relay,
     config::RoomConfig,
+    deadlines::Due,
     error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
-    deadlines::Due,
     log::Class,
     outbox::{ItemKind, QueueLen},
     requests::Broadcast,

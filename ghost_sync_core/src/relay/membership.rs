@@ -162,12 +162,7 @@ impl Relay {
     }
 
     /// Tells the host that the join it accepted does not happen.
-    pub(super) fn abandon_join(
-        &self,
-        conn: ConnId,
-        reason: LeaveReason,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn abandon_join(&self, conn: ConnId, reason: LeaveReason, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.get(conn) else { return };
         let Some(pending) = connection.joins.front() else { return };
         out.push(Output::Event(RelayEvent::JoinAbandoned {

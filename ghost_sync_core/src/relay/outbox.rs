@@ -31,28 +31,13 @@ pub(super) enum ItemKind {
     /// Answers a request; a peer may be owed a few only.
     Reply,
     /// Answers a join; gaps of an earlier stay in the room end here.
-    Joined {
-        room: RoomId,
-    },
+    Joined { room: RoomId },
     /// Goes after all events of a room before `before`.
-    After {
-        room: RoomId,
-        before: u64,
-    },
+    After { room: RoomId, before: u64 },
     /// An event taken out of a room's log.
-    Event {
-        room: RoomId,
-        seq: u64,
-        sender: Seat,
-        class: Class,
-    },
+    Event { room: RoomId, seq: u64, sender: Seat, class: Class },
     /// Events `from..=to` were dropped, and `own` events in between are the receiver's.
-    Gap {
-        room: RoomId,
-        from: u64,
-        to: u64,
-        own: u32,
-    },
+    Gap { room: RoomId, from: u64, to: u64, own: u32 },
 }
 
 impl Outbox {

@@ -62,10 +62,8 @@ impl Relay {
         let Some(connection) = self.conns.get(conn) else {
             return Threshold { frames: 0, bytes: 0 };
         };
-        let mut waiting = Threshold {
-            frames: connection.outbox.frames(),
-            bytes: connection.outbox.bytes(),
-        };
+        let mut waiting =
+            Threshold { frames: connection.outbox.frames(), bytes: connection.outbox.bytes() };
         for held in &connection.seats {
             let Some(room) = self.rooms.get(&held.room) else { continue };
             let Some(member) = room.member(held.seat) else { continue };
@@ -167,8 +165,9 @@ fn choose(items: &VecDeque<Item>, config: &RelayConfig) -> Vec<bool> {
     for (at, item) in items.iter().enumerate() {
         left.frames += 1;
         left.bytes += item.frame.len();
-        if let ItemKind::Event { room, sender, class: Class::Message(Delivery::Latest(key)), .. } =
-            item.kind
+        if let ItemKind::Event {
+            room, sender, class: Class::Message(Delivery::Latest(key)), ..
+        } = item.kind
             && let Some(older) = newest.insert((room, sender, key), at)
         {
             doomed[older] = true;
@@ -220,7 +219,9 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
                 }
                 (room, seq, seq, 1)
             }
-            ItemKind::Gap { room, from, to, own } => (room, from, to, to - from + 1 - u64::from(own)),
+            ItemKind::Gap { room, from, to, own } => {
+                (room, from, to, to - from + 1 - u64::from(own))
+            }
             ItemKind::Event { room, .. } | ItemKind::Joined { room } => {
                 open.remove(&room);
                 kept.push(item);

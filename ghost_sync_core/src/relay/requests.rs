@@ -40,8 +40,7 @@ impl Relay {
             return;
         };
         connection.liveness.heard = now;
-        let mut decoder =
-            std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
+        let mut decoder = std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
         let mut whole = false;
         loop {
             let Some(connection) = self.conns.get(conn).filter(|found| !found.is_closing()) else {
@@ -89,13 +88,7 @@ impl Relay {
         self.close(now, conn, reason, out);
     }
 
-    fn malformed(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        error: DecodeError,
-        out: &mut Vec<Output>,
-    ) {
+    fn malformed(&mut self, now: Instant, conn: ConnId, error: DecodeError, out: &mut Vec<Output>) {
         self.close(now, conn, CloseReason::Protocol { what: error.to_string() }, out);
     }
 
@@ -338,9 +331,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get(conn) else { return };
-        let room = connection.seat_in(room).and_then(|seat| {
-            self.rooms.get(&room).map(|found| (room, found.name.clone(), seat))
-        });
+        let room = connection
+            .seat_in(room)
+            .and_then(|seat| self.rooms.get(&room).map(|found| (room, found.name.clone(), seat)));
         out.push(Output::Event(RelayEvent::Message {
             conn,
             client_id: connection.client_id,
@@ -377,8 +370,7 @@ impl Relay {
             payload: payload.clone(),
         };
         let ask = self.ask(now, AskTarget::Relay(conn), question, out);
-        let broadcast =
-            OwnedBroadcast { room, reference, delivery, flags, message_type, payload };
+        let broadcast = OwnedBroadcast { room, reference, delivery, flags, message_type, payload };
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.moderated.push_back(PendingBroadcast { ask, broadcast, verdict: None });
         }

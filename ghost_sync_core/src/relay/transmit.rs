@@ -22,7 +22,11 @@ enum Piece {
     Partial,
     Item,
     /// Bytes of a room's log from `position` on, for the seat with that index.
-    Log { seat: usize, position: u64, run: Run },
+    Log {
+        seat: usize,
+        position: u64,
+        run: Run,
+    },
 }
 
 impl Relay {

@@ -57,7 +57,9 @@ pub enum CloseReason {
         server: u16,
     },
     /// The two sides know different typed messages. Build both from the same source.
-    #[error("typed messages differ: server protocol {server:#018x}, client protocol {client:#018x}")]
+    #[error(
+        "typed messages differ: server protocol {server:#018x}, client protocol {client:#018x}"
+    )]
     ProtocolMismatch {
         /// Hash of the server's types.
         server: u64,

@@ -13,9 +13,14 @@ use super::{
 
 /// wincode as the wire uses it: `u8` enum tags, `u32` lengths, little endian,
 /// and no allocation above 256 KiB on the word of a length.
-type WireConfig =
-    Configuration<true, { 256 * 1024 }, FixIntLen<u32>, wincode::int_encoding::LittleEndian,
-        wincode::int_encoding::FixInt, u8>;
+type WireConfig = Configuration<
+    true,
+    { 256 * 1024 },
+    FixIntLen<u32>,
+    wincode::int_encoding::LittleEndian,
+    wincode::int_encoding::FixInt,
+    u8,
+>;
 
 /// How hard the relay tries to deliver a message.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, SchemaRead, SchemaWrite)]

@@ -3,7 +3,16 @@
 /// The number of a typed message: a hash of its name, so that it does not
 /// depend on the order in which types are registered.
 #[derive(
-    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, wincode::SchemaRead,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    wincode::SchemaRead,
     wincode::SchemaWrite,
 )]
 pub struct MessageType(pub u32);

@@ -42,9 +42,8 @@ fn the_oldest_volatile_messages_go_first_and_are_announced() {
     world.read_on(slow, 10_000);
     // The ninth waiting frame was one too many: half of the capacity stayed.
     assert_eq!(story(&mut world, slow), ["gap 3-7", "8", "9", "10", "11", "12"]);
-    let lagged = world.events.iter().any(|event| {
-        matches!(event, RelayEvent::Lagged { dropped: 5, .. })
-    });
+    let lagged =
+        world.events.iter().any(|event| matches!(event, RelayEvent::Lagged { dropped: 5, .. }));
     assert!(lagged);
 }
 
@@ -158,9 +157,8 @@ fn a_socket_that_stays_full_is_closed_at_the_write_timeout_by_bytes_not_by_signs
     assert_eq!(world.closed(slow), None);
     world.wait(secs(1));
     assert!(world.peers[slow].dropped || world.relay.client_count() == 1);
-    let closed = world.events.iter().any(|event| {
-        matches!(event, RelayEvent::ConnectionClosed { .. })
-    });
+    let closed =
+        world.events.iter().any(|event| matches!(event, RelayEvent::ConnectionClosed { .. }));
     assert!(closed);
 }
 

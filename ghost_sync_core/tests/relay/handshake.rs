@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, DisconnectReason, MAGIC, MAX_HELLO, Protocol, Refusal,
-    RelayEvent, RoomId, ServerMessage, VERSION, encode_frame,
+    ClientMessage, CloseReason, DisconnectReason, MAGIC, MAX_HELLO, Protocol, Refusal, RelayEvent,
+    RoomId, ServerMessage, VERSION, encode_frame,
 };
 
 use crate::world::{World, encode, hello, secs};
@@ -120,10 +120,8 @@ fn nothing_but_a_hello_may_come_first_and_no_second_one() {
 
 #[test]
 fn messages_of_the_other_direction_and_unknown_kinds_are_protocol_violations() {
-    let joined_by_the_client = ServerMessage::Left {
-        room: RoomId(1),
-        reason: ghost_sync_core::LeaveReason::Left,
-    };
+    let joined_by_the_client =
+        ServerMessage::Left { room: RoomId(1), reason: ghost_sync_core::LeaveReason::Left };
     let mut unknown = BytesMut::new();
     encode_frame(&mut unknown, |buf| buf.extend_from_slice(&[200]));
     let mut empty = BytesMut::new();
@@ -157,8 +155,5 @@ fn metadata_past_its_limit_is_refused_in_a_hello_and_later() {
     let long = "x".repeat(2048);
     let set = ClientMessage::SetMeta { key: "k", value: Some(&long), if_version: None };
     world.say(peer, &set);
-    assert_eq!(
-        world.refusals(peer),
-        [Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }]
-    );
+    assert_eq!(world.refusals(peer), [Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }]);
 }

@@ -258,7 +258,9 @@ impl History {
                 message_type: MessageType::RAW,
                 payload: &payload,
             }));
-            let Some(found) = self.rooms.get(&room).filter(|found| !found.deleted) else { continue };
+            let Some(found) = self.rooms.get(&room).filter(|found| !found.deleted) else {
+                continue;
+            };
             if let Some((seat, _)) = found.members.iter().find(|(_, member)| **member == conn) {
                 let said = Said::Message { sender: *seat, delivery, echo, payload };
                 self.said(room, said);
@@ -480,9 +482,7 @@ fn is_own(said: &Said, seat: Seat) -> bool {
 /// Only volatile messages, and those replaced by a newer one of their sender and key.
 fn may_drop(log: &[Said], at: usize, said: &Said) -> bool {
     let Said::Message { sender, delivery, .. } = said else { return false };
-    let newer = |later: &Said| {
-        matches!(later, Said::Message { sender: s, delivery: d, .. } if s == sender && d == delivery)
-    };
+    let newer = |later: &Said| matches!(later, Said::Message { sender: s, delivery: d, .. } if s == sender && d == delivery);
     match delivery {
         Delivery::Reliable => false,
         Delivery::Volatile => true,

@@ -162,9 +162,8 @@ fn several_joins_at_once_are_decided_one_after_the_other() {
     world.answer(ask, Verdict::Accept);
     let (ask, _) = world.asked.pop().unwrap();
     world.answer(ask, Verdict::Accept);
-    let left = |e: &&RelayEvent| {
-        matches!(e, RelayEvent::PlayerLeft { reason: LeaveReason::Moved, .. })
-    };
+    let left =
+        |e: &&RelayEvent| matches!(e, RelayEvent::PlayerLeft { reason: LeaveReason::Moved, .. });
     assert_eq!(world.events.iter().filter(left).count(), 1);
     assert_eq!(world.relay.player_count("b"), Some(1));
 }

@@ -45,9 +45,10 @@ fn a_client_that_talks_but_never_answers_pings_is_closed_after_two_of_them() {
     assert_eq!(world.closed(alice), None);
     world.wait(secs(1));
     assert_eq!(world.closed(alice), Some(CloseReason::PingTimeout { missed: 2 }));
-    let left = world.events.iter().any(|event| {
-        matches!(event, RelayEvent::PlayerLeft { reason: LeaveReason::TimedOut, .. })
-    });
+    let left = world
+        .events
+        .iter()
+        .any(|event| matches!(event, RelayEvent::PlayerLeft { reason: LeaveReason::TimedOut, .. }));
     assert!(left);
 }
 

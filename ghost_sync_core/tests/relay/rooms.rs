@@ -309,7 +309,9 @@ fn in_a_server_room_broadcasts_reach_the_host_only() {
     world.broadcast(alice, "a", "move");
     assert_eq!(world.heard(bob), [""; 0]);
     let last = world.events.last().unwrap();
-    assert!(matches!(last, RelayEvent::Message { room: Some(_), payload, .. } if payload == "move"));
+    assert!(
+        matches!(last, RelayEvent::Message { room: Some(_), payload, .. } if payload == "move")
+    );
 }
 
 #[test]
@@ -350,11 +352,8 @@ fn speaking_in_a_room_one_is_not_in_is_refused_with_its_reference() {
     world.broadcast(alice, "a", "x");
     world.broadcast(alice, "a", "y");
     let frames = world.take(alice);
-    let refused = ServerMessage::Refused {
-        room: RoomId(9999),
-        reference: 2,
-        reason: Refusal::NotInRoom,
-    };
+    let refused =
+        ServerMessage::Refused { room: RoomId(9999), reference: 2, reason: Refusal::NotInRoom };
     assert_eq!(ServerMessage::decode(&frames[1]).unwrap(), refused);
 }
 

@@ -169,7 +169,10 @@ impl World {
     }
 
     /// Does something to the relay and keeps what comes out of it.
-    pub(crate) fn act<T>(&mut self, act: impl FnOnce(&mut Relay, Instant, &mut Vec<Output>) -> T) -> T {
+    pub(crate) fn act<T>(
+        &mut self,
+        act: impl FnOnce(&mut Relay, Instant, &mut Vec<Output>) -> T,
+    ) -> T {
         let mut out = Vec::new();
         let result = act(&mut self.relay, self.now, &mut out);
         for output in out {
