@@ -111,7 +111,7 @@ fn dispatch(world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason>
     if *world.resource::<State<ClientState>>().get() != ClientState::Connected {
         return Err(UnsentReason::NotConnected);
     }
-    let room = match parcel.room.or(world.resource::<JoinedRooms>().current()) {
+    let room = match parcel.room.or_else(|| world.resource::<JoinedRooms>().current()) {
         Some(room) => Some(room_name(world, room).ok_or(UnsentReason::NotInRoom)?),
         None => None,
     };

@@ -214,13 +214,11 @@ impl MessageRegistry {
     /// it is its sender's fault.
     pub fn give(world: &mut World, origin: Origin, message_type: MessageType, payload: &Bytes) {
         let registry = world.resource::<Self>();
-        let at = registry.by_type.get(&message_type).or(registry.by_type.get(&MessageType::RAW));
-        let Some(entry) = at.map(|&at| &registry.entries[at]) else { return };
-        let give = entry.ends.give;
+        let Some(give) = registry.entry(message_type).map(|entry| entry.ends.give) else { return };
         if let Err(error) = give(world, origin, message_type, payload) {
             let mut registry = world.resource_mut::<Self>();
             registry.undecodable += 1;
-            let name = registry.by_type.get(&message_type).map(|&at| &registry.entries[at].name);
+            let name = registry.entry(message_type).map(|entry| &entry.name);
             warn!("dropped {} bytes that are no {name:?} ({origin:?}): {error}", payload.len());
         }
     }
@@ -272,6 +270,13 @@ impl MessageRegistry {
         if server {
             add_server::<T>(app);
         }
+    }
+
+    /// What is known of a type; of an unknown one, what is known of raw bytes.
+    fn entry(&self, message_type: MessageType) -> Option<&Entry> {
+        let known = self.by_type.get(&message_type);
+        let at = known.or_else(|| self.by_type.get(&MessageType::RAW))?;
+        self.entries.get(*at)
     }
 
     fn all_ends(world: &World) -> Vec<Ends> {
@@ -365,10 +370,10 @@ fn give<T: Codec>(
 }
 
 fn drain<M: Message>(world: &mut World, take: impl FnMut(M)) {
-    if let Some(mut messages) = world.get_resource_mut::<Messages<M>>() {
-        if !messages.is_empty() {
-            messages.drain().for_each(take);
-        }
+    if let Some(mut messages) = world.get_resource_mut::<Messages<M>>()
+        && !messages.is_empty()
+    {
+        messages.drain().for_each(take);
     }
 }
 
