@@ -10,7 +10,7 @@ use bevy_ghost_client::{
     Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
-    GhostServer, Room, ServerState, StartServer, StopServer,
+    ConnectionStats, GhostServer, Room, Rooms, ServerState, StartServer, StopServer, ToRoom,
     testing::{TestNet, record, recorded},
 };
 
@@ -239,4 +239,64 @@ fn a_client_without_reconnecting_stays_away() {
     }
     assert_eq!(state(&net, client), ClientState::Disconnected);
     assert_eq!(recorded::<Connected>(&net.clients[client]).len(), 1);
+}
+
+#[test]
+fn a_client_that_was_too_slow_comes_back_by_itself_and_into_its_room() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(|client| {
+        record::<Connected>(client);
+        record::<Joined>(client);
+        record::<Disconnected>(client);
+    });
+    let old = net.join(client, "lobby");
+    // The game hangs, while more is said to it than may wait.
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    for _ in 0..64 {
+        let noise = ToRoom::new(room, Raw::new(vec![0; 32 * 1024]));
+        net.server.world_mut().write_message(noise);
+        net.server.update();
+        net.advance(Duration::ZERO);
+    }
+    net.settle();
+    let gone = &recorded::<Disconnected>(&net.clients[client])[0];
+    assert!(gone.retry_in.is_some(), "{}", gone.reason);
+    assert_eq!(state(&net, client), ClientState::Reconnecting);
+    assert_eq!(net.room(client, "lobby"), None);
+
+    net.advance(Duration::from_secs(1));
+    net.run_until("the client is back", |net| net.room(client, "lobby").is_some());
+    assert_eq!(state(&net, client), ClientState::Connected);
+    assert_ne!(net.room(client, "lobby"), Some(old));
+    assert_eq!(recorded::<Connected>(&net.clients[client]).len(), 2);
+    assert_eq!(recorded::<Joined>(&net.clients[client]).len(), 2);
+}
+
+#[test]
+fn a_game_that_hangs_for_a_minute_stays_connected() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(record::<Disconnected>);
+    net.join(client, "lobby");
+    for _ in 0..60 {
+        net.advance(Duration::from_secs(1));
+    }
+    net.settle();
+    assert!(recorded::<Disconnected>(&net.clients[client]).is_empty());
+    assert_eq!(net.server.world().resource::<GhostServer>().players, 1);
+    let mut rtts = net.server.world_mut().query::<&ConnectionStats>();
+    assert!(rtts.single(net.server.world()).unwrap().rtt.is_some(), "pings were answered");
+}
+
+#[test]
+fn a_join_that_was_asked_for_before_connecting_is_forgotten_after_disconnecting() {
+    let mut net = TestNet::new(lobby);
+    let client = net.client(|_| {});
+    let connect = Connect::local(net.connector());
+    let world = net.clients[client].world_mut();
+    world.trigger(Join::new("lobby"));
+    world.trigger(Disconnect);
+    world.trigger(connect);
+    net.settle();
+    assert_eq!(state(&net, client), ClientState::Connected);
+    assert_eq!(net.room(client, "lobby"), None);
 }

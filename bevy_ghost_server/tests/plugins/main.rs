@@ -1,8 +1,11 @@
 //! Behaviour of both plugins, between a server app and client apps in one thread.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
 mod hooks;
 mod listen;
 mod players;
 mod rooms;
+mod runner;
+mod surface;
 mod typed;
