@@ -88,6 +88,7 @@ pub enum DisconnectReason {
 
 impl DisconnectReason {
     /// The reason that an error of a socket stands for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds speak for themselves")]
     pub fn from_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::ConnectionClosed,

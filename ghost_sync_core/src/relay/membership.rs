@@ -26,23 +26,21 @@ impl Relay {
         data: &[u8],
         out: &mut Vec<Output>,
     ) {
-        let refusal = match RoomName::new(room) {
-            Err(error) => {
+        let refusal = match (RoomName::new(room), self.check_payload(data)) {
+            (Err(error), _) => {
                 let room = room.chars().take(RoomName::MAX_LEN / 4).collect();
-                Some(Refusal::InvalidRoomName { room, why: error.to_string() })
+                Refusal::InvalidRoomName { room, why: error.to_string() }
             }
-            Ok(_) if self.conns[conn].joins.len() >= MAX_PENDING_JOINS => Some(Refusal::Busy),
-            Ok(name) => {
+            (Ok(_), Err(too_large)) => too_large,
+            (Ok(_), Ok(())) if self.conns[conn].joins.len() >= MAX_PENDING_JOINS => Refusal::Busy,
+            (Ok(name), Ok(())) => {
                 let data = Bytes::copy_from_slice(data);
                 let pending = PendingJoin { request, name, data, stage: JoinStage::Waiting };
                 self.conns[conn].joins.push_back(pending);
-                None
+                return self.next_join(now, conn, out);
             }
         };
-        match refusal.or(self.check_payload(data).err()) {
-            Some(reason) => self.refuse_join(conn, request, reason),
-            None => self.next_join(now, conn, out),
-        }
+        self.refuse_join(conn, request, refusal);
     }
 
     /// Goes on with the oldest undecided join until it has to wait.
@@ -304,7 +302,7 @@ impl Relay {
         let seat = held.seat;
         out.push(Output::Event(RelayEvent::PlayerLeft {
             room,
-            name: name.clone(),
+            name,
             seat,
             conn,
             client_id,

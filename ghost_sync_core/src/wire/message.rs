@@ -426,12 +426,12 @@ impl<'a> ClientMessage<'a> {
     /// [`DecodeError`]; the stream cannot be trusted any more.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let message: Self = read(body, Self::KINDS)?;
-        match &message {
-            Self::Broadcast { flags, .. } if !flags.is_known() => {
-                Err(DecodeError::Malformed(body[0]))
-            }
-            _ => Ok(message),
+        if let Self::Broadcast { flags, .. } = &message
+            && !flags.is_known()
+        {
+            return Err(DecodeError::Malformed(body[0]));
         }
+        Ok(message)
     }
 }
 

@@ -178,7 +178,7 @@ fn after_a_soft_delete_members_are_told_and_their_next_broadcast_and_join_fail()
     ));
     world.broadcast(alice, "a", "anybody?");
     let not_found = Refusal::RoomNotFound { room: "a".into() };
-    assert_eq!(world.refusals(alice), [not_found.clone()]);
+    assert_eq!(world.refusals(alice), std::slice::from_ref(&not_found));
     let carol = world.client();
     world.join(carol, "a");
     assert_eq!(world.refusals(carol), [not_found]);
@@ -407,4 +407,16 @@ fn the_list_of_rooms_names_listed_rooms_with_their_players() {
     let rooms: Vec<_> =
         rooms.iter().map(|room| (room.name.as_str(), room.players, room.capacity)).collect();
     assert_eq!(rooms, [("a", 0, 0), ("b", 1, 4)]);
+}
+
+#[test]
+fn a_join_with_too_much_data_is_refused_and_the_next_one_works() {
+    let mut world = World::with(|config| config.max_payload = 10);
+    world.room("a");
+    let alice = world.client();
+    world.say(alice, &ClientMessage::Join { request: 1, room: "a", data: &[0; 11] });
+    assert_eq!(world.refusals(alice), [Refusal::PayloadTooLarge { len: 11, max: 10 }]);
+    assert_eq!(world.relay.player_count("a"), Some(0));
+    world.join(alice, "a");
+    assert_eq!(world.relay.player_count("a"), Some(1));
 }

@@ -1,0 +1,291 @@
+//! Laws of the wire: what is written is read, whatever comes is survived.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it meets what it does not expect")]
+
+use bytes::BytesMut;
+use ghost_sync_core::{
+    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, LeaveReason,
+    MAGIC, MemberInfo, MessageType, Meta, Refusal, RoomId, RoomSummary, Seat, SendFlags,
+    ServerMessage, VERSION,
+};
+use proptest::{collection::vec, option, prelude::*};
+
+/// The values that messages borrow from.
+#[derive(Clone, Debug)]
+struct Parts {
+    number: u32,
+    long: u64,
+    text: String,
+    bytes: Vec<u8>,
+    value: Option<String>,
+    meta: Vec<Meta>,
+    delivery: Delivery,
+}
+
+fn parts() -> impl Strategy<Value = Parts> {
+    let delivery = prop_oneof![
+        Just(Delivery::Reliable),
+        Just(Delivery::Volatile),
+        any::<u32>().prop_map(Delivery::Latest),
+    ];
+    let meta = vec((".{0,8}", ".{0,8}"), 0..4);
+    (
+        any::<u32>(),
+        any::<u64>(),
+        ".{0,20}",
+        vec(any::<u8>(), 0..100),
+        option::of(".{0,9}"),
+        meta,
+        delivery,
+    )
+        .prop_map(|(number, long, text, bytes, value, meta, delivery)| Parts {
+            number,
+            long,
+            text,
+            bytes,
+            value,
+            meta,
+            delivery,
+        })
+}
+
+fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
+    let Parts { number, long, text, bytes, value, meta, delivery } = parts;
+    let (room, message_type) = (RoomId(*number), MessageType(*number));
+    vec![
+        ClientMessage::Hello {
+            magic: MAGIC,
+            version: VERSION,
+            protocol: *long,
+            data: bytes,
+            meta: meta.clone(),
+        },
+        ClientMessage::Join { request: *number, room: text, data: bytes },
+        ClientMessage::Leave { room },
+        ClientMessage::Broadcast {
+            room,
+            delivery: *delivery,
+            flags: SendFlags((*number % 4) as u8),
+            message_type,
+            payload: bytes,
+        },
+        ClientMessage::Send { room, message_type, payload: bytes },
+        ClientMessage::Ping { nonce: *long },
+        ClientMessage::Pong { nonce: *long },
+        ClientMessage::SetMeta { key: text, value: value.as_deref(), if_version: Some(*long) },
+        ClientMessage::ListRooms { request: *number },
+        ClientMessage::Close { reason: CloseReason::Kicked { message: text.clone() } },
+    ]
+}
+
+fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
+    let Parts { number, long, text, bytes, value, meta, delivery } = parts;
+    let (room, seat, seq) = (RoomId(*number), Seat(*number), *long);
+    let (message_type, payload) = (MessageType(*number), &bytes[..]);
+    let (key, value) = (&text[..], value.as_deref());
+    let client_id = ClientId::from_u128(u128::from(*long));
+    let member = MemberInfo { seat, client_id, meta_version: seq, meta: meta.clone() };
+    let refusal = Refusal::RoomFull { room: text.clone(), capacity: *number };
+    let kicked = LeaveReason::Kicked { message: text.clone() };
+    let summary = RoomSummary {
+        name: text.clone(),
+        players: *number,
+        capacity: 0,
+        meta_version: seq,
+        meta: meta.clone(),
+    };
+    vec![
+        ServerMessage::Welcome {
+            version: VERSION,
+            client_id,
+            max_payload: *number,
+            ping_interval_ms: 1,
+            idle_timeout_ms: 2,
+        },
+        ServerMessage::Close { reason: CloseReason::PingTimeout { missed: 2 } },
+        ServerMessage::Joined {
+            request: *number,
+            room,
+            name: text,
+            epoch: *long,
+            seq,
+            seat,
+            capacity: 3,
+            members: *number,
+            meta_version: 1,
+            meta: meta.clone(),
+        },
+        ServerMessage::Roster { room, members: vec![member.clone(), member.clone()] },
+        ServerMessage::JoinRefused { request: *number, reason: refusal.clone() },
+        ServerMessage::Left { room, reason: kicked.clone() },
+        ServerMessage::Broadcast {
+            room,
+            seq,
+            sender: seat,
+            delivery: *delivery,
+            message_type,
+            payload,
+        },
+        ServerMessage::PlayerJoined { room, seq, member },
+        ServerMessage::PlayerLeft { room, seq, seat, reason: kicked },
+        ServerMessage::RoomMeta { room, seq, version: 1, key, value },
+        ServerMessage::PlayerMeta { room, seq, seat, version: 1, key, value },
+        ServerMessage::RoomDeleted { room, seq, message: text },
+        ServerMessage::Gap { room, from: seq, to: seq, own: 0, reason: GapReason::Lagged },
+        ServerMessage::Direct { room, message_type, payload },
+        ServerMessage::Ack { room, reference: seq, seq },
+        ServerMessage::Refused { room, reference: seq, reason: refusal },
+        ServerMessage::Ping { nonce: seq },
+        ServerMessage::Pong { nonce: seq },
+        ServerMessage::Rooms { request: 1, count: 9, rooms: vec![summary] },
+    ]
+}
+
+fn client_body(message: &ClientMessage<'_>) -> BytesMut {
+    let mut buf = BytesMut::new();
+    message.encode(&mut buf);
+    buf.split_off(4)
+}
+
+fn server_body(message: &ServerMessage<'_>) -> BytesMut {
+    let mut buf = BytesMut::new();
+    message.encode(&mut buf);
+    buf.split_off(4)
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(parts in parts()) {
+        for message in client_messages(&parts) {
+            let body = client_body(&message);
+            prop_assert_eq!(ClientMessage::decode(&body), Ok(message));
+        }
+        for message in server_messages(&parts) {
+            let body = server_body(&message);
+            prop_assert_eq!(ServerMessage::decode(&body), Ok(message));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_goes_on_is_refused(parts in parts(), cut in any::<u16>()) {
+        for message in client_messages(&parts) {
+            let mut body = client_body(&message);
+            let cut = usize::from(cut) % body.len();
+            prop_assert!(ClientMessage::decode(&body[..cut]).is_err());
+            body.extend_from_slice(&[0]);
+            prop_assert_eq!(ClientMessage::decode(&body), Err(DecodeError::TrailingBytes(body[0])));
+        }
+        for message in server_messages(&parts) {
+            let mut body = server_body(&message);
+            let cut = usize::from(cut) % body.len();
+            prop_assert!(ServerMessage::decode(&body[..cut]).is_err());
+            body.extend_from_slice(&[0]);
+            prop_assert_eq!(ServerMessage::decode(&body), Err(DecodeError::TrailingBytes(body[0])));
+        }
+    }
+
+    #[test]
+    fn perturbed_bytes_never_panic_and_what_is_accepted_is_canonical(
+        parts in parts(),
+        flips in vec((any::<u16>(), any::<u8>()), 1..4),
+    ) {
+        let bodies = client_messages(&parts).into_iter().map(|message| client_body(&message));
+        for mut body in bodies.chain(server_messages(&parts).iter().map(server_body)) {
+            for (at, value) in &flips {
+                let at = usize::from(*at) % body.len();
+                body[at] = *value;
+            }
+            if let Ok(message) = ClientMessage::decode(&body) {
+                prop_assert_eq!(client_body(&message), &body);
+            }
+            if let Ok(message) = ServerMessage::decode(&body) {
+                prop_assert_eq!(server_body(&message), &body);
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..600), max in 0..1000_usize) {
+        let _ = ClientMessage::decode(&bytes);
+        let _ = ServerMessage::decode(&bytes);
+        let mut decoder = Decoder::new(max);
+        let mut input = &bytes[..];
+        while let Ok(Some(frame)) = decoder.next_frame(&mut input) {
+            prop_assert!(frame.len() <= max);
+        }
+    }
+
+    #[test]
+    fn frames_do_not_depend_on_how_bytes_are_cut(parts in parts(), cuts in vec(1..50_usize, 1..20)) {
+        let mut bytes = BytesMut::new();
+        let messages = server_messages(&parts);
+        for message in &messages {
+            message.encode(&mut bytes);
+        }
+        let mut decoder = Decoder::new(1 << 20);
+        let mut found = Vec::new();
+        let mut rest = &bytes[..];
+        for cut in cuts.iter().cycle() {
+            let (mut piece, after) = rest.split_at((*cut).min(rest.len()));
+            while let Some(frame) = decoder.next_frame(&mut piece).unwrap() {
+                found.push(frame.to_vec());
+            }
+            if after.is_empty() {
+                break;
+            }
+            rest = after;
+        }
+        let expected: Vec<_> = messages.iter().map(|m| server_body(m).to_vec()).collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_count_that_lies_takes_no_memory() {
+    // A hello whose metadata claims four billion entries.
+    let mut body = vec![0];
+    body.extend_from_slice(&MAGIC);
+    body.extend_from_slice(&VERSION.to_le_bytes());
+    body.extend_from_slice(&[0; 8]);
+    body.extend_from_slice(&0_u32.to_le_bytes());
+    body.extend_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(ClientMessage::decode(&body), Err(DecodeError::Malformed(0)));
+}
+
+#[test]
+fn values_that_are_not_canonical_are_refused() {
+    let message = ClientMessage::SetMeta { key: "k", value: None, if_version: None };
+    let good = client_body(&message);
+    // Tag of `value`: 0 or 1, and the text must be UTF-8.
+    for (at, value) in [(6, 2), (5, 0xff)] {
+        let mut bad = good.clone();
+        bad[at] = value;
+        assert_eq!(ClientMessage::decode(&bad), Err(DecodeError::Malformed(7)), "byte {at}");
+    }
+    let unknown_flag = ClientMessage::Broadcast {
+        room: RoomId(1),
+        delivery: Delivery::Reliable,
+        flags: SendFlags(4),
+        message_type: MessageType::RAW,
+        payload: b"",
+    };
+    assert_eq!(ClientMessage::decode(&client_body(&unknown_flag)), Err(DecodeError::Malformed(3)));
+}
+
+#[test]
+fn the_bytes_of_the_protocol_document_are_the_bytes_on_the_wire() {
+    let mut buf = BytesMut::new();
+    ServerMessage::Broadcast {
+        room: RoomId(1),
+        seq: 7,
+        sender: Seat(2),
+        delivery: Delivery::Latest(9),
+        message_type: MessageType::RAW,
+        payload: b"hi",
+    }
+    .encode(&mut buf);
+    let hex: Vec<_> = buf.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "20 00 00 00 06 01 00 00 00 07 00 00 00 00 00 00 00 02 00 00 00 02 09 00 00 00 \
+                00 00 00 00 02 00 00 00 68 69";
+    assert_eq!(hex.join(" "), dump);
+}
