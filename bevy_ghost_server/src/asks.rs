@@ -2,9 +2,10 @@
 
 use bevy::prelude::*;
 use bevy_ghost_client::Metadata;
+use ghost_sync_core::wire::RoomName;
 
 use crate::{
-    RoomConfig,
+    Room, RoomConfig, Rooms,
     bridge::{AskId, Link, Outbox, Question},
     hooks::{
         ConnectRequest, CreateRoomRequest, Decision, JoinRequest, Outcome, RelayRequest, Reply,
@@ -12,18 +13,29 @@ use crate::{
     index::Index,
 };
 
+/// What is still open about a question that was put off.
+pub(crate) struct Waiting {
+    /// Tickets that must be accepted.
+    tickets: usize,
+    /// The room that comes with a yes.
+    grant: Option<Grant>,
+}
+
+/// A room that a client may open.
+type Grant = (RoomName, RoomConfig);
+
 /// Asks the observers; answers at once unless they put it off.
 pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
     let decision = Decision::new(ask, world.resource::<Link>().replies.0.clone());
-    let Some(decision) = run_observers(world, question, decision) else {
-        answer(world, ask, Err("that is gone".to_owned()));
+    let Some((decision, grant)) = run_observers(world, question, decision) else {
+        answer(world, ask, Err("that is gone".to_owned()), None);
         return;
     };
     match decision.outcome() {
-        Outcome::Accept => answer(world, ask, Ok(())),
-        Outcome::Reject(reason) => answer(world, ask, Err(reason)),
+        Outcome::Accept => answer(world, ask, Ok(()), grant),
+        Outcome::Reject(reason) => answer(world, ask, Err(reason), None),
         Outcome::Deferred(tickets) => {
-            world.resource_mut::<Link>().waiting.insert(ask, tickets);
+            world.resource_mut::<Link>().waiting.insert(ask, Waiting { tickets, grant });
         }
     }
 }
@@ -32,46 +44,54 @@ pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
 pub(crate) fn take_replies(world: &mut World) {
     while let Ok(Reply { ask, verdict }) = world.resource::<Link>().replies.1.try_recv() {
         let mut link = world.resource_mut::<Link>();
-        let Some(missing) = link.waiting.get_mut(&ask) else { continue };
-        *missing -= 1;
-        if verdict.is_err() || *missing == 0 {
-            link.waiting.remove(&ask);
-            answer(world, ask, verdict);
+        let Some(waiting) = link.waiting.get_mut(&ask) else { continue };
+        waiting.tickets -= 1;
+        if verdict.is_err() || waiting.tickets == 0 {
+            let grant = link.waiting.remove(&ask).and_then(|waiting| waiting.grant);
+            answer(world, ask, verdict, grant);
         }
     }
 }
 
-fn answer(world: &mut World, ask: AskId, verdict: Result<(), String>) {
+fn answer(world: &mut World, ask: AskId, verdict: Result<(), String>, grant: Option<Grant>) {
+    if let (Ok(()), Some((name, config))) = (&verdict, grant)
+        && world.resource::<Rooms>().get(name.as_str()).is_none()
+    {
+        world.spawn((Room::from(name), config));
+        // Before the verdict, so that the room has its rules when the client comes in.
+        world.resource_mut::<Outbox>().hurry();
+    }
     world.resource_mut::<Outbox>().answer(ask, verdict);
 }
 
 /// `None` when the question is about something that is gone.
-fn run_observers(world: &mut World, question: Question, decision: Decision) -> Option<Decision> {
+fn run_observers(
+    world: &mut World,
+    question: Question,
+    decision: Decision,
+) -> Option<(Decision, Option<Grant>)> {
     let index = world.resource::<Index>();
     match question {
         Question::Connect { client_id, addr, data, meta, .. } => {
             let metadata = Metadata::from(meta);
             let mut request = ConnectRequest { client_id, addr, data, metadata, decision };
             world.trigger_ref(&mut request);
-            Some(request.decision)
+            Some((request.decision, None))
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
             let mut request =
                 JoinRequest { room, name, connection, client_id, addr, data, decision };
             world.trigger_ref(&mut request);
-            Some(request.decision)
+            Some((request.decision, None))
         }
         Question::CreateRoom { conn, client_id, name } => {
             let connection = *index.connections.get(&conn)?;
             let config = RoomConfig::default();
             let mut request = CreateRoomRequest { name, connection, client_id, config, decision };
             world.trigger_ref(&mut request);
-            if !request.is_rejected() && request.config != RoomConfig::default() {
-                let CreateRoomRequest { name, config, .. } = &request;
-                world.resource_mut::<Index>().granted.insert(name.clone(), config.clone());
-            }
-            Some(request.decision)
+            let CreateRoomRequest { name, config, decision, .. } = request;
+            Some((decision, Some((name, config))))
         }
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;
@@ -86,7 +106,7 @@ fn run_observers(world: &mut World, question: Question, decision: Decision) -> O
                 decision,
             };
             world.trigger_ref(&mut request);
-            Some(request.decision)
+            Some((request.decision, None))
         }
     }
 }

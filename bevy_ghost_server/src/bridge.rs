@@ -21,7 +21,8 @@ use ghost_sync_core::{
 
 use crate::{
     GhostServer, Observe, Relaying, Room, RoomConfig, RoomStats, ServerConfig, ServerState,
-    StartServer, StopServer, asks,
+    StartServer, StopServer,
+    asks::{self, Waiting},
     events::{Missed, ServerFailed, ServerStarted, ServerStopped, publish},
     hooks::Reply,
     index::Index,
@@ -36,8 +37,8 @@ pub(crate) struct Link {
     parcels: Vec<ServerParcel>,
     /// What tickets say.
     pub(crate) replies: (Sender<Reply>, Receiver<Reply>),
-    /// Questions that wait for so many tickets.
-    pub(crate) waiting: HashMap<AskId, usize>,
+    /// Questions that wait for tickets.
+    pub(crate) waiting: HashMap<AskId, Waiting>,
 }
 
 impl Default for Link {
@@ -66,6 +67,8 @@ pub(crate) struct Outbox {
     /// Verdicts, which do not wait for the end of the frame.
     answers: Vec<ServerCommand>,
     active: bool,
+    /// Whether there are registered types at all, which a room may have observed.
+    typed: bool,
 }
 
 impl Outbox {
@@ -75,11 +78,11 @@ impl Outbox {
     }
 
     pub(crate) fn create_room(&mut self, name: RoomName, config: &RoomConfig) {
-        self.push(ServerCommand::CreateRoom { name, config: to_core(config) });
+        self.push(ServerCommand::CreateRoom { name, config: self.to_core(config) });
     }
 
     pub(crate) fn configure_room(&mut self, name: RoomName, config: &RoomConfig) {
-        self.push(ServerCommand::ConfigureRoom { name, config: to_core(config) });
+        self.push(ServerCommand::ConfigureRoom { name, config: self.to_core(config) });
     }
 
     pub(crate) fn close_room(&mut self, name: RoomName, message: String) {
@@ -102,6 +105,11 @@ impl Outbox {
         self.push(ServerCommand::SetClientMeta { conn, key, value });
     }
 
+    /// What was asked up to now leaves with the next verdict.
+    pub(crate) fn hurry(&mut self) {
+        self.answers.append(&mut self.commands);
+    }
+
     pub(crate) fn answer(&mut self, ask: AskId, verdict: Result<(), String>) {
         let verdict = match verdict {
             Ok(()) => Verdict::Accept,
@@ -110,6 +118,24 @@ impl Outbox {
         if self.active {
             self.answers.push(ServerCommand::Answer { ask, verdict });
         }
+    }
+
+    fn to_core(&self, config: &RoomConfig) -> relay::RoomConfig {
+        let mut core = relay::RoomConfig::default();
+        core.capacity = config.capacity;
+        core.mode = match config.relay {
+            Relaying::AtOnce => RelayMode::Relay,
+            Relaying::ServerOnly => RelayMode::Server,
+            Relaying::Moderated => RelayMode::Moderated,
+        };
+        core.observed = match config.observe {
+            Observe::Nothing => false,
+            Observe::Registered => self.typed,
+            Observe::Everything => true,
+        };
+        core.listed = config.listed;
+        core.remove_when_empty = config.remove_when_empty;
+        core
     }
 
     fn push(&mut self, command: ServerCommand) {
@@ -248,11 +274,15 @@ fn start(world: &mut World) {
         }
     };
     let protocol = world.resource::<MessageRegistry>().protocol();
-    let builder = builder(world.resource::<ServerConfig>()).protocol(protocol);
+    let mut outbox = world.resource_mut::<Outbox>();
+    outbox.active = true;
+    outbox.typed = !protocol.types().is_empty();
+    let room_defaults = outbox.to_core(&RoomConfig::default());
+    let builder =
+        builder(world.resource::<ServerConfig>()).protocol(protocol).room_defaults(room_defaults);
     let bridge = ServerBridge::start(&network, builder);
     world.resource_mut::<GhostServer>().connector = Some(bridge.local());
     world.resource_mut::<Link>().bridge = Some(bridge);
-    world.resource_mut::<Outbox>().active = true;
     set_state(world, ServerState::Starting);
     let mut rooms = world.query::<(Entity, &Room, &RoomConfig)>();
     let rooms: Vec<_> = rooms
@@ -273,9 +303,9 @@ fn shut_down(world: &mut World, message: String, deadline: Duration) {
 }
 
 fn stopped(world: &mut World) {
-    let mut link = world.resource_mut::<Link>();
-    link.bridge = None;
-    link.waiting.clear();
+    // With it goes the channel of the tickets: those of this server must not
+    // answer questions of the next, which have the same numbers.
+    *world.resource_mut::<Link>() = Link::default();
     *world.resource_mut::<Outbox>() = Outbox::default();
     sync::forget_all(world);
     set_state(world, ServerState::Stopped);
@@ -302,20 +332,5 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
         .outbox_limit(config.outbox_limit)
         .overflow(config.overflow)
         .create_on_join(config.create_on_join)
-        .room_defaults(to_core(&RoomConfig::default()))
         .handshake_timeout(config.handshake_timeout)
-}
-
-fn to_core(config: &RoomConfig) -> relay::RoomConfig {
-    let mut core = relay::RoomConfig::default();
-    core.capacity = config.capacity;
-    core.mode = match config.relay {
-        Relaying::AtOnce => RelayMode::Relay,
-        Relaying::ServerOnly => RelayMode::Server,
-        Relaying::Moderated => RelayMode::Moderated,
-    };
-    core.observed = config.observe != Observe::Nothing;
-    core.listed = config.listed;
-    core.remove_when_empty = config.remove_when_empty;
-    core
 }

@@ -22,8 +22,6 @@ pub(crate) struct Index {
     pub(crate) pending: VecDeque<(RoomName, Entity)>,
     /// What to say to whoever is on that entity when it is despawned.
     pub(crate) last_words: HashMap<Entity, String>,
-    /// What the rooms will be like that clients were allowed to open.
-    pub(crate) granted: HashMap<RoomName, RoomConfig>,
 }
 
 pub(crate) struct ConnectionRecord {

@@ -75,7 +75,8 @@ impl SetMetadata {
     }
 }
 
-/// Asks to start the server as [`ServerConfig`](crate::ServerConfig) says. Does nothing while it runs.
+/// Asks to start the server as [`ServerConfig`](crate::ServerConfig) says. Does
+/// nothing unless it is [`Stopped`](crate::ServerState::Stopped).
 #[derive(Clone, Copy, Debug, Event, Reflect)]
 pub struct StartServer;
 

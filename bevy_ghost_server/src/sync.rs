@@ -66,6 +66,7 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
         RelayEvent::Lagged { room, seat, dropped, .. } => {
             let Some((player, record)) = world.resource::<Index>().seat(room, seat) else { return };
             let room = record.room;
+            world.resource_mut::<GhostServer>().dropped += dropped;
             publish(world, Lagged { room, player, dropped });
         }
         RelayEvent::Broadcast {
@@ -158,12 +159,10 @@ fn room_created(world: &mut World, id: RoomId, name: RoomName) {
 
 /// Gives an entity to a room that a client opened.
 fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
-    let mut index = world.resource_mut::<Index>();
-    let config = index.granted.remove(name).unwrap_or_default();
-    // Inserting a `Room` asks the network thread to open it, unless it is known here.
     let room = world.spawn_empty().id();
+    // Inserting a `Room` asks the network thread to open it, unless it is known.
     lifecycle::know_room(world, room, name.clone(), RoomConfig::default());
-    world.entity_mut(room).insert((Room::from(name.clone()), config));
+    world.entity_mut(room).insert(Room::from(name.clone()));
     room
 }
 

@@ -131,6 +131,27 @@ fn a_ticket_that_is_not_answered_in_time_refuses_and_is_worth_nothing_afterwards
 }
 
 #[test]
+fn a_ticket_of_a_server_that_has_stopped_decides_nothing_in_the_next() {
+    let (mut net, _, tickets) = deferring();
+    net.server.world_mut().trigger(StopServer::default());
+    let is =
+        |net: &TestNet, state| *net.server.world().resource::<State<ServerState>>().get() == state;
+    net.run_until("the server has stopped", |net| is(net, ServerState::Stopped));
+    net.server.world_mut().trigger(StartServer);
+    net.run_until("the server runs again", |net| is(net, ServerState::Running));
+    let client = net.connect(|_| {});
+    net.clients[client].world_mut().trigger(Join::new("lobby"));
+    net.settle();
+    let mut tickets = tickets.lock().unwrap();
+    assert_eq!(tickets.len(), 2);
+    tickets.remove(0).accept();
+    net.settle();
+    assert_eq!(net.room(client, "lobby"), None);
+    tickets.remove(0).accept();
+    net.run_until("the client is in", |net| net.room(client, "lobby").is_some());
+}
+
+#[test]
 fn with_two_tickets_both_must_be_accepted_and_a_no_at_once_wins() {
     let tickets = Arc::new(Mutex::new(Vec::new()));
     let mut net = TestNet::new(|server| {
@@ -213,6 +234,27 @@ fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
         full.push(net.room(other, "duel-1").is_none());
     }
     assert_eq!(full, [false, true]);
+}
+
+#[test]
+fn a_ticket_may_let_a_room_be_opened() {
+    let ticket = Arc::new(Mutex::new(None));
+    let taken = ticket.clone();
+    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
+    let mut net = TestNet::with_config(config, |server| {
+        server.add_observer(move |mut request: On<CreateRoomRequest>| {
+            request.config = RoomConfig::seats(3);
+            *taken.lock().unwrap() = Some(request.defer());
+        });
+    });
+    let client = net.connect(|_| {});
+    net.clients[client].world_mut().trigger(Join::new("den"));
+    net.settle();
+    assert!(net.server.world().resource::<Rooms>().is_empty());
+    ticket.lock().unwrap().take().unwrap().accept();
+    net.run_until("the client is in", |net| net.room(client, "den").is_some());
+    let room = net.server.world().resource::<Rooms>().get("den").unwrap();
+    assert_eq!(*net.server.world().get::<RoomConfig>(room).unwrap(), RoomConfig::seats(3));
 }
 
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
