@@ -24,6 +24,8 @@ pub const BYTES_SENT: DiagnosticPath = DiagnosticPath::const_new("ghost/server/b
 pub const BYTES_RECEIVED: DiagnosticPath = DiagnosticPath::const_new("ghost/server/bytes_received");
 /// Payloads that systems missed in a frame because frames were too slow.
 pub const MISSED: DiagnosticPath = DiagnosticPath::const_new("ghost/server/missed");
+/// Messages that slow players did not get and were told about, in a frame.
+pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("ghost/server/dropped");
 /// Time to the clients and back, on average over all of them, in milliseconds.
 pub const RTT: DiagnosticPath = DiagnosticPath::const_new("ghost/server/rtt");
 
@@ -38,6 +40,7 @@ pub(crate) fn register(app: &mut App) {
         BYTES_SENT,
         BYTES_RECEIVED,
         MISSED,
+        DROPPED,
     ] {
         app.register_diagnostic(Diagnostic::new(path));
     }
@@ -61,11 +64,13 @@ pub(crate) fn measure(
         .add_measurement(&MESSAGES_RECEIVED, || since(received.messages, last.received.messages));
     diagnostics.add_measurement(&BYTES_RECEIVED, || since(received.bytes, last.received.bytes));
     diagnostics.add_measurement(&MISSED, || since(server.missed, last.missed));
+    diagnostics.add_measurement(&DROPPED, || since(server.dropped, last.dropped));
     let mut rtts = connections.iter().filter_map(|stats| stats.rtt).peekable();
     if rtts.peek().is_some() {
         let (count, sum) =
             rtts.fold((0.0, 0.0), |(n, sum), rtt| (n + 1.0, sum + rtt.as_secs_f64()));
         diagnostics.add_measurement(&RTT, || sum / count * 1000.0);
     }
-    (last.sent, last.received, last.missed) = (sent, received, server.missed);
+    (last.sent, last.received) = (sent, received);
+    (last.missed, last.dropped) = (server.missed, server.dropped);
 }

@@ -84,6 +84,7 @@ impl Plugin for GhostServerPlugin {
             .register_type::<RoomStats>()
             .register_type::<SeatOf>()
             .register_type::<Seats>()
+            .register_type::<ServerConfig>()
             .register_type_mutable_state::<ServerState>();
         events::register(app);
         diagnostics::register(app);

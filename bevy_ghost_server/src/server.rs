@@ -8,7 +8,8 @@ use bevy_ghost_client::{LocalConnector, Traffic};
 use crate::bridge::{CreateOnJoin, OverflowPolicy};
 
 /// The settings of the server, read when it starts. All have sensible defaults.
-#[derive(Clone, Debug, Resource)]
+#[derive(Clone, Debug, Reflect, Resource)]
+#[reflect(Resource, Debug, Default)]
 pub struct ServerConfig {
     /// Where to listen, as `host:port`; port 0 for any free one. `None`: only
     /// connections of this process.
@@ -35,8 +36,10 @@ pub struct ServerConfig {
     /// Bytes that wait for a slow client. 1 MiB.
     pub outbox_limit: usize,
     /// What gives way when more would have to wait.
+    #[reflect(ignore)]
     pub overflow: OverflowPolicy,
     /// What happens when a client joins a room that is not there. Default: it is refused.
+    #[reflect(ignore)]
     pub create_on_join: CreateOnJoin,
 }
 
@@ -90,6 +93,8 @@ pub struct GhostServer {
     pub received: Traffic,
     /// Payloads that systems did not see because frames were too slow, since the app began.
     pub missed: u64,
+    /// Messages that slow players did not get and were told about, since the app began.
+    pub dropped: u64,
     #[reflect(ignore)]
     pub(crate) connector: Option<LocalConnector>,
 }
