@@ -15,6 +15,8 @@
 //! # protocol(&mut App::new());
 //! ```
 //!
+//! (What the derives write needs `wincode` among the dependencies.)
+//!
 //! A client then writes [`Broadcast<Chat>`] or [`ToServer<Chat>`] and reads
 //! [`FromRoom<Chat>`] or [`FromServer<Chat>`]; a server reads [`FromPlayer<Chat>`]
 //! and writes [`ToRoom<Chat>`], [`ToPlayer<Chat>`] and the like. All of them are

@@ -1,7 +1,6 @@
 //! SIGTERM ends a dedicated server in good order. In a process of its own, since
 //! the signal goes to the whole process.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{process::Command, sync::mpsc, thread, time::Duration};
 

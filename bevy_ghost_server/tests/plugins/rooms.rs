@@ -1,9 +1,11 @@
 //! Rooms as entities: how they open, close and are found.
 
+use std::time::Duration;
+
 use bevy::prelude::*;
 use bevy_ghost_client::{JoinRefused, RoomList};
 use bevy_ghost_server::{
-    CreateRoomError, RoomRefused, SetMetadata,
+    CreateOnJoin, CreateRoomError, RoomRefused, SetMetadata,
     prelude::*,
     testing::{TestNet, record, recorded},
 };
@@ -198,4 +200,61 @@ fn rooms_stay_and_open_again_when_the_server_starts_again() {
     });
     let client = net.connect(|_| {});
     net.join(client, "lobby");
+}
+
+#[test]
+fn an_empty_room_is_removed_after_its_time_if_it_says_so() {
+    let after = Duration::from_secs(60);
+    let mut net = TestNet::new(|server| {
+        let config = RoomConfig { remove_when_empty: Some(after), ..RoomConfig::default() };
+        server.world_mut().spawn((Room::new("duel"), config));
+        record::<RoomClosed>(server);
+    });
+    let client = net.connect(|_| {});
+    let room = net.join(client, "duel");
+    net.advance(after * 2);
+    net.settle();
+    assert!(recorded::<RoomClosed>(&net.server).is_empty(), "somebody is in it");
+    net.clients[client].world_mut().despawn(room);
+    net.settle();
+    net.advance(after);
+    net.settle();
+    let closed = recorded::<RoomClosed>(&net.server)[0].room;
+    assert!(net.server.world().get_entity(closed).is_err());
+    assert!(net.server.world().resource::<Rooms>().is_empty());
+}
+
+fn opened_by_clients() -> ServerConfig {
+    ServerConfig { create_on_join: CreateOnJoin::Always, ..ServerConfig::default() }
+}
+
+#[test]
+fn a_room_that_a_client_opens_has_an_entity_like_others() {
+    let mut net = TestNet::with_config(opened_by_clients(), |_| {});
+    let client = net.connect(|_| {});
+    net.join(client, "den");
+    let room = net.server.world().resource::<Rooms>().get("den").unwrap();
+    let stats = net.server.world().get::<RoomStats>(room).unwrap();
+    assert!(stats.open && stats.players == 1);
+    assert_eq!(net.server.world().get::<Name>(room).unwrap().as_str(), "den");
+    net.server.world_mut().despawn(room);
+    net.settle();
+    assert_eq!(net.room(client, "den"), None);
+}
+
+#[test]
+fn a_room_that_client_and_server_open_at_once_is_one_room_with_the_servers_rules() {
+    let mut net = TestNet::with_config(opened_by_clients(), record::<RoomRefused>);
+    let (first, second) = (net.connect(|_| {}), net.connect(record::<JoinRefused>));
+    net.clients[first].world_mut().trigger(bevy_ghost_client::Join::new("den"));
+    net.clients[first].update();
+    net.advance(Duration::ZERO);
+    let room = net.server.world_mut().spawn((Room::new("den"), RoomConfig::seats(1))).id();
+    net.settle();
+    assert_eq!(net.server.world().resource::<Rooms>().get("den"), Some(room));
+    assert_eq!(net.server.world().get::<RoomStats>(room).unwrap().players, 1);
+    assert!(recorded::<RoomRefused>(&net.server).is_empty());
+    net.clients[second].world_mut().trigger(bevy_ghost_client::Join::new("den"));
+    net.settle();
+    assert!(matches!(refusals(&net, second)[..], [Refusal::RoomFull { capacity: 1, .. }]));
 }
