@@ -9,33 +9,39 @@ use wincode::{SchemaRead, SchemaWrite};
 pub enum CloseReason {
     /// The other side is done. Nothing to do.
     #[error("closed on request")]
+    #[wincode(tag = 1)]
     Requested,
     /// The server stops. Reconnect later.
     #[error("the server is shutting down: {message}")]
+    #[wincode(tag = 2)]
     ServerShutdown {
         /// What the operator says about it.
         message: String,
     },
     /// Nothing was heard for too long. Reconnect.
     #[error("nothing was received for {after_ms} ms (idle timeout)")]
+    #[wincode(tag = 3)]
     IdleTimeout {
         /// The server's limit in milliseconds.
         after_ms: u32,
     },
     /// Pings were not answered. Reconnect.
     #[error("{missed} pings in a row were not answered (ping timeout)")]
+    #[wincode(tag = 4)]
     PingTimeout {
         /// How many.
         missed: u8,
     },
     /// No valid hello came in time. Check that the peer speaks this protocol.
     #[error("no handshake within {after_ms} ms")]
+    #[wincode(tag = 5)]
     HandshakeTimeout {
         /// The server's limit in milliseconds.
         after_ms: u32,
     },
     /// A frame was too long. Send less at a time.
     #[error("a frame of {len} bytes is too long: at most {max} are allowed")]
+    #[wincode(tag = 100)]
     PayloadTooLarge {
         /// The announced length in bytes.
         len: u32,
@@ -44,12 +50,14 @@ pub enum CloseReason {
     },
     /// Bytes that mean nothing in this protocol. A bug, or a peer that speaks another one.
     #[error("protocol violation: {what}")]
+    #[wincode(tag = 101)]
     Protocol {
         /// What was wrong.
         what: String,
     },
     /// The two sides speak different versions. Update one of them.
     #[error("this server speaks protocol version {server}, the client {client}")]
+    #[wincode(tag = 102)]
     VersionMismatch {
         /// The client's version.
         client: u16,
@@ -60,6 +68,7 @@ pub enum CloseReason {
     #[error(
         "typed messages differ: server protocol {server:#018x}, client protocol {client:#018x}"
     )]
+    #[wincode(tag = 103)]
     ProtocolMismatch {
         /// Hash of the server's types.
         server: u64,
@@ -70,24 +79,28 @@ pub enum CloseReason {
     },
     /// Every place is taken. Try again later.
     #[error("the server is full: {max} clients at most")]
+    #[wincode(tag = 6)]
     MaxClientsReached {
         /// The server's limit.
         max: u32,
     },
     /// The server's rules refused the connection.
     #[error("connection refused: {message}")]
+    #[wincode(tag = 104)]
     ConnectionRefused {
         /// The reason given by the rules.
         message: String,
     },
     /// Somebody in charge ended the connection. Do not reconnect by yourself.
     #[error("kicked: {message}")]
+    #[wincode(tag = 105)]
     Kicked {
         /// The reason given.
         message: String,
     },
     /// The client read too slowly for what must not be dropped. Reconnect; send less.
     #[error("too slow: {queued} bytes were waiting, at most {max} are allowed")]
+    #[wincode(tag = 7)]
     SlowConsumer {
         /// Bytes that were waiting.
         queued: u32,
@@ -96,6 +109,7 @@ pub enum CloseReason {
     },
     /// Requests came faster than their answers could leave.
     #[error("too many requests: at most {max} answers may wait")]
+    #[wincode(tag = 8)]
     TooManyRequests {
         /// The limit.
         max: u32,
@@ -253,6 +267,19 @@ pub enum Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_code_is_the_tag_on_the_wire() {
+        use crate::wire::ServerMessage;
+        for reason in [
+            CloseReason::Requested,
+            CloseReason::SlowConsumer { queued: 1, max: 2 },
+            CloseReason::Kicked { message: "out".to_owned() },
+        ] {
+            let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
+            assert_eq!(frame[5], reason.code());
+        }
+    }
 
     #[test]
     fn codes_below_one_hundred_invite_to_reconnect_except_a_goodbye() {
