@@ -11,6 +11,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     env, iter,
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
@@ -19,7 +20,7 @@ use std::{
 };
 
 use bevy::{
-    app::ScheduleRunnerPlugin,
+    app::{ScheduleRunnerPlugin, TerminalCtrlCHandlerPlugin},
     asset::RenderAssetUsages,
     camera::{RenderTarget, ScalingMode, visibility::NoFrustumCulling},
     log::LogPlugin,
@@ -78,23 +79,27 @@ enum Role {
     },
     /// A player who joins a server.
     Client {
-        /// The server.
-        #[arg(default_value = SERVER)]
+        /// The server; port 7777 if none is given.
+        #[arg(default_value = "127.0.0.1", value_parser = address)]
         server: String,
     },
     /// Players who wander about, unseen by anybody here.
     Bots {
         /// How many.
         count: usize,
-        /// The server.
-        #[arg(default_value = SERVER)]
+        /// The server; port 7777 if none is given.
+        #[arg(default_value = "127.0.0.1", value_parser = address)]
         server: String,
     },
 }
 
 const BIND: &str = "0.0.0.0:7777";
-const SERVER: &str = "127.0.0.1:7777";
 const BOTS: usize = 9;
+
+fn address(server: &str) -> Result<String, Infallible> {
+    let full = server.contains(':');
+    Ok(if full { server.to_owned() } else { format!("{server}:7777") })
+}
 
 #[derive(Args, Clone, Resource)]
 struct View {
@@ -126,10 +131,11 @@ fn main() -> AppExit {
             return AppExit::Success;
         }
         Role::Server { bind } => {
-            let mut app = unseen(view);
+            let mut app = App::new();
+            app.add_plugins((DedicatedServerPlugins.set(log()), table));
             server(&mut app, bind);
             app.add_systems(Update, tally.run_if(on_timer(Duration::from_secs(1))));
-            app
+            stage(app, view)
         }
         Role::Client { server } => {
             let mut app = seen(view);
@@ -141,7 +147,7 @@ fn main() -> AppExit {
             let mut app = seen(view);
             server(&mut app, bind);
             client(&mut app);
-            app.add_observer(host(bots));
+            app.add_observer(host(bots)).add_observer(no_server);
             app
         }
     };
@@ -195,13 +201,14 @@ fn server(app: &mut App, bind: String) {
             println!("listening on {addr}");
         }
     });
-    app.add_observer(|failed: On<ServerFailed>, mut exit: MessageWriter<AppExit>| {
-        println!("no server: {}", failed.reason);
-        exit.write(AppExit::error());
-    });
     for haunt in &HAUNTS {
         app.world_mut().spawn(Room::new(haunt.name));
     }
+}
+
+fn no_server(failed: On<ServerFailed>, mut exit: MessageWriter<AppExit>) {
+    println!("No server: {}. Try another --bind.", failed.reason);
+    exit.write(AppExit::error());
 }
 
 /// Counts for the table what a server without a player of its own sees.
@@ -756,7 +763,8 @@ fn picture(view: View) -> App {
 
 fn unseen(view: View) -> App {
     let mut app = App::new();
-    app.add_plugins((DedicatedServerPlugins.set(log()), table));
+    let pace = ScheduleRunnerPlugin::run_loop(Duration::from_millis(16));
+    app.add_plugins((MinimalPlugins.set(pace), TerminalCtrlCHandlerPlugin, log(), table));
     stage(app, view)
 }
 
