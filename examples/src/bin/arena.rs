@@ -658,13 +658,13 @@ impl Wanderer {
     /// Where it wants to go now: to some goal, along a curve.
     fn wish(&mut self, haunt: &Haunt, at: Vec2, velocity: Vec2, seconds: f32) -> Vec2 {
         let stuck = velocity.length() < 0.3 * SPEED;
-        self.patience -= if stuck { 4.0 * seconds } else { seconds };
+        self.patience -= if stuck { 10.0 * seconds } else { seconds };
         if self.patience < 0.0 || at.distance(self.goal) < 40.0 {
             self.patience = 1.5 + 3.0 * self.roll();
             self.goal = if self.roll() < 0.06 { haunt.portal } else { self.place() };
         }
         let around = Vec2::from_angle((self.patience * 1.7).sin() * 0.9);
-        around.rotate((self.goal - at).normalize_or_zero()) * 0.8
+        around.rotate((self.goal - at).normalize_or_zero()) * 0.9
     }
 }
 
