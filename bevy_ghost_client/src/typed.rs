@@ -23,7 +23,9 @@
 //! ordinary Bevy messages.
 
 mod codec;
+mod ends;
 mod envelopes;
+mod parcels;
 mod registry;
 
 use bevy::{app::App, utils::prelude::ShortName};
@@ -34,9 +36,8 @@ pub use envelopes::{
     Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
     ToPlayer, ToRoom, ToServer,
 };
-pub use registry::{
-    ClientParcel, ClientReceiver, MessageRegistry, Origin, ServerParcel, ServerReceiver,
-};
+pub use parcels::{ClientParcel, ClientReceiver, Origin, ServerParcel, ServerReceiver};
+pub use registry::MessageRegistry;
 
 /// A type that can be sent: anything owned that wincode reads and writes.
 ///

@@ -1,25 +1,22 @@
-//! The types that an app knows, and how each gets in and out of its world.
+//! The types that an app knows, by name and number.
 
 use std::any::{TypeId, type_name};
 
 use bevy::{
     app::App,
-    ecs::{
-        entity::Entity,
-        message::{Message, Messages},
-        resource::Resource,
-        world::World,
-    },
-    log::{error, warn},
+    ecs::{resource::Resource, world::World},
+    log::warn,
     platform::collections::HashMap,
 };
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, Delivery, MessageType, Protocol, SendFlags};
-use wincode::{ReadError, SchemaWrite, TypeMeta, config::DefaultConfig};
+use ghost_sync_core::wire::{MessageType, Protocol};
+use wincode::{SchemaWrite, TypeMeta, config::DefaultConfig};
 
 use super::{
-    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, GhostMessage, Raw, ToConnection,
-    ToEveryone, ToPlayer, ToRoom, ToServer, codec::Codec,
+    GhostMessage, Raw,
+    codec::Codec,
+    ends::Ends,
+    parcels::{ClientParcel, Origin, ServerParcel},
 };
 
 /// The typed messages of this app; filled by
@@ -31,107 +28,6 @@ pub struct MessageRegistry {
     client: bool,
     server: bool,
     undecodable: u64,
-}
-
-/// One payload on its way out of a client.
-#[derive(Clone, Debug)]
-pub struct ClientParcel {
-    /// The room asked for.
-    pub room: Option<Entity>,
-    /// Who is to get it.
-    pub to: ClientReceiver,
-    /// What the payload is.
-    pub message_type: MessageType,
-    /// The bytes.
-    pub payload: Bytes,
-}
-
-/// Who is to get what a client says.
-#[derive(Clone, Copy, Debug)]
-pub enum ClientReceiver {
-    /// Everybody else in the room.
-    Room {
-        /// How hard to try.
-        delivery: Delivery,
-        /// What else is asked for.
-        flags: SendFlags,
-    },
-    /// The server program.
-    Server,
-}
-
-/// One payload on its way out of a server.
-#[derive(Clone, Debug)]
-pub struct ServerParcel {
-    /// Who is to get it.
-    pub to: ServerReceiver,
-    /// What the payload is.
-    pub message_type: MessageType,
-    /// The bytes.
-    pub payload: Bytes,
-}
-
-/// Who is to get what a server says.
-#[derive(Clone, Copy, Debug)]
-pub enum ServerReceiver {
-    /// Everybody in the room of that entity.
-    Room(Entity, Delivery),
-    /// The player of that entity.
-    Player(Entity),
-    /// The connection of that entity.
-    Connection(Entity),
-    /// Every client.
-    Everyone,
-}
-
-/// Where a payload came from.
-#[derive(Clone, Copy, Debug)]
-pub enum Origin {
-    /// To a client, from its room.
-    Room {
-        /// The room.
-        room: Entity,
-        /// The sender, if it is still there and not the server.
-        player: Option<Entity>,
-        /// The sender's public id.
-        sender_id: ClientId,
-        /// Place in the room's order.
-        seq: u64,
-    },
-    /// To a client, from the server program.
-    Server {
-        /// The room it is about.
-        room: Option<Entity>,
-    },
-    /// To a server, from a player.
-    Player {
-        /// The player.
-        player: Entity,
-        /// Its room.
-        room: Entity,
-        /// Its connection.
-        connection: Entity,
-        /// Its public id.
-        client_id: ClientId,
-        /// Place in the room's order, if it has one.
-        seq: Option<u64>,
-    },
-    /// To a server, from a client outside of any room.
-    Connection {
-        /// The connection.
-        connection: Entity,
-        /// Its public id.
-        client_id: ClientId,
-    },
-}
-
-#[derive(Clone, Copy)]
-struct Ends {
-    add_client: fn(&mut App),
-    add_server: fn(&mut App),
-    take_client: fn(&mut World, MessageType, &mut Vec<ClientParcel>),
-    take_server: fn(&mut World, MessageType, &mut Vec<ServerParcel>),
-    give: fn(&mut World, Origin, MessageType, &Bytes) -> Result<(), ReadError>,
 }
 
 struct Entry {
@@ -252,23 +148,17 @@ impl MessageRegistry {
             return;
         }
         let rust_type = TypeId::of::<T>();
-        let ends = Ends {
-            add_client: add_client::<T>,
-            add_server: add_server::<T>,
-            take_client: take_client::<T>,
-            take_server: take_server::<T>,
-            give: give::<T>,
-        };
+        let ends = Ends::of::<T>();
         let at = registry.entries.len();
         let name = name.to_owned();
         registry.entries.push(Entry { name, message_type, shape, rust_type, rust_name, ends });
         registry.by_type.insert(message_type, at);
         let (client, server) = (registry.client, registry.server);
         if client {
-            add_client::<T>(app);
+            (ends.add_client)(app);
         }
         if server {
-            add_server::<T>(app);
+            (ends.add_server)(app);
         }
     }
 
@@ -293,93 +183,4 @@ impl std::fmt::Debug for MessageRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
     }
-}
-
-fn add_client<T: Codec>(app: &mut App) {
-    app.add_message::<Broadcast<T>>()
-        .add_message::<ToServer<T>>()
-        .add_message::<FromRoom<T>>()
-        .add_message::<FromServer<T>>();
-}
-
-fn add_server<T: Codec>(app: &mut App) {
-    app.add_message::<ToRoom<T>>()
-        .add_message::<ToPlayer<T>>()
-        .add_message::<ToConnection<T>>()
-        .add_message::<ToEveryone<T>>()
-        .add_message::<FromPlayer<T>>()
-        .add_message::<FromConnection<T>>();
-}
-
-fn take_client<T: Codec>(
-    world: &mut World,
-    message_type: MessageType,
-    out: &mut Vec<ClientParcel>,
-) {
-    let mut push = |room, to, message: &T| {
-        if let Some((message_type, payload)) = encode(message, message_type) {
-            out.push(ClientParcel { room, to, message_type, payload });
-        }
-    };
-    drain(world, |it: Broadcast<T>| {
-        push(it.room, ClientReceiver::Room { delivery: it.delivery, flags: it.flags }, &it.message);
-    });
-    drain(world, |it: ToServer<T>| push(it.room, ClientReceiver::Server, &it.message));
-}
-
-fn take_server<T: Codec>(
-    world: &mut World,
-    message_type: MessageType,
-    out: &mut Vec<ServerParcel>,
-) {
-    let mut push = |to, message: &T| {
-        if let Some((message_type, payload)) = encode(message, message_type) {
-            out.push(ServerParcel { to, message_type, payload });
-        }
-    };
-    drain(world, |it: ToRoom<T>| push(ServerReceiver::Room(it.room, it.delivery), &it.message));
-    drain(world, |it: ToPlayer<T>| push(ServerReceiver::Player(it.player), &it.message));
-    drain(world, |it: ToConnection<T>| {
-        push(ServerReceiver::Connection(it.connection), &it.message)
-    });
-    drain(world, |it: ToEveryone<T>| push(ServerReceiver::Everyone, &it.message));
-}
-
-fn give<T: Codec>(
-    world: &mut World,
-    origin: Origin,
-    message_type: MessageType,
-    payload: &Bytes,
-) -> Result<(), ReadError> {
-    let message = T::decode(message_type, payload)?;
-    match origin {
-        Origin::Room { room, player, sender_id, seq } => {
-            world.write_message(FromRoom { room, player, sender_id, seq, message });
-        }
-        Origin::Server { room } => {
-            world.write_message(FromServer { room, message });
-        }
-        Origin::Player { player, room, connection, client_id, seq } => {
-            world.write_message(FromPlayer { player, room, connection, client_id, seq, message });
-        }
-        Origin::Connection { connection, client_id } => {
-            world.write_message(FromConnection { connection, client_id, message });
-        }
-    }
-    Ok(())
-}
-
-fn drain<M: Message>(world: &mut World, take: impl FnMut(M)) {
-    if let Some(mut messages) = world.get_resource_mut::<Messages<M>>()
-        && !messages.is_empty()
-    {
-        messages.drain().for_each(take);
-    }
-}
-
-fn encode<T: Codec>(message: &T, message_type: MessageType) -> Option<(MessageType, Bytes)> {
-    message
-        .encode(message_type)
-        .inspect_err(|error| error!("cannot encode a {}: {error}", type_name::<T>()))
-        .ok()
 }

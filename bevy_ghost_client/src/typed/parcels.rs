@@ -1,0 +1,97 @@
+//! Payloads between the typed envelopes of a world and its bridge.
+
+use bevy::ecs::entity::Entity;
+use bytes::Bytes;
+use ghost_sync_core::wire::{ClientId, Delivery, MessageType, SendFlags};
+
+/// One payload on its way out of a client.
+#[derive(Clone, Debug)]
+pub struct ClientParcel {
+    /// The room asked for.
+    pub room: Option<Entity>,
+    /// Who is to get it.
+    pub to: ClientReceiver,
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// Who is to get what a client says.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientReceiver {
+    /// Everybody else in the room.
+    Room {
+        /// How hard to try.
+        delivery: Delivery,
+        /// What else is asked for.
+        flags: SendFlags,
+    },
+    /// The server program.
+    Server,
+}
+
+/// One payload on its way out of a server.
+#[derive(Clone, Debug)]
+pub struct ServerParcel {
+    /// Who is to get it.
+    pub to: ServerReceiver,
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// Who is to get what a server says.
+#[derive(Clone, Copy, Debug)]
+pub enum ServerReceiver {
+    /// Everybody in the room of that entity.
+    Room(Entity, Delivery),
+    /// The player of that entity.
+    Player(Entity),
+    /// The connection of that entity.
+    Connection(Entity),
+    /// Every client.
+    Everyone,
+}
+
+/// Where a payload came from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    /// To a client, from its room.
+    Room {
+        /// The room.
+        room: Entity,
+        /// The sender, if it is still there and not the server.
+        player: Option<Entity>,
+        /// The sender's public id.
+        sender_id: ClientId,
+        /// Place in the room's order.
+        seq: u64,
+    },
+    /// To a client, from the server program.
+    Server {
+        /// The room it is about.
+        room: Option<Entity>,
+    },
+    /// To a server, from a player.
+    Player {
+        /// The player.
+        player: Entity,
+        /// Its room.
+        room: Entity,
+        /// Its connection.
+        connection: Entity,
+        /// Its public id.
+        client_id: ClientId,
+        /// Place in the room's order, if it has one.
+        seq: Option<u64>,
+    },
+    /// To a server, from a client outside of any room.
+    Connection {
+        /// The connection.
+        connection: Entity,
+        /// Its public id.
+        client_id: ClientId,
+    },
+}
