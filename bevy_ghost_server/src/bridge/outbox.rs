@@ -1,0 +1,95 @@
+//! What a frame asks of the network thread, in the words of the plugin.
+
+use bevy::prelude::*;
+use ghost_sync_core::{
+    embed::ServerCommand,
+    relay::{self, AskId, ConnId, RelayMode, Verdict},
+    wire::RoomName,
+};
+
+use crate::{Observe, Relaying, RoomConfig};
+
+/// What the frame asks of the network thread, in order.
+#[derive(Default, Resource)]
+pub(crate) struct Outbox {
+    pub(super) commands: Vec<ServerCommand>,
+    /// Verdicts, which do not wait for the end of the frame.
+    pub(super) answers: Vec<ServerCommand>,
+    pub(super) active: bool,
+    /// Whether there are registered types at all, which a room may have observed.
+    pub(super) typed: bool,
+}
+
+impl Outbox {
+    /// Whether a server is there to hear it.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    pub(crate) fn create_room(&mut self, name: RoomName, config: &RoomConfig) {
+        self.push(ServerCommand::CreateRoom { name, config: self.to_core(config) });
+    }
+
+    pub(crate) fn configure_room(&mut self, name: RoomName, config: &RoomConfig) {
+        self.push(ServerCommand::ConfigureRoom { name, config: self.to_core(config) });
+    }
+
+    pub(crate) fn close_room(&mut self, name: RoomName, message: String) {
+        self.push(ServerCommand::CloseRoom { name, message });
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnId, room: RoomName, message: String) {
+        self.push(ServerCommand::Remove { conn, room, message });
+    }
+
+    pub(crate) fn kick(&mut self, conn: ConnId, message: String) {
+        self.push(ServerCommand::Kick { conn, message });
+    }
+
+    pub(crate) fn set_room_meta(&mut self, room: RoomName, key: String, value: Option<String>) {
+        self.push(ServerCommand::SetRoomMeta { room, key, value });
+    }
+
+    pub(crate) fn set_client_meta(&mut self, conn: ConnId, key: String, value: Option<String>) {
+        self.push(ServerCommand::SetClientMeta { conn, key, value });
+    }
+
+    /// What was asked up to now leaves with the next verdict.
+    pub(crate) fn hurry(&mut self) {
+        self.answers.append(&mut self.commands);
+    }
+
+    pub(crate) fn answer(&mut self, ask: AskId, verdict: Result<(), String>) {
+        let verdict = match verdict {
+            Ok(()) => Verdict::Accept,
+            Err(message) => Verdict::Reject { message },
+        };
+        if self.active {
+            self.answers.push(ServerCommand::Answer { ask, verdict });
+        }
+    }
+
+    pub(super) fn to_core(&self, config: &RoomConfig) -> relay::RoomConfig {
+        let mut core = relay::RoomConfig::default();
+        core.capacity = config.capacity;
+        core.mode = match config.relay {
+            Relaying::AtOnce => RelayMode::Relay,
+            Relaying::ServerOnly => RelayMode::Server,
+            Relaying::Moderated => RelayMode::Moderated,
+        };
+        core.observed = match config.observe {
+            Observe::Nothing => false,
+            Observe::Registered => self.typed,
+            Observe::Everything => true,
+        };
+        core.listed = config.listed;
+        core.remove_when_empty = config.remove_when_empty;
+        core
+    }
+
+    pub(super) fn push(&mut self, command: ServerCommand) {
+        if self.active {
+            self.commands.push(command);
+        }
+    }
+}
