@@ -5,14 +5,16 @@
 use std::{process::Command, sync::mpsc, thread, time::Duration};
 
 use bevy::prelude::*;
-use bevy_ghost_server::{ServerStarted, prelude::*};
+use bevy_ghost_server::{ServerStarted, ShutdownPlugin, prelude::*};
 use ghost_sync_core::{Client, CloseReason, DisconnectReason};
 
 #[test]
 fn sigterm_tells_the_clients_and_exits_with_success() {
     let (told, reason) = mpsc::channel();
+    let stop = StopServer { message: "maintenance".to_owned(), ..StopServer::default() };
     let exit = App::new()
-        .add_plugins((DedicatedServerPlugins, GhostServerPlugin::bind("127.0.0.1:0")))
+        .add_plugins(DedicatedServerPlugins.set(ShutdownPlugin { stop }))
+        .add_plugins(GhostServerPlugin::bind("127.0.0.1:0"))
         .add_observer(move |started: On<ServerStarted>| {
             let (addr, told) = (started.addr.unwrap(), told.clone());
             thread::spawn(move || {
@@ -35,8 +37,6 @@ fn sigterm_tells_the_clients_and_exits_with_success() {
         .run();
     assert_eq!(exit, AppExit::Success);
     let reason = reason.recv_timeout(Duration::from_secs(10)).unwrap();
-    assert!(
-        matches!(reason, DisconnectReason::Closed(CloseReason::ServerShutdown { .. })),
-        "{reason}"
-    );
+    let message = "maintenance".to_owned();
+    assert_eq!(reason, DisconnectReason::Closed(CloseReason::ServerShutdown { message }));
 }

@@ -237,6 +237,23 @@ fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
 }
 
 #[test]
+fn the_rules_of_a_granted_room_hold_for_the_very_first_joins() {
+    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
+    let mut net = TestNet::with_config(config, |server| {
+        server.add_observer(|mut request: On<CreateRoomRequest>| {
+            request.config = RoomConfig::seats(1);
+        });
+    });
+    let clients = [net.connect(record::<JoinRefused>), net.connect(record::<JoinRefused>)];
+    for client in clients {
+        net.clients[client].world_mut().trigger(Join::new("solo"));
+    }
+    net.settle();
+    let refused = clients.map(|client| recorded::<JoinRefused>(&net.clients[client]).len());
+    assert_eq!(refused.iter().sum::<usize>(), 1);
+}
+
+#[test]
 fn a_ticket_may_let_a_room_be_opened() {
     let ticket = Arc::new(Mutex::new(None));
     let taken = ticket.clone();

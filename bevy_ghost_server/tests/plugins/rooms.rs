@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 use bevy_ghost_client::{JoinRefused, RoomList};
 use bevy_ghost_server::{
-    CreateOnJoin, CreateRoomError, RoomRefused, SetMetadata,
+    CreateOnJoin, CreateRoomError, GhostServerEvent, RoomRefused, SetMetadata,
     prelude::*,
     testing::{TestNet, record, recorded},
 };
@@ -35,6 +35,31 @@ fn spawning_a_room_opens_it_and_despawning_closes_it() {
     net.clients[client].world_mut().trigger(bevy_ghost_client::Join::new("lobby"));
     net.settle();
     assert!(matches!(refusals(&net, client)[..], [Refusal::RoomNotFound { .. }]));
+}
+
+#[test]
+fn the_end_of_a_room_is_told_after_the_ends_of_its_players() {
+    let mut net = TestNet::new(|server| {
+        record::<GhostServerEvent>(server);
+        server.world_mut().spawn(Room::new("lobby"));
+    });
+    for _ in 0..2 {
+        let client = net.connect(|_| {});
+        net.join(client, "lobby");
+    }
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    net.server.world_mut().despawn(room);
+    net.settle();
+    let ends = recorded::<GhostServerEvent>(&net.server).iter().filter_map(|event| {
+        if let GhostServerEvent::PlayerLeft(left) = event {
+            Some((left.room, "left"))
+        } else if let GhostServerEvent::RoomClosed(closed) = event {
+            Some((closed.room, "closed"))
+        } else {
+            None
+        }
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [(room, "left"), (room, "left"), (room, "closed")]);
 }
 
 #[test]
