@@ -4,6 +4,8 @@
 //! [`Verdict`] (`bool` converts into it) and are given what the client brought;
 //! events have more fields, hence `..`; a room is called `room`, not `room_id`.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "as a user would write it")]
+
 use std::net::SocketAddr;
 
 use ghost_sync_core::{

@@ -1,0 +1,171 @@
+//! What a program can do with the handle, from wherever it is.
+
+use std::time::Duration;
+
+use ghost_sync_core::{
+    CreateRoomError, LeaveReason, MessageType, MetaError, RoomConfig, SendError, Server,
+    ServerEvent,
+};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn rooms_and_clients_can_be_counted_and_named() {
+    let server = server().await;
+    server.create_room_with("duel", RoomConfig::default().capacity(2)).unwrap();
+    let (first, second) = (join(&server, "lobby").await, join(&server, "duel").await);
+    assert_eq!(server.room_count(), 2);
+    assert!(server.room_exists("duel") && !server.room_exists("cellar"));
+    let rooms: Vec<_> = server.rooms().into_iter().map(|room| (room.name, room.players)).collect();
+    assert_eq!(rooms, [(name("duel"), 1), (name("lobby"), 1)]);
+    assert_eq!(server.room_clients("duel"), Some(vec![second.client_id()]));
+    assert_eq!(server.room_client_count("lobby"), Some(1));
+    assert_eq!(server.room_clients("cellar"), None);
+    assert_eq!(server.client_count(), 2);
+    assert_eq!(server.client_room(first.client_id()), Some(name("lobby")));
+    assert_eq!(server.client_rooms(second.client_id()), [name("duel")]);
+    assert!(server.client_addr(first.client_id()).unwrap().ip().is_loopback());
+    let queue = server.queue_len(first.client_id()).unwrap();
+    assert_eq!((queue.frames, queue.bytes), (0, 0));
+    first.close().await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(server.client_addr(first.client_id()), None);
+    assert!(server.queue_len(first.client_id()).is_none());
+    assert_eq!(server.local_addr(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
+    let server = server().await;
+    let mut inside = join(&server, "lobby").await;
+    let mut outside = connect(&server).await;
+    server.broadcast("lobby", b"room").unwrap();
+    let ServerEvent::Broadcast { sender_id, data, .. } = next(&mut inside).await else { panic!() };
+    assert!(sender_id.is_nil() && data == "room");
+
+    let ids = [inside.client_id(), outside.client_id()];
+    server.send_to(ids[1], b"one").unwrap();
+    assert_eq!(server.send_to_many(ids, b"some"), Ok(2));
+    assert_eq!(server.broadcast_all(b"all"), Ok(2));
+    for expected in ["one", "some", "all"] {
+        let ServerEvent::Direct { room: None, message_type, data } = next(&mut outside).await
+        else {
+            panic!()
+        };
+        assert_eq!((message_type, data), (MessageType::RAW, expected.into()));
+    }
+    for expected in ["some", "all"] {
+        let ServerEvent::Direct { data, .. } = next(&mut inside).await else { panic!() };
+        assert_eq!(data, expected);
+    }
+    assert!(matches!(
+        server.send_to_many(ids, [0; 70_000]),
+        Err(SendError::PayloadTooLarge { len: 70_000, .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_of_rooms_and_clients_is_versioned() {
+    let server = server().await;
+    let mut client = join(&server, "lobby").await;
+    let id = client.client_id();
+    assert_eq!(server.set_room_meta("lobby", "map", "cellar"), Ok(1));
+    assert_eq!(
+        server.compare_and_set_room_meta("lobby", "map", Some("attic"), 0),
+        Err(MetaError::Conflict { current: 1 })
+    );
+    assert_eq!(server.compare_and_set_room_meta("lobby", "map", Some("attic"), 1), Ok(2));
+    assert_eq!(server.room_meta("lobby").unwrap().value("map"), Some("attic"));
+    assert_eq!(server.remove_room_meta("lobby", "map"), Ok(3));
+    for (at, expected) in [(1, Some("cellar")), (2, Some("attic")), (3, None)] {
+        let ServerEvent::RoomMeta { version, value, .. } = next(&mut client).await else {
+            panic!()
+        };
+        assert_eq!((version, value.as_deref()), (at, expected));
+    }
+    assert_eq!(server.set_client_meta(id, "team", "red"), Ok(1));
+    assert!(server.compare_and_set_client_meta(id, "team", None, 7).is_err());
+    let meta = server.client_meta(id).unwrap();
+    assert_eq!((meta.version, meta.value("team")), (1, Some("red")));
+    assert_eq!(server.remove_client_meta(id, "team"), Ok(2));
+    assert!(matches!(
+        server.set_room_meta("lobby", "big", "x".repeat(100_000)),
+        Err(MetaError::TooLarge { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_last_as_long_as_their_room_or_client() {
+    let server = server().await;
+    let client = join(&server, "lobby").await;
+    let id = client.client_id();
+    let value = std::sync::Arc::new(());
+    server.insert_room_value("lobby", value.clone()).unwrap();
+    server.insert_client_value(id, value.clone()).unwrap();
+    assert_eq!(server.insert_room_value("lobby", 1_u8), Ok(None));
+    assert_eq!(server.insert_room_value("lobby", 2_u8).unwrap().as_deref(), Some(&1));
+    server.delete_room("lobby").unwrap();
+    client.close().await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(std::sync::Arc::strong_count(&value), 1);
+    assert!(server.insert_room_value("lobby", 3_u8).is_err());
+    assert!(server.insert_client_value(id, 3_u8).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_removed_from_a_room_stays_connected() {
+    let server = server().await;
+    let mut client = join(&server, "lobby").await;
+    server.remove_from_room(client.client_id(), "lobby", "time out").unwrap();
+    let ServerEvent::Left { reason, .. } = next(&mut client).await else { panic!() };
+    assert_eq!(reason, LeaveReason::Kicked { message: "time out".into() });
+    client.join("lobby").await.unwrap();
+    hear_joined(&mut client, "lobby").await;
+    assert!(server.remove_from_room(client.client_id(), "cellar", "").is_err());
+}
+
+#[tokio::test]
+async fn a_handle_works_on_a_thread_without_a_runtime() {
+    let server = server().await;
+    let mut client = join(&server, "lobby").await;
+    let id = client.client_id();
+    let there = server.clone();
+    let thread = std::thread::spawn(move || {
+        there.create_room("cellar").unwrap();
+        there.broadcast("lobby", b"from afar").unwrap();
+        there.remove_from_room(id, "lobby", "bye").unwrap();
+        drop(there.connect_local());
+        there.begin_shutdown("over", Duration::from_secs(1));
+    });
+    assert_eq!(hear(&mut client).await, "from afar");
+    end(&mut client).await;
+    thread.join().unwrap();
+    server.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_after_the_end_returns_errors() {
+    let server = server().await;
+    let client = join(&server, "lobby").await;
+    server.shutdown().await;
+    assert_eq!(server.create_room("new"), Err(CreateRoomError::Stopped));
+    assert!(server.kick(client.client_id(), "").is_err());
+    assert!(server.send_to(client.client_id(), b"").is_err());
+    assert_eq!(server.client_count(), 0);
+    assert_eq!(server.broadcast_all(b""), Ok(0));
+    let late = ghost_sync_core::Client::builder().connect_over(server.connect_local());
+    assert!(late.await.is_err());
+    let _ = (server.broadcast("lobby", b""), server.rooms(), server.delete_room("lobby"));
+    server.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_before_the_start_makes_rooms_and_connects_nobody() {
+    let server = Server::builder().local_only().build();
+    let handle = server.handle();
+    handle.create_room("early").unwrap();
+    let early = ghost_sync_core::Client::builder().connect_over(handle.connect_local());
+    assert!(early.await.is_err());
+    server.run().await.unwrap();
+    join(&handle, "early").await;
+}

@@ -1,0 +1,142 @@
+//! How a server starts and ends.
+
+use std::time::Duration;
+
+use ghost_sync_core::{BindError, Client, Server, ServerHandle, ServerHandler};
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn port_zero_takes_a_free_port_and_says_which() {
+    let server = Server::builder().bind("127.0.0.1:0").build().run().await.unwrap();
+    let addr = server.local_addr().unwrap();
+    assert_ne!(addr.port(), 0);
+    Client::connect(addr).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_keeps_a_server_from_listening_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let bind = async |addr: &str| Server::builder().bind(addr).build().run().await.unwrap_err();
+    let error = bind(&addr).await;
+    assert!(matches!(&error, BindError::AddressInUse { addr: told } if *told == addr), "{error:?}");
+    for nonsense in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "203.0.113.1:0"] {
+        let error = bind(nonsense).await;
+        assert!(matches!(error, BindError::InvalidAddress { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_who_shuts_down_waits_for_the_same_end() {
+    let server = server().await;
+    // This one does not answer the goodbye.
+    let _mute = Raw::open(server.connect_local()).await;
+    let start = Instant::now();
+    let first = server.shutdown_with("over", Duration::from_secs(5));
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(!server.is_running());
+        server.shutdown().await;
+    };
+    tokio::join!(first, second, server.stopped());
+    assert_eq!(server.client_count(), 0);
+    assert!(start.elapsed() <= Duration::from_secs(6));
+    server.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_goes_on_when_nobody_waits_for_it() {
+    let server = server().await;
+    let mut client = join(&server, "lobby").await;
+    let mut shutdown = Box::pin(server.shutdown());
+    assert!(futures_poll(shutdown.as_mut()).await.is_none());
+    drop(shutdown);
+    end(&mut client).await;
+    server.stopped().await;
+}
+
+/// Polls a future once.
+async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_take_nothing_cannot_hold_up_a_shutdown() {
+    let server = server().await;
+    let mut stuck = Vec::new();
+    for _ in 0..3 {
+        stuck.push(Raw::joined(server.connect_local()).await);
+    }
+    for _ in 0..20 {
+        server.broadcast("lobby", [7; 60_000]).unwrap();
+    }
+    let start = Instant::now();
+    server.shutdown_with("over", Duration::from_secs(3)).await;
+    assert!(start.elapsed() <= Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(server.client_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_may_shut_the_server_down() {
+    struct Fuse(ServerHandle);
+    impl ServerHandler for Fuse {
+        fn on_room_delete(&self, _: &str) {
+            self.0.begin_shutdown("the fuse blew", Duration::from_secs(1));
+        }
+    }
+    let server = serve(Server::builder().handler_with(Fuse)).await;
+    server.delete_room("lobby").unwrap();
+    server.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_holds_the_handle_is_freed_with_the_server() {
+    struct Holder {
+        _handle: ServerHandle,
+        _alive: std::sync::Arc<()>,
+    }
+    impl ServerHandler for Holder {}
+    let alive = std::sync::Arc::new(());
+    let held = alive.clone();
+    let make = move |handle| Holder { _handle: handle, _alive: held };
+    let server = serve(Server::builder().handler_with(make)).await;
+    assert_eq!(std::sync::Arc::strong_count(&alive), 2);
+    server.shutdown().await;
+    tokio::task::yield_now().await;
+    assert_eq!(std::sync::Arc::strong_count(&alive), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_handles_are_dropped_goes_on() {
+    let server = server().await;
+    let mut client = join(&server, "lobby").await;
+    drop(server);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    client.ping().await.unwrap();
+    next(&mut client).await;
+}
+
+#[test]
+fn the_end_of_the_runtime_ends_everything_without_a_panic() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, mut client) = runtime.block_on(async {
+        let server = server().await;
+        let client = join(&server, "lobby").await;
+        (server, client)
+    });
+    drop(runtime);
+    server.broadcast("lobby", b"anybody?").unwrap();
+    assert!(server.client_count() <= 1);
+    assert!(matches!(
+        client.try_recv(),
+        Err(ghost_sync_core::client::TryRecvError::Disconnected(_))
+    ));
+}

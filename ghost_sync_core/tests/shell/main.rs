@@ -1,0 +1,17 @@
+//! Server and client together, over streams in memory and a stopped clock; over
+//! loopback where only sockets show the behaviour.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails where it meets what it does not expect"
+)]
+
+mod client;
+mod errors;
+mod handle;
+mod handler;
+mod lifecycle;
+mod rooms;
+mod support;
+mod traps;

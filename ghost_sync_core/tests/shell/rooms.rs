@@ -1,0 +1,150 @@
+//! Rooms as several clients see them.
+
+use std::time::Duration;
+
+use ghost_sync_core::{
+    CreateOnJoin, LeaveReason, Refusal, RelayMode, Request, RoomConfig, SendOptions, Server,
+    ServerEvent,
+};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn joining_another_room_leaves_the_first() {
+    let server = serve(Server::builder().room("duel")).await;
+    let (mut mover, mut stayer) = (join(&server, "lobby").await, join(&server, "lobby").await);
+    next(&mut mover).await;
+    mover.join("duel").await.unwrap();
+    let ServerEvent::Left { room, reason: LeaveReason::Moved } = next(&mut mover).await else {
+        panic!()
+    };
+    assert_eq!(room, "lobby");
+    hear_joined(&mut mover, "duel").await;
+    let ServerEvent::PlayerLeft { reason: LeaveReason::Moved, .. } = next(&mut stayer).await else {
+        panic!()
+    };
+    assert_eq!(mover.rooms(), [name("duel")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_be_in_several_rooms_where_the_server_allows_it() {
+    let server = serve(Server::builder().room("duel").rooms_per_client(2)).await;
+    let mut client = join(&server, "lobby").await;
+    client.join("duel").await.unwrap();
+    hear_joined(&mut client, "duel").await;
+    assert_eq!(client.rooms(), [name("lobby"), name("duel")]);
+    let (mut lobby, mut duel) = (join(&server, "lobby").await, join(&server, "duel").await);
+    let room = Some(name("lobby"));
+    client.broadcast_with(b"lobby", SendOptions { room, ..Default::default() }).await.unwrap();
+    client.broadcast(b"duel").await.unwrap();
+    assert_eq!((hear(&mut lobby).await, hear(&mut duel).await), ("lobby".into(), "duel".into()));
+    client.leave_room("lobby").await.unwrap();
+    while !matches!(next(&mut client).await, ServerEvent::Left { .. }) {}
+    assert_eq!(client.rooms(), [name("duel")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_room_refuses_the_next_client_until_somebody_leaves() {
+    let server = server().await;
+    server.create_room_with("duel", RoomConfig::default().capacity(1)).unwrap();
+    let first = join(&server, "duel").await;
+    let mut second = connect(&server).await;
+    second.join("duel").await.unwrap();
+    let ServerEvent::Error(error) = next(&mut second).await else { panic!() };
+    assert_eq!(error.request, Request::Join { room: name("duel") });
+    assert_eq!(error.reason, Refusal::RoomFull { room: "duel".into(), capacity: 1 });
+    first.close().await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    second.join("duel").await.unwrap();
+    hear_joined(&mut second, "duel").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_makes_the_room_where_the_server_says_so() {
+    let server = serve(Server::builder().create_on_join(CreateOnJoin::Always)).await;
+    let client = join(&server, "new").await;
+    assert!(server.room_exists("new"));
+    client.close().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(server.room_exists("new"), "empty rooms stay unless told otherwise");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_room_puts_everybody_out() {
+    let server = server().await;
+    let (mut first, mut second) = (join(&server, "lobby").await, join(&server, "lobby").await);
+    next(&mut first).await;
+    server.close_room("lobby", "closing time").unwrap();
+    for client in [&mut first, &mut second] {
+        let ServerEvent::RoomDeleted { message, .. } = next(client).await else { panic!() };
+        assert_eq!(message, "closing time");
+        let left = loop {
+            match next(client).await {
+                ServerEvent::Left { reason, .. } => break reason,
+                ServerEvent::PlayerLeft { .. } => {}
+                event => panic!("{event:?}"),
+            }
+        };
+        assert_eq!(left, LeaveReason::RoomDeleted { message: "closing time".into() });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authoritative_room_gives_broadcasts_to_the_server_only() {
+    let (ear, mut ears) = ear();
+    let server = serve(Server::builder().handler(ear)).await;
+    let config = RoomConfig::default().mode(RelayMode::Server);
+    server.create_room_with("ruled", config).unwrap();
+    let (first, mut second) = (join(&server, "ruled").await, join(&server, "ruled").await);
+    first.broadcast(b"move").await.unwrap();
+    let message = loop {
+        let told = ears.next().await;
+        if matches!(told, Told::Message(..)) {
+            break told;
+        }
+    };
+    let room = Some("ruled".to_owned());
+    assert_eq!(message, Told::Message(first.client_id(), room, "move".into()));
+    server.broadcast("ruled", b"state").unwrap();
+    assert_eq!(hear(&mut second).await, "state");
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_hears_everything_in_one_order() {
+    let server = server().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(join(&server, "lobby").await);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for mut client in clients {
+        tasks.spawn(async move {
+            let options = || SendOptions {
+                flags: ghost_sync_core::SendFlags::ECHO,
+                ..SendOptions::default()
+            };
+            for round in 0..50_u8 {
+                client.broadcast_with([round], options()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let mut heard = Vec::new();
+            while heard.len() < 400 {
+                if let ServerEvent::Broadcast { seq, sender_id, data, .. } = next(&mut client).await
+                {
+                    heard.push((seq, sender_id, data));
+                }
+            }
+            // Whoever is done first must not leave before the others have heard it.
+            (client, heard)
+        });
+    }
+    let mut all: Vec<_> = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        all.push(done.unwrap());
+    }
+    for (client, heard) in &all {
+        assert_eq!(*heard, all[0].1);
+        let own = heard.iter().filter(|(_, sender, _)| *sender == client.client_id());
+        assert!(own.map(|(_, _, data)| data[0]).eq(0..50));
+    }
+}
