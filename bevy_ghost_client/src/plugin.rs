@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bevy::{prelude::*, state::app::StatesPlugin};
+use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_real_timer};
 
 use crate::{
     ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf, Members,
@@ -69,18 +69,12 @@ impl Plugin for GhostClientPlugin {
             .add_systems(PostUpdate, bridge::send.in_set(GhostClientSystems::Send))
             .add_systems(PostUpdate, diagnostics::measure.after(GhostClientSystems::Send));
         if let Some(every) = self.ping_every {
-            app.add_systems(Update, ping.run_if(crate::connected.and_then(elapsed(every))));
+            let due = resource_exists::<Time<Real>>.and_then(on_real_timer(every));
+            app.add_systems(Update, ping.run_if(crate::connected.and_then(due)));
         }
     }
 }
 
 fn ping(mut commands: Commands) {
     commands.trigger(Ping);
-}
-
-fn elapsed(every: Duration) -> impl FnMut(Option<Res<Time<Real>>>) -> bool + Clone {
-    let mut timer = Timer::new(every, TimerMode::Repeating);
-    move |time: Option<Res<Time<Real>>>| {
-        time.is_some_and(|time| timer.tick(time.delta()).just_finished())
-    }
 }
