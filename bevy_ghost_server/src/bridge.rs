@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
-    GhostNetwork,
+    GhostNetwork, Traffic,
     typed::{MessageRegistry, ServerParcel, ServerReceiver},
 };
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
+pub use ghost_sync_core::ServerHandle;
 pub(crate) use ghost_sync_core::relay::{AskId, ConnId, Question, RelayEvent};
 pub use ghost_sync_core::relay::{CreateOnJoin, DisconnectReason, OverflowPolicy};
 use ghost_sync_core::{
@@ -22,7 +23,8 @@ use ghost_sync_core::{
 pub(crate) use outbox::Outbox;
 
 use crate::{
-    GhostServer, Room, RoomConfig, RoomStats, ServerConfig, ServerState, StartServer, StopServer,
+    Connection, ConnectionStats, GhostServer, Room, RoomConfig, RoomStats, ServerConfig,
+    ServerState, StartServer, StopServer,
     asks::{self, Waiting},
     events::{Missed, ServerFailed, ServerStarted, ServerStopped, publish},
     hooks::Reply,
@@ -169,6 +171,22 @@ fn flush(world: &mut World, commands: Vec<ServerCommand>) {
     }
 }
 
+/// Looks how much waits for each client.
+pub(crate) fn measure_queues(
+    link: Res<Link>,
+    mut connections: Query<(&Connection, &mut ConnectionStats)>,
+) {
+    let Some(server) = link.bridge.as_ref().map(ServerBridge::handle) else { return };
+    for (connection, mut stats) in &mut connections {
+        let queue = server.queue_len(connection.client_id).unwrap_or_default();
+        let measured = ConnectionStats {
+            queued: Traffic { messages: queue.frames as u64, bytes: queue.bytes as u64 },
+            ..*stats
+        };
+        stats.set_if_neq(measured);
+    }
+}
+
 pub(crate) fn on_start(_: On<StartServer>, mut commands: Commands) {
     commands.queue(start);
 }
@@ -197,7 +215,9 @@ fn start(world: &mut World) {
     let builder =
         builder(world.resource::<ServerConfig>()).protocol(protocol).room_defaults(room_defaults);
     let bridge = ServerBridge::start(&network, builder);
-    world.resource_mut::<GhostServer>().connector = Some(bridge.local());
+    let mut server = world.resource_mut::<GhostServer>();
+    server.connector = Some(bridge.local());
+    server.handle = Some(bridge.handle());
     world.resource_mut::<Link>().bridge = Some(bridge);
     set_state(world, ServerState::Starting);
     let mut rooms = world.query::<(Entity, &Room, &RoomConfig)>();

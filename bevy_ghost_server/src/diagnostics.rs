@@ -26,6 +26,8 @@ pub const BYTES_RECEIVED: DiagnosticPath = DiagnosticPath::const_new("ghost/serv
 pub const MISSED: DiagnosticPath = DiagnosticPath::const_new("ghost/server/missed");
 /// Messages that slow players did not get and were told about, in a frame.
 pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("ghost/server/dropped");
+/// Bytes that wait for the slowest client, looked at each second.
+pub const QUEUED: DiagnosticPath = DiagnosticPath::const_new("ghost/server/queued");
 /// Time to the clients and back, on average over all of them, in milliseconds.
 pub const RTT: DiagnosticPath = DiagnosticPath::const_new("ghost/server/rtt");
 
@@ -41,6 +43,7 @@ pub(crate) fn register(app: &mut App) {
         BYTES_RECEIVED,
         MISSED,
         DROPPED,
+        QUEUED,
     ] {
         app.register_diagnostic(Diagnostic::new(path));
     }
@@ -65,6 +68,8 @@ pub(crate) fn measure(
     diagnostics.add_measurement(&BYTES_RECEIVED, || since(received.bytes, last.received.bytes));
     diagnostics.add_measurement(&MISSED, || since(server.missed, last.missed));
     diagnostics.add_measurement(&DROPPED, || since(server.dropped, last.dropped));
+    let queued = connections.iter().map(|stats| stats.queued.bytes).max();
+    diagnostics.add_measurement(&QUEUED, || queued.unwrap_or(0) as f64);
     let mut rtts = connections.iter().filter_map(|stats| stats.rtt).peekable();
     if rtts.peek().is_some() {
         let (count, sum) =

@@ -149,6 +149,9 @@ pub struct Connection {
 pub struct ConnectionStats {
     /// The last measured time to the client and back.
     pub rtt: Option<Duration>,
+    /// What waited to leave for the client when it was last looked at, each second
+    /// (in an app with `TimePlugin`).
+    pub queued: Traffic,
     /// Payloads that the server's systems saw.
     pub received: Traffic,
 }

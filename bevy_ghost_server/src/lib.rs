@@ -22,7 +22,7 @@ pub use bevy_ghost_client::{
     ClientId, Delivery, GhostAppExt, GhostMessage, GhostNetwork, LocalConnector, MessageType,
     Metadata, Network, Raw, RoomName, Seat, Traffic, typed,
 };
-pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy};
+pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy, ServerHandle};
 pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,

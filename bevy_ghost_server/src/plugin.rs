@@ -1,6 +1,8 @@
 //! Puts the parts into an app.
 
-use bevy::{prelude::*, state::app::StatesPlugin};
+use std::time::Duration;
+
+use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_real_timer};
 use bevy_ghost_client::{Metadata, typed::MessageRegistry};
 
 use crate::{
@@ -109,6 +111,9 @@ impl Plugin for GhostServerPlugin {
                     .in_set(GhostServerSystems::Send),
             )
             .add_systems(PostUpdate, diagnostics::measure.after(GhostServerSystems::Send));
+        let each_second =
+            resource_exists::<Time<Real>>.and_then(on_real_timer(Duration::from_secs(1)));
+        app.add_systems(PreUpdate, bridge::measure_queues.run_if(each_second));
         if self.start {
             app.add_systems(PreStartup, |mut commands: Commands| commands.trigger(StartServer));
         }

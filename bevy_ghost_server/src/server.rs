@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bevy::prelude::*;
 use bevy_ghost_client::{LocalConnector, Traffic};
 
-use crate::bridge::{CreateOnJoin, OverflowPolicy};
+use crate::bridge::{CreateOnJoin, OverflowPolicy, ServerHandle};
 
 /// The settings of the server, read when it starts. All have sensible defaults.
 #[derive(Clone, Debug, Reflect, Resource)]
@@ -97,6 +97,8 @@ pub struct GhostServer {
     pub dropped: u64,
     #[reflect(ignore)]
     pub(crate) connector: Option<LocalConnector>,
+    #[reflect(ignore)]
+    pub(crate) handle: Option<ServerHandle>,
 }
 
 impl GhostServer {
@@ -104,6 +106,12 @@ impl GhostServer {
     /// `Connect::local(connector)`. There as soon as the server is starting.
     pub fn connector(&self) -> Option<LocalConnector> {
         self.connector.clone()
+    }
+
+    /// The running server itself, for what the plugin does not offer. The
+    /// entities follow what is done with it.
+    pub fn handle(&self) -> Option<ServerHandle> {
+        self.handle.clone()
     }
 }
 

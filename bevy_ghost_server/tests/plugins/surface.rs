@@ -1,14 +1,32 @@
 //! What tools see of both plugins: diagnostics, reflection, states, run conditions.
 
-use bevy::{diagnostic::DiagnosticsStore, prelude::*, reflect::TypeRegistry};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bevy::{
+    diagnostic::{DiagnosticPath, DiagnosticsStore},
+    prelude::*,
+    reflect::TypeRegistry,
+};
 use bevy_ghost_client::{
     Broadcast, ClientState, FromRoom, GhostClient, JoinedRoom, Member, PlayerJoined, connected,
     in_room,
 };
 use bevy_ghost_server::{
-    Connection, GhostServer, InRoom, Player, Raw, Room, RoomConfig, RoomStats, ServerState,
-    diagnostics as server, room_exists, server_running, testing::TestNet,
+    Connection, ConnectionStats, GhostServer, InRoom, Lagged, Player, Raw, Room, RoomConfig,
+    RoomStats, Rooms, ServerState, ToRoom, diagnostics as server, room_exists, server_running,
+    testing::{TestNet, record, recorded},
 };
+use bytes::BytesMut;
+use ghost_sync_core::wire::{ClientMessage, MAGIC, VERSION};
+use tokio::io::{AsyncWriteExt, DuplexStream};
+
+fn value(app: &App, path: DiagnosticPath) -> f64 {
+    let store = app.world().resource::<DiagnosticsStore>();
+    store.get(&path).unwrap().value().unwrap()
+}
 
 #[derive(Default, Resource)]
 struct Ran(Vec<&'static str>);
@@ -26,10 +44,6 @@ fn diagnostics_count_rooms_players_connections_and_messages() {
     net.join(alice, "lobby");
     net.join(bob, "lobby");
     net.settle();
-    let value = |app: &App, path| {
-        let store = app.world().resource::<DiagnosticsStore>();
-        store.get(&path).unwrap().value().unwrap()
-    };
     assert_eq!(value(&net.server, server::ROOMS), 1.0);
     assert_eq!(value(&net.server, server::PLAYERS), 2.0);
     assert_eq!(value(&net.server, server::CONNECTIONS), 2.0);
@@ -114,5 +128,49 @@ fn a_client_without_a_server_in_its_app_has_no_envelopes_of_a_server() {
     let mut app = App::new();
     app.add_plugins((MinimalPlugins, bevy_ghost_client::GhostClientPlugin::default()));
     assert!(app.world().contains_resource::<Messages<FromRoom<Raw>>>());
-    assert!(!app.world().contains_resource::<Messages<bevy_ghost_server::ToRoom<Raw>>>());
+    assert!(!app.world().contains_resource::<Messages<ToRoom<Raw>>>());
+}
+
+#[test]
+fn a_client_that_does_not_read_shows_in_the_queue_and_in_what_was_dropped() {
+    let mut net = TestNet::new(|server| {
+        record::<Lagged>(server);
+        server.world_mut().spawn(Room::new("lobby"));
+    });
+    // A bare link, without the client that would empty it.
+    let mut link = net.server.world().resource::<GhostServer>().handle().unwrap().connect_local();
+    write(&mut link, &hello());
+    net.run_until("the connection is there", |net| {
+        net.server.world().resource::<GhostServer>().connections == 1
+    });
+    write(&mut link, &ClientMessage::Join { request: 1, room: "lobby", data: &[] });
+    net.run_until("the player is there", |net| {
+        net.server.world().resource::<GhostServer>().players == 1
+    });
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    for _ in 0..200 {
+        let noise = ToRoom::new(room, Raw::new(vec![0; 8 * 1024])).volatile();
+        net.server.world_mut().write_message(noise);
+        net.exchange();
+    }
+    let mut connections = net.server.world_mut().query::<&ConnectionStats>();
+    let queued = connections.single(net.server.world()).unwrap().queued;
+    assert!(queued.messages > 0 && queued.bytes > 8 * 1024, "{queued:?}");
+    assert_eq!(value(&net.server, server::QUEUED), queued.bytes as f64);
+    let dropped = recorded::<Lagged>(&net.server).iter().map(|it| it.dropped).sum::<u64>();
+    assert!(dropped > 0);
+    assert_eq!(net.server.world().resource::<GhostServer>().dropped, dropped);
+}
+
+fn hello() -> ClientMessage<'static> {
+    let (magic, version) = (MAGIC, VERSION);
+    ClientMessage::Hello { magic, version, protocol: 0, data: &[], meta: Vec::new() }
+}
+
+/// Writes to a link that has room for it.
+fn write(link: &mut DuplexStream, message: &ClientMessage<'_>) {
+    let mut bytes = BytesMut::new();
+    message.encode(&mut bytes);
+    let written = pin!(link.write_all(&bytes)).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(written, Poll::Ready(Ok(()))));
 }
