@@ -184,6 +184,26 @@ fn disconnecting_ends_rooms_and_does_not_come_back() {
 }
 
 #[test]
+fn connecting_again_ends_the_connection_that_was_there() {
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(|client| {
+        record::<Connected>(client);
+        record::<Disconnected>(client);
+    });
+    net.join(client, "lobby");
+    let connect = Connect::local(net.connector());
+    net.clients[client].world_mut().trigger(connect);
+    net.settle();
+    assert_eq!(state(&net, client), ClientState::Connected);
+    assert_eq!(recorded::<Disconnected>(&net.clients[client]).len(), 1);
+    let [first, second] = recorded::<Connected>(&net.clients[client]) else { panic!("not two") };
+    assert_ne!(first.client_id, second.client_id);
+    assert_eq!(net.room(client, "lobby"), None);
+    let server = net.server.world().resource::<GhostServer>();
+    assert_eq!((server.connections, server.players), (1, 0));
+}
+
+#[test]
 fn the_ordered_stream_tells_what_happened_in_order() {
     let mut net = TestNet::new(lobby);
     let client = net.connect(record::<GhostClientEvent>);

@@ -1,5 +1,7 @@
 //! Server and client in one app: a listen server, or single player.
 
+use std::time::Duration;
+
 use bevy::prelude::*;
 use bevy_ghost_client::prelude::*;
 use bevy_ghost_server::prelude::*;
@@ -68,4 +70,24 @@ fn the_rooms_of_server_and_client_are_different_entities() {
     net.settle();
     assert_eq!(net.server.world().resource::<Rooms>().get("lobby"), Some(of_server));
     assert_eq!(net.server.world().get::<RoomStats>(of_server).unwrap().players, 0);
+}
+
+#[test]
+fn the_client_measures_its_distance_by_itself() {
+    let mut net = TestNet::new(|server| {
+        server.add_plugins(GhostClientPlugin { ping_every: Some(Duration::from_secs(1)) });
+        server.add_systems(
+            OnEnter(ServerState::Running),
+            |server: Res<GhostServer>, mut commands: Commands| {
+                commands.trigger(Connect::local(server.connector().expect("it runs")));
+            },
+        );
+        record::<Pinged>(server);
+    });
+    for _ in 0..64 * 3 {
+        net.exchange();
+    }
+    let pings = recorded::<Pinged>(&net.server).len();
+    assert!((2..=3).contains(&pings), "{pings} pings in 3 s");
+    assert!(net.server.world().resource::<GhostClient>().rtt.is_some());
 }
