@@ -1,10 +1,10 @@
 //! Keeps the entities of rooms and members as the server says they are.
 
-use bevy::prelude::*;
+use bevy::{platform::collections::HashMap, prelude::*};
 use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, RoomName, Seat};
 
 use crate::{
-    GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf, Members,
+    GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
     Metadata,
     bridge::{Request, RequestError, ServerEvent},
     events::{
@@ -13,6 +13,10 @@ use crate::{
     },
     typed::{MessageRegistry, Origin},
 };
+
+/// The members of a room by seat.
+#[derive(Component, Default)]
+struct SeatIndex(HashMap<Seat, Entity>);
 
 /// Takes over one event.
 pub(crate) fn apply(world: &mut World, event: ServerEvent) {
@@ -44,7 +48,7 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
         }
         ServerEvent::PlayerLeft { client_id, room: name, seat, seq, reason } => {
             let Some(room) = find_room(world, &name) else { return };
-            let Some(player) = find_member(world, room, seat) else { return };
+            let Some(player) = unseat_member(world, room, seat) else { return };
             publish(world, PlayerLeft { room, name, player, client_id, seat, seq, reason });
             world.try_despawn(player).ok();
         }
@@ -135,6 +139,7 @@ fn open(
             Name::new(name.as_str().to_owned()),
             Metadata::from(meta),
             JoinedRoom { name: name.clone(), capacity, epoch },
+            SeatIndex::default(),
         ))
         .id();
     world.resource_mut::<JoinedRooms>().rooms.push((name, room));
@@ -162,7 +167,16 @@ fn seat_member(
     seat: Seat,
     meta: Vec<Meta>,
 ) -> Entity {
-    world.spawn((MemberOf(room), Metadata::from(meta), Member { client_id, seat })).id()
+    let member =
+        world.spawn((MemberOf(room), Metadata::from(meta), Member { client_id, seat })).id();
+    if let Some(mut seats) = world.get_mut::<SeatIndex>(room) {
+        seats.0.insert(seat, member);
+    }
+    member
+}
+
+fn unseat_member(world: &mut World, room: Entity, seat: Seat) -> Option<Entity> {
+    world.get_mut::<SeatIndex>(room)?.0.remove(&seat)
 }
 
 fn change_metadata(world: &mut World, change: MetadataChanged) {
@@ -180,7 +194,8 @@ fn find_room(world: &World, name: &RoomName) -> Option<Entity> {
     world.resource::<JoinedRooms>().get(name.as_str())
 }
 
+/// The entity of a seat, unless the game has despawned it.
 fn find_member(world: &World, room: Entity, seat: Seat) -> Option<Entity> {
-    let members = world.get::<Members>(room)?;
-    members.iter().find(|&member| world.get::<Member>(member).is_some_and(|it| it.seat == seat))
+    let member = *world.get::<SeatIndex>(room)?.0.get(&seat)?;
+    world.get_entity(member).is_ok().then_some(member)
 }

@@ -93,6 +93,26 @@ fn members_come_and_go_with_the_others() {
 }
 
 #[test]
+fn a_member_that_the_game_despawned_is_told_to_leave_nevertheless() {
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(record::<PlayerLeft>);
+    net.join(alice, "lobby");
+    let bob = net.connect(|_| {});
+    net.join(bob, "lobby");
+    let mut others = net.clients[alice]
+        .world_mut()
+        .query_filtered::<Entity, (With<Member>, Without<LocalPlayer>)>();
+    let member = others.single(net.clients[alice].world()).unwrap();
+    net.clients[alice].world_mut().despawn(member);
+    net.clients[bob].world_mut().write_message(Broadcast::new(Raw::new("still here")));
+    net.settle();
+    net.clients[bob].world_mut().trigger(Disconnect);
+    net.settle();
+    let [left] = recorded::<PlayerLeft>(&net.clients[alice]) else { panic!("not exactly one") };
+    assert_eq!(left.player, member);
+}
+
+#[test]
 fn despawning_the_room_entity_gives_the_seat_up() {
     let mut net = TestNet::new(lobby);
     let client = net.connect(|_| {});
