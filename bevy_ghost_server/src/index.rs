@@ -33,6 +33,8 @@ pub(crate) struct ConnectionRecord {
 pub(crate) struct RoomRecord {
     pub(crate) name: RoomName,
     pub(crate) id: Option<RoomId>,
+    /// Whether it was told to be open; only then its end is told.
+    pub(crate) opened: bool,
     /// Whether the end was asked for here.
     pub(crate) closing: bool,
     /// What the network thread said when it ended the room; players may still have to leave.

@@ -13,7 +13,15 @@ use crate::{
 /// Notes that the network thread has, or will have, the room of that entity.
 pub(crate) fn know_room(world: &mut World, room: Entity, name: RoomName, config: RoomConfig) {
     world.resource_mut::<Rooms>().by_name.insert(name.clone(), room);
-    let record = RoomRecord { name, id: None, closing: false, closed: None, players: 0, config };
+    let record = RoomRecord {
+        name,
+        id: None,
+        opened: false,
+        closing: false,
+        closed: None,
+        players: 0,
+        config,
+    };
     world.resource_mut::<Index>().room_records.insert(room, record);
 }
 

@@ -17,7 +17,7 @@ use crate::{
         PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened,
         RoomRefused, publish,
     },
-    index::{ConnectionRecord, Index, SeatRecord},
+    index::{ConnectionRecord, Index, RoomRecord, SeatRecord},
     lifecycle,
 };
 
@@ -37,7 +37,8 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
         RelayEvent::ConnectionClosed { conn, client_id, reason } => {
             let taken = world.resource_mut::<Index>().take_connection(conn);
             let Some(connection) = taken else { return };
-            world.resource_mut::<GhostServer>().connections -= 1;
+            let mut server = world.resource_mut::<GhostServer>();
+            server.connections = server.connections.saturating_sub(1);
             publish(world, ConnectionClosed { connection, client_id, reason });
             world.try_despawn(connection).ok();
         }
@@ -130,7 +131,7 @@ pub(crate) fn forget_all(world: &mut World) {
         world.try_despawn(connection).ok();
     }
     for (room, record) in index.room_records {
-        if record.closing {
+        if record.closing && record.opened {
             let message = "the server stopped".to_owned();
             publish(world, RoomClosed { room, name: record.name, message });
         } else if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
@@ -149,13 +150,16 @@ fn room_created(world: &mut World, id: RoomId, name: RoomName) {
     let room = pending.unwrap_or_else(|| adopt_room(world, &name));
     let mut index = world.resource_mut::<Index>();
     index.rooms.insert(id, room);
-    if let Some(record) = index.room_records.get_mut(&room) {
-        record.id = Some(id);
+    let Some(record) = index.room_records.get_mut(&room) else { return };
+    record.id = Some(id);
+    if record.closing {
+        return;
     }
+    record.opened = true;
     if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
         stats.open = true;
-        publish(world, RoomOpened { room, name });
     }
+    publish(world, RoomOpened { room, name });
 }
 
 /// Gives an entity to a room that a client opened.
@@ -169,9 +173,10 @@ fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
 
 fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: LeaveReason) {
     let SeatRecord { room, name, connection, client_id, seat, .. } = seat;
-    world.resource_mut::<GhostServer>().players -= 1;
+    let mut server = world.resource_mut::<GhostServer>();
+    server.players = server.players.saturating_sub(1);
     if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
-        stats.players -= 1;
+        stats.players = stats.players.saturating_sub(1);
     }
     if let Some(record) = world.resource_mut::<Index>().room_records.get_mut(&room) {
         record.players -= 1;
@@ -185,16 +190,16 @@ fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: Leav
 fn close_if_left(world: &mut World, room: Entity) {
     let mut index = world.resource_mut::<Index>();
     let Some(record) = index.room_records.get_mut(&room) else { return };
-    let (name, id) = (record.name.clone(), record.id);
-    if record.players > 0 {
+    if record.players > 0 || record.closed.is_none() {
         return;
     }
-    let Some(message) = record.closed.take() else { return };
-    index.room_records.remove(&room);
-    if let Some(id) = id {
+    let Some(record) = index.room_records.remove(&room) else { return };
+    if let Some(id) = record.id {
         index.rooms.remove(&id);
     }
-    publish(world, RoomClosed { room, name, message });
+    if let RoomRecord { name, closed: Some(message), opened: true, .. } = record {
+        publish(world, RoomClosed { room, name, message });
+    }
     world.try_despawn(room).ok();
 }
 

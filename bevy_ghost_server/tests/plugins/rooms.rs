@@ -38,6 +38,22 @@ fn spawning_a_room_opens_it_and_despawning_closes_it() {
 }
 
 #[test]
+fn a_room_that_is_closed_before_it_was_open_is_not_told_at_all() {
+    let mut net = TestNet::new(|server| {
+        record::<RoomOpened>(server);
+        record::<RoomClosed>(server);
+    });
+    let room = net.server.world_mut().spawn(Room::new("lobby")).id();
+    net.server.world_mut().despawn(room);
+    net.settle();
+    assert!(recorded::<RoomOpened>(&net.server).is_empty());
+    assert!(recorded::<RoomClosed>(&net.server).is_empty());
+    net.server.world_mut().spawn(Room::new("lobby"));
+    net.settle();
+    assert_eq!(recorded::<RoomOpened>(&net.server).len(), 1);
+}
+
+#[test]
 fn the_end_of_a_room_is_told_after_the_ends_of_its_players() {
     let mut net = TestNet::new(|server| {
         record::<GhostServerEvent>(server);
