@@ -159,7 +159,7 @@ impl TestNet {
         self.drive();
     }
 
-    /// Lets the network's tasks run until they have nothing left to do.
+    /// Gives the network's tasks 64 turns, several times what a frame's requests need.
     fn drive(&self) {
         self.runtime.block_on(async {
             for _ in 0..64 {
