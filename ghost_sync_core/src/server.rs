@@ -14,6 +14,7 @@ mod handle;
 mod handler;
 mod hooks;
 mod host;
+mod journal;
 mod service;
 mod shard;
 mod values;

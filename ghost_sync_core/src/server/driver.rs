@@ -1,19 +1,28 @@
 //! The task that writes and looks at the clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     task::yield_now,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::service::Service;
 
-/// Drives a shard until the server has stopped.
+/// The pause after a panic of ours, lest it fills the log.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Drives a shard until the server has stopped. Even a bug of ours does not end it.
 pub(super) async fn drive(service: Arc<Service>) {
-    let stopped = service.stopped();
+    while let Err(error) = tokio::spawn(until_stopped(service.clone())).await {
+        tracing::error!(%error, "the server goes on after a bug");
+        sleep(PAUSE).await;
+    }
+}
+
+async fn until_stopped(service: Arc<Service>) {
     tokio::select! {
-        () = stopped => {}
+        () = service.stopped() => {}
         () = work(&service) => {}
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     wire::ClientId,
 };
 
-use super::{connection, host::Host};
+use super::{connection, host::Host, journal};
 
 /// Bytes appended to rooms after which a reader writes them out by itself.
 const FLUSH_AT: usize = 1 << 20;
@@ -61,6 +61,9 @@ struct State {
     ready: VecDeque<ConnId>,
     listed: Vec<ConnId>,
     out: Vec<Output>,
+    /// What is to be logged: not under the lock, where whoever takes the log
+    /// could hold everybody up.
+    journal: Vec<RelayEvent>,
 }
 
 /// The socket of a connection.
@@ -96,6 +99,7 @@ impl Shard {
             ready: VecDeque::new(),
             listed: Vec::new(),
             out: Vec::new(),
+            journal: Vec::new(),
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -133,7 +137,7 @@ impl Shard {
         let state = &mut *guard;
         let result = act(&mut state.relay, link::now(), &mut state.out);
         self.settle(state);
-        drop(guard);
+        self.release(guard);
         self.work.notify_one();
         result
     }
@@ -155,7 +159,7 @@ impl Shard {
         let writer = Box::new(writer);
         state.links.insert(conn, Link { writer, reader, drain: None, broken: None });
         self.settle(state);
-        drop(guard);
+        self.release(guard);
         self.work.notify_one();
     }
 
@@ -166,7 +170,7 @@ impl Shard {
         state.relay.handle(link::now(), Input::Bytes { conn, bytes }, &mut state.out);
         self.settle(state);
         let flush = state.relay.pending_bytes() > FLUSH_AT;
-        drop(guard);
+        self.release(guard);
         if flush {
             self.flush();
         }
@@ -182,7 +186,7 @@ impl Shard {
         let input = Input::Disconnected { conn, reason };
         state.relay.handle(link::now(), input, &mut state.out);
         self.settle(state);
-        drop(guard);
+        self.release(guard);
         link.stop_draining();
         self.work.notify_one();
     }
@@ -210,6 +214,7 @@ impl Shard {
             state.relay.handle(now, Input::Tick, &mut state.out);
             self.settle(state);
         }
+        self.release(guard);
     }
 
     /// Writes to every connection that something waits for; returns whether more
@@ -253,7 +258,7 @@ impl Shard {
             Poll::Ready(())
         };
         self.settle(state);
-        drop(guard);
+        self.release(guard);
         self.work.notify_one();
         poll
     }
@@ -271,7 +276,7 @@ impl Shard {
             links.extend(state.links.remove(conn));
         }
         self.settle(state);
-        drop(guard);
+        self.release(guard);
         for link in links {
             link.stop_draining();
             link.reader.abort();
@@ -314,7 +319,9 @@ impl Shard {
         for output in state.out.drain(..) {
             match output {
                 Output::Event(event) => {
-                    log(&event);
+                    if tracing::enabled!(tracing::Level::DEBUG) && journal::is_told(&event) {
+                        state.journal.push(event.clone());
+                    }
                     self.host.event(event);
                 }
                 Output::Ask { ask, question, deadline } => {
@@ -329,6 +336,13 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Gives the lock back, and says what is to be said.
+    fn release(&self, mut guard: MutexGuard<'_, State>) {
+        let journal = std::mem::take(&mut guard.journal);
+        drop(guard);
+        journal.iter().for_each(journal::tell);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -396,44 +410,5 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.live.send_modify(|live| *live -= 1);
-    }
-}
-
-/// Writes lifecycle to the log, within a span of its room.
-fn log(event: &RelayEvent) {
-    match event {
-        RelayEvent::ConnectionOpened { client_id, addr, .. } => {
-            tracing::debug!(%client_id, %addr, "connected");
-        }
-        RelayEvent::ConnectionClosed { client_id, reason, .. } => {
-            tracing::debug!(%client_id, %reason, "disconnected");
-        }
-        RelayEvent::HandshakeFailed { addr, reason } => {
-            tracing::debug!(%addr, %reason, "no handshake");
-        }
-        RelayEvent::RoomCreated { name, .. } => {
-            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!("created"));
-        }
-        RelayEvent::RoomDeleted { name, message, .. } => {
-            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!(message, "deleted"));
-        }
-        RelayEvent::PlayerJoined { name, client_id, .. } => {
-            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!(%client_id, "joined"));
-        }
-        RelayEvent::PlayerLeft { name, client_id, reason, .. } => {
-            tracing::debug_span!("room", %name)
-                .in_scope(|| tracing::debug!(%client_id, %reason, "left"));
-        }
-        RelayEvent::Lagged { name, client_id, dropped, .. } => {
-            tracing::debug_span!("room", %name)
-                .in_scope(|| tracing::debug!(%client_id, dropped, "lagged"));
-        }
-        RelayEvent::RoomEmptied { .. }
-        | RelayEvent::JoinAbandoned { .. }
-        | RelayEvent::Broadcast { .. }
-        | RelayEvent::Message { .. }
-        | RelayEvent::RoomMetaChanged { .. }
-        | RelayEvent::ClientMetaChanged { .. }
-        | RelayEvent::Rtt { .. } => {}
     }
 }

@@ -1,0 +1,63 @@
+//! What of a relay's events goes to the log.
+
+use crate::relay::RelayEvent;
+
+/// Whether the log is told of the event.
+pub(super) fn is_told(event: &RelayEvent) -> bool {
+    match event {
+        RelayEvent::ConnectionOpened { .. }
+        | RelayEvent::ConnectionClosed { .. }
+        | RelayEvent::HandshakeFailed { .. }
+        | RelayEvent::RoomCreated { .. }
+        | RelayEvent::RoomDeleted { .. }
+        | RelayEvent::PlayerJoined { .. }
+        | RelayEvent::PlayerLeft { .. }
+        | RelayEvent::Lagged { .. } => true,
+        RelayEvent::RoomEmptied { .. }
+        | RelayEvent::JoinAbandoned { .. }
+        | RelayEvent::Broadcast { .. }
+        | RelayEvent::Message { .. }
+        | RelayEvent::RoomMetaChanged { .. }
+        | RelayEvent::ClientMetaChanged { .. }
+        | RelayEvent::Rtt { .. } => false,
+    }
+}
+
+/// Writes the event to the log, within a span of its room.
+pub(super) fn tell(event: &RelayEvent) {
+    match event {
+        RelayEvent::ConnectionOpened { client_id, addr, .. } => {
+            tracing::debug!(%client_id, %addr, "connected");
+        }
+        RelayEvent::ConnectionClosed { client_id, reason, .. } => {
+            tracing::debug!(%client_id, %reason, "disconnected");
+        }
+        RelayEvent::HandshakeFailed { addr, reason } => {
+            tracing::debug!(%addr, %reason, "no handshake");
+        }
+        RelayEvent::RoomCreated { name, .. } => {
+            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!("created"));
+        }
+        RelayEvent::RoomDeleted { name, message, .. } => {
+            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!(message, "deleted"));
+        }
+        RelayEvent::PlayerJoined { name, client_id, .. } => {
+            tracing::debug_span!("room", %name).in_scope(|| tracing::debug!(%client_id, "joined"));
+        }
+        RelayEvent::PlayerLeft { name, client_id, reason, .. } => {
+            tracing::debug_span!("room", %name)
+                .in_scope(|| tracing::debug!(%client_id, %reason, "left"));
+        }
+        RelayEvent::Lagged { name, client_id, dropped, .. } => {
+            tracing::debug_span!("room", %name)
+                .in_scope(|| tracing::debug!(%client_id, dropped, "lagged"));
+        }
+        RelayEvent::RoomEmptied { .. }
+        | RelayEvent::JoinAbandoned { .. }
+        | RelayEvent::Broadcast { .. }
+        | RelayEvent::Message { .. }
+        | RelayEvent::RoomMetaChanged { .. }
+        | RelayEvent::ClientMetaChanged { .. }
+        | RelayEvent::Rtt { .. } => {}
+    }
+}
