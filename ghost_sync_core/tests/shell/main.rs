@@ -13,5 +13,6 @@ mod handle;
 mod handler;
 mod lifecycle;
 mod rooms;
+mod sockets;
 mod support;
 mod traps;
