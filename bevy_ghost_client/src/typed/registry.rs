@@ -106,16 +106,22 @@ impl MessageRegistry {
     /// Decodes a payload and writes it as a Bevy message: typed if its type is
     /// registered, else [`Raw`].
     ///
-    /// A payload that is not what its type says is counted and reported, no more:
-    /// it is its sender's fault.
+    /// A payload that is not what its type says is counted and left out, no more:
+    /// it is its sender's fault. The log has the first of them, the second, the
+    /// fourth and so on, so that no sender can flood it.
     pub fn give(world: &mut World, origin: Origin, message_type: MessageType, payload: &Bytes) {
         let registry = world.resource::<Self>();
         let Some(give) = registry.entry(message_type).map(|entry| entry.ends.give) else { return };
         if let Err(error) = give(world, origin, message_type, payload) {
             let mut registry = world.resource_mut::<Self>();
             registry.undecodable += 1;
-            let name = registry.entry(message_type).map(|entry| &entry.name);
-            warn!("dropped {} bytes that are no {name:?} ({origin:?}): {error}", payload.len());
+            let count = registry.undecodable;
+            if count.is_power_of_two() {
+                let name = registry.entry(message_type).map(|entry| &entry.name);
+                warn!(
+                    "left out a payload that is no {name:?}, {count} by now: {error} ({origin:?})"
+                );
+            }
         }
     }
 
