@@ -80,6 +80,9 @@ fn run_observers(
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
+            if index.room_records.get(&room).is_none_or(|room| room.closing) {
+                return None;
+            }
             let mut request =
                 JoinRequest { room, name, connection, client_id, addr, data, decision };
             world.trigger_ref(&mut request);

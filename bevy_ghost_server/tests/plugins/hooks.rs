@@ -76,6 +76,23 @@ fn of_several_reasons_all_reach_the_client_in_an_order_that_does_not_depend_on_t
     assert_eq!(verdict(["banned", "too late"]), "banned; too late");
 }
 
+#[test]
+fn a_join_to_a_room_that_the_same_frame_closes_is_refused() {
+    let mut net = TestNet::new(|server| {
+        lobby(server);
+        record::<PlayerJoined>(server);
+    });
+    let client = net.connect(record::<JoinRefused>);
+    net.clients[client].world_mut().trigger(Join::new("lobby"));
+    net.clients[client].update();
+    net.advance(Duration::ZERO);
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    net.server.world_mut().despawn(room);
+    net.settle();
+    assert_eq!(recorded::<JoinRefused>(&net.clients[client]).len(), 1);
+    assert!(recorded::<PlayerJoined>(&net.server).is_empty());
+}
+
 /// A server on which each join waits for tickets, which the test gets.
 fn deferring() -> (TestNet, usize, Arc<Mutex<Vec<Ticket>>>) {
     let tickets = Arc::new(Mutex::new(Vec::new()));
