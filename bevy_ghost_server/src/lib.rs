@@ -55,3 +55,8 @@ pub mod prelude {
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }
+
+/// Compiles the examples of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ProjectReadme;

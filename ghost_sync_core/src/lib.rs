@@ -1,4 +1,5 @@
-//! Rooms for multiplayer games.
+#![cfg_attr(feature = "net", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "net"), doc = "Rooms for multiplayer games: the pure layers.")]
 
 #[cfg(feature = "net")]
 pub mod client;
