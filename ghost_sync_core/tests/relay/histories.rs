@@ -397,9 +397,14 @@ impl History {
                 }
             }
             ServerMessage::Left { room, .. } => {
-                let stay = self.stays.remove(&(peer, room)).expect("left once");
-                let member = self.rooms[&room].members.get(&stay.seat);
-                assert!(member.is_none(), "left means left");
+                let seat = self.stays.get(&(peer, room)).expect("left once").seat;
+                let found = &self.rooms[&room];
+                assert!(!found.members.contains_key(&seat), "left means left");
+                let end = found.log.iter().position(|said| *said == Said::Left(seat));
+                let end = end.unwrap_or(found.log.len()) as u64 + 1;
+                self.skip_own(peer, room, end);
+                let stay = self.stays.remove(&(peer, room)).unwrap();
+                assert_eq!(stay.next, end, "I4: everything before the end is told");
                 self.left.insert((peer, room));
             }
             ServerMessage::Close { .. } => {
