@@ -132,6 +132,11 @@ impl Relay {
         };
         if let Some(reason) = reason {
             self.close(now, conn, reason, out);
+            if taken >= max.saturating_mul(2).max(MAX_REFUSED) {
+                // A flood gets no farewell: those who wait for theirs are memory too.
+                self.forget(conn);
+                out.push(Output::Disconnect { conn });
+            }
         }
         conn
     }
@@ -276,8 +281,9 @@ impl Relay {
         if matches!(reason, CloseReason::SlowConsumer { .. } | CloseReason::TooManyRequests { .. })
             && let Some(connection) = self.conns.get_mut(conn)
         {
-            // It gets nothing of what waits, so its seats need not be read out.
             connection.outbox.take();
+        } else if self.refusing.is_none() {
+            self.take_out(conn);
         }
         let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
         self.part(now, conn, DisconnectReason::closed(&reason), out);
@@ -413,3 +419,6 @@ impl Relay {
         mixed ^ (mixed >> 31)
     }
 }
+
+/// Connections that may wait for their refusal on a server that takes no more, at least.
+const MAX_REFUSED: usize = 64;

@@ -294,8 +294,12 @@ impl Relay {
         }
         self.config.linger = grace;
         let reason = CloseReason::ServerShutdown { message: message.to_owned() };
-        self.refusing = Some(reason.clone());
         let conns: Vec<_> = self.conns.keys().collect();
+        // What was said before still arrives; that everybody leaves need not.
+        for conn in &conns {
+            self.take_out(*conn);
+        }
+        self.refusing = Some(reason.clone());
         for conn in conns {
             self.close(now, conn, reason.clone(), out);
         }

@@ -81,7 +81,7 @@ impl Relay {
     }
 
     /// The same for all seats, with everything kept in the order it would have been sent.
-    fn take_out(&mut self, conn: ConnId) {
+    pub(super) fn take_out(&mut self, conn: ConnId) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let items = connection.outbox.take();
         let seats = connection.seats.clone();

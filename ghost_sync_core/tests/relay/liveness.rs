@@ -1,5 +1,6 @@
 use ghost_sync_core::{
-    ClientMessage, CloseReason, DisconnectReason, LeaveReason, RelayEvent, ServerMessage,
+    ClientMessage, CloseReason, Delivery, DisconnectReason, LeaveReason, MessageType, RelayEvent,
+    ServerMessage,
 };
 
 use crate::world::{World, encode, secs};
@@ -130,4 +131,44 @@ fn shutdown_tells_everybody_and_refuses_newcomers() {
     let late = world.socket();
     assert_eq!(world.closed(late), Some(reason));
     assert_eq!(world.relay.connection_count(), 0);
+}
+
+#[test]
+fn what_was_said_before_the_end_arrives_before_the_close() {
+    for kick in [true, false] {
+        let mut world = World::new();
+        world.room("a");
+        let (alice, bob, carol) = (world.member("a"), world.member("a"), world.member("a"));
+        world.take(alice);
+        let say = |world: &mut World| {
+            world.relay.broadcast("a", Delivery::Reliable, MessageType::RAW, b"last").unwrap();
+        };
+        say(&mut world);
+        let conn = world.peers[alice].conn;
+        world.act(|relay, now, out| match kick {
+            true => relay.kick(now, conn, "out", out).unwrap(),
+            false => relay.shutdown(now, "update", secs(1), out),
+        });
+        world.pump();
+        let frames = world.take(alice);
+        let kinds: Vec<_> = frames.iter().map(|frame| frame[0]).collect();
+        assert_eq!(kinds, [6, 1], "the broadcast, the close, nothing else");
+        assert_eq!(world.heard(bob), ["last"]);
+        assert_eq!(world.heard(carol), ["last"]);
+    }
+}
+
+#[test]
+fn a_flood_of_connections_is_not_kept_waiting_for_refusals() {
+    let mut world = World::with(|config| config.max_clients = 2);
+    let mut sockets = 0;
+    for _ in 0..1000 {
+        // Sockets that never read.
+        let client_id = ghost_sync_core::ClientId::from_u128(sockets);
+        let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut out = Vec::new();
+        world.relay.connect(world.now, addr, client_id, &mut out);
+        sockets += 1;
+        assert!(world.relay.connection_count() <= 64 + 1);
+    }
 }
