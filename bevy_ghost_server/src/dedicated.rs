@@ -136,3 +136,34 @@ fn listen(network: &Network, arrived: Sender<()>) -> std::io::Result<()> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_after(signals: usize, state: ServerState) -> Option<AppExit> {
+        let (sender, arrived) = crossbeam_channel::unbounded();
+        let mut app = App::new();
+        app.add_plugins(StatesPlugin)
+            .insert_state(state)
+            .insert_resource(Signals { arrived, stop: StopServer::default(), stopping: false })
+            .add_systems(Update, on_signal);
+        for _ in 0..signals {
+            sender.send(()).unwrap();
+        }
+        app.update();
+        app.should_exit()
+    }
+
+    #[test]
+    fn a_running_server_is_stopped_first_and_left_at_once_on_the_second_signal() {
+        assert_eq!(exit_after(1, ServerState::Running), None);
+        assert_eq!(exit_after(2, ServerState::Running), Some(AppExit::from_code(130)));
+    }
+
+    #[test]
+    fn without_a_running_server_the_first_signal_ends_the_app() {
+        assert_eq!(exit_after(0, ServerState::Stopped), None);
+        assert_eq!(exit_after(1, ServerState::Stopped), Some(AppExit::Success));
+    }
+}
