@@ -289,3 +289,19 @@ fn the_bytes_of_the_protocol_document_are_the_bytes_on_the_wire() {
                 00 00 00 00 02 00 00 00 68 69";
     assert_eq!(hex.join(" "), dump);
 }
+
+#[test]
+fn an_id_is_sixteen_bytes_on_the_wire() {
+    // A feature of wincode that another crate may switch on would put a length before it.
+    let mut buf = BytesMut::new();
+    ServerMessage::Welcome {
+        version: VERSION,
+        client_id: ClientId::from_u128(7),
+        max_payload: 1,
+        ping_interval_ms: 2,
+        idle_timeout_ms: 3,
+    }
+    .encode(&mut buf);
+    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 3 * 4);
+    assert_eq!(&buf[7..23], ClientId::from_u128(7).as_bytes());
+}
