@@ -138,6 +138,7 @@ fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::D
     client.retry_in = retry_in;
     client.last_reason = Some(reason.clone());
     if retry_in.is_none() {
+        client.wake = None;
         let mut link = world.resource_mut::<Link>();
         link.bridge = None;
         set_state(world, ClientState::Disconnected);
@@ -170,6 +171,7 @@ pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
             builder = builder.meta(key, value);
         }
         let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
+        world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
         let mut link = world.resource_mut::<Link>();
         link.bridge = Some(bridge);
         for join in std::mem::take(&mut link.waiting) {

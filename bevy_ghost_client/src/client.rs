@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use crossbeam_channel::Receiver;
 use ghost_sync_core::wire::{ClientId, RoomName};
 
 /// Whether there is a connection; details are in [`GhostClient`].
@@ -37,6 +38,16 @@ pub struct GhostClient {
     pub sent: Traffic,
     /// Payloads read, since the app began.
     pub received: Traffic,
+    #[reflect(ignore)]
+    pub(crate) wake: Option<Receiver<()>>,
+}
+
+impl GhostClient {
+    /// Gets a token whenever there is something to receive, for a runner that
+    /// sleeps until then; `None` while there is no connection and none is being made.
+    pub fn wake(&self) -> Option<Receiver<()>> {
+        self.wake.clone()
+    }
 }
 
 /// An amount of messages.

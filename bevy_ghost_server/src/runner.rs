@@ -1,4 +1,4 @@
-//! Runs a server without a window: asleep until something arrives or a tick is due.
+//! Runs an app without a window: asleep until something arrives or a tick is due.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,7 @@ use bevy::{
     app::{AppExit, PluginsState},
     prelude::*,
 };
+use bevy_ghost_client::GhostClient;
 use crossbeam_channel::{Receiver, Select};
 
 use crate::bridge::Link;
@@ -14,7 +15,8 @@ use crate::bridge::Link;
 ///
 /// Unlike Bevy's `ScheduleRunnerPlugin` with a fixed rate, an answer need not
 /// wait for the next frame; unlike the same without a rate, an idle server costs
-/// next to nothing. Part of [`DedicatedServerPlugins`](crate::DedicatedServerPlugins).
+/// next to nothing. Part of [`DedicatedServerPlugins`](crate::DedicatedServerPlugins);
+/// serves a client without a window (a bot, say) as well.
 #[derive(Clone, Copy, Debug)]
 pub struct WakeRunnerPlugin {
     /// When the app is updated although nothing has arrived.
@@ -87,10 +89,11 @@ impl WakeRunnerPlugin {
 /// Sleeps until something arrives (`true`) or `deadline` has come (`false`).
 fn sleep(world: &World, deadline: Instant) -> bool {
     let link = world.get_resource::<Link>();
-    let wake = link.and_then(Link::wake);
+    let client = world.get_resource::<GhostClient>();
+    let wake = [link.and_then(Link::wake), client.and_then(GhostClient::wake)];
     let sources = world.get_resource::<WakeSources>();
     let mut select = Select::new();
-    if let Some(wake) = &wake {
+    for wake in wake.iter().flatten() {
         select.recv(wake);
     }
     if let Some(link) = link {
@@ -100,7 +103,7 @@ fn sleep(world: &World, deadline: Instant) -> bool {
         select.recv(source);
     }
     let woken = select.ready_deadline(deadline).is_ok();
-    if let Some(wake) = &wake {
+    for wake in wake.iter().flatten() {
         wake.try_iter().for_each(drop);
     }
     woken

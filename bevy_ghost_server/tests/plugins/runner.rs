@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::mpsc, thread, time::Duration};
 
 use bevy::prelude::*;
-use bevy_ghost_client::GhostNetwork;
+use bevy_ghost_client::{
+    Connect, Connected, FromServer, GhostClientPlugin, GhostNetwork, ToServer,
+};
 use bevy_ghost_server::{
     Network, ServerFailed, ServerStarted, Tick, WakeRunnerPlugin,
     prelude::*,
@@ -61,6 +63,43 @@ fn what_arrives_wakes_a_sleeping_server() {
         tokio::time::timeout(Duration::from_secs(60), talk).await.unwrap();
     });
     assert_eq!(server.join().unwrap(), AppExit::Success);
+}
+
+/// Counts up with the server, up to three.
+fn count(
+    mut answers: MessageReader<FromServer<Raw>>,
+    mut questions: MessageWriter<ToServer<Raw>>,
+    mut exit: MessageWriter<AppExit>,
+) {
+    for answer in answers.read() {
+        match answer.message.data[0] {
+            3 => _ = exit.write(AppExit::Success),
+            n => _ = questions.write(ToServer::new(Raw::new(vec![n + 1]))),
+        }
+    }
+}
+
+#[test]
+fn what_arrives_wakes_a_sleeping_client_too() {
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        let mut app = App::new();
+        let an_hour = Tick::Every(Duration::from_secs(3600));
+        let runner = WakeRunnerPlugin { tick: an_hour, ..WakeRunnerPlugin::default() };
+        app.add_plugins(MinimalPlugins.build().disable::<bevy::app::ScheduleRunnerPlugin>())
+            .add_plugins((runner, GhostServerPlugin::local(), GhostClientPlugin::default()))
+            .add_systems(Update, (echo, count))
+            .add_observer(
+                |_: On<ServerStarted>, server: Res<GhostServer>, mut commands: Commands| {
+                    commands.trigger(Connect::local(server.connector().expect("it has started")));
+                },
+            )
+            .add_observer(|_: On<Connected>, mut questions: MessageWriter<ToServer<Raw>>| {
+                questions.write(ToServer::new(Raw::new(vec![1])));
+            });
+        ended.send(app.run())
+    });
+    assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(AppExit::Success));
 }
 
 #[test]
