@@ -64,6 +64,8 @@ impl Plugin for ShutdownPlugin {
         }
         app.init_resource::<WakeSources>();
         app.world_mut().resource_mut::<WakeSources>().0.push(arrived.clone());
+        // Without the server plugin there is nothing to stop, but signals still end the app.
+        app.add_message::<ServerStopped>().add_message::<ServerFailed>();
         app.insert_resource(Signals { arrived, stop: self.stop.clone(), stopping: false })
             .add_systems(
                 PreUpdate,

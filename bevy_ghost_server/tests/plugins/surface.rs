@@ -174,3 +174,11 @@ fn write(link: &mut DuplexStream, message: &ClientMessage<'_>) {
     let written = pin!(link.write_all(&bytes)).poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(written, Poll::Ready(Ok(()))));
 }
+
+#[test]
+fn signals_are_watched_without_a_server_too() {
+    let mut app = App::new();
+    app.add_plugins((MinimalPlugins, bevy_ghost_server::ShutdownPlugin::default()));
+    app.update();
+    assert_eq!(app.should_exit(), None);
+}
