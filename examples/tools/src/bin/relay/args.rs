@@ -1,0 +1,176 @@
+//! What can be said on the command line.
+
+use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
+
+use clap::ValueEnum;
+use ghost_sync_core::{OverflowPolicy, RelayConfig, RoomName};
+use tracing_subscriber::EnvFilter;
+
+/// Rooms for multiplayer games, without game logic: what a member says to its
+/// room goes to everybody else in it.
+///
+/// Prints `listening on ADDRESS` first. Ctrl-C or SIGTERM drains, a second one
+/// quits at once. Durations are written like 31s, 500ms or 2m; a bare number
+/// means seconds.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "relay", version)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7777", value_parser = host_and_port)]
+    pub(crate) bind: String,
+
+    /// A room to have from the start; may be given many times
+    ///
+    /// Without any, and without --create-on-join, there is one room: lobby.
+    #[arg(long = "room", value_name = "NAME", value_parser = RoomName::new)]
+    pub(crate) rooms: Vec<RoomName>,
+
+    /// More rooms: one name per line, lines that start with # are comments
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rooms_file: Option<PathBuf>,
+
+    /// Joining a room that is not there makes it
+    #[arg(long)]
+    pub(crate) create_on_join: bool,
+
+    /// Time after which a room that a join made is deleted when nobody is in it
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) empty_room_timeout: Duration,
+
+    /// Seats of each room; 0 for as many as there are clients
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) capacity: u32,
+
+    /// Clients at once
+    #[arg(long, value_name = "N", default_value_t = limits().max_clients, value_parser = at_least_one)]
+    pub(crate) max_clients: usize,
+
+    /// Rooms at once
+    #[arg(long, value_name = "N", default_value_t = limits().max_rooms, value_parser = at_least_one)]
+    pub(crate) max_rooms: usize,
+
+    /// Rooms that one client may be in; with 1, joining another leaves the first
+    #[arg(long, value_name = "N", default_value_t = limits().rooms_per_client, value_parser = at_least_one)]
+    pub(crate) rooms_per_client: usize,
+
+    /// Bytes of one message
+    #[arg(long, value_name = "BYTES", default_value_t = limits().max_payload, value_parser = at_least_one)]
+    pub(crate) max_payload: usize,
+
+    /// Silence after which a client is disconnected
+    #[arg(long, value_name = "TIME", default_value = "31s", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
+
+    /// Time between pings, which keep a quiet client connected
+    #[arg(long, value_name = "TIME", default_value = "13s", value_parser = duration)]
+    pub(crate) ping_interval: Duration,
+
+    /// Messages that may wait for one client
+    #[arg(long, value_name = "N", default_value_t = limits().channel_capacity, value_parser = at_least_one)]
+    pub(crate) channel_capacity: usize,
+
+    /// Bytes that may wait for one client
+    #[arg(long, value_name = "BYTES", default_value_t = limits().outbox_limit, value_parser = at_least_one)]
+    pub(crate) outbox_limit: usize,
+
+    /// What becomes of droppable messages that wait for a client that is behind
+    #[arg(long, value_enum, default_value_t = Overflow::DropOldest)]
+    pub(crate) overflow: Overflow,
+
+    /// Time that clients get to close when the relay stops
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = any_duration)]
+    pub(crate) drain: Duration,
+
+    /// Worker threads
+    #[arg(long, value_name = "N", default_value_t = default_threads())]
+    pub(crate) threads: NonZeroUsize,
+
+    /// What to log to standard error, e.g. warn, or ghost_sync_core=debug
+    ///
+    /// Without it, the variable RUST_LOG decides; without that, info.
+    #[arg(long, value_name = "FILTER", value_parser = filter)]
+    pub(crate) log: Option<EnvFilter>,
+}
+
+/// Policies of [`OverflowPolicy`], as they are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Overflow {
+    /// The oldest go
+    DropOldest,
+    /// The newest go
+    DropNewest,
+    /// All go: only the latest state and reliable messages stay
+    KeepLatest,
+    /// The client is disconnected
+    Disconnect,
+}
+
+impl Args {
+    /// What does not fit together, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.ping_interval >= self.idle_timeout {
+            return Err(format!(
+                "--ping-interval ({:?}) must be shorter than --idle-timeout ({:?}), \
+                 or quiet clients are disconnected",
+                self.ping_interval, self.idle_timeout
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl From<Overflow> for OverflowPolicy {
+    fn from(overflow: Overflow) -> Self {
+        match overflow {
+            Overflow::DropOldest => Self::DropOldest,
+            Overflow::DropNewest => Self::DropNewest,
+            Overflow::KeepLatest => Self::KeepLatest,
+            Overflow::Disconnect => Self::Disconnect,
+        }
+    }
+}
+
+fn limits() -> RelayConfig {
+    RelayConfig::default()
+}
+
+/// One lock holds the rooms together, so more threads mostly wait for it.
+fn default_threads() -> NonZeroUsize {
+    available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(MOST_THREADS))
+}
+
+const MOST_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        Some(Err(_)) => Err("the port must be a number from 0 to 65535".to_owned()),
+        None => Err("a port is missing: write HOST:PORT".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = any_duration(text)?;
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
+fn any_duration(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|_| "write a duration like 31s, 500ms or 2m".to_owned()),
+    }
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,129 @@
+//! A ready server without game logic.
+//!
+//! ```text
+//! cargo run --release --bin relay -- --room lobby --room arena
+//! cargo run --release --bin relay -- --help
+//! ```
+//!
+//! The first line on standard output is `listening on ADDRESS`; logs go to
+//! standard error. Ctrl-C or SIGTERM drains: clients are told and get some time
+//! to close; a second one quits at once.
+
+mod args;
+mod descriptors;
+mod rooms;
+mod signals;
+
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use args::Args;
+use clap::{CommandFactory, Parser};
+use ghost_sync_core::{BindError, CreateOnJoin, RoomConfig, RoomName, Server, ServerBuilder};
+use tracing_subscriber::EnvFilter;
+
+/// What clients are told when the relay stops.
+const GOODBYE: &str = "the relay was stopped";
+
+/// Why the relay did not run to a regular end.
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error(transparent)]
+    Rooms(#[from] rooms::RoomsFileError),
+    #[error("cannot start the relay")]
+    Bind(#[from] BindError),
+    #[error("cannot start threads")]
+    Threads(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(complaint) = args.check() {
+        Args::command().error(clap::error::ErrorKind::ArgumentConflict, complaint).exit();
+    }
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(filter(&args))
+        .init();
+    match start(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be gone; there is nobody else to tell.
+            let _ = writeln!(io::stderr(), "error: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: &Args) -> Result<(), RelayError> {
+    let rooms = rooms::of(args)?;
+    descriptors::allow(args.max_clients);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(args.threads.get())
+        .thread_name("relay")
+        .enable_all()
+        .build()
+        .map_err(RelayError::Threads)?
+        .block_on(serve(args, &rooms))
+}
+
+async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
+    let signals = signals::Signals::new().map_err(RelayError::Signals)?;
+    let server = builder(args, rooms).build().run().await?;
+    let addr = server.local_addr().map_or_else(|| args.bind.clone(), |addr| addr.to_string());
+    let mut stdout = io::stdout();
+    // Whoever started the relay may have closed its end; that is no reason to stop.
+    let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
+    tracing::info!(%addr, rooms = rooms.len(), max_clients = args.max_clients, "ready");
+
+    let signal = signals.wait_and_quit_on_second().await;
+    let clients = server.client_count();
+    tracing::info!(signal, clients, within = ?args.drain, "draining; once more quits at once");
+    server.shutdown_with(GOODBYE, args.drain).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
+    let room = RoomConfig::default().capacity(args.capacity);
+    let made_on_join = room.clone().remove_when_empty(args.empty_room_timeout);
+    let create = if args.create_on_join { CreateOnJoin::Always } else { CreateOnJoin::Never };
+    let builder = Server::builder()
+        .bind(&args.bind)
+        .max_clients(args.max_clients)
+        .max_payload(args.max_payload)
+        .max_rooms(args.max_rooms)
+        .rooms_per_client(args.rooms_per_client)
+        .idle_timeout(args.idle_timeout)
+        .ping_interval(args.ping_interval)
+        .channel_capacity(args.channel_capacity)
+        .outbox_limit(args.outbox_limit)
+        .overflow(args.overflow.into())
+        .create_on_join(create)
+        .room_defaults(made_on_join);
+    rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))
+}
+
+/// `--log`, else `RUST_LOG`, else `info`.
+fn filter(args: &Args) -> EnvFilter {
+    args.log.clone().unwrap_or_else(|| {
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
+    })
+}
+
+/// An error with everything that caused it, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
