@@ -1,0 +1,31 @@
+//! Ctrl-C ends the test early, with a report; a second one quits.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
+
+/// Exit code of a program that a signal ended: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Becomes true at the first signal. Without a way to hear signals, they end
+/// the process as always.
+pub(crate) fn watch() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if told.swap(true, Relaxed) {
+                    std::process::exit(INTERRUPTED);
+                }
+            }
+        });
+    });
+    stop
+}
