@@ -1,0 +1,161 @@
+//! The two programs, used as a user would.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+/// A relay on a port of its own, stopped at the end.
+struct Relay {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    addr: String,
+}
+
+impl Relay {
+    fn start(args: &[&str]) -> Self {
+        let mut child = relay(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let addr = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, stdout, addr }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn relay(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+    command.args(["--bind", "127.0.0.1:0"]).args(args);
+    command
+}
+
+fn loadtest(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(args).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_first_line_says_where_the_relay_listens() {
+    let relay = Relay::start(&[]);
+    let addr: std::net::SocketAddr = relay.addr.parse().unwrap();
+    assert!(addr.ip().is_loopback());
+    assert_ne!(addr.port(), 0);
+    std::net::TcpStream::connect(addr).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_relay_that_is_asked_to_stop_drains_and_ends_well() {
+    for signal in ["-TERM", "-INT"] {
+        let mut relay = Relay::start(&["--drain", "1s"]);
+        let pid = relay.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(relay.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        relay.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "nothing else is said on standard output");
+    }
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let first = Relay::start(&[]);
+    let second = Command::new(env!("CARGO_BIN_EXE_relay")).args(["--bind", &first.addr]).output();
+    let second = second.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains(&format!("{} is in use already", first.addr)));
+    assert!(second.stdout.is_empty());
+}
+
+#[test]
+fn an_unreadable_rooms_file_is_named() {
+    let output = relay(&["--rooms-file", "no/such/file"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot read the rooms file no/such/file"));
+}
+
+#[test]
+fn bad_usage_has_an_exit_code_of_its_own() {
+    for args in [
+        &["--no-such-flag"][..],
+        &["--bind", "nonsense"],
+        &["--room", ""],
+        &["--max-clients", "0"],
+        &["--idle-timeout", "soon"],
+        &["--ping-interval", "40s"],
+        &["--log", "=,="],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_relay")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).starts_with("error: "), "{args:?}");
+    }
+    for args in [
+        &["--payload", "7"][..],
+        &["--rate", "0"],
+        &["--members", "4", "--stall", "5"],
+        &["--saturate", "8", "--delivery", "volatile"],
+    ] {
+        assert_eq!(loadtest(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn rooms_come_from_flags_and_from_a_file_and_nowhere_else() {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("rooms.txt");
+    fs::write(&file, "# two\nfrom-file-0\n\n  from-file-1  \n").unwrap();
+    let relay = Relay::start(&["--room", "flag-0", "--rooms-file", file.to_str().unwrap()]);
+    let reach = |prefix, rooms| {
+        loadtest(&[&relay.addr, "--room-prefix", prefix, "--rooms", rooms, "--seconds", "0.1"])
+    };
+    assert!(reach("flag-", "1").status.success());
+    assert!(reach("from-file-", "2").status.success());
+    let refused = reach("from-file-", "3");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("room \"from-file-2\" not found"));
+    assert!(stderr(&refused).contains("--create-on-join"));
+}
+
+#[test]
+fn a_short_load_loses_nothing() {
+    let relay = Relay::start(&["--create-on-join"]);
+    let args = ["--rooms", "2", "--members", "4", "--rate", "20", "--seconds", "1", "--json"];
+    let output = loadtest(&[&[relay.addr.as_str()][..], &args].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["unannounced_losses"], 0);
+    assert_eq!(report["unexpected"], 0);
+    assert_eq!(report["received"], report["expected"]);
+    // 2 rooms, 4 senders, 20 Hz, 2 s with the warm-up, 3 others each
+    assert_eq!(report["expected"], 2 * 4 * 20 * 2 * 3);
+    assert!(report["latency_us"]["samples"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_saturated_server_answers_every_message() {
+    let args = ["--members", "3", "--saturate", "4", "--seconds", "0.2", "--json"];
+    let output = loadtest(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["received"], report["expected"]);
+    assert!(report["received"].as_u64().unwrap() > 100);
+}
+
+#[test]
+fn nobody_there_is_said_plainly() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = loadtest(&[&free.to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("cannot connect to {free}")));
+}
