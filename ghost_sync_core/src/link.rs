@@ -1,6 +1,8 @@
 //! What a connection is to the shells: two halves of a byte stream. Knows no
 //! message.
 
+mod conditioner;
+
 use std::{
     cell::RefCell,
     io,
@@ -13,6 +15,8 @@ use tokio::{
     io::{AsyncRead, DuplexStream, ReadBuf},
     net::TcpStream,
 };
+
+pub use conditioner::Conditioner;
 
 /// One end of a connection inside this process, as
 /// [`ServerHandle::connect_local`](crate::server::ServerHandle::connect_local) makes it.

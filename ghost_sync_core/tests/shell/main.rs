@@ -16,3 +16,4 @@ mod rooms;
 mod sockets;
 mod support;
 mod traps;
+mod weather;
