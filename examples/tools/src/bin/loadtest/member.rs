@@ -3,7 +3,9 @@
 use std::{io, sync::Arc};
 
 use bytes::BytesMut;
-use ghost_sync_core::{ClientMessage, Decoder, Delivery, RoomId, Seat, SendFlags, ServerMessage};
+use ghost_sync_core::{
+    ClientMessage, CloseReason, Decoder, Delivery, RoomId, Seat, SendFlags, ServerMessage,
+};
 use hdrhistogram::Histogram;
 
 use crate::{plan::STAMP, socket::Socket};
@@ -188,6 +190,10 @@ fn other(
             return socket.send(&pong).err().map(|error| error.to_string());
         }
         ServerMessage::Refused { .. } => tally.refused += 1,
+        // Without the number that differs from one to the next, so that they can be counted.
+        ServerMessage::Close { reason: CloseReason::SlowConsumer { max, .. } } => {
+            return Some(format!("too slow: at most {max} bytes may wait"));
+        }
         ServerMessage::Close { reason } => return Some(reason.to_string()),
         ServerMessage::Left { reason, .. } => return Some(format!("removed: {reason}")),
         ServerMessage::Broadcast { .. }

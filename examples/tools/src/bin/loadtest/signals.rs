@@ -1,4 +1,4 @@
-//! Ctrl-C ends the test early, with a report; a second one quits.
+//! Ctrl-C or SIGTERM ends the test early, with a report; a second one quits.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ pub(crate) fn watch() -> Arc<AtomicBool> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            while next().await {
                 if told.swap(true, Relaxed) {
                     std::process::exit(INTERRUPTED);
                 }
@@ -28,4 +28,21 @@ pub(crate) fn watch() -> Arc<AtomicBool> {
         });
     });
     stop
+}
+
+/// Waits for a signal; `false` if none can be heard.
+#[cfg(unix)]
+async fn next() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return false };
+    tokio::select! {
+        told = tokio::signal::ctrl_c() => told.is_ok(),
+        told = terminate.recv() => told.is_some(),
+    }
+}
+
+/// Waits for a signal; `false` if none can be heard.
+#[cfg(not(unix))]
+async fn next() -> bool {
+    tokio::signal::ctrl_c().await.is_ok()
 }
