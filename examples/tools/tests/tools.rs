@@ -1,5 +1,7 @@
 //! The two programs, used as a user would.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it does not go on")]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
