@@ -28,8 +28,14 @@ impl Room {
         relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
         let mut room = Self { relay, now, out, ready: Vec::new(), members: Vec::new(), written: 0 };
         let mut greeting = BytesMut::new();
-        ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
-            .encode(&mut greeting);
+        ClientMessage::Hello {
+            magic: MAGIC,
+            version: VERSION,
+            protocol: 0,
+            data: b"",
+            meta: vec![],
+        }
+        .encode(&mut greeting);
         ClientMessage::Join { request: 1, room: "a", data: b"" }.encode(&mut greeting);
         for id in 0..count {
             let addr = SocketAddr::from(([127, 0, 0, 1], 1));

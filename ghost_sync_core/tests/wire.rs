@@ -1,7 +1,5 @@
 //! Laws of the wire: what is written is read, whatever comes is survived.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it meets what it does not expect")]
-
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, LeaveReason,

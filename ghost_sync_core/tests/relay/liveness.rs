@@ -161,14 +161,12 @@ fn what_was_said_before_the_end_arrives_before_the_close() {
 #[test]
 fn a_flood_of_connections_is_not_kept_waiting_for_refusals() {
     let mut world = World::with(|config| config.max_clients = 2);
-    let mut sockets = 0;
-    for _ in 0..1000 {
+    for socket in 0..1000 {
         // Sockets that never read.
-        let client_id = ghost_sync_core::ClientId::from_u128(sockets);
+        let client_id = ghost_sync_core::ClientId::from_u128(socket);
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let mut out = Vec::new();
         world.relay.connect(world.now, addr, client_id, &mut out);
-        sockets += 1;
         assert!(world.relay.connection_count() <= 64 + 1);
     }
 }
