@@ -110,7 +110,10 @@ impl Member {
                     self.tally.received += 1;
                     owed += usize::from(sender == self.seat);
                     advance(&mut self.next, &mut self.tally, seq, seq);
-                    if let Some(stamp) = payload.first_chunk::<STAMP>() {
+                    // What a stalled member reads at last says nothing about the server.
+                    if let Some(stamp) = payload.first_chunk::<STAMP>()
+                        && !self.stalled
+                    {
                         let due = u64::from_le_bytes(*stamp);
                         if (meter.window.0..meter.window.1).contains(&due) {
                             meter.latency.saturating_record(meter.now.saturating_sub(due));
