@@ -44,15 +44,15 @@ impl Relay {
         for (room, dropped) in dropped {
             self.report_lag(conn, room, dropped, out);
         }
-        if waiting.bytes > self.config.outbox_limit / 4 * 3 {
+        if waiting.bytes > self.config.outbox_limit {
             return self.close_slow(now, conn, waiting.bytes, out);
         }
         // What is left cannot be dropped: look again when it has grown, not at every event.
-        let base = Threshold::of(&self.config);
+        let (base, limit) = (Threshold::of(&self.config), self.config.outbox_limit);
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.relief = Threshold {
                 frames: base.frames.max(waiting.frames + base.frames / 4),
-                bytes: base.bytes.max(waiting.bytes + self.config.outbox_limit / 8),
+                bytes: base.bytes.max(waiting.bytes + limit / 8).min(limit),
             };
         }
     }
