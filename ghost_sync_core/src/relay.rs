@@ -90,7 +90,7 @@ impl Relay {
     pub fn new(config: RelayConfig) -> Self {
         Self {
             random: config.seed,
-            config,
+            config: config.bounded(),
             conns: SlotMap::with_key(),
             clients: HashMap::new(),
             rooms: HashMap::new(),

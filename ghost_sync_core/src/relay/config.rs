@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use super::deadlines::FOR_EVER;
 use crate::wire::Protocol;
 
 /// Limits and habits of a relay. The defaults suit a few hundred small rooms.
@@ -55,6 +56,24 @@ pub struct RelayConfig {
     pub protocol: Protocol,
     /// Where the relay's own random numbers start (epochs, ping nonces).
     pub seed: u64,
+}
+
+impl RelayConfig {
+    /// With durations that can be added to a clock.
+    pub(super) fn bounded(mut self) -> Self {
+        for duration in [
+            &mut self.idle_timeout,
+            &mut self.ping_interval,
+            &mut self.handshake_timeout,
+            &mut self.frame_timeout,
+            &mut self.write_timeout,
+            &mut self.linger,
+            &mut self.ask_timeout,
+        ] {
+            *duration = (*duration).min(FOR_EVER);
+        }
+        self
+    }
 }
 
 /// Bytes that a client whose socket is full must take within the write timeout.

@@ -183,3 +183,6 @@ impl DisconnectReason {
 const ASLEEP: Duration = Duration::from_secs(2);
 
 const MAX_MISSED_PINGS: u8 = 2;
+
+/// Longer durations than this (some thirty years) are cut to it, lest clocks overflow.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);

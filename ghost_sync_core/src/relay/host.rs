@@ -8,7 +8,7 @@ use std::{
 use super::{
     Relay,
     config::RoomConfig,
-    deadlines::Due,
+    deadlines::{Due, FOR_EVER},
     error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
     log::Class,
@@ -292,7 +292,7 @@ impl Relay {
         if self.refusing.is_some() {
             return;
         }
-        self.config.linger = grace;
+        self.config.linger = grace.min(FOR_EVER);
         let reason = CloseReason::ServerShutdown { message: message.to_owned() };
         let conns: Vec<_> = self.conns.keys().collect();
         // What was said before still arrives; that everybody leaves need not.
@@ -401,11 +401,14 @@ impl Relay {
 
     pub(super) fn expire_when_empty(&mut self, now: Instant, room: RoomId) {
         let Some(found) = self.rooms.get_mut(&room) else { return };
+        if let Some(old) = found.expires.take() {
+            self.deadlines.remove(old, Due::Room(room));
+        }
         found.expires = found
             .config
             .remove_when_empty
             .filter(|_| found.members().is_empty() && !found.deleted)
-            .map(|after| now + after);
+            .map(|after| now + after.min(FOR_EVER));
         if let Some(at) = found.expires {
             self.deadlines.add(at, Due::Room(room));
         }

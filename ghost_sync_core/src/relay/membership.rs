@@ -210,6 +210,7 @@ impl Relay {
         });
         let Some(found) = self.rooms.get_mut(&room) else { return };
         found.seat(Member { seat, conn, client_id, cursor: seq + 1 });
+        self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
         self.greet(conn, room, seat, seq, pending.request);
         out.push(Output::Event(RelayEvent::PlayerJoined {
@@ -262,7 +263,7 @@ impl Relay {
         }
         self.push_frame(conn, ItemKind::Joined { room }, joined);
         for frame in rosters {
-            self.push_frame(conn, ItemKind::Control, frame);
+            self.push_frame(conn, ItemKind::Roster, frame);
         }
     }
 
@@ -280,8 +281,9 @@ impl Relay {
         let held = connection.seats[at];
         let goes_on = connection.is_open();
         if goes_on {
-            // What was said before still arrives; nothing after.
-            self.take_out_seat(conn, held);
+            // What was said before still arrives, in its order; nothing after.
+            self.take_out(conn);
+            self.refuse_moderated(conn, held, out);
         }
         self.conns[conn].seats.remove(at);
         let client_id = self.conns[conn].client_id;

@@ -32,6 +32,9 @@ pub(super) enum ItemKind {
     Reply,
     /// Answers a join; gaps of an earlier stay in the room end here.
     Joined { room: RoomId },
+    /// Who is in a room. Its size is the room's doing, not the client's, so it
+    /// does not count as waiting.
+    Roster,
     /// Goes after all events of a room before `before`.
     After { room: RoomId, before: u64 },
     /// An event taken out of a room's log.
@@ -42,14 +45,18 @@ pub(super) enum ItemKind {
 
 impl Outbox {
     pub(super) fn push(&mut self, kind: ItemKind, frame: Bytes) {
-        self.bytes += frame.len();
+        if kind != ItemKind::Roster {
+            self.bytes += frame.len();
+        }
         self.replies += usize::from(kind == ItemKind::Reply);
         self.items.push_back(Item { frame, kind });
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
-        self.bytes -= item.frame.len();
+        if item.kind != ItemKind::Roster {
+            self.bytes -= item.frame.len();
+        }
         self.replies -= usize::from(item.kind == ItemKind::Reply);
         if self.items.is_empty() && self.items.capacity() > KEPT_ITEMS {
             self.items = VecDeque::new();
@@ -68,7 +75,7 @@ impl Outbox {
         &self.items
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, but for rosters.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.partial.len()
     }

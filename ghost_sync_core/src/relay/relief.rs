@@ -35,10 +35,15 @@ impl Relay {
         if waiting.frames <= connection.relief.frames && waiting.bytes <= connection.relief.bytes {
             return;
         }
-        if self.config.overflow == OverflowPolicy::Disconnect {
-            return self.close_slow(now, conn, waiting.bytes, out);
-        }
         self.take_out(conn);
+        if self.config.overflow == OverflowPolicy::Disconnect {
+            // Its own events, which it does not get, no longer count.
+            let (waiting, most) = (self.waiting(conn), Threshold::of(&self.config));
+            if waiting.frames > most.frames || waiting.bytes > most.bytes {
+                self.close_slow(now, conn, waiting.bytes, out);
+            }
+            return;
+        }
         let dropped = self.drop_waiting(conn);
         let waiting = self.waiting(conn);
         for (room, dropped) in dropped {
@@ -163,6 +168,9 @@ fn choose(items: &VecDeque<Item>, config: &RelayConfig) -> Vec<bool> {
     let mut left = Threshold { frames: 0, bytes: 0 };
     let mut newest: HashMap<(RoomId, Seat, u32), usize> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
+        if item.kind == ItemKind::Roster {
+            continue;
+        }
         left.frames += 1;
         left.bytes += item.frame.len();
         if let ItemKind::Event {
@@ -227,7 +235,7 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
                 kept.push(item);
                 continue;
             }
-            ItemKind::Control | ItemKind::Reply | ItemKind::After { .. } => {
+            ItemKind::Control | ItemKind::Reply | ItemKind::Roster | ItemKind::After { .. } => {
                 kept.push(item);
                 continue;
             }

@@ -11,7 +11,7 @@ use super::{
     log::Class,
     meta::{MetaLimit, MetaMap, clamp_u32},
     outbox::ItemKind,
-    session::{OwnedBroadcast, PendingBroadcast, Session},
+    session::{OwnedBroadcast, PendingBroadcast, SeatRef, Session},
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
@@ -57,19 +57,28 @@ impl Relay {
                 Ok(message) => self.message(now, conn, message, out),
                 Err(error) => return self.malformed(now, conn, error, out),
             }
+            // Before the next: one read may hold thousands of requests.
+            if self.asks_too_much(conn) {
+                let max = clamp_u32(self.config.max_owed_replies);
+                return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
+            }
         }
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let incomplete = decoder.partial_len() > 0;
         connection.decoder = decoder;
         let since = connection.liveness.partial.filter(|_| !whole).unwrap_or(now);
         connection.liveness.partial = incomplete.then_some(since);
-        let owed = connection.outbox.bytes();
-        if owed > self.config.outbox_limit {
-            let max = clamp_u32(self.config.max_owed_replies);
-            self.close(now, conn, CloseReason::TooManyRequests { max }, out);
-        } else if incomplete {
+        if incomplete {
             self.schedule(conn);
         }
+    }
+
+    /// Whether more answers wait than one read may call for.
+    fn asks_too_much(&self, conn: ConnId) -> bool {
+        self.conns.get(conn).is_some_and(|connection| {
+            connection.outbox.bytes() > self.config.outbox_limit
+                || connection.outbox.replies() > MAX_UNSENT_REPLIES
+        })
     }
 
     fn frame_too_long(
@@ -370,7 +379,8 @@ impl Relay {
             payload: payload.clone(),
         };
         let ask = self.ask(now, AskTarget::Relay(conn), question, out);
-        let broadcast = OwnedBroadcast { room, reference, delivery, flags, message_type, payload };
+        let broadcast =
+            OwnedBroadcast { room, seat, reference, delivery, flags, message_type, payload };
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.moderated.push_back(PendingBroadcast { ask, broadcast, verdict: None });
         }
@@ -388,11 +398,36 @@ impl Relay {
         if let Some(found) = connection.moderated.iter_mut().find(|pending| pending.ask == ask) {
             found.verdict = Some(verdict);
         }
+        self.release_moderated(conn, out);
+    }
+
+    /// Refuses what waits for a verdict in the name of a seat that is given up.
+    pub(super) fn refuse_moderated(&mut self, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let of_seat = |pending: &PendingBroadcast| {
+            pending.broadcast.room == held.room && pending.broadcast.seat == held.seat
+        };
+        let waiting = std::mem::take(&mut connection.moderated);
+        let (gone, stay): (Vec<_>, Vec<_>) = waiting.into_iter().partition(of_seat);
+        connection.moderated = stay.into();
+        for pending in gone {
+            self.withdraw(pending.ask);
+            let reason = match pending.verdict {
+                Some(Err(reason)) => reason,
+                Some(Ok(())) | None => Refusal::NotInRoom,
+            };
+            self.refuse(conn, held.room, pending.broadcast.reference, reason);
+        }
+        self.release_moderated(conn, out);
+    }
+
+    /// Relays or refuses the oldest broadcasts that were decided.
+    fn release_moderated(&mut self, conn: ConnId, out: &mut Vec<Output>) {
         while let Some(connection) = self.conns.get_mut(conn)
             && connection.moderated.front().is_some_and(|pending| pending.verdict.is_some())
             && let Some(pending) = connection.moderated.pop_front()
         {
-            let OwnedBroadcast { room, reference, delivery, flags, message_type, payload } =
+            let OwnedBroadcast { room, reference, delivery, flags, message_type, payload, .. } =
                 pending.broadcast;
             let verdict = pending.verdict.unwrap_or(Ok(()));
             match verdict.and_then(|()| self.may_speak(conn, room, &payload)) {
@@ -456,6 +491,9 @@ const BROADCAST_HEADER: usize = 34;
 
 /// Broadcasts of one client that may wait for verdicts.
 const MAX_MODERATED: usize = 64;
+
+/// Answers that may wait at all, whether or not the socket is full.
+const MAX_UNSENT_REPLIES: usize = 1024;
 
 /// Rooms in one list.
 const MAX_LISTED: usize = 256;

@@ -62,7 +62,6 @@ impl Room {
 
     /// Seats a member; seats must come in rising order.
     pub(super) fn seat(&mut self, member: Member) {
-        self.expires = None;
         self.members.push(member);
     }
 

@@ -100,6 +100,7 @@ pub(super) struct PendingBroadcast {
 #[derive(Clone, Debug)]
 pub(super) struct OwnedBroadcast {
     pub(super) room: RoomId,
+    pub(super) seat: Seat,
     pub(super) reference: u64,
     pub(super) delivery: Delivery,
     pub(super) flags: SendFlags,

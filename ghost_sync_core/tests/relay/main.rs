@@ -7,6 +7,7 @@
 )]
 
 mod backpressure;
+mod edges;
 mod handshake;
 mod histories;
 mod hooks;
