@@ -5,7 +5,7 @@ use bevy::{
     prelude::*,
 };
 
-use crate::{GhostClient, JoinedRooms, Member};
+use crate::{Ended, GhostClient, JoinedRooms, Member};
 
 /// Time to the server and back, in milliseconds.
 pub const RTT: DiagnosticPath = DiagnosticPath::const_new("ghost/client/rtt");
@@ -34,7 +34,7 @@ pub(crate) fn measure(
     mut diagnostics: Diagnostics,
     client: Res<GhostClient>,
     rooms: Res<JoinedRooms>,
-    members: Query<(), With<Member>>,
+    members: Query<(), (With<Member>, Without<Ended>)>,
     mut last: Local<GhostClient>,
 ) {
     if let Some(rtt) = client.rtt {

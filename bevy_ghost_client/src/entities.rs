@@ -49,7 +49,8 @@ pub struct LocalPlayer;
 #[relationship(relationship_target = Members)]
 pub struct MemberOf(pub Entity);
 
-/// The members of a [`JoinedRoom`]; never empty, since this client is one.
+/// The members of a [`JoinedRoom`]; never empty, since this client is one. Those that
+/// have left in this frame are among them, as [`Ended`](crate::Ended).
 #[derive(Component, Debug, Default, Reflect)]
 #[reflect(Component, Debug, Default)]
 #[relationship_target(relationship = MemberOf, linked_spawn)]

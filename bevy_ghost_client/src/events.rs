@@ -19,8 +19,8 @@ pub struct Connected {
     pub client_id: ClientId,
 }
 
-/// There is no connection any more, or the attempt to get one failed. All
-/// [`JoinedRoom`](crate::JoinedRoom)s are gone when observers hear this.
+/// There is no connection any more, or the attempt to get one failed. This
+/// client is in no room any more when observers hear this.
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Disconnected {
@@ -55,8 +55,8 @@ pub struct JoinRefused {
     pub reason: Refusal,
 }
 
-/// This client's seat in a room is gone. The entity still is there for observers,
-/// unless it was despawned to leave.
+/// This client's seat in a room is gone. The entity still is there to the end of the
+/// frame, as [`Ended`](crate::Ended), unless it was despawned to leave.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Left {
@@ -69,7 +69,8 @@ pub struct Left {
     pub reason: LeaveReason,
 }
 
-/// Somebody else took a seat in a room that this client is in.
+/// Somebody else took a seat in a room that this client is in. The member's entity is
+/// there to the end of the frame, even if it has left again.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerJoined {
@@ -88,8 +89,8 @@ pub struct PlayerJoined {
     pub seq: u64,
 }
 
-/// Somebody else's seat is free. Observers still find the member's entity; it is
-/// gone when systems read this.
+/// Somebody else's seat is free. The member's entity still is there to the end of the
+/// frame, as [`Ended`](crate::Ended).
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerLeft {

@@ -3,6 +3,7 @@
 mod bridge;
 mod client;
 pub mod diagnostics;
+mod ended;
 mod entities;
 mod events;
 mod plugin;
@@ -12,6 +13,7 @@ pub mod typed;
 
 pub use bridge::{GhostNetwork, LocalConnector, Network, Reconnect, Target};
 pub use client::{ClientState, GhostClient, JoinedRooms, Traffic, connected, in_room};
+pub use ended::Ended;
 pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
 pub use events::{
     Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
@@ -26,11 +28,11 @@ pub use typed::{Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw,
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, FromRoom, FromServer,
-        GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems, Join, JoinRefused, Joined,
-        JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member, MemberOf, Members,
-        Metadata, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, RoomList, ToServer, connected,
-        in_room,
+        Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, FromRoom,
+        FromServer, GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems, Join,
+        JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member,
+        MemberOf, Members, Metadata, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, RoomList,
+        ToServer, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

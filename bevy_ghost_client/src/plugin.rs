@@ -52,6 +52,7 @@ impl Plugin for GhostClientPlugin {
             .register_type::<LocalPlayer>()
             .register_type::<Metadata>()
             .register_type_mutable_state::<ClientState>();
+        crate::Ended::register(app);
         events::register(app);
         diagnostics::register(app);
         MessageRegistry::enable_client(app);

@@ -4,8 +4,8 @@ use bevy::{platform::collections::HashMap, prelude::*};
 use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, RoomName, Seat};
 
 use crate::{
-    GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
-    Metadata,
+    Ended, GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
+    Members, Metadata,
     bridge::{Request, RequestError, ServerEvent},
     events::{
         Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, PayloadReceived, Pinged,
@@ -50,7 +50,7 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             let Some(room) = find_room(world, &name) else { return };
             let Some(player) = unseat_member(world, room, seat) else { return };
             publish(world, PlayerLeft { room, name, player, client_id, seat, seq, reason });
-            world.try_despawn(player).ok();
+            Ended::mark(world, player);
         }
         ServerEvent::Broadcast { sender_id, room, seat, seq, message_type, data, .. } => {
             let Some(room) = find_room(world, &room) else { return };
@@ -157,7 +157,10 @@ fn close(world: &mut World, name: &RoomName, reason: LeaveReason) {
     rooms.rooms.retain(|&(_, known)| known != room);
     rooms.leaving.retain(|&(_, known)| known != room);
     publish(world, Left { room, name: name.clone(), reason });
-    world.try_despawn(room).ok();
+    let members = world.get::<Members>(room).map(|members| members.iter().collect::<Vec<_>>());
+    for ended in members.into_iter().flatten().chain([room]) {
+        Ended::mark(world, ended);
+    }
 }
 
 fn seat_member(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
-    GhostNetwork, Traffic,
+    Ended, GhostNetwork, Traffic,
     typed::{MessageRegistry, ServerParcel, ServerReceiver},
 };
 use bytes::Bytes;
@@ -220,7 +220,7 @@ fn start(world: &mut World) {
     server.handle = Some(bridge.handle());
     world.resource_mut::<Link>().bridge = Some(bridge);
     set_state(world, ServerState::Starting);
-    let mut rooms = world.query::<(Entity, &Room, &RoomConfig)>();
+    let mut rooms = world.query_filtered::<(Entity, &Room, &RoomConfig), Without<Ended>>();
     let rooms: Vec<_> = rooms
         .iter(world)
         .map(|(entity, room, config)| (entity, room.name().clone(), config.clone()))

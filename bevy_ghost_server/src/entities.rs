@@ -180,7 +180,8 @@ pub struct InRoom(pub Entity);
 /// The players in a [`Room`].
 ///
 /// An empty room has no such component: use [`RoomStats`] to count, or
-/// `Option<&Players>` to include empty rooms.
+/// `Option<&Players>` to include empty rooms. Those that have left in this frame are
+/// among the players, as [`Ended`](crate::Ended).
 #[derive(Component, Debug, Default, Reflect)]
 #[reflect(Component, Debug, Default)]
 #[relationship_target(relationship = InRoom, linked_spawn)]

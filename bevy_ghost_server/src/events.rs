@@ -46,7 +46,8 @@ pub struct ConnectionOpened {
     pub addr: SocketAddr,
 }
 
-/// A client is gone. Observers still find the entity, unless it was despawned to cut it.
+/// A client is gone. The entity still is there to the end of the frame, as
+/// [`Ended`](crate::Ended), unless it was despawned to cut it.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct ConnectionClosed {
@@ -70,7 +71,7 @@ pub struct RoomOpened {
     pub name: RoomName,
 }
 
-/// A room could not be opened; its entity is despawned.
+/// A room could not be opened; its entity goes at the end of the frame.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomRefused {
@@ -94,7 +95,8 @@ pub struct RoomEmptied {
     pub name: RoomName,
 }
 
-/// A room is gone. Observers still find the entity, unless it was despawned to close it.
+/// A room is gone. The entity still is there to the end of the frame, as
+/// [`Ended`](crate::Ended), unless it was despawned to close it.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomClosed {
@@ -107,7 +109,8 @@ pub struct RoomClosed {
     pub message: String,
 }
 
-/// A client has a seat in a room; the player's entity and its components are there.
+/// A client has a seat in a room. The player's entity and its components are there to
+/// the end of the frame, even if the client is gone already.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerJoined {
@@ -130,9 +133,9 @@ pub struct PlayerJoined {
 
 /// A seat is free. Told once for each [`PlayerJoined`], whatever the end was.
 ///
-/// Observers still find the player's entity, unless the server's own systems
-/// despawned it (or its room, or its connection). Systems never do: all that is
-/// left is in here.
+/// The player's entity still is there to the end of the frame, as
+/// [`Ended`](crate::Ended), unless the server's own systems despawned it (or its
+/// room, or its connection).
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerLeft {

@@ -19,8 +19,8 @@ mod sync;
 pub mod testing;
 
 pub use bevy_ghost_client::{
-    ClientId, Delivery, GhostAppExt, GhostMessage, GhostNetwork, LocalConnector, MessageType,
-    Metadata, Network, Raw, RoomName, Seat, Traffic, typed,
+    ClientId, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork, LocalConnector,
+    MessageType, Metadata, Network, Raw, RoomName, Seat, Traffic, typed,
 };
 pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy, ServerHandle};
 pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
@@ -46,7 +46,7 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 pub mod prelude {
     pub use crate::{
         CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed, ConnectionOpened,
-        CreateRoomRequest, DedicatedServerPlugins, FromConnection, FromPlayer, GhostAppExt,
+        CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection, FromPlayer, GhostAppExt,
         GhostServer, GhostServerPlugin, GhostServerSystems, InRoom, JoinRequest, Kick, Metadata,
         Observe, Player, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
         RoomClosed, RoomConfig, RoomEmptied, RoomOpened, RoomStats, Rooms, SeatOf, Seats,

@@ -1,6 +1,7 @@
 //! What spawning, changing and despawning entities asks of the network thread.
 
 use bevy::prelude::*;
+use bevy_ghost_client::Ended;
 use ghost_sync_core::wire::RoomName;
 
 use crate::{
@@ -38,7 +39,7 @@ pub(crate) fn on_room_inserted(inserted: On<Insert, Room>, mut commands: Command
             let reason = "there is a room of that name".to_owned();
             warn!("room {name:?} was not opened: {reason}");
             publish(world, RoomRefused { room: entity, name, reason });
-            world.try_despawn(entity).ok();
+            Ended::mark(world, entity);
         } else if !world.resource::<Index>().room_records.contains_key(&entity) {
             world.resource_mut::<Rooms>().by_name.insert(name.clone(), entity);
             if world.resource::<Outbox>().is_active() {

@@ -88,6 +88,7 @@ impl Plugin for GhostServerPlugin {
             .register_type::<Seats>()
             .register_type::<ServerConfig>()
             .register_type_mutable_state::<ServerState>();
+        bevy_ghost_client::Ended::register(app);
         events::register(app);
         diagnostics::register(app);
         MessageRegistry::enable_server(app);

@@ -2,7 +2,7 @@
 
 use bevy::prelude::*;
 use bevy_ghost_client::{
-    Metadata,
+    Ended, Metadata,
     typed::{MessageRegistry, Origin},
 };
 use bytes::Bytes;
@@ -40,7 +40,7 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             let mut server = world.resource_mut::<GhostServer>();
             server.connections = server.connections.saturating_sub(1);
             publish(world, ConnectionClosed { connection, client_id, reason });
-            world.try_despawn(connection).ok();
+            Ended::mark(world, connection);
         }
         RelayEvent::RoomCreated { room, name } => room_created(world, room, name),
         RelayEvent::RoomDeleted { room: id, name, message } => {
@@ -113,7 +113,7 @@ pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: String) {
     forget_name(world, &name, room);
     warn!("room {name:?} was not opened: {reason}");
     publish(world, RoomRefused { room, name, reason });
-    world.try_despawn(room).ok();
+    Ended::mark(world, room);
 }
 
 /// The network thread has nothing any more: the server has stopped.
@@ -128,7 +128,7 @@ pub(crate) fn forget_all(world: &mut World) {
     for (connection, record) in index.connection_records {
         let reason = DisconnectReason::ConnectionClosed;
         publish(world, ConnectionClosed { connection, client_id: record.client_id, reason });
-        world.try_despawn(connection).ok();
+        Ended::mark(world, connection);
     }
     for (room, record) in index.room_records {
         if record.closing && record.opened {
@@ -182,7 +182,7 @@ fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: Leav
         record.players -= 1;
     }
     publish(world, PlayerLeft { room, name, player, connection, client_id, seat, reason });
-    world.try_despawn(player).ok();
+    Ended::mark(world, player);
     close_if_left(world, room);
 }
 
@@ -200,7 +200,7 @@ fn close_if_left(world: &mut World, room: Entity) {
     if let RoomRecord { name, closed: Some(message), opened: true, .. } = record {
         publish(world, RoomClosed { room, name, message });
     }
-    world.try_despawn(room).ok();
+    Ended::mark(world, room);
 }
 
 fn forget_name(world: &mut World, name: &RoomName, room: Entity) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_ghost_client::{
-    Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, GhostClient,
-    GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, LocalPlayer, Member, MemberOf,
+    Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, GhostClient,
+    GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, Left, LocalPlayer, Member, MemberOf,
     Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, SetMetadata,
     Unsent, UnsentReason,
 };
@@ -339,4 +339,83 @@ fn a_join_that_was_asked_for_before_connecting_is_forgotten_after_disconnecting(
     net.settle();
     assert_eq!(state(&net, client), ClientState::Connected);
     assert_eq!(net.room(client, "lobby"), None);
+}
+
+#[test]
+fn a_member_that_joins_and_leaves_in_one_frame_is_there_for_the_systems_of_that_frame() {
+    #[derive(Component)]
+    struct Ghost;
+
+    #[derive(Default, Resource)]
+    struct Seen(Vec<bool>);
+
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(|client| {
+        client.init_resource::<Seen>().add_systems(
+            Update,
+            (
+                |mut joined: MessageReader<PlayerJoined>, mut commands: Commands| {
+                    for joined in joined.read() {
+                        commands.entity(joined.player).insert(Ghost);
+                    }
+                },
+                |mut left: MessageReader<PlayerLeft>,
+                 members: Query<(&Member, &MemberOf, Has<Ended>), With<Ghost>>,
+                 mut seen: ResMut<Seen>| {
+                    seen.0.extend(left.read().map(|left| members.get(left.player).unwrap().2));
+                },
+            )
+                .chain(),
+        );
+    });
+    let room = net.join(alice, "lobby");
+    let bob = net.connect(|_| {});
+    net.clients[bob].world_mut().trigger(Join::new("lobby"));
+    for turn in 0..16 {
+        if turn == 8 {
+            assert!(net.room(bob, "lobby").is_some());
+            net.clients[bob].world_mut().trigger(Disconnect);
+        }
+        net.clients[bob].update();
+        net.server.update();
+        net.advance(Duration::ZERO);
+    }
+    net.clients[alice].update();
+    assert_eq!(net.clients[alice].world().resource::<Seen>().0, [true]);
+    assert_eq!(net.clients[alice].world().get::<Members>(room).unwrap().len(), 1);
+}
+
+#[test]
+fn a_room_that_is_joined_and_lost_in_one_frame_is_there_for_the_systems_of_that_frame() {
+    #[derive(Component)]
+    struct Hall;
+
+    let mut net = TestNet::new(lobby);
+    let client = net.connect(|client| {
+        record::<Joined>(client);
+        record::<Left>(client);
+        client.add_systems(Update, |mut joined: MessageReader<Joined>, mut commands: Commands| {
+            for joined in joined.read() {
+                commands.entity(joined.room).insert(Hall);
+                commands.entity(joined.player).insert(Hall);
+            }
+        });
+    });
+    net.clients[client].world_mut().trigger(Join::new("lobby"));
+    net.clients[client].update();
+    net.advance(Duration::ZERO);
+    for _ in 0..4 {
+        net.server.update();
+        net.advance(Duration::ZERO);
+    }
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    net.server.world_mut().despawn(room);
+    for _ in 0..4 {
+        net.server.update();
+        net.advance(Duration::ZERO);
+    }
+    net.clients[client].update();
+    let app = &net.clients[client];
+    assert_eq!((recorded::<Joined>(app).len(), recorded::<Left>(app).len()), (1, 1));
+    assert!(app.world().get_entity(recorded::<Joined>(app)[0].player).is_err());
 }

@@ -1,5 +1,7 @@
 //! Players as entities: there when they join, told once when they leave.
 
+use std::time::Duration;
+
 use bevy::prelude::*;
 use bevy_ghost_client::{Connect, Disconnect, Disconnected, Left};
 use bevy_ghost_server::{
@@ -265,4 +267,65 @@ fn a_client_that_comes_back_is_a_new_player() {
     assert_ne!(joined[0].player, joined[1].player);
     assert_ne!(joined[0].client_id, joined[1].client_id);
     assert_eq!(*net.server.world().resource::<State<ServerState>>().get(), ServerState::Running);
+}
+
+#[derive(Component)]
+struct Guest;
+
+#[derive(Default, Resource)]
+struct Ends(Vec<bool>);
+
+/// What the first example of every server does, with what comes and goes.
+fn mark_guests(app: &mut App) {
+    app.init_resource::<Ends>().add_systems(
+        Update,
+        (
+            |mut joined: MessageReader<PlayerJoined>, mut commands: Commands| {
+                for joined in joined.read() {
+                    commands.entity(joined.player).insert(Guest);
+                    commands.entity(joined.connection).insert(Guest);
+                    commands.entity(joined.room).insert(Guest);
+                }
+            },
+            |mut left: MessageReader<PlayerLeft>,
+             players: Query<(&Player, &InRoom, Has<Ended>), With<Guest>>,
+             mut ends: ResMut<Ends>| {
+                ends.0.extend(left.read().map(|left| players.get(left.player).unwrap().2));
+            },
+        )
+            .chain(),
+    );
+}
+
+#[test]
+fn a_player_that_joins_and_leaves_in_one_frame_is_there_for_the_systems_of_that_frame() {
+    let mut net = net();
+    mark_guests(&mut net.server);
+    let client = net.connect(|_| {});
+    net.clients[client].world_mut().trigger(bevy_ghost_client::Join::new("lobby"));
+    net.exchange();
+    net.server.update(); // the rules say yes
+    net.advance(Duration::ZERO);
+    net.clients[client].world_mut().trigger(Disconnect);
+    net.clients[client].update();
+    net.advance(Duration::ZERO);
+    assert!(recorded::<PlayerJoined>(&net.server).is_empty());
+    net.server.update();
+    assert_eq!(recorded::<PlayerLeft>(&net.server).len(), 1, "both came in that frame");
+    assert_eq!(net.server.world().resource::<Ends>().0, [true]);
+    the_end(&mut net);
+    let mut left_over = net.server.world_mut().query_filtered::<Entity, With<Ended>>();
+    assert_eq!(left_over.iter(net.server.world()).len(), 0);
+}
+
+#[test]
+fn a_player_that_is_kicked_after_it_has_left_leaves_once() {
+    let mut net = net();
+    net.server.add_observer(|left: On<PlayerLeft>, mut commands: Commands| {
+        commands.trigger(Kick::new(left.player, "too late"));
+    });
+    let client = net.connect(|_| {});
+    net.join(client, "lobby");
+    net.clients[client].world_mut().trigger(Disconnect);
+    the_end(&mut net);
 }
