@@ -6,13 +6,13 @@ pub use ghost_sync_core::embed::{LocalConnector, Network, Reconnect, Target};
 use ghost_sync_core::{
     Client,
     embed::{ClientBridge, ClientCommand, ClientUpdate},
-    wire::RoomName,
+    wire::{Refusal, RoomName},
 };
 pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent};
 
 use crate::{
     ClientState, GhostClient, JoinedRoom, JoinedRooms,
-    events::{Connected, Disconnected, Unsent, UnsentReason, publish},
+    events::{Connected, Disconnected, JoinRefused, Unsent, UnsentReason, publish},
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     roster,
     typed::{ClientParcel, ClientReceiver, MessageRegistry},
@@ -188,11 +188,14 @@ pub(crate) fn on_disconnect(_: On<Disconnect>, mut link: ResMut<Link>) {
     }
 }
 
-pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>) {
+pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>, mut commands: Commands) {
     let room = match RoomName::new(&join.room) {
         Ok(room) => room,
         Err(error) => {
-            error!("cannot join {:?}: {error}", join.room);
+            let room_name = join.room.clone();
+            let why = error.to_string();
+            let reason = Refusal::InvalidRoomName { room: room_name.clone(), why };
+            commands.queue(|world: &mut World| publish(world, JoinRefused { room_name, reason }));
             return;
         }
     };

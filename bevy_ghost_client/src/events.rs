@@ -38,19 +38,19 @@ pub struct Joined {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The own member entity.
     pub player: Entity,
     /// The own seat.
     pub seat: Seat,
 }
 
-/// The server gave no seat.
+/// The server gave no seat, or could not even be asked: the text is no room name.
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct JoinRefused {
-    /// The room asked for.
-    pub name: RoomName,
+    /// The room asked for, as it was asked for.
+    pub room_name: String,
     /// Why; its `Display` is for people.
     pub reason: Refusal,
 }
@@ -64,7 +64,7 @@ pub struct Left {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// Why.
     pub reason: LeaveReason,
 }
@@ -78,7 +78,7 @@ pub struct PlayerJoined {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The new member's entity.
     pub player: Entity,
     /// Who.
@@ -98,7 +98,7 @@ pub struct PlayerLeft {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The entity that the member was.
     pub player: Entity,
     /// Who.
@@ -134,7 +134,7 @@ pub struct RoomDeleted {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The reason given.
     pub message: String,
 }
@@ -147,7 +147,7 @@ pub struct Gap {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The first missing place in the room's order.
     pub from: u64,
     /// The last.

@@ -20,7 +20,10 @@ pub use events::{
     MetadataChanged, PayloadReceived, Pinged, PlayerJoined, PlayerLeft, Refused, RoomDeleted,
     RoomList, Unsent, UnsentReason,
 };
-pub use ghost_sync_core::wire::{ClientId, Delivery, MessageType, RoomName, Seat};
+pub use ghost_sync_core::wire::{
+    ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType, Refusal,
+    RoomName, RoomSummary, Seat, SendFlags,
+};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
 pub use typed::{Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw, ToServer};

@@ -32,24 +32,24 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
                     player = entity;
                 }
             }
-            publish(world, Joined { room: room_entity, name: room, player, seat });
+            publish(world, Joined { room: room_entity, room_name: room, player, seat });
         }
         ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) => {
-            publish(world, JoinRefused { name: room, reason });
+            publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
         ServerEvent::Error(RequestError { request, reason }) => {
             publish(world, Refused { request: request.to_string(), reason });
         }
         ServerEvent::Left { room, reason } => close(world, &room, reason),
-        ServerEvent::PlayerJoined { client_id, room: name, seat, seq, meta, .. } => {
-            let Some(room) = find_room(world, &name) else { return };
+        ServerEvent::PlayerJoined { client_id, room: room_name, seat, seq, meta, .. } => {
+            let Some(room) = find_room(world, &room_name) else { return };
             let player = seat_member(world, room, client_id, seat, meta);
-            publish(world, PlayerJoined { room, name, player, client_id, seat, seq });
+            publish(world, PlayerJoined { room, room_name, player, client_id, seat, seq });
         }
-        ServerEvent::PlayerLeft { client_id, room: name, seat, seq, reason } => {
-            let Some(room) = find_room(world, &name) else { return };
+        ServerEvent::PlayerLeft { client_id, room: room_name, seat, seq, reason } => {
+            let Some(room) = find_room(world, &room_name) else { return };
             let Some(player) = unseat_member(world, room, seat) else { return };
-            publish(world, PlayerLeft { room, name, player, client_id, seat, seq, reason });
+            publish(world, PlayerLeft { room, room_name, player, client_id, seat, seq, reason });
             Ended::mark(world, player);
         }
         ServerEvent::Broadcast { sender_id, room, seat, seq, message_type, data, .. } => {
@@ -93,13 +93,13 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             let Some(entity) = find_member(world, room, seat) else { return };
             change_metadata(world, MetadataChanged { entity, key, value, version });
         }
-        ServerEvent::RoomDeleted { room: name, message, .. } => {
-            let Some(room) = find_room(world, &name) else { return };
-            publish(world, RoomDeleted { room, name, message });
+        ServerEvent::RoomDeleted { room: room_name, message, .. } => {
+            let Some(room) = find_room(world, &room_name) else { return };
+            publish(world, RoomDeleted { room, room_name, message });
         }
-        ServerEvent::Gap { room: name, from, to, own, reason } => {
-            let Some(room) = find_room(world, &name) else { return };
-            publish(world, Gap { room, name, from, to, own, reason });
+        ServerEvent::Gap { room: room_name, from, to, own, reason } => {
+            let Some(room) = find_room(world, &room_name) else { return };
+            publish(world, Gap { room, room_name, from, to, own, reason });
         }
         ServerEvent::Ack { room, reference, seq } => {
             let Some(room) = find_room(world, &room) else { return };
@@ -156,7 +156,7 @@ fn close(world: &mut World, name: &RoomName, reason: LeaveReason) {
     let mut rooms = world.resource_mut::<JoinedRooms>();
     rooms.rooms.retain(|&(_, known)| known != room);
     rooms.leaving.retain(|&(_, known)| known != room);
-    publish(world, Left { room, name: name.clone(), reason });
+    publish(world, Left { room, room_name: name.clone(), reason });
     let members = world.get::<Members>(room).map(|members| members.iter().collect::<Vec<_>>());
     for ended in members.into_iter().flatten().chain([room]) {
         Ended::mark(world, ended);

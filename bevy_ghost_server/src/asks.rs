@@ -84,17 +84,18 @@ fn run_observers(
                 return None;
             }
             let mut request =
-                JoinRequest { room, name, connection, client_id, addr, data, decision };
+                JoinRequest { room, room_name: name, connection, client_id, addr, data, decision };
             world.trigger_ref(&mut request);
             Some((request.decision, None))
         }
         Question::CreateRoom { conn, client_id, name } => {
             let connection = *index.connections.get(&conn)?;
             let config = RoomConfig::default();
-            let mut request = CreateRoomRequest { name, connection, client_id, config, decision };
+            let mut request =
+                CreateRoomRequest { room_name: name, connection, client_id, config, decision };
             world.trigger_ref(&mut request);
-            let CreateRoomRequest { name, config, decision, .. } = request;
-            Some((decision, Some((name, config))))
+            let CreateRoomRequest { room_name, config, decision, .. } = request;
+            Some((decision, Some((room_name, config))))
         }
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;

@@ -68,7 +68,7 @@ pub struct RoomOpened {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
 }
 
 /// A room could not be opened; its entity goes at the end of the frame.
@@ -79,7 +79,7 @@ pub struct RoomRefused {
     #[event_target]
     pub room: Entity,
     /// The name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// Why, in words for people.
     pub reason: String,
 }
@@ -92,7 +92,7 @@ pub struct RoomEmptied {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
 }
 
 /// A room is gone. The entity still is there to the end of the frame, as
@@ -104,7 +104,7 @@ pub struct RoomClosed {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The reason given.
     pub message: String,
 }
@@ -118,7 +118,7 @@ pub struct PlayerJoined {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The player's entity.
     pub player: Entity,
     /// The entity of its connection.
@@ -143,7 +143,7 @@ pub struct PlayerLeft {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The entity that the player was.
     pub player: Entity,
     /// The entity of its connection.

@@ -56,7 +56,7 @@ pub struct JoinRequest {
     #[event_target]
     pub room: Entity,
     /// The room's name.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The entity of the client's connection.
     pub connection: Entity,
     /// The client's public id.
@@ -74,7 +74,7 @@ pub struct JoinRequest {
 #[derive(Debug, Event)]
 pub struct CreateRoomRequest {
     /// The name of the room.
-    pub name: RoomName,
+    pub room_name: RoomName,
     /// The entity of the client's connection.
     pub connection: Entity,
     /// The client's public id.

@@ -19,8 +19,9 @@ mod sync;
 pub mod testing;
 
 pub use bevy_ghost_client::{
-    ClientId, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork, LocalConnector,
-    MessageType, Metadata, Network, Raw, RoomName, Seat, Traffic, typed,
+    ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork,
+    InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Network, Raw, RoomName,
+    Seat, Traffic, typed,
 };
 pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy, ServerHandle};
 pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
@@ -33,7 +34,6 @@ pub use events::{
     PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
     ServerFailed, ServerStarted, ServerStopped,
 };
-pub use ghost_sync_core::wire::LeaveReason;
 pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ticket};
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
 pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};

@@ -38,7 +38,7 @@ pub(crate) fn on_room_inserted(inserted: On<Insert, Room>, mut commands: Command
         if known.is_some_and(|known| known != entity) {
             let reason = "there is a room of that name".to_owned();
             warn!("room {name:?} was not opened: {reason}");
-            publish(world, RoomRefused { room: entity, name, reason });
+            publish(world, RoomRefused { room: entity, room_name: name, reason });
             Ended::mark(world, entity);
         } else if !world.resource::<Index>().room_records.contains_key(&entity) {
             world.resource_mut::<Rooms>().by_name.insert(name.clone(), entity);

@@ -53,7 +53,7 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
         }
         RelayEvent::RoomEmptied { room, name } => {
             if let Some(&room) = world.resource::<Index>().rooms.get(&room) {
-                publish(world, RoomEmptied { room, name });
+                publish(world, RoomEmptied { room, room_name: name });
             }
         }
         RelayEvent::PlayerJoined { room, name, seat, conn, client_id, data } => {
@@ -112,7 +112,7 @@ pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: String) {
     world.resource_mut::<Index>().room_records.remove(&room);
     forget_name(world, &name, room);
     warn!("room {name:?} was not opened: {reason}");
-    publish(world, RoomRefused { room, name, reason });
+    publish(world, RoomRefused { room, room_name: name, reason });
     Ended::mark(world, room);
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn forget_all(world: &mut World) {
     for (room, record) in index.room_records {
         if record.closing && record.opened {
             let message = "the server stopped".to_owned();
-            publish(world, RoomClosed { room, name: record.name, message });
+            publish(world, RoomClosed { room, room_name: record.name, message });
         } else if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
             stats.open = false;
         }
@@ -159,7 +159,7 @@ fn room_created(world: &mut World, id: RoomId, name: RoomName) {
     if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
         stats.open = true;
     }
-    publish(world, RoomOpened { room, name });
+    publish(world, RoomOpened { room, room_name: name });
 }
 
 /// Gives an entity to a room that a client opened.
@@ -181,7 +181,10 @@ fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: Leav
     if let Some(record) = world.resource_mut::<Index>().room_records.get_mut(&room) {
         record.players -= 1;
     }
-    publish(world, PlayerLeft { room, name, player, connection, client_id, seat, reason });
+    publish(
+        world,
+        PlayerLeft { room, room_name: name, player, connection, client_id, seat, reason },
+    );
     Ended::mark(world, player);
     close_if_left(world, room);
 }
@@ -198,7 +201,7 @@ fn close_if_left(world: &mut World, room: Entity) {
         index.rooms.remove(&id);
     }
     if let RoomRecord { name, closed: Some(message), opened: true, .. } = record {
-        publish(world, RoomClosed { room, name, message });
+        publish(world, RoomClosed { room, room_name: name, message });
     }
     Ended::mark(world, room);
 }
@@ -238,7 +241,10 @@ fn player_joined(
     if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
         stats.players += 1;
     }
-    publish(world, PlayerJoined { room, name, player, connection, client_id, seat, data });
+    publish(
+        world,
+        PlayerJoined { room, room_name: name, player, connection, client_id, seat, data },
+    );
 }
 
 fn said(

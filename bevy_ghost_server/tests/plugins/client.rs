@@ -6,8 +6,8 @@ use bevy::prelude::*;
 use bevy_ghost_client::{
     Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, GhostClient,
     GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, Left, LocalPlayer, Member, MemberOf,
-    Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, SetMetadata,
-    Unsent, UnsentReason,
+    Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Refusal,
+    SetMetadata, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
     ConnectionStats, GhostServer, Room, Rooms, ServerState, StartServer, StopServer, ToRoom,
@@ -131,7 +131,21 @@ fn a_room_that_is_not_there_refuses() {
     let client = net.connect(record::<JoinRefused>);
     net.clients[client].world_mut().trigger(Join::new("loby"));
     net.settle();
-    assert_eq!(recorded::<JoinRefused>(&net.clients[client])[0].name, "loby");
+    assert_eq!(recorded::<JoinRefused>(&net.clients[client])[0].room_name, "loby");
+}
+
+#[test]
+fn a_text_that_is_no_room_name_is_refused_like_a_room_that_is_not_there() {
+    let mut net = TestNet::new(lobby);
+    let early = net.client(record::<JoinRefused>);
+    let client = net.connect(record::<JoinRefused>);
+    for client in [early, client] {
+        net.clients[client].world_mut().trigger(Join::new("a\nb"));
+        net.settle();
+        let [refused] = recorded::<JoinRefused>(&net.clients[client]) else { panic!("no answer") };
+        assert_eq!(refused.room_name, "a\nb");
+        assert!(matches!(refused.reason, Refusal::InvalidRoomName { .. }), "{}", refused.reason);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_join_is_refused_with_the_reason_of_the_rule() {
     let mut net = TestNet::new(|server| {
         lobby(server);
         server.add_observer(|mut request: On<JoinRequest>| {
-            assert_eq!(request.name, "lobby");
+            assert_eq!(request.room_name, "lobby");
             if request.data.as_ref() == b"sesame" {
                 request.reject("that password is well known");
             }
@@ -55,7 +55,7 @@ fn a_rule_on_one_room_is_not_asked_about_others() {
     let client = net.connect(record::<JoinRefused>);
     net.clients[client].world_mut().trigger(Join::new("vault"));
     net.settle();
-    assert_eq!(recorded::<JoinRefused>(&net.clients[client])[0].name, "vault");
+    assert_eq!(recorded::<JoinRefused>(&net.clients[client])[0].room_name, "vault");
     net.join(client, "lobby");
 }
 
@@ -228,7 +228,7 @@ fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
     let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(|mut request: On<CreateRoomRequest>| {
-            if request.name.as_str().starts_with("duel-") {
+            if request.room_name.as_str().starts_with("duel-") {
                 request.config = RoomConfig::seats(2);
             } else {
                 request.reject("only duels");

@@ -33,7 +33,7 @@ fn the_end(net: &mut TestNet) -> PlayerLeft {
     let left = left.clone();
     assert_eq!((left.player, left.room), (joined.player, joined.room));
     assert_eq!((left.client_id, left.seat), (joined.client_id, joined.seat));
-    assert_eq!(left.name, joined.name);
+    assert_eq!(left.room_name, joined.room_name);
     assert!(net.server.world().get_entity(left.player).is_err());
     assert_eq!(net.server.world().resource::<GhostServer>().players, 0);
     left
@@ -165,7 +165,7 @@ fn joining_another_room_leaves_the_first() {
     net.join(client, "cave");
     net.settle();
     let [left] = recorded::<PlayerLeft>(&net.server) else { panic!("not exactly one PlayerLeft") };
-    assert_eq!((left.name.as_str(), &left.reason), ("lobby", &LeaveReason::Moved));
+    assert_eq!((left.room_name.as_str(), &left.reason), ("lobby", &LeaveReason::Moved));
     assert_eq!(net.room(client, "lobby"), None);
     assert_eq!(net.server.world().resource::<GhostServer>().players, 1);
 }
@@ -206,7 +206,7 @@ fn observers_of_a_room_find_the_player_that_leaves_and_hear_no_other_room() {
         server.world_mut().spawn(Room::new("lobby")).observe(
             |left: On<PlayerLeft>, scores: Query<&Score>, mut heard: ResMut<Heard>| {
                 let score = scores.get(left.player).unwrap().0;
-                heard.0.push(format!("{} with {score}", left.name));
+                heard.0.push(format!("{} with {score}", left.room_name));
             },
         );
         server.world_mut().spawn(Room::new("cave"));

@@ -263,14 +263,14 @@ fn host(count: usize) -> impl Fn(On<ServerStarted>, Commands, Res<View>, Res<Gho
 
 /// We are in: our ghost steps out of the portal. Others appear as their poses come.
 fn enter(joined: On<Joined>, mut commands: Commands, mut arena: ResMut<Arena>, view: Res<View>) {
-    arena.haunt = HAUNTS.iter().position(|haunt| joined.name == haunt.name).unwrap_or(0);
+    arena.haunt = HAUNTS.iter().position(|haunt| joined.room_name == haunt.name).unwrap_or(0);
     let at = HAUNTS[arena.haunt].exit();
     let (at, ghost) = (Transform::from_translation(at.extend(0.0)), Ghost::new(view.name()));
     commands.entity(joined.player).insert((Me::default(), at, ghost));
 }
 
 fn refused(refused: On<JoinRefused>, mut toasts: MessageWriter<Toast>, mut me: Query<&mut Me>) {
-    toasts.write(Toast(format!("{}: {}", refused.name, refused.reason), Color::WHITE));
+    toasts.write(Toast(format!("{}: {}", refused.room_name, refused.reason), Color::WHITE));
     me.iter_mut().for_each(|mut me| me.leaving = false);
 }
 
