@@ -16,6 +16,8 @@ use super::ServerEvent;
 pub(crate) struct Inbox {
     events: VecDeque<ServerEvent>,
     bytes: usize,
+    /// Those of events that must not be dropped.
+    firm: usize,
     limit: usize,
 }
 
@@ -31,7 +33,7 @@ pub(crate) struct InboxFull {
 impl Inbox {
     /// A queue of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { events: VecDeque::new(), bytes: 0, limit }
+        Self { events: VecDeque::new(), bytes: 0, firm: 0, limit }
     }
 
     /// Appends an event, and makes room if need be.
@@ -40,6 +42,9 @@ impl Inbox {
     /// [`InboxFull`] when there is no room to make. A lone event always fits.
     pub(crate) fn push(&mut self, event: ServerEvent) -> Result<(), InboxFull> {
         self.bytes += event.cost();
+        if !may_be_dropped(&event) {
+            self.firm += event.cost();
+        }
         self.events.push_back(event);
         if self.bytes <= self.limit || self.events.len() == 1 {
             return Ok(());
@@ -53,6 +58,9 @@ impl Inbox {
     pub(crate) fn pop(&mut self) -> Option<ServerEvent> {
         let event = self.events.pop_front()?;
         self.bytes -= event.cost();
+        if !may_be_dropped(&event) {
+            self.firm -= event.cost();
+        }
         if self.events.is_empty() {
             // A burst must not be paid for in memory for the rest of the connection.
             self.events = VecDeque::new();
@@ -67,6 +75,12 @@ impl Inbox {
             let Some(event) = self.pop() else { return };
             into.push(event);
         }
+    }
+
+    /// Whether so much waits that must not be dropped that no more should be
+    /// read: then the other side's own limits decide what becomes of the rest.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.firm > self.limit / 2
     }
 
     /// Whether nothing waits.
@@ -115,6 +129,7 @@ impl Inbox {
                 self.bytes -= event.cost();
                 event = gap_for(event);
                 self.bytes += event.cost();
+                self.firm += event.cost();
             }
             let Some((room, _)) = event.place() else {
                 kept.push_back(event);
@@ -123,6 +138,7 @@ impl Inbox {
             let before = newest.get(room).and_then(|at| kept.get_mut(*at));
             if before.is_some_and(|before| merge(before, &event)) {
                 self.bytes -= event.cost();
+                self.firm -= event.cost();
                 continue;
             }
             newest.insert(room.clone(), kept.len());
@@ -154,6 +170,14 @@ fn merge(before: &mut ServerEvent, after: &ServerEvent) -> bool {
         *reason = GapReason::InboxFull;
     }
     true
+}
+
+/// Whether an event may go, or may once a newer one has come.
+fn may_be_dropped(event: &ServerEvent) -> bool {
+    matches!(
+        event,
+        ServerEvent::Broadcast { delivery: Delivery::Volatile | Delivery::Latest(_), .. }
+    )
 }
 
 fn is_volatile(event: &ServerEvent) -> bool {

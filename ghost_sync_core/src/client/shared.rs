@@ -118,7 +118,9 @@ impl Shared {
     /// The next event, or how it ended; registers `waker` if there is neither.
     pub(super) fn poll_event(&self, waker: &Waker) -> Poll<Result<ServerEvent, End>> {
         let mut state = self.lock();
+        let pressed = state.inbox.is_pressed();
         if let Some(event) = state.inbox.pop() {
+            state.read_on_after(pressed);
             return Poll::Ready(Ok(event));
         }
         if let Some(end) = &state.end {
@@ -136,8 +138,10 @@ impl Shared {
         at_most: usize,
     ) -> Poll<Result<(), End>> {
         let mut state = self.lock();
+        let pressed = state.inbox.is_pressed();
         if !state.inbox.is_empty() {
             state.inbox.drain(into, at_most);
+            state.read_on_after(pressed);
             return Poll::Ready(Ok(()));
         }
         if let Some(end) = &state.end {
@@ -193,6 +197,7 @@ impl Shared {
         let mut state = self.lock();
         state.deaf = true;
         state.inbox = Inbox::new(0);
+        state.wake_task();
     }
 
     /// Task: the stream gave `bytes`.
@@ -246,6 +251,17 @@ impl Shared {
         state.end.is_some()
     }
 
+    /// Task: whether to leave what comes unread until the program has taken some
+    /// of what waits; `waker` is woken then.
+    pub(super) fn is_pressed(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let pressed = state.inbox.is_pressed() && state.end.is_none();
+        if pressed {
+            register(&mut state.task, waker);
+        }
+        pressed
+    }
+
     /// Task: over.
     pub(super) fn finish_task(&self) {
         self.lock().finished = true;
@@ -281,6 +297,13 @@ impl State {
             self.finish(End::Lost(reason));
         } else if let Some(receiver) = self.receiver.take() {
             receiver.wake();
+        }
+    }
+
+    /// Lets the task read on if the inbox is no longer pressed.
+    fn read_on_after(&mut self, pressed: bool) {
+        if pressed && !self.inbox.is_pressed() {
+            self.wake_task();
         }
     }
 

@@ -96,6 +96,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Future for Task<R, W> {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Task<R, W> {
     fn read(&mut self, cx: &mut Context<'_>) {
         for _ in 0..READS {
+            if self.shared.is_pressed(cx.waker()) {
+                // Unread is not unheard.
+                self.heard = Instant::now();
+                return;
+            }
             match link::poll_read(&mut self.reader, cx, Bytes::copy_from_slice) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
