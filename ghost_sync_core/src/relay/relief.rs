@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -60,6 +60,21 @@ impl Relay {
                 bytes: base.bytes.max(waiting.bytes + limit / 8).min(limit),
             };
         }
+    }
+
+    /// Whether somebody who hears `conn`, and reads, has a quarter of its limit
+    /// waiting. A sender of much then does well to pause: the receivers may be
+    /// fast, but have had no turn yet. Those who do not read do not count.
+    pub fn is_congested(&self, now: Instant, conn: ConnId) -> bool {
+        let Some(connection) = self.conns.get(conn) else { return false };
+        let rooms = connection.seats.iter().filter_map(|held| self.rooms.get(&held.room));
+        let mut hearers = rooms.flat_map(|room| room.members()).map(|member| member.conn);
+        hearers.any(|hearer| {
+            let reads = self.conns.get(hearer).is_some_and(|hearer| {
+                hearer.blocked.is_none_or(|blocked| now < blocked.since + TURN)
+            });
+            reads && hearer != conn && self.waiting(hearer).bytes > self.config.outbox_limit / 4
+        })
     }
 
     /// Frames and bytes that wait for a connection, its rooms' events included.
@@ -256,3 +271,7 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
     }
     (kept, dropped)
 }
+
+/// A receiver that took less than [`MIN_PROGRESS`](super::config::MIN_PROGRESS)
+/// bytes in this time does not read as far as senders are concerned.
+const TURN: Duration = Duration::from_millis(100);

@@ -1,12 +1,12 @@
 //! The tasks of one connection: one reads, as long as it lives; one waits for a
 //! full socket; one closes.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::Instrument;
 
@@ -32,28 +32,35 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     let span = tracing::debug_span!("connection", %addr, %client_id);
     let task = async move {
         let shard = live.shard();
-        let reason = poll_fn(|cx| {
-            loop {
-                let read = link::poll_read(&mut reader, cx, |bytes| {
+        let reason = loop {
+            let read = poll_fn(|cx| {
+                link::poll_read(&mut reader, cx, |bytes| {
                     if !bytes.is_empty() {
                         shard.feed(conn, bytes);
                     }
                     bytes.len()
-                });
-                match read {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => return Poll::Ready(DisconnectReason::ConnectionClosed),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => {
-                        return Poll::Ready(DisconnectReason::from_io(&error));
-                    }
-                }
+                })
+            });
+            match read.await {
+                Ok(0) => break DisconnectReason::ConnectionClosed,
+                Ok(len) if len >= MUCH => give_way(shard, conn).await,
+                Ok(_) => {}
+                Err(error) => break DisconnectReason::from_io(&error),
             }
-        })
-        .await;
+        };
         shard.lost(conn, reason);
     };
     task.instrument(span)
+}
+
+/// Waits a little while those who hear this connection are far behind.
+async fn give_way(shard: &Shard, conn: ConnId) {
+    for _ in 0..PAUSES {
+        if !shard.is_congested(conn) {
+            return;
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Writes to a connection whose socket was full until nothing waits any more.
@@ -75,3 +82,11 @@ pub(super) async fn close(
     let _ = timeout(live.shard().linger(), goodbye).await;
     reader.abort();
 }
+
+/// Bytes of one read from which on a sender is asked to give way.
+const MUCH: usize = 16 << 10;
+
+/// How long a sender of much waits at a time, and how often at most before its
+/// next read.
+const PAUSE: Duration = Duration::from_millis(1);
+const PAUSES: usize = 10;

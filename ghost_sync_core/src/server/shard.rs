@@ -32,8 +32,9 @@ use crate::{
 
 use super::{connection, host::Host, journal};
 
-/// Bytes appended to rooms after which a reader writes them out by itself.
-const FLUSH_AT: usize = 1 << 20;
+/// Bytes appended to rooms after which a reader writes them out by itself; well
+/// below what may wait for a client.
+const FLUSH_AT: usize = 128 << 10;
 
 /// Connections written to before the lock is free for others once.
 const WRITES_PER_LOCK: usize = 64;
@@ -175,6 +176,11 @@ impl Shard {
             self.flush();
         }
         self.work.notify_one();
+    }
+
+    /// Whether a reader that gets much should leave it for a while.
+    pub(super) fn is_congested(&self, conn: ConnId) -> bool {
+        self.look(|relay| relay.is_congested(link::now(), conn))
     }
 
     /// A reader got to the end.

@@ -287,7 +287,8 @@ async fn a_client_that_never_reads_slows_nobody_down_and_is_reported() {
         first.broadcast_with([7; 30_000], options()).await.unwrap();
         assert_eq!(hear(&mut second).await.len(), 30_000);
     }
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    // Whether it reads at all is clear after 100 ms.
+    assert!(start.elapsed() <= Duration::from_millis(100), "{:?}", start.elapsed());
     loop {
         if let Told::Lagged(_, room) = ears.next().await {
             break assert_eq!(room, "lobby");

@@ -1,10 +1,14 @@
 //! What only sockets show.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
+use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, MessageType, RoomId, SendFlags, SendOptions, Server,
-    ServerEvent, ServerHandle, ServerMessage,
+    Client, ClientMessage, Delivery, MAGIC, MessageType, RoomId, SendFlags, SendOptions, Server,
+    ServerEvent, ServerHandle, ServerMessage, VERSION,
 };
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -81,7 +85,7 @@ async fn one_byte_at_a_time_is_a_client_like_any_other() {
     let stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let mut raw = Raw::new(stream);
-    let mut bytes = bytes::BytesMut::new();
+    let mut bytes = BytesMut::new();
     hello().encode(&mut bytes);
     let join = ClientMessage::Join { request: 1, room: "lobby", data: b"" };
     for byte in &bytes {
@@ -195,4 +199,50 @@ async fn a_connection_that_dies_in_the_middle_of_anything_leaves_nothing_behind(
     assert_eq!(server.room_clients("lobby"), Some(vec![last.client_id()]));
     last.ping().await.unwrap();
     while !matches!(next(&mut last).await, ServerEvent::Pong { .. }) {}
+}
+
+/// Three and a half megabytes of reliable messages in one go, to a receiver that reads.
+async fn burst() {
+    const MESSAGES: usize = 60;
+    let server = listening().await;
+    let addr = server.local_addr().unwrap();
+    let mut receiver = client(&server).await;
+    let mut bytes = BytesMut::new();
+    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
+        .encode(&mut bytes);
+    let hello = bytes.split();
+    ClientMessage::Join { request: 1, room: "lobby", data: b"" }.encode(&mut bytes);
+    for _ in 0..MESSAGES {
+        ClientMessage::Broadcast {
+            room: RoomId(1),
+            delivery: Delivery::Reliable,
+            flags: SendFlags::NONE,
+            message_type: MessageType::RAW,
+            payload: &[7; 60_000],
+        }
+        .encode(&mut bytes);
+    }
+    let sender = tokio::task::spawn_blocking(move || {
+        let mut socket = std::net::TcpStream::connect(addr).unwrap();
+        socket.write_all(&hello).unwrap();
+        let mut welcome = [0; 35];
+        socket.read_exact(&mut welcome).unwrap();
+        socket.write_all(&bytes).unwrap();
+        socket
+    });
+    let mut heard = 0;
+    while heard < MESSAGES {
+        heard += usize::from(matches!(next(&mut receiver).await, ServerEvent::Broadcast { .. }));
+    }
+    sender.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_burst_past_the_outbox_limit_closes_nobody_who_reads() {
+    burst().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_on_several_threads_closes_nobody_who_reads() {
+    burst().await;
 }
