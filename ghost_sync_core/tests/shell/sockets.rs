@@ -173,7 +173,7 @@ async fn many_clients_on_many_threads_hear_the_same() {
 #[tokio::test]
 async fn a_connection_that_dies_in_the_middle_of_anything_leaves_nothing_behind() {
     let server = listening().await;
-    let mut script = bytes::BytesMut::new();
+    let mut script = BytesMut::new();
     hello().encode(&mut script);
     ClientMessage::Join { request: 1, room: "lobby", data: b"" }.encode(&mut script);
     ClientMessage::Broadcast {
