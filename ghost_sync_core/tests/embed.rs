@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    Client, ClientId, Delivery, GapReason, MessageType, Question, Refusal, RelayEvent, Request,
-    RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, Verdict, embed::*,
+    Client, ClientId, Delivery, GapReason, MessageType, Question, Refusal, RelayEvent, RelayMode,
+    Request, RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, Verdict, embed::*,
 };
 use tokio::{net::TcpListener, runtime::Handle, sync::Notify, task::yield_now};
 
@@ -343,6 +343,48 @@ async fn a_server_program_that_stands_still_is_told_how_much_it_missed() {
     }
     assert_eq!(seen + missed, 1600);
     assert!(seen > 700 && missed > 700, "{seen} {missed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_server_program_that_stands_still_is_bounded() {
+    let mut world = World::new().await;
+    let config = RoomConfig::default().mode(RelayMode::Moderated);
+    world.server.send(ServerCommand::CreateRoom { name: name("court"), config });
+    world.server.flush();
+    let (mut client, _) = world.join().await;
+    client.send(join("court")).unwrap();
+    client.flush();
+    world.step().await;
+    world.updates.clear();
+    for _ in 0..20 {
+        for _ in 0..16 {
+            client.send(say(&[7; 60_000])).unwrap();
+        }
+        for _ in 0..512 {
+            let value = Some("v".repeat(1500));
+            client.send(ClientCommand::SetMeta { key: "key".into(), value }).unwrap();
+        }
+        client.flush();
+        for _ in 0..STEPS {
+            yield_now().await;
+        }
+        // The verdicts do not come in time, so more may be asked for.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        poll(&mut client);
+    }
+    // What nobody can answer any more is not shown, but kept until then.
+    let kept = format!("{:?}", world.server).len();
+    assert!(kept < 48 << 20, "{} MiB of text", kept >> 20);
+    world.server.poll(&mut world.updates);
+    let changes = world.updates.iter().filter(|update| {
+        matches!(update, ServerUpdate::Event(RelayEvent::ClientMetaChanged { .. }))
+    });
+    let (changes, missed) = (changes.count(), world.updates.iter().filter_map(missed).sum::<u64>());
+    assert!(changes < (8 << 20) / 1500 && missed > 0, "{changes} {missed}");
+}
+
+fn missed(update: &ServerUpdate) -> Option<u64> {
+    if let ServerUpdate::Missed { messages } = update { Some(*messages) } else { None }
 }
 
 #[tokio::test(start_paused = true)]

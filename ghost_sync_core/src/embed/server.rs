@@ -12,6 +12,7 @@ use crate::{
     link::{self, LocalStream},
     relay::{AskId, Input, Output, Question, Relay, RelayEvent, SendError},
     server::{ServerBuilder, ServerHandle, Sink},
+    wire::Meta,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     mailbox::{Commands, Orders, Updates, commands},
 };
 
-/// Bytes of updates that may wait; past it, messages are left out.
+/// Bytes of updates that may wait; past it, messages and the like are left out.
 const LIMIT: usize = 8 << 20;
 
 /// What clients are told when the program drops its server, and how long they get.
@@ -271,19 +272,13 @@ impl Inbox {
 impl Sink for Inbox {
     fn event(&self, event: RelayEvent) {
         self.0.change(|updates, bytes| {
-            let payload = if let RelayEvent::Broadcast { payload, .. }
-            | RelayEvent::Message { payload, .. } = &event
-            {
-                Some(payload.len())
-            } else {
-                None
-            };
+            let optional = optional(&event);
             if matches!(event, RelayEvent::Rtt { .. }) && *bytes > LIMIT {
                 // A program that stands still misses nothing by it.
                 return;
             }
-            let cost = size_of::<Waiting>() + payload.unwrap_or(0);
-            if payload.is_none() || *bytes + cost <= LIMIT {
+            let cost = size_of::<Waiting>() + optional.unwrap_or(0);
+            if optional.is_none() || *bytes + cost <= LIMIT {
                 *bytes += cost;
                 updates.push(Waiting::Update(ServerUpdate::Event(event)));
             } else if let Some(Waiting::Update(ServerUpdate::Missed { messages })) =
@@ -298,8 +293,41 @@ impl Sink for Inbox {
 
     fn ask(&self, ask: AskId, question: Question, deadline: Instant) {
         self.0.change(|updates, bytes| {
-            *bytes += size_of::<Waiting>();
-            updates.push(Waiting::Ask { ask, question, deadline });
+            let cost = size_of::<Waiting>() + weight(&question);
+            // Past the limit nobody decides: the relay says no when the time is up.
+            if *bytes + cost <= LIMIT {
+                *bytes += cost;
+                updates.push(Waiting::Ask { ask, question, deadline });
+            }
         });
+    }
+}
+
+/// What an event brings along in bytes, if it may be left out. Others are kept
+/// whatever waits: the program has let in whom they are about.
+fn optional(event: &RelayEvent) -> Option<usize> {
+    if let RelayEvent::Broadcast { payload, .. } | RelayEvent::Message { payload, .. } = event {
+        Some(payload.len())
+    } else if let RelayEvent::RoomMetaChanged { key, value, .. }
+    | RelayEvent::ClientMetaChanged { key, value, .. } = event
+    {
+        Some(key.len() + value.as_ref().map_or(0, String::len))
+    } else if let RelayEvent::Lagged { .. } | RelayEvent::HandshakeFailed { .. } = event {
+        Some(0)
+    } else {
+        None
+    }
+}
+
+/// What a question brings along in bytes.
+fn weight(question: &Question) -> usize {
+    match question {
+        Question::Connect { data, meta, .. } => {
+            let entry = |(key, value): &Meta| size_of::<Meta>() + key.len() + value.len();
+            data.len() + meta.iter().map(entry).sum::<usize>()
+        }
+        Question::Join { data, .. } => data.len(),
+        Question::CreateRoom { .. } => 0,
+        Question::Relay { payload, .. } => payload.len(),
     }
 }

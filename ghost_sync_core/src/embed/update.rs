@@ -38,7 +38,8 @@ pub enum ServerUpdate {
         /// Why.
         error: CreateRoomError,
     },
-    /// Messages were left out here, because the program did not take its updates.
+    /// Messages, or changes of metadata, were left out here, because the program
+    /// did not take its updates.
     Missed {
         /// How many.
         messages: u64,
