@@ -199,7 +199,7 @@ pub enum Refusal {
     /// That text cannot name a room.
     #[error("{room:?} is not a room name: {why}")]
     InvalidRoomName {
-        /// The text, cut to the longest name.
+        /// The text, cut to 32 characters.
         room: String,
         /// What is wrong with it.
         why: String,
