@@ -8,12 +8,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     Client, ClientId, Delivery, GapReason, MessageType, Question, Refusal, RelayEvent, RelayMode,
-    Request, RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, Verdict, embed::*,
+    Request, RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, ServerMessage,
+    VERSION, Verdict, embed::*,
 };
-use tokio::{net::TcpListener, runtime::Handle, sync::Notify, task::yield_now};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
+    sync::Notify,
+    task::yield_now,
+};
 
 const STEPS: usize = 64;
 
@@ -226,6 +233,72 @@ fn a_client_whose_connection_is_cut_comes_back_and_joins_its_rooms_again() {
         }
     }
     assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+}
+
+/// A server that greets the first who comes, and then does nothing.
+async fn greet_only(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut hello = [0; 1000];
+    assert!(stream.read(&mut hello).await.unwrap() > 0);
+    let mut welcome = BytesMut::new();
+    ServerMessage::Welcome {
+        version: VERSION,
+        client_id: ClientId::from_u128(1),
+        max_payload: 1 << 25,
+        ping_interval_ms: 0,
+        idle_timeout_ms: 0,
+    }
+    .encode(&mut welcome);
+    stream.write_all(&welcome).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn commands_behind_a_full_outbox_outlive_the_connection() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let target = Target::Addr(listener.local_addr().unwrap().to_string());
+    let network = Network::from_handle(Handle::current());
+    let reconnect = Reconnect { base: Duration::from_millis(1), ..Reconnect::default() };
+    let builder = Client::builder().outbox_limit(1000);
+    let mut client = ClientBridge::connect(&network, builder, target, reconnect);
+    let stream = greet_only(&listener).await;
+    let mut updates = Vec::new();
+    while !matches!(updates.last(), Some(ClientUpdate::Connected { .. })) {
+        yield_now().await;
+        client.poll(&mut updates);
+    }
+    let send =
+        |payload| ClientCommand::Send { room: None, message_type: MessageType::RAW, payload };
+    client.send(send(Bytes::from(vec![1; 12 << 20]))).unwrap();
+    client.flush();
+    for command in [join("lobby"), ClientCommand::Ping, ClientCommand::Disconnect] {
+        client.send(command).unwrap();
+    }
+    client.flush();
+    // The big one is on its way, and the rest taken.
+    stream.readable().await.unwrap();
+    for _ in 0..STEPS {
+        yield_now().await;
+    }
+    drop(stream);
+    updates.clear();
+    let wait = async {
+        while !matches!(updates.last(), Some(ClientUpdate::Disconnected { .. })) {
+            yield_now().await;
+            client.poll(&mut updates);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), wait).await.unwrap();
+    assert!(
+        matches!(
+            updates[..],
+            [ClientUpdate::Disconnected { reason: ClientEnd::Requested, retry_in: None }]
+        ),
+        "{updates:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

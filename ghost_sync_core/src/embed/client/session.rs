@@ -10,7 +10,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    client::{Client, ClientBuilder, ClientSender, Request, RequestError, SendError, ServerEvent},
+    client::{
+        Client, ClientBuilder, ClientReceiver, ClientSender, Request, RequestError, SendError,
+        ServerEvent,
+    },
     embed::{
         ClientCommand, ClientEnd, ClientUpdate,
         mailbox::{Orders, Updates},
@@ -80,9 +83,6 @@ impl Session {
             let retry_in = again.then(|| self.reconnect.wait(failed));
             self.updates.push(ClientUpdate::Disconnected { reason, retry_in });
             let Some(wait) = retry_in else { return };
-            if !self.reconnect.rejoin {
-                self.wanted.rooms.clear();
-            }
             if self.wait(sleep_until(Instant::now() + wait)).await.is_err() {
                 let reason = ClientEnd::Requested;
                 return self.updates.push(ClientUpdate::Disconnected { reason, retry_in: None });
@@ -112,17 +112,29 @@ impl Session {
                 batch = self.orders.next() => batch.ok_or(ClientEnd::Requested)?,
                 done = &mut wait => return Ok(done),
             };
-            for command in batch {
-                if let ClientCommand::SetMeta { key, value } = &command {
+            for command in &batch {
+                if let ClientCommand::SetMeta { key, value } = command {
                     self.wanted.late.insert(key.clone(), value.clone());
                 }
-                match self.wanted.note(&command) {
-                    Noted::Disconnect => return Err(ClientEnd::Requested),
-                    Noted::Later => {}
-                    Noted::Now => refuse(&self.updates, &command, SendError::Closed),
-                }
+            }
+            self.outlive(batch)?;
+        }
+    }
+
+    /// Keeps for the next connection what commands change; what cannot wait is
+    /// refused. Fails when the program wants no connection any more.
+    fn outlive(
+        &mut self,
+        commands: impl IntoIterator<Item = ClientCommand>,
+    ) -> Result<(), ClientEnd> {
+        for command in commands {
+            match self.wanted.note(&command) {
+                Noted::Disconnect => return Err(ClientEnd::Requested),
+                Noted::Later => {}
+                Noted::Now => refuse(&self.updates, &command, SendError::Closed),
             }
         }
+        Ok(())
     }
 
     /// Serves a connection until it ends.
@@ -133,6 +145,21 @@ impl Session {
         let late = std::mem::take(&mut self.wanted.late).into_iter();
         let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
         let mut asked: VecDeque<_> = late.chain(self.wanted.rooms.iter().map(join)).collect();
+        let reason = self.converse(&sender, &receiver, &mut asked).await;
+        if !self.reconnect.rejoin {
+            self.wanted.rooms.clear();
+        }
+        self.outlive(asked).err().unwrap_or(reason)
+    }
+
+    /// Asks for what the program wants and shows it what happens, until the
+    /// connection ends. What could not be asked for any more stays in `asked`.
+    async fn converse(
+        &mut self,
+        sender: &ClientSender,
+        receiver: &ClientReceiver,
+        asked: &mut VecDeque<ClientCommand>,
+    ) -> ClientEnd {
         let mut events = Vec::new();
         loop {
             let told = async {
@@ -149,7 +176,7 @@ impl Session {
                     }
                 }
                 () = sender.room(), if !asked.is_empty() => {
-                    if self.ask(&sender, &mut asked) == Noted::Disconnect {
+                    if self.ask(sender, asked) == Noted::Disconnect {
                         sender.close().await;
                         return ClientEnd::Requested;
                     }
