@@ -14,7 +14,10 @@ pub enum ConnectError {
     /// Nobody listens at that address. Check it, or start the server.
     #[error("connection refused: nobody listens there")]
     ConnectionRefused(#[source] Arc<io::Error>),
-    /// The address has no host, or no way leads to it.
+    /// Write the address as HOST:PORT.
+    #[error("the address is not of the form HOST:PORT")]
+    InvalidAddress(#[source] Arc<io::Error>),
+    /// No host has that name, or no way leads to it.
     #[error("the server cannot be reached")]
     Unreachable(#[source] Arc<io::Error>),
     /// The server's machine did not answer in time. Try later, or allow more.
@@ -75,7 +78,8 @@ impl ConnectError {
             | Self::TimedOut { .. }
             | Self::HandshakeTimedOut { .. }
             | Self::MaxClientsReached { .. } => true,
-            Self::VersionMismatch { .. }
+            Self::InvalidAddress(_)
+            | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
             | Self::Rejected { .. }
             | Self::HelloTooLarge { .. } => false,
@@ -84,10 +88,11 @@ impl ConnectError {
     }
 
     pub(crate) fn from_io(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::ConnectionRefused {
-            Self::ConnectionRefused(Arc::new(error))
-        } else {
-            Self::Unreachable(Arc::new(error))
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::ConnectionRefused(Arc::new(error)),
+            io::ErrorKind::InvalidInput => Self::InvalidAddress(Arc::new(error)),
+            _ => Self::Unreachable(Arc::new(error)),
         }
     }
 
