@@ -37,12 +37,6 @@ async fn a_machine_that_does_not_answer_is_given_up() {
     assert!(error.may_retry());
 }
 
-#[tokio::test]
-async fn an_address_without_a_port_is_unreachable() {
-    let error = Client::connect("localhost").await.unwrap_err();
-    assert!(matches!(error, ConnectError::Unreachable(_)), "{error:?}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn garbage_instead_of_a_greeting_is_a_violation() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
