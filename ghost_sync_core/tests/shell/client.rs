@@ -34,6 +34,9 @@ async fn a_machine_that_does_not_answer_is_given_up() {
     let addr = listener.local_addr().unwrap();
     let waiting: Vec<_> =
         (0..8).map(|_| tokio::spawn(tokio::net::TcpStream::connect(addr))).collect();
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
     let error = Client::connect(addr).await.unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut { .. }), "{error:?}");
     assert!(error.may_retry());
