@@ -93,6 +93,10 @@ fn join(room: &str) -> ClientCommand {
     ClientCommand::Join { room: name(room), data: Bytes::new() }
 }
 
+fn set_name(value: String) -> ClientCommand {
+    ClientCommand::SetMeta { key: "name".into(), value: Some(value) }
+}
+
 fn say(payload: &'static [u8]) -> ClientCommand {
     ClientCommand::Broadcast {
         room: None,
@@ -199,40 +203,107 @@ async fn proxy(listener: TcpListener, server: ServerHandle, cut: Arc<Notify>) {
     }
 }
 
-#[test]
-fn a_client_whose_connection_is_cut_comes_back_and_joins_its_rooms_again() {
-    let network = Network::new().unwrap();
-    let server = Server::builder().local_only().room("lobby").build();
-    let server = network.handle().block_on(server.run()).unwrap();
-    let listener = network.handle().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let cut = Arc::new(Notify::new());
-    network.spawn(proxy(listener, server, cut.clone()));
-    let reconnect = Reconnect { base: Duration::from_millis(1), ..Reconnect::default() };
-    let mut client =
-        ClientBridge::connect(&network, Client::builder(), Target::Addr(addr), reconnect);
-    let meta = ClientCommand::SetMeta { key: "name".into(), value: Some("Ann".into()) };
-    client.send(meta).unwrap();
-    client.send(join("lobby")).unwrap();
-    client.flush();
+/// A client in real time, whose connection may be cut.
+struct Cuttable {
+    client: ClientBridge,
+    cut: Arc<Notify>,
+}
 
-    let mut ids = Vec::new();
-    while ids.len() < 3 {
-        client.wake().recv_timeout(Duration::from_secs(10)).unwrap();
-        for update in poll(&mut client) {
-            match update {
-                ClientUpdate::Event(ServerEvent::Joined { client_id, members, .. }) => {
-                    assert_eq!(members.len(), 1);
-                    assert_eq!(members[0].meta, [("name".to_owned(), "Ann".to_owned())]);
-                    ids.push(client_id);
-                    cut.notify_one();
+impl Cuttable {
+    fn new() -> Self {
+        let network = Network::new().unwrap();
+        let server = Server::builder().local_only().room("lobby").build();
+        let server = network.handle().block_on(server.run()).unwrap();
+        let listener = network.handle().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let target = Target::Addr(listener.local_addr().unwrap().to_string());
+        let cut = Arc::new(Notify::new());
+        network.spawn(proxy(listener, server, cut.clone()));
+        let reconnect = Reconnect { base: Duration::from_millis(1), ..Reconnect::default() };
+        let client = ClientBridge::connect(&network, Client::builder(), target, reconnect);
+        Self { client, cut }
+    }
+
+    fn send(&mut self, commands: impl IntoIterator<Item = ClientCommand>) {
+        commands.into_iter().for_each(|command| self.client.send(command).unwrap());
+        self.client.flush();
+    }
+
+    /// Waits for an event that means something to `look`.
+    fn hear<T>(&mut self, look: impl Fn(ServerEvent) -> Option<T>) -> T {
+        loop {
+            self.client.wake().recv_timeout(Duration::from_secs(10)).unwrap();
+            for update in poll(&mut self.client) {
+                match update {
+                    ClientUpdate::Event(event) => {
+                        if let Some(found) = look(event) {
+                            return found;
+                        }
+                    }
+                    ClientUpdate::Disconnected { retry_in, .. } => assert!(retry_in.is_some()),
+                    _ => {}
                 }
-                ClientUpdate::Disconnected { retry_in, .. } => assert!(retry_in.is_some()),
-                _ => {}
             }
         }
     }
+
+    /// Waits until it is in a room; returns its id.
+    fn hear_joined(&mut self) -> ClientId {
+        self.hear(|event| match event {
+            ServerEvent::Joined { client_id, members, .. } => {
+                assert_eq!(members.len(), 1);
+                Some(client_id)
+            }
+            _ => None,
+        })
+    }
+
+    fn hear_refusal(&mut self) -> Refusal {
+        self.hear(|event| match event {
+            ServerEvent::Error(error) => Some(error.reason),
+            _ => None,
+        })
+    }
+}
+
+#[test]
+fn a_client_whose_connection_is_cut_comes_back_and_joins_its_rooms_again() {
+    let mut client = Cuttable::new();
+    client.send([set_name("Ann".into()), join("lobby")]);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(client.hear(|event| match event {
+            ServerEvent::Joined { client_id, members, .. } => {
+                assert_eq!(members.len(), 1);
+                assert_eq!(members[0].meta, [("name".to_owned(), "Ann".to_owned())]);
+                Some(client_id)
+            }
+            _ => None,
+        }));
+        client.cut.notify_one();
+    }
     assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+}
+
+#[test]
+fn a_client_that_joins_twice_joins_again_after_a_cut() {
+    let mut client = Cuttable::new();
+    client.send([join("lobby")]);
+    client.hear_joined();
+    client.send([join("lobby")]);
+    assert!(matches!(client.hear_refusal(), Refusal::AlreadyJoined { .. }));
+    client.cut.notify_one();
+    client.hear_joined();
+}
+
+#[test]
+fn a_client_that_left_and_joined_joins_again_after_a_cut() {
+    let mut client = Cuttable::new();
+    client.send([join("lobby")]);
+    client.hear_joined();
+    client.send([ClientCommand::Leave { room: name("lobby") }, join("lobby")]);
+    client.hear_joined();
+    client.cut.notify_one();
+    client.hear_joined();
 }
 
 /// A server that greets the first who comes, and then does nothing.

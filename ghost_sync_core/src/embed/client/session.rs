@@ -48,6 +48,8 @@ pub(super) struct Session {
 struct Wanted {
     /// Rooms to be in, in the order in which they were joined.
     rooms: Vec<(RoomName, Bytes)>,
+    /// Rooms that the connection was asked for and has not answered about.
+    joining: Vec<RoomName>,
     meta: BTreeMap<String, Option<String>>,
     /// What of it the connection does not know that is being made.
     late: BTreeMap<String, Option<String>>,
@@ -144,6 +146,7 @@ impl Session {
         let (sender, receiver) = client.split();
         let late = std::mem::take(&mut self.wanted.late).into_iter();
         let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
+        self.wanted.joining.clear();
         let mut asked: VecDeque<_> = late.chain(self.wanted.rooms.iter().map(join)).collect();
         let reason = self.converse(&sender, &receiver, &mut asked).await;
         if !self.reconnect.rejoin {
@@ -209,7 +212,11 @@ impl Session {
             }
             match request(sender, command) {
                 Err(SendError::OutboxFull { .. }) => return Noted::Later,
-                Ok(()) => {}
+                Ok(()) => {
+                    if let ClientCommand::Join { room, .. } = command {
+                        self.wanted.joining.push(room.clone());
+                    }
+                }
                 Err(error) => refuse(&self.updates, command, error),
             }
             asked.pop_front();
@@ -254,14 +261,29 @@ impl Wanted {
     fn hear(&mut self, event: &ServerEvent) {
         let gone = if let ServerEvent::Left { room, .. } = event {
             room
-        } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, .. }) =
+        } else if let ServerEvent::Joined { room, .. } = event {
+            return self.answered(room);
+        } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) =
             event
         {
+            self.answered(room);
+            if matches!(reason, Refusal::AlreadyJoined { .. }) {
+                return;
+            }
             room
         } else {
             return;
         };
-        self.rooms.retain(|(wanted, _)| wanted != gone);
+        // Unless it has asked again since.
+        if !self.joining.contains(gone) {
+            self.rooms.retain(|(wanted, _)| wanted != gone);
+        }
+    }
+
+    fn answered(&mut self, room: &RoomName) {
+        if let Some(at) = self.joining.iter().position(|joining| joining == room) {
+            self.joining.remove(at);
+        }
     }
 }
 
