@@ -97,7 +97,9 @@ pub(crate) fn send(world: &mut World) {
         let (message_type, payload) = (parcel.message_type, parcel.payload.clone());
         match dispatch(world, parcel) {
             Ok(()) => world.resource_mut::<GhostClient>().sent.count(&payload),
-            Err(reason) => publish(world, Unsent { message_type, payload, reason }),
+            Err(reason) => {
+                publish(world, Unsent { message: Some((message_type, payload)), reason });
+            }
         }
     }
     let mut link = world.resource_mut::<Link>();

@@ -181,14 +181,13 @@ pub struct Refused {
     pub reason: Refusal,
 }
 
-/// A message that a system wrote was not sent.
+/// A message that a system wrote did not leave.
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Unsent {
-    /// What it was.
-    pub message_type: MessageType,
-    /// The payload.
-    pub payload: Bytes,
+    /// What it was: its type and its bytes; `None` if only the network thread could tell
+    /// that it would not go.
+    pub message: Option<(MessageType, Bytes)>,
     /// Why.
     pub reason: UnsentReason,
 }
@@ -206,6 +205,14 @@ pub enum UnsentReason {
     /// More waits to leave than the outbox may hold; send again later.
     #[error("the outbox is full")]
     OutboxFull,
+    /// Split it, or raise `max_payload` of the server.
+    #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
+    TooLarge {
+        /// Its length in bytes.
+        len: u32,
+        /// The limit in bytes.
+        max: u32,
+    },
 }
 
 /// Answers [`Ping`](crate::Ping).

@@ -1,7 +1,7 @@
 //! Keeps the entities of rooms and members as the server says they are.
 
 use bevy::{platform::collections::HashMap, prelude::*};
-use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, RoomName, Seat};
+use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, Refusal, RoomName, Seat};
 
 use crate::{
     Ended, GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
@@ -9,7 +9,7 @@ use crate::{
     bridge::{Request, RequestError, ServerEvent},
     events::{
         Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, PayloadReceived, Pinged,
-        PlayerJoined, PlayerLeft, Refused, RoomDeleted, RoomList, publish,
+        PlayerJoined, PlayerLeft, Refused, RoomDeleted, RoomList, Unsent, UnsentReason, publish,
     },
     typed::{MessageRegistry, Origin},
 };
@@ -37,6 +37,11 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
         ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) => {
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
+        // The network thread counts from 1 what it sends; this it did not.
+        ServerEvent::Error(RequestError {
+            request: Request::Broadcast { reference: 0, .. } | Request::Send { reference: 0, .. },
+            reason,
+        }) => publish(world, Unsent { message: None, reason: unsent_reason(&reason) }),
         ServerEvent::Error(RequestError { request, reason }) => {
             publish(world, Refused { request: request.to_string(), reason });
         }
@@ -111,6 +116,14 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
         }
         ServerEvent::Rooms { count, rooms } => publish(world, RoomList { count, rooms }),
         other => debug!("an event that this version does not know: {other:?}"),
+    }
+}
+
+fn unsent_reason(refusal: &Refusal) -> UnsentReason {
+    match *refusal {
+        Refusal::PayloadTooLarge { len, max } => UnsentReason::TooLarge { len, max },
+        Refusal::NotInRoom => UnsentReason::NotInRoom,
+        _ => UnsentReason::NotConnected,
     }
 }
 

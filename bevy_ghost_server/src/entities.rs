@@ -60,7 +60,8 @@ impl From<RoomName> for Room {
 #[derive(Clone, Component, Debug, PartialEq, Reflect)]
 #[reflect(Component, Debug, Default, PartialEq)]
 pub struct RoomConfig {
-    /// Seats; `None` (the default) for as many as the server has clients.
+    /// Seats; `None` (the default) for as many as the server has clients. To keep everybody
+    /// out, reject each [`JoinRequest`](crate::JoinRequest).
     pub capacity: Option<NonZeroU32>,
     /// What happens to the broadcasts of players.
     pub relay: Relaying,
@@ -73,7 +74,12 @@ pub struct RoomConfig {
 }
 
 impl RoomConfig {
-    /// With that many seats.
+    /// With that many seats; 0 sets no limit, as does `capacity: None`.
+    ///
+    /// ```
+    /// # use bevy_ghost_server::RoomConfig;
+    /// assert_eq!(RoomConfig::seats(0), RoomConfig::default());
+    /// ```
     #[must_use]
     pub fn seats(capacity: u32) -> Self {
         Self { capacity: NonZeroU32::new(capacity), ..Self::default() }

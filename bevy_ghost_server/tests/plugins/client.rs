@@ -7,10 +7,11 @@ use bevy_ghost_client::{
     Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, GhostClient,
     GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, Left, LocalPlayer, Member, MemberOf,
     Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Refusal,
-    SetMetadata, Unsent, UnsentReason,
+    Refused, SetMetadata, ToServer, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
-    ConnectionStats, GhostServer, Room, Rooms, ServerState, StartServer, StopServer, ToRoom,
+    ConnectionStats, GhostServer, Room, Rooms, ServerConfig, ServerState, StartServer, StopServer,
+    ToRoom,
     testing::{TestNet, record, recorded},
 };
 
@@ -198,8 +199,28 @@ fn what_cannot_be_sent_is_handed_back() {
     net.settle();
     let unsent = recorded::<Unsent>(&net.clients[client]);
     assert_eq!(unsent[0].reason, UnsentReason::NotConnected);
-    assert_eq!(unsent[0].payload.as_ref(), b"early");
+    let (_, payload) = unsent[0].message.as_ref().unwrap();
+    assert_eq!(payload.as_ref(), b"early");
     assert_eq!(unsent[1].reason, UnsentReason::NotInRoom);
+}
+
+#[test]
+fn what_is_too_large_for_the_server_is_unsent_and_not_refused() {
+    let config = ServerConfig { max_payload: 100, ..ServerConfig::default() };
+    let mut net = TestNet::with_config(config, lobby);
+    let client = net.connect(|client| {
+        record::<Unsent>(client);
+        record::<Refused>(client);
+    });
+    net.join(client, "lobby");
+    net.clients[client].world_mut().write_message(Broadcast::new(Raw::new(vec![0; 101])));
+    net.clients[client].world_mut().write_message(ToServer::new(Raw::new(vec![0; 102])));
+    net.settle();
+    let reasons: Vec<_> =
+        recorded::<Unsent>(&net.clients[client]).iter().map(|unsent| unsent.reason).collect();
+    let too_large = |len| UnsentReason::TooLarge { len, max: 100 };
+    assert_eq!(reasons, [too_large(101), too_large(102)]);
+    assert!(recorded::<Refused>(&net.clients[client]).is_empty());
 }
 
 #[test]
@@ -306,7 +327,7 @@ fn a_client_that_was_too_slow_comes_back_by_itself_and_into_its_room() {
     let old = net.join(client, "lobby");
     // The game hangs, while more is said to it than may wait.
     let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
-    for _ in 0..64 {
+    for _ in 0..128 {
         let noise = ToRoom::new(room, Raw::new(vec![0; 32 * 1024]));
         net.server.world_mut().write_message(noise);
         net.server.update();
