@@ -249,6 +249,23 @@ pub struct PayloadReceived {
     pub payload: Bytes,
 }
 
+/// A payload came whose bytes are no value of the type that it claims to be. It is left out.
+///
+/// Programs of different versions, usually: on connecting, only the names and fixed
+/// sizes of types are compared.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Undecodable {
+    /// The name under which the type is registered.
+    pub type_name: String,
+    /// The room's entity, if it came from or about one.
+    pub room: Option<Entity>,
+    /// The sender's entity; `None` for the server, and for a player that is gone.
+    pub player: Option<Entity>,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
 macro_rules! stream {
     ($(#[$doc:meta])* $stream:ident { $($fact:ident,)* } + $payload:ident) => {
         $(#[$doc])*
@@ -281,7 +298,7 @@ stream! {
     /// as a recorder. Whoever cares for one type reads that type.
     GhostClientEvent {
         Connected, Disconnected, Joined, JoinRefused, Left, PlayerJoined, PlayerLeft,
-        MetadataChanged, RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList,
+        MetadataChanged, RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList, Undecodable,
     } + PayloadReceived
 }
 

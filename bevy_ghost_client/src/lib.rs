@@ -18,7 +18,7 @@ pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata}
 pub use events::{
     Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
     MetadataChanged, PayloadReceived, Pinged, PlayerJoined, PlayerLeft, Refused, RoomDeleted,
-    RoomList, Unsent, UnsentReason,
+    RoomList, Undecodable, Unsent, UnsentReason,
 };
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType, Refusal,

@@ -1,7 +1,8 @@
 //! Keeps the entities of rooms and members as the server says they are.
 
 use bevy::{platform::collections::HashMap, prelude::*};
-use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, Refusal, RoomName, Seat};
+use bytes::Bytes;
+use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, Meta, Refusal, RoomName, Seat};
 
 use crate::{
     Ended, GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
@@ -9,7 +10,8 @@ use crate::{
     bridge::{Request, RequestError, ServerEvent},
     events::{
         Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, PayloadReceived, Pinged,
-        PlayerJoined, PlayerLeft, Refused, RoomDeleted, RoomList, Unsent, UnsentReason, publish,
+        PlayerJoined, PlayerLeft, Refused, RoomDeleted, RoomList, Undecodable, Unsent,
+        UnsentReason, publish,
     },
     typed::{MessageRegistry, Origin},
 };
@@ -72,7 +74,7 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
                 },
             );
             let origin = Origin::Room { room, player, sender_id, seq };
-            MessageRegistry::give(world, origin, message_type, &data);
+            give(world, origin, message_type, data);
         }
         ServerEvent::Direct { room, message_type, data } => {
             let room = room.and_then(|name| find_room(world, &name));
@@ -87,7 +89,7 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
                     payload: data.clone(),
                 },
             );
-            MessageRegistry::give(world, Origin::Server { room }, message_type, &data);
+            give(world, Origin::Server { room }, message_type, data);
         }
         ServerEvent::RoomMeta { room, version, key, value, .. } => {
             let Some(entity) = find_room(world, &room) else { return };
@@ -200,6 +202,17 @@ fn change_metadata(world: &mut World, change: MetadataChanged) {
         metadata.apply(change.key.clone(), change.value.clone());
     }
     publish(world, change);
+}
+
+fn give(world: &mut World, origin: Origin, message_type: MessageType, payload: Bytes) {
+    if let Err(type_name) = MessageRegistry::give(world, origin, message_type, &payload) {
+        let (room, player) = match origin {
+            Origin::Room { room, player, .. } => (Some(room), player),
+            Origin::Server { room } => (room, None),
+            Origin::Player { .. } | Origin::Connection { .. } => (None, None),
+        };
+        publish(world, Undecodable { type_name, room, player, payload });
+    }
 }
 
 fn stream(world: &mut World, payload: PayloadReceived) {

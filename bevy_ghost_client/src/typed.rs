@@ -17,6 +17,22 @@
 //!
 //! (What the derives write needs `wincode` among the dependencies.)
 //!
+//! On connecting, both sides compare the **names** of their types, and the sizes of
+//! those whose encoding has a fixed size. `Chat(String)` and `Chat(String, u32)` pass
+//! for the same: what cannot be read is left out and told as `Undecodable`, what can be
+//! read by chance is not told at all. When such a type changes, change its name:
+//!
+//! ```
+//! # use bevy::prelude::*;
+//! # use bevy_ghost_client::prelude::*;
+//! # #[derive(SchemaRead, SchemaWrite)]
+//! # struct Chat(String);
+//! fn protocol(app: &mut App) {
+//!     app.add_ghost_message_as::<Chat>("Chat 2");
+//! }
+//! # protocol(&mut App::new());
+//! ```
+//!
 //! A client then writes [`Broadcast<Chat>`] or [`ToServer<Chat>`] and reads
 //! [`FromRoom<Chat>`] or [`FromServer<Chat>`]; a server reads [`FromPlayer<Chat>`]
 //! and writes [`ToRoom<Chat>`], [`ToPlayer<Chat>`] and the like. All of them are
@@ -64,6 +80,9 @@ impl<T> GhostMessage for T where
 pub trait GhostAppExt {
     /// Registers `T` under its short type name (`Chat`, without its modules).
     ///
+    /// The other side must have the same: see the [module](crate::typed) for what is
+    /// compared, and what is not.
+    ///
     /// May be called before or after the plugins are added, and again for the
     /// same type; the order of registrations does not matter.
     ///
@@ -75,7 +94,8 @@ pub trait GhostAppExt {
         self.add_ghost_message_as::<T>(&ShortName::of::<T>().to_string())
     }
 
-    /// Registers `T` under `name`, which both sides must use.
+    /// Registers `T` under `name`, which both sides must use. A version in the name keeps
+    /// programs apart that would misunderstand each other.
     ///
     /// # Panics
     /// As [`add_ghost_message`](Self::add_ghost_message).

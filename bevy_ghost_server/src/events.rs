@@ -208,6 +208,24 @@ pub struct PayloadReceived {
     pub payload: Bytes,
 }
 
+/// A payload came whose bytes are no value of the type that it claims to be. It is left out.
+///
+/// Programs of different versions, usually: on connecting, only the names and fixed
+/// sizes of types are compared. Or somebody tries what happens.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Undecodable {
+    /// The connection's entity.
+    #[event_target]
+    pub connection: Entity,
+    /// Player and room, if it came from or about a room.
+    pub seat: Option<(Entity, Entity)>,
+    /// The name under which the type is registered.
+    pub type_name: String,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
 macro_rules! stream {
     ($(#[$doc:meta])* $stream:ident { $($fact:ident,)* } + $payload:ident) => {
         $(#[$doc])*
@@ -241,6 +259,7 @@ stream! {
     GhostServerEvent {
         ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
         RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, Lagged, MetadataChanged, Missed,
+        Undecodable,
     } + PayloadReceived
 }
 

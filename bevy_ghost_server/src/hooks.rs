@@ -86,6 +86,30 @@ pub struct CreateRoomRequest {
 
 /// A player wants to say something in a room that is
 /// [`Moderated`](crate::Relaying::Moderated).
+///
+/// [`MessageRegistry::decode`](crate::typed::MessageRegistry::decode) reads it. `None` also
+/// means malformed, or another type: reject what you cannot read, or the room gets it.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_server::{prelude::*, typed::MessageRegistry};
+/// #[derive(SchemaRead, SchemaWrite)]
+/// struct Chat(String);
+///
+/// fn moderate(mut request: On<RelayRequest>, registry: Res<MessageRegistry>) {
+///     match registry.decode::<Chat>(request.message_type, &request.payload) {
+///         Some(Chat(text)) if text.len() <= 200 => {}
+///         Some(_) => request.reject("too long"),
+///         None => request.reject("only chat here"),
+///     }
+/// }
+///
+/// fn open_rooms(mut commands: Commands) {
+///     let config = RoomConfig { relay: Relaying::Moderated, ..RoomConfig::default() };
+///     commands.spawn((Room::new("plaza"), config)).observe(moderate);
+/// }
+/// # App::new().add_ghost_message::<Chat>().add_systems(Startup, open_rooms);
+/// ```
 #[derive(Debug, EntityEvent)]
 pub struct RelayRequest {
     /// The room's entity.
@@ -99,7 +123,7 @@ pub struct RelayRequest {
     pub client_id: ClientId,
     /// What the payload is.
     pub message_type: MessageType,
-    /// The bytes; see [`MessageRegistry::decode`](crate::typed::MessageRegistry::decode).
+    /// The bytes, as the client sent them: not checked yet.
     pub payload: Bytes,
     pub(crate) decision: Decision,
 }

@@ -32,7 +32,7 @@ pub use entities::{
 pub use events::{
     ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, Missed,
     PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
-    ServerFailed, ServerStarted, ServerStopped,
+    ServerFailed, ServerStarted, ServerStopped, Undecodable,
 };
 pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ticket};
 pub use plugin::{GhostServerPlugin, GhostServerSystems};

@@ -15,7 +15,7 @@ use crate::{
     events::{
         ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged,
         PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened,
-        RoomRefused, publish,
+        RoomRefused, Undecodable, publish,
     },
     index::{ConnectionRecord, Index, RoomRecord, SeatRecord},
     lifecycle,
@@ -279,7 +279,9 @@ fn said(
     }
     let copy = PayloadReceived { connection, seat, seq, message_type, payload: payload.clone() };
     world.write_message(GhostServerEvent::PayloadReceived(copy));
-    MessageRegistry::give(world, origin, message_type, &payload);
+    if let Err(type_name) = MessageRegistry::give(world, origin, message_type, &payload) {
+        publish(world, Undecodable { connection, seat, type_name, payload });
+    }
 }
 
 fn is_observed(world: &World, room: Entity, message_type: MessageType) -> bool {

@@ -54,7 +54,8 @@ impl MessageRegistry {
         self.by_type.contains_key(&message_type)
     }
 
-    /// The payload as a `T`; `None` when it is something else, or no valid `T`.
+    /// The payload as a `T`. `None` also means malformed: rules must reject what they
+    /// cannot read, or look at the number ([`MessageType::of`]) where some of it may pass.
     pub fn decode<T: GhostMessage>(&self, message_type: MessageType, payload: &Bytes) -> Option<T> {
         let entry = &self.entries[*self.by_type.get(&message_type)?];
         (entry.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
@@ -106,23 +107,30 @@ impl MessageRegistry {
     /// Decodes a payload and writes it as a Bevy message: typed if its type is
     /// registered, else [`Raw`].
     ///
-    /// A payload that is not what its type says is counted and left out, no more:
-    /// it is its sender's fault. The log has the first of them, the second, the
-    /// fourth and so on, so that no sender can flood it.
-    pub fn give(world: &mut World, origin: Origin, message_type: MessageType, payload: &Bytes) {
+    /// # Errors
+    /// The name of the registered type that the payload is none of. It is counted
+    /// and left out: that is its sender's fault. The log has the first of them, the
+    /// second, the fourth and so on, so that no sender can flood it.
+    pub fn give(
+        world: &mut World,
+        origin: Origin,
+        message_type: MessageType,
+        payload: &Bytes,
+    ) -> Result<(), String> {
         let registry = world.resource::<Self>();
-        let Some(give) = registry.entry(message_type).map(|entry| entry.ends.give) else { return };
-        if let Err(error) = give(world, origin, message_type, payload) {
+        let Some(entry) = registry.entry(message_type) else { return Ok(()) };
+        let give = entry.ends.give;
+        give(world, origin, message_type, payload).map_err(|error| {
             let mut registry = world.resource_mut::<Self>();
             registry.undecodable += 1;
+            let name = registry.entry(message_type).map(|entry| entry.name.clone());
+            let name = name.unwrap_or_default();
             let count = registry.undecodable;
             if count.is_power_of_two() {
-                let name = registry.entry(message_type).map(|entry| &entry.name);
-                warn!(
-                    "left out a payload that is no {name:?}, {count} by now: {error} ({origin:?})"
-                );
+                warn!("left out a payload that is no {name}, {count} by now: {error} ({origin:?})");
             }
-        }
+            name
+        })
     }
 
     pub(super) fn add<T: GhostMessage>(app: &mut App, name: &str) {

@@ -3,7 +3,7 @@
 use bevy::prelude::*;
 use bevy_ghost_client::{Broadcast, Connect, Disconnected, FromRoom, FromServer, ToServer};
 use bevy_ghost_server::{
-    MessageType, PayloadReceived,
+    MessageType, PayloadReceived, Undecodable,
     prelude::*,
     testing::{TestNet, record, recorded},
     typed::MessageRegistry,
@@ -28,6 +28,7 @@ fn server(config: RoomConfig) -> impl FnOnce(&mut App) {
         record::<FromPlayer<Chat>>(server);
         record::<FromConnection<Chat>>(server);
         record::<FromPlayer<Raw>>(server);
+        record::<Undecodable>(server);
         server.world_mut().spawn((Room::new("lobby"), config));
     }
 }
@@ -37,6 +38,7 @@ fn client(client: &mut App) {
     record::<FromRoom<Chat>>(client);
     record::<FromServer<Chat>>(client);
     record::<FromRoom<Raw>>(client);
+    record::<bevy_ghost_client::Undecodable>(client);
 }
 
 /// A server and two clients in its lobby.
@@ -188,6 +190,14 @@ fn what_is_not_the_type_that_it_claims_is_counted_and_hurts_nobody() {
     for app in [&net.server, &net.clients[bob]] {
         assert_eq!(app.world().resource::<MessageRegistry>().undecodable(), 1);
     }
+    let [at_server] = recorded::<Undecodable>(&net.server) else { panic!("not exactly one") };
+    let (player, room) = at_server.seat.unwrap();
+    assert_eq!(net.server.world().get::<InRoom>(player).unwrap().0, room);
+    assert_eq!((at_server.type_name.as_str(), &at_server.payload[..]), ("Chat", &[0xff; 3][..]));
+    let told = recorded::<bevy_ghost_client::Undecodable>(&net.clients[bob]);
+    let [at_bob] = told else { panic!("not exactly one") };
+    assert_eq!((at_bob.type_name.as_str(), at_bob.room), ("Chat", net.room(bob, "lobby")));
+    assert!(net.clients[bob].world().get_entity(at_bob.player.unwrap()).is_ok());
 }
 
 #[test]
@@ -275,4 +285,25 @@ fn types_may_be_registered_before_and_after_the_plugin() {
     net.clients[alice].world_mut().write_message(Broadcast::new(chat("hi")));
     net.settle();
     assert_eq!(recorded::<FromPlayer<Chat>>(&net.server).len(), 1);
+}
+
+mod newer {
+    use super::{SchemaRead, SchemaWrite};
+
+    #[derive(SchemaRead, SchemaWrite)]
+    pub(crate) struct Chat(pub(crate) String, pub(crate) u32);
+}
+
+#[test]
+fn types_of_one_name_that_differ_in_shape_connect_and_tell_what_they_cannot_read() {
+    let mut net = TestNet::new(server(RoomConfig::default()));
+    let alice = net.connect(|client| {
+        client.add_ghost_message::<newer::Chat>().add_ghost_message::<Position>();
+    });
+    net.join(alice, "lobby");
+    let said = newer::Chat("hi".to_owned(), 7);
+    net.clients[alice].world_mut().write_message(Broadcast::new(said));
+    net.settle();
+    assert!(recorded::<FromPlayer<Chat>>(&net.server).is_empty());
+    assert_eq!(recorded::<Undecodable>(&net.server).len(), 1);
 }
