@@ -17,6 +17,7 @@ mod host;
 mod log;
 mod membership;
 mod meta;
+mod moderation;
 mod outbox;
 mod relief;
 mod requests;

@@ -11,7 +11,7 @@ use super::{
     log::Class,
     meta::{MetaLimit, MetaMap, clamp_u32},
     outbox::ItemKind,
-    session::{OwnedBroadcast, PendingBroadcast, SeatRef, Session},
+    session::Session,
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
@@ -267,7 +267,12 @@ impl Relay {
         })
     }
 
-    fn may_speak(&self, conn: ConnId, room: RoomId, payload: &[u8]) -> Result<Seat, Refusal> {
+    pub(super) fn may_speak(
+        &self,
+        conn: ConnId,
+        room: RoomId,
+        payload: &[u8],
+    ) -> Result<Seat, Refusal> {
         let seat = self.conns.get(conn).and_then(|connection| connection.seat_in(room));
         let seat = seat.ok_or(Refusal::NotInRoom)?;
         match self.rooms.get(&room) {
@@ -285,7 +290,7 @@ impl Relay {
         Ok(())
     }
 
-    fn relay(
+    pub(super) fn relay(
         &mut self,
         conn: ConnId,
         reference: u64,
@@ -352,95 +357,6 @@ impl Relay {
         }));
     }
 
-    fn moderate(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reference: u64,
-        seat: Seat,
-        broadcast: Broadcast<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
-        let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
-            return;
-        };
-        if connection.moderated.len() >= MAX_MODERATED {
-            return self.refuse(conn, room, reference, Refusal::Busy);
-        }
-        let payload = Bytes::copy_from_slice(payload);
-        let question = Question::Relay {
-            conn,
-            client_id: connection.client_id,
-            room,
-            name: found.name.clone(),
-            seat,
-            message_type,
-            payload: payload.clone(),
-        };
-        let ask = self.ask(now, AskTarget::Relay(conn), question, out);
-        let broadcast =
-            OwnedBroadcast { room, seat, reference, delivery, flags, message_type, payload };
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.moderated.push_back(PendingBroadcast { ask, broadcast, verdict: None });
-        }
-    }
-
-    /// Takes a verdict about a broadcast; those decided leave in the order they came.
-    pub(super) fn moderated(
-        &mut self,
-        conn: ConnId,
-        ask: super::event::AskId,
-        verdict: Result<(), Refusal>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        if let Some(found) = connection.moderated.iter_mut().find(|pending| pending.ask == ask) {
-            found.verdict = Some(verdict);
-        }
-        self.release_moderated(conn, out);
-    }
-
-    /// Refuses what waits for a verdict in the name of a seat that is given up.
-    pub(super) fn refuse_moderated(&mut self, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let of_seat = |pending: &PendingBroadcast| {
-            pending.broadcast.room == held.room && pending.broadcast.seat == held.seat
-        };
-        let waiting = std::mem::take(&mut connection.moderated);
-        let (gone, stay): (Vec<_>, Vec<_>) = waiting.into_iter().partition(of_seat);
-        connection.moderated = stay.into();
-        for pending in gone {
-            self.withdraw(pending.ask);
-            let reason = match pending.verdict {
-                Some(Err(reason)) => reason,
-                Some(Ok(())) | None => Refusal::NotInRoom,
-            };
-            self.refuse(conn, held.room, pending.broadcast.reference, reason);
-        }
-        self.release_moderated(conn, out);
-    }
-
-    /// Relays or refuses the oldest broadcasts that were decided.
-    fn release_moderated(&mut self, conn: ConnId, out: &mut Vec<Output>) {
-        while let Some(connection) = self.conns.get_mut(conn)
-            && connection.moderated.front().is_some_and(|pending| pending.verdict.is_some())
-            && let Some(pending) = connection.moderated.pop_front()
-        {
-            let OwnedBroadcast { room, reference, delivery, flags, message_type, payload, .. } =
-                pending.broadcast;
-            let verdict = pending.verdict.unwrap_or(Ok(()));
-            match verdict.and_then(|()| self.may_speak(conn, room, &payload)) {
-                Ok(seat) => {
-                    let payload = &payload[..];
-                    let broadcast = Broadcast { room, delivery, flags, message_type, payload };
-                    self.relay(conn, reference, seat, broadcast, out);
-                }
-                Err(reason) => self.refuse(conn, room, reference, reason),
-            }
-        }
-    }
-
     fn list_rooms(&mut self, conn: ConnId, request: u32) {
         let listed = || {
             let rooms = self.names.values().filter_map(|room| self.rooms.get(room));
@@ -488,9 +404,6 @@ struct Hello<'a> {
 
 /// Bytes of a delivered broadcast beside its payload, at most.
 const BROADCAST_HEADER: usize = 34;
-
-/// Broadcasts of one client that may wait for verdicts.
-const MAX_MODERATED: usize = 64;
 
 /// Answers that may wait at all, whether or not the socket is full.
 const MAX_UNSENT_REPLIES: usize = 1024;

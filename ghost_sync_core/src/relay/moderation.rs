@@ -1,0 +1,107 @@
+//! Broadcasts that wait for the host's verdict, in the order of each sender.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{
+    AskTarget, Relay,
+    event::{AskId, ConnId, Output, Question},
+    requests::Broadcast,
+    session::{OwnedBroadcast, PendingBroadcast, SeatRef},
+};
+use crate::wire::{Refusal, Seat};
+
+impl Relay {
+    pub(super) fn moderate(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        reference: u64,
+        seat: Seat,
+        broadcast: Broadcast<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
+        let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
+            return;
+        };
+        if connection.moderated.len() >= MAX_MODERATED {
+            return self.refuse(conn, room, reference, Refusal::Busy);
+        }
+        let payload = Bytes::copy_from_slice(payload);
+        let question = Question::Relay {
+            conn,
+            client_id: connection.client_id,
+            room,
+            name: found.name.clone(),
+            seat,
+            message_type,
+            payload: payload.clone(),
+        };
+        let ask = self.ask(now, AskTarget::Relay(conn), question, out);
+        let broadcast =
+            OwnedBroadcast { room, seat, reference, delivery, flags, message_type, payload };
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.moderated.push_back(PendingBroadcast { ask, broadcast, verdict: None });
+        }
+    }
+
+    /// Takes a verdict about a broadcast; those decided leave in the order they came.
+    pub(super) fn moderated(
+        &mut self,
+        conn: ConnId,
+        ask: AskId,
+        verdict: Result<(), Refusal>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if let Some(found) = connection.moderated.iter_mut().find(|pending| pending.ask == ask) {
+            found.verdict = Some(verdict);
+        }
+        self.release_moderated(conn, out);
+    }
+
+    /// Refuses what waits for a verdict in the name of a seat that is given up.
+    pub(super) fn refuse_moderated(&mut self, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let of_seat = |pending: &PendingBroadcast| {
+            pending.broadcast.room == held.room && pending.broadcast.seat == held.seat
+        };
+        let waiting = std::mem::take(&mut connection.moderated);
+        let (gone, stay): (Vec<_>, Vec<_>) = waiting.into_iter().partition(of_seat);
+        connection.moderated = stay.into();
+        for pending in gone {
+            self.withdraw(pending.ask);
+            let reason = match pending.verdict {
+                Some(Err(reason)) => reason,
+                Some(Ok(())) | None => Refusal::NotInRoom,
+            };
+            self.refuse(conn, held.room, pending.broadcast.reference, reason);
+        }
+        self.release_moderated(conn, out);
+    }
+
+    /// Relays or refuses the oldest broadcasts that were decided.
+    fn release_moderated(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        while let Some(connection) = self.conns.get_mut(conn)
+            && connection.moderated.front().is_some_and(|pending| pending.verdict.is_some())
+            && let Some(pending) = connection.moderated.pop_front()
+        {
+            let OwnedBroadcast { room, reference, delivery, flags, message_type, payload, .. } =
+                pending.broadcast;
+            let verdict = pending.verdict.unwrap_or(Ok(()));
+            match verdict.and_then(|()| self.may_speak(conn, room, &payload)) {
+                Ok(seat) => {
+                    let payload = &payload[..];
+                    let broadcast = Broadcast { room, delivery, flags, message_type, payload };
+                    self.relay(conn, reference, seat, broadcast, out);
+                }
+                Err(reason) => self.refuse(conn, room, reference, reason),
+            }
+        }
+    }
+}
+
+/// Broadcasts of one client that may wait for verdicts.
+const MAX_MODERATED: usize = 64;
