@@ -6,7 +6,7 @@
     reason = "a test fails where it meets what it does not expect"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
@@ -207,6 +207,7 @@ async fn proxy(listener: TcpListener, server: ServerHandle, cut: Arc<Notify>) {
 struct Cuttable {
     client: ClientBridge,
     cut: Arc<Notify>,
+    unheard: VecDeque<ServerEvent>,
 }
 
 impl Cuttable {
@@ -220,7 +221,7 @@ impl Cuttable {
         network.spawn(proxy(listener, server, cut.clone()));
         let reconnect = Reconnect { base: Duration::from_millis(1), ..Reconnect::default() };
         let client = ClientBridge::connect(&network, Client::builder(), target, reconnect);
-        Self { client, cut }
+        Self { client, cut, unheard: VecDeque::new() }
     }
 
     fn send(&mut self, commands: impl IntoIterator<Item = ClientCommand>) {
@@ -231,14 +232,15 @@ impl Cuttable {
     /// Waits for an event that means something to `look`.
     fn hear<T>(&mut self, look: impl Fn(ServerEvent) -> Option<T>) -> T {
         loop {
+            while let Some(event) = self.unheard.pop_front() {
+                if let Some(found) = look(event) {
+                    return found;
+                }
+            }
             self.client.wake().recv_timeout(Duration::from_secs(10)).unwrap();
             for update in poll(&mut self.client) {
                 match update {
-                    ClientUpdate::Event(event) => {
-                        if let Some(found) = look(event) {
-                            return found;
-                        }
-                    }
+                    ClientUpdate::Event(event) => self.unheard.push_back(event),
                     ClientUpdate::Disconnected { retry_in, .. } => assert!(retry_in.is_some()),
                     _ => {}
                 }
@@ -304,6 +306,22 @@ fn a_client_that_left_and_joined_joins_again_after_a_cut() {
     client.hear_joined();
     client.cut.notify_one();
     client.hear_joined();
+}
+
+#[test]
+fn metadata_that_was_refused_does_not_keep_a_client_out() {
+    let mut client = Cuttable::new();
+    client.send([set_name("v".repeat(3000)), join("lobby")]);
+    assert!(matches!(client.hear_refusal(), Refusal::MetaTooLarge { max_bytes: 2048, .. }));
+    client.hear_joined();
+    client.send([set_name("v".repeat(2044)), set_name("v".repeat(2045))]);
+    assert!(matches!(client.hear_refusal(), Refusal::MetaTooLarge { max_entries: 32, .. }));
+    client.cut.notify_one();
+    let meta = client.hear(|event| match event {
+        ServerEvent::Joined { members, .. } => members.into_iter().next().map(|own| own.meta),
+        _ => None,
+    });
+    assert_eq!(meta, [("name".to_owned(), "v".repeat(2044))]);
 }
 
 /// A server that greets the first who comes, and then does nothing.

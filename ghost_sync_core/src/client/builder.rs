@@ -104,6 +104,11 @@ impl ClientBuilder {
         self
     }
 
+    /// The client's metadata.
+    pub(crate) fn own_meta(&self) -> &BTreeMap<String, String> {
+        &self.meta
+    }
+
     /// Bytes for the server's rules, such as a ticket.
     #[must_use]
     pub fn data(mut self, data: impl Into<Bytes>) -> Self {

@@ -33,6 +33,10 @@ const BATCH: usize = 64 * 1024;
 /// A connection that lasted this long makes earlier failures forgotten.
 const STABLE: Duration = Duration::from_secs(5);
 
+/// The most metadata that a server takes from a client.
+const MAX_META_BYTES: u32 = 2 * 1024;
+const MAX_META_ENTRIES: u32 = 32;
+
 /// A client bridge's task.
 pub(super) struct Session {
     builder: ClientBuilder,
@@ -93,15 +97,36 @@ impl Session {
     }
 
     async fn connect(&mut self) -> Result<Client, ClientEnd> {
-        let builder =
-            self.wanted.meta.iter().fold(self.builder.clone(), |builder, entry| match entry {
-                (key, Some(value)) => builder.meta(key, value),
-                (key, None) => builder.without_meta(key),
-            });
+        let builder = self.introduction();
         self.wanted.late.clear();
         let target = self.target.clone();
         let connect = async move { target.connect(builder).await };
         Ok(self.wait(connect).await??)
+    }
+
+    /// How the client introduces itself by now.
+    fn introduction(&self) -> ClientBuilder {
+        self.wanted.meta.iter().fold(self.builder.clone(), |builder, entry| match entry {
+            (key, Some(value)) => builder.meta(key, value),
+            (key, None) => builder.without_meta(key),
+        })
+    }
+
+    /// Remembers what a command changes for later connections, but nothing that
+    /// would keep the client from introducing itself.
+    fn note(&mut self, command: &ClientCommand) -> Result<Noted, Refusal> {
+        if let ClientCommand::SetMeta { key, value: Some(value) } = command {
+            let builder = self.introduction().meta(key, value);
+            let meta = builder.own_meta();
+            let bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+            if bytes > MAX_META_BYTES as usize || meta.len() > MAX_META_ENTRIES as usize {
+                return Err(Refusal::MetaTooLarge {
+                    max_bytes: MAX_META_BYTES,
+                    max_entries: MAX_META_ENTRIES,
+                });
+            }
+        }
+        Ok(self.wanted.note(command))
     }
 
     /// Waits for something without a connection, and takes commands meanwhile.
@@ -114,11 +139,6 @@ impl Session {
                 batch = self.orders.next() => batch.ok_or(ClientEnd::Requested)?,
                 done = &mut wait => return Ok(done),
             };
-            for command in &batch {
-                if let ClientCommand::SetMeta { key, value } = command {
-                    self.wanted.late.insert(key.clone(), value.clone());
-                }
-            }
             self.outlive(batch)?;
         }
     }
@@ -130,10 +150,15 @@ impl Session {
         commands: impl IntoIterator<Item = ClientCommand>,
     ) -> Result<(), ClientEnd> {
         for command in commands {
-            match self.wanted.note(&command) {
-                Noted::Disconnect => return Err(ClientEnd::Requested),
-                Noted::Later => {}
-                Noted::Now => refuse(&self.updates, &command, SendError::Closed),
+            match self.note(&command) {
+                Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
+                Ok(Noted::Later) => {
+                    if let ClientCommand::SetMeta { key, value } = command {
+                        self.wanted.late.insert(key, value);
+                    }
+                }
+                Ok(Noted::Now) => refuse(&self.updates, &command, refusal(SendError::Closed)),
+                Err(reason) => refuse(&self.updates, &command, reason),
             }
         }
         Ok(())
@@ -164,6 +189,7 @@ impl Session {
         asked: &mut VecDeque<ClientCommand>,
     ) -> ClientEnd {
         let mut events = Vec::new();
+        let mut over = false;
         loop {
             let told = async {
                 self.updates.room(LIMIT).await;
@@ -178,10 +204,14 @@ impl Session {
                         Err(None) => return ClientEnd::Requested,
                     }
                 }
-                () = sender.room(), if !asked.is_empty() => {
-                    if self.ask(sender, asked) == Noted::Disconnect {
-                        sender.close().await;
-                        return ClientEnd::Requested;
+                () = sender.room(), if !asked.is_empty() && !over => {
+                    match self.ask(sender, asked) {
+                        Asked::AsMuch => {}
+                        Asked::Over => over = true,
+                        Asked::Disconnect => {
+                            sender.close().await;
+                            return ClientEnd::Requested;
+                        }
                     }
                 }
                 batch = self.orders.next(), if asked.is_empty() => match batch {
@@ -205,24 +235,39 @@ impl Session {
     }
 
     /// Makes requests of commands, as many as the outbox takes.
-    fn ask(&mut self, sender: &ClientSender, asked: &mut VecDeque<ClientCommand>) -> Noted {
+    fn ask(&mut self, sender: &ClientSender, asked: &mut VecDeque<ClientCommand>) -> Asked {
         while let Some(command) = asked.front() {
-            if self.wanted.note(command) == Noted::Disconnect {
-                return Noted::Disconnect;
-            }
-            match request(sender, command) {
-                Err(SendError::OutboxFull { .. }) => return Noted::Later,
+            let result = match self.note(command) {
+                Ok(Noted::Disconnect) => return Asked::Disconnect,
+                Ok(Noted::Now | Noted::Later) => match request(sender, command) {
+                    Err(SendError::OutboxFull { .. }) => return Asked::AsMuch,
+                    Err(SendError::Disconnected(_) | SendError::Closed) => return Asked::Over,
+                    result => result.map_err(refusal),
+                },
+                Err(reason) => Err(reason),
+            };
+            match result {
                 Ok(()) => {
                     if let ClientCommand::Join { room, .. } = command {
                         self.wanted.joining.push(room.clone());
                     }
                 }
-                Err(error) => refuse(&self.updates, command, error),
+                Err(reason) => refuse(&self.updates, command, reason),
             }
             asked.pop_front();
         }
-        Noted::Now
+        Asked::AsMuch
     }
+}
+
+/// What became of an attempt to make requests.
+enum Asked {
+    /// Everything was asked for, or the outbox is full.
+    AsMuch,
+    /// The connection has ended.
+    Over,
+    /// The program wants no connection any more.
+    Disconnect,
 }
 
 /// When a command takes effect.
@@ -310,9 +355,8 @@ fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendErr
     })
 }
 
-/// Tells the program that a command could not even be sent, in the words that
-/// the server would have used.
-fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, error: SendError) {
+/// Tells the program that a command could not even be sent.
+fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, reason: Refusal) {
     let room = match command {
         ClientCommand::Join { room, .. } | ClientCommand::Leave { room } => Some(room.clone()),
         ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } => room.clone(),
@@ -330,7 +374,12 @@ fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, error: SendE
         (ClientCommand::Join { .. }, None)
         | (ClientCommand::Ping | ClientCommand::ListRooms | ClientCommand::Disconnect, _) => return,
     };
-    let reason = match error {
+    updates.push(ClientUpdate::Event(ServerEvent::Error(RequestError { request, reason })));
+}
+
+/// Why a request could not be sent, in the words that the server would have used.
+fn refusal(error: SendError) -> Refusal {
+    match error {
         SendError::NotInRoom => Refusal::NotInRoom,
         SendError::PayloadTooLarge { len, max } => Refusal::PayloadTooLarge {
             len: u32::try_from(len).unwrap_or(u32::MAX),
@@ -340,6 +389,5 @@ fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, error: SendE
         | SendError::OutboxFull { .. }
         | SendError::Disconnected(_)
         | SendError::Closed) => Refusal::Rejected { message: other.to_string() },
-    };
-    updates.push(ClientUpdate::Event(ServerEvent::Error(RequestError { request, reason })));
+    }
 }
