@@ -93,10 +93,11 @@ impl Dispatch {
         loop {
             let facts = self.lane.take().await;
             let last = facts.iter().any(|fact| matches!(fact, Fact::Shutdown));
+            let ended: Vec<_> = facts.iter().filter_map(Fact::ended).collect();
             if let Some(run) = self.run() {
                 run.tell(facts).await;
             }
-            shard.host.values.bury();
+            shard.host.values.bury_those(&ended);
             if last {
                 *self.run.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 return self.lane.finish();

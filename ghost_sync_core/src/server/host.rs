@@ -35,7 +35,10 @@ pub(super) enum Audience {
 
 impl Host {
     pub(super) fn event(&self, event: RelayEvent) {
-        self.values.outlive(&event);
+        // A handler may want them until it has heard the event.
+        if self.dispatch().is_none() {
+            self.values.outlive(&event);
+        }
         match self.audience.get() {
             Some(Audience::Handler(dispatch)) => dispatch.event(event),
             Some(Audience::Bridge(sink)) => sink.event(event),

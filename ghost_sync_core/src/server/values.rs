@@ -19,6 +19,19 @@ pub(super) enum Owner {
     Client(ClientId),
 }
 
+impl Owner {
+    /// Who is gone with this event.
+    pub(super) fn ended_by(event: &RelayEvent) -> Option<Self> {
+        if let RelayEvent::RoomDeleted { room, .. } = event {
+            Some(Self::Room(*room))
+        } else if let RelayEvent::ConnectionClosed { client_id, .. } = event {
+            Some(Self::Client(*client_id))
+        } else {
+            None
+        }
+    }
+}
+
 type Value = Arc<dyn Any + Send + Sync>;
 
 /// One value per owner and type.
@@ -28,7 +41,7 @@ pub(super) struct Values(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     values: HashMap<Owner, HashMap<TypeId, Value>>,
-    /// Owners that are gone, but whose end the program may not know of yet.
+    /// Owners that are gone, whose values go at the next occasion.
     ended: Vec<Owner>,
 }
 
@@ -60,24 +73,26 @@ impl Values {
 
     /// Remembers whose values may go, now that `event` has happened.
     pub(super) fn outlive(&self, event: &RelayEvent) {
-        let owner = if let RelayEvent::RoomDeleted { room, .. } = event {
-            Owner::Room(*room)
-        } else if let RelayEvent::ConnectionClosed { client_id, .. } = event {
-            Owner::Client(*client_id)
-        } else {
-            return;
-        };
+        let Some(owner) = Owner::ended_by(event) else { return };
         let mut kept = self.lock();
         if kept.values.contains_key(&owner) {
             kept.ended.push(owner);
         }
     }
 
-    /// Drops the values whose owners are gone.
+    /// Drops the values of all owners that are gone.
     pub(super) fn bury(&self) {
+        let ended = std::mem::take(&mut self.lock().ended);
+        self.bury_those(&ended);
+    }
+
+    /// Drops the values of these owners, of whose end the program was told.
+    pub(super) fn bury_those(&self, owners: &[Owner]) {
+        if owners.is_empty() {
+            return;
+        }
         let mut kept = self.lock();
-        let ended = std::mem::take(&mut kept.ended);
-        let values: Vec<_> = ended.iter().filter_map(|owner| kept.values.remove(owner)).collect();
+        let values: Vec<_> = owners.iter().filter_map(|owner| kept.values.remove(owner)).collect();
         // Their destructors are code of the program: not under the lock.
         drop(kept);
         drop(values);

@@ -1,8 +1,15 @@
 //! How a server starts and ends.
 
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
 
-use ghost_sync_core::{BindError, Client, Server, ServerHandle, ServerHandler};
+use ghost_sync_core::{
+    BindError, Client, ClientId, DisconnectReason, LeaveReason, Server, ServerHandle,
+    ServerHandler, Verdict,
+};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::support::*;
@@ -139,4 +146,41 @@ fn the_end_of_the_runtime_ends_everything_without_a_panic() {
         client.try_recv(),
         Err(ghost_sync_core::client::TryRecvError::Disconnected(_))
     ));
+}
+
+/// Tells the value of each client that has gone, and waits after that.
+struct Heir {
+    server: ServerHandle,
+    go: Mutex<mpsc::Receiver<()>>,
+    values: tokio::sync::mpsc::UnboundedSender<Option<u32>>,
+}
+
+impl ServerHandler for Heir {
+    fn on_disconnect(&self, client: ClientId, _: &DisconnectReason) {
+        let value = self.server.client_value::<u32>(client);
+        let _ = self.values.send(value.map(|value| *value));
+        let _ = self.go.lock().map(|go| go.recv());
+    }
+}
+
+#[tokio::test]
+async fn the_values_of_a_client_are_there_until_its_end_is_told() {
+    let (let_go, go) = mpsc::channel();
+    let (values, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let go = Mutex::new(go);
+    let builder = Server::builder().handler_with(move |server| Heir { server, go, values });
+    let server = serve(builder).await;
+    let (first, second) = (connect(&server).await, connect(&server).await);
+    server.insert_client_value(first.client_id(), 1_u32).unwrap();
+    server.insert_client_value(second.client_id(), 2_u32).unwrap();
+    first.close().await;
+    assert_eq!(told.recv().await, Some(Some(1)));
+    // This one goes while the handler still hears of the other.
+    second.close().await;
+    while server.client_count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let_go.send(()).unwrap();
+    assert_eq!(told.recv().await, Some(Some(2)));
+    drop(let_go);
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use crate::relay::RelayEvent;
+use crate::{relay::RelayEvent, server::values::Owner};
 
 /// Bytes of payloads that may wait; past it, payloads are left out.
 const LIMIT: usize = 4 << 20;
@@ -19,6 +19,16 @@ pub(in crate::server) enum Fact {
     Event(RelayEvent),
     /// The server has stopped.
     Shutdown,
+}
+
+impl Fact {
+    /// Whose values may go once this has been told.
+    pub(super) fn ended(&self) -> Option<Owner> {
+        match self {
+            Self::Event(event) => Owner::ended_by(event),
+            Self::Shutdown => None,
+        }
+    }
 }
 
 /// A queue of facts. Payloads in it are bounded in bytes; lifecycle is kept
