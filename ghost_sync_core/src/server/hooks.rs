@@ -6,10 +6,13 @@ mod run;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::time::timeout_at;
+use tokio::{
+    sync::watch,
+    time::{timeout, timeout_at},
+};
 
 use crate::{
     relay::{AskId, Question, RelayEvent, Verdict},
@@ -26,7 +29,25 @@ pub(super) struct Dispatch {
     /// Gone once the server has stopped: a handler may hold a handle, and so itself.
     run: Mutex<Option<Arc<dyn Run>>>,
     lane: Lane,
+    joins: watch::Sender<Joins>,
     wants_broadcasts: bool,
+}
+
+/// Decisions about joins that are being made.
+#[derive(Debug, Default)]
+struct Joins {
+    count: usize,
+    /// When the last of them is due.
+    due: Option<Instant>,
+}
+
+/// Counts a decision about a join for as long as it lives.
+struct Deciding(Arc<Dispatch>);
+
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        self.0.joins.send_modify(|joins| joins.count -= 1);
+    }
 }
 
 impl Dispatch {
@@ -43,7 +64,8 @@ impl Dispatch {
     }
 
     fn new(run: Arc<dyn Run>, wants_broadcasts: bool) -> Arc<Self> {
-        Arc::new(Self { run: Mutex::new(Some(run)), lane: Lane::default(), wants_broadcasts })
+        let (run, lane, joins) = (Mutex::new(Some(run)), Lane::default(), watch::Sender::default());
+        Arc::new(Self { run, lane, joins, wants_broadcasts })
     }
 
     /// Whether rooms should be observed for the handler's sake.
@@ -84,7 +106,13 @@ impl Dispatch {
         deadline: Instant,
     ) {
         if let Some(runtime) = shard.runtime() {
-            runtime.spawn(self.clone().decide(shard.clone(), ask, question, deadline));
+            let join = matches!(question, Question::Join { .. });
+            let deciding = join.then(|| self.deciding(deadline));
+            let decision = self.clone().decide(shard.clone(), ask, question, deadline);
+            runtime.spawn(async move {
+                decision.await;
+                drop(deciding);
+            });
         }
     }
 
@@ -105,10 +133,31 @@ impl Dispatch {
         }
     }
 
-    /// Tells the handler the end, and waits until it has heard it.
-    pub(super) async fn shut_down(&self) {
+    /// Tells the handler the end, after what it still decides has come to
+    /// nothing, and waits until it has heard it; both for `patience` at most.
+    /// Returns whether it has.
+    pub(super) async fn shut_down(&self, patience: Duration) -> bool {
+        // A yes to a join wants its `on_leave`, and nothing may follow the end.
+        let _ = timeout(patience, self.decided()).await;
         self.lane.push(Fact::Shutdown);
-        self.lane.finished().await;
+        timeout(patience, self.lane.finished()).await.is_ok()
+    }
+
+    fn deciding(self: &Arc<Self>, deadline: Instant) -> Deciding {
+        self.joins.send_modify(|joins| {
+            joins.count += 1;
+            joins.due = joins.due.max(Some(deadline));
+        });
+        Deciding(self.clone())
+    }
+
+    /// Waits until no join is being decided, or should be any more.
+    async fn decided(&self) {
+        let mut joins = self.joins.subscribe();
+        let due = joins.borrow().due;
+        if let Some(due) = due {
+            let _ = timeout_at(due.into(), joins.wait_for(|joins| joins.count == 0)).await;
+        }
     }
 
     fn run(&self) -> Option<Arc<dyn Run>> {

@@ -118,7 +118,7 @@ impl Service {
         }
         let patience = deadline.max(self.shard.linger());
         if let Some(dispatch) = self.shard.host.dispatch()
-            && timeout(patience, dispatch.shut_down()).await.is_err()
+            && !dispatch.shut_down(patience).await
         {
             tracing::warn!("the handler did not finish in time");
         }

@@ -184,3 +184,47 @@ async fn the_values_of_a_client_are_there_until_its_end_is_told() {
     assert_eq!(told.recv().await, Some(Some(2)));
     drop(let_go);
 }
+
+/// Says yes to joins late, and tells what follows.
+struct Late {
+    asked: tokio::sync::mpsc::UnboundedSender<()>,
+    go: Mutex<mpsc::Receiver<()>>,
+    told: tokio::sync::mpsc::UnboundedSender<&'static str>,
+}
+
+impl ServerHandler for Late {
+    fn on_join(&self, _: ClientId, _: &str, _: SocketAddr, _: &[u8]) -> Verdict {
+        let _ = self.asked.send(());
+        let _ = self.go.lock().map(|go| go.recv());
+        Verdict::Accept
+    }
+
+    fn on_leave(&self, _: ClientId, _: &str, _: &LeaveReason) {
+        let _ = self.told.send("leave");
+    }
+
+    fn on_shutdown(&self) {
+        let _ = self.told.send("shutdown");
+    }
+}
+
+#[tokio::test]
+async fn a_yes_to_a_join_during_a_shutdown_is_followed_by_a_leave() {
+    let (let_go, go) = mpsc::channel();
+    let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let builder = Server::builder().ask_timeout(Duration::from_secs(60));
+    let server = serve(builder.handler(Late { asked, go: Mutex::new(go), told })).await;
+    let mut client = connect(&server).await;
+    client.join("lobby").await.unwrap();
+    asks.recv().await.unwrap();
+    server.begin_shutdown("bye", Duration::from_secs(60));
+    end(&mut client).await;
+    drop(client);
+    let early = tokio::time::timeout(Duration::from_millis(100), tells.recv()).await;
+    assert!(early.is_err(), "{early:?}");
+    let_go.send(()).unwrap();
+    server.shutdown().await;
+    assert_eq!((tells.recv().await, tells.recv().await), (Some("leave"), Some("shutdown")));
+    assert_eq!(tells.recv().await, None);
+}
