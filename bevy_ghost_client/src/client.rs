@@ -16,7 +16,8 @@ pub enum ClientState {
     Connecting,
     /// Rooms can be joined.
     Connected,
-    /// There was a connection; the next attempt waits or is under way.
+    /// There was a connection, or an attempt to get one; the next attempt waits or is
+    /// under way.
     Reconnecting,
 }
 

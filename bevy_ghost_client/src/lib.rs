@@ -21,8 +21,8 @@ pub use events::{
     RoomList, Undecodable, Unsent, UnsentReason,
 };
 pub use ghost_sync_core::wire::{
-    ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType, Refusal,
-    RoomName, RoomSummary, Seat, SendFlags,
+    ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
+    Protocol, Refusal, RoomName, RoomSummary, Seat, SendFlags,
 };
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
@@ -31,11 +31,11 @@ pub use typed::{Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw,
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, FromRoom,
-        FromServer, GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems, Join,
-        JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member,
-        MemberOf, Members, Metadata, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, RoomList,
-        ToServer, connected, in_room,
+        Acked, Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended,
+        FromRoom, FromServer, Gap, GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems,
+        Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer,
+        Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Refused,
+        RoomDeleted, RoomList, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

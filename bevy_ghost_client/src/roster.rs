@@ -122,10 +122,12 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
 }
 
 fn unsent_reason(refusal: &Refusal) -> UnsentReason {
-    match *refusal {
-        Refusal::PayloadTooLarge { len, max } => UnsentReason::TooLarge { len, max },
-        Refusal::NotInRoom => UnsentReason::NotInRoom,
-        _ => UnsentReason::NotConnected,
+    if let &Refusal::PayloadTooLarge { len, max } = refusal {
+        UnsentReason::TooLarge { len, max }
+    } else if let Refusal::NotInRoom = refusal {
+        UnsentReason::NotInRoom
+    } else {
+        UnsentReason::NotConnected
     }
 }
 

@@ -49,9 +49,10 @@ pub mod prelude {
         CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection, FromPlayer, GhostAppExt,
         GhostServer, GhostServerPlugin, GhostServerSystems, InRoom, JoinRequest, Kick, Metadata,
         Observe, Player, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
-        RoomClosed, RoomConfig, RoomEmptied, RoomOpened, RoomStats, Rooms, SeatOf, Seats,
-        ServerConfig, ServerState, StartServer, StopServer, Ticket, ToConnection, ToEveryone,
-        ToPlayer, ToRoom, room_exists, server_running,
+        RoomClosed, RoomConfig, RoomEmptied, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf,
+        Seats, ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
+        StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, room_exists,
+        server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -126,7 +126,7 @@ fn after_any_history_both_sides_agree_and_each_join_has_one_end() {
         let mut net = TestNet::with_config(config, |server| {
             record::<GhostServerEvent>(server);
             server.world_mut().spawn_batch(ROOMS.map(Room::new));
-            server.add_observer(|refused: On<bevy_ghost_server::RoomRefused>| {
+            server.add_observer(|refused: On<RoomRefused>| {
                 assert!(refused.reason.contains("of that name"), "{}", refused.reason);
             });
         });

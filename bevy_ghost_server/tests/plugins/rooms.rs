@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
-use bevy_ghost_client::{JoinRefused, RoomList};
+use bevy_ghost_client::{JoinRefused, Refusal, RoomList};
 use bevy_ghost_server::{
-    CreateOnJoin, CreateRoomError, GhostServerEvent, RoomRefused, SetMetadata,
+    CreateOnJoin, CreateRoomError, GhostServerEvent, SetMetadata,
     prelude::*,
     testing::{TestNet, record, recorded},
 };
-use ghost_sync_core::wire::Refusal;
 
 fn refusals(net: &TestNet, client: usize) -> Vec<Refusal> {
     recorded::<JoinRefused>(&net.clients[client]).iter().map(|it| it.reason.clone()).collect()
