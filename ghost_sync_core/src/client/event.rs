@@ -204,8 +204,7 @@ impl ServerEvent {
     pub(crate) fn cost(&self) -> usize {
         let heap = match self {
             Self::Joined { members, meta, .. } => {
-                members.iter().map(|m| size_of::<MemberInfo>() + meta_cost(&m.meta)).sum::<usize>()
-                    + meta_cost(meta)
+                members.iter().map(member_cost).sum::<usize>() + meta_cost(meta)
             }
             Self::PlayerJoined { meta, .. } => meta_cost(meta),
             Self::Broadcast { data, .. } | Self::Direct { data, .. } => data.len(),
@@ -246,6 +245,11 @@ impl ServerEvent {
             | Self::Rooms { .. } => None,
         }
     }
+}
+
+/// What keeping a member of a roster costs, in bytes.
+pub(super) fn member_cost(member: &MemberInfo) -> usize {
+    size_of::<MemberInfo>() + meta_cost(&member.meta)
 }
 
 fn meta_cost(meta: &[Meta]) -> usize {

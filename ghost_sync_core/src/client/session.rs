@@ -31,6 +31,10 @@ use membership::Membership;
 use pings::Pings;
 use sent::{Kind, Sent};
 
+/// Answers to pings that may wait to be written: more than an honest server can
+/// ask for before it gives up.
+const MAX_PONGS: usize = 4096;
+
 /// One connection's protocol state on the client.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -38,6 +42,8 @@ pub(crate) struct Session {
     decoder: Decoder,
     /// Frames to write, whole ones.
     outbox: BytesMut,
+    /// Answers to pings among them.
+    pongs: usize,
     rooms: BTreeMap<RoomId, Membership>,
     /// Rooms in the order in which they were joined.
     order: Vec<RoomId>,
@@ -83,6 +89,7 @@ impl Session {
             phase: Phase::Greeting,
             decoder: Decoder::new(MAX_SERVER_FRAME),
             outbox: hello,
+            pongs: 0,
             rooms: BTreeMap::new(),
             order: Vec::new(),
             joins: VecDeque::new(),
@@ -107,6 +114,7 @@ impl Session {
 
     /// Everything that waits to be written.
     pub(crate) fn take_outbox(&mut self) -> BytesMut {
+        self.pongs = 0;
         std::mem::take(&mut self.outbox)
     }
 
@@ -308,6 +316,10 @@ impl Session {
                 events.push(event);
             }
             ServerMessage::Ping { nonce } => {
+                self.pongs += 1;
+                if self.pongs > MAX_PONGS {
+                    return Err("more pings than answers can leave".into());
+                }
                 ClientMessage::Pong { nonce }.encode(&mut self.outbox);
             }
             ServerMessage::Pong { nonce } => {

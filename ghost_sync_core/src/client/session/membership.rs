@@ -1,6 +1,9 @@
 //! One seat of this client: who else is there, and which event must come next.
 
-use crate::wire::{ClientId, MemberInfo, RoomName, Seat};
+use crate::{
+    client::event::member_cost,
+    wire::{ClientId, MAX_SERVER_FRAME, MemberInfo, RoomName, Seat},
+};
 
 use super::{ServerEvent, Violation};
 
@@ -25,6 +28,8 @@ pub(crate) struct Membership {
 #[derive(Debug)]
 struct Listing {
     missing: u32,
+    /// What keeping the members costs, in bytes.
+    cost: usize,
     joined: ServerEvent,
     own: (Seat, ClientId),
 }
@@ -42,7 +47,7 @@ impl Membership {
         if members == 0 {
             return Err("a roster without the own seat".into());
         }
-        let listing = Listing { missing: members, joined, own: (seat, client_id) };
+        let listing = Listing { missing: members, cost: 0, joined, own: (seat, client_id) };
         let next = number_after(seq)?;
         Ok(Self { name, next, unseen: 0, members: Vec::new(), listing: Some(listing) })
     }
@@ -57,6 +62,10 @@ impl Membership {
             return Err("more members than announced".into());
         };
         listing.missing = missing;
+        listing.cost += page.iter().map(member_cost).sum::<usize>();
+        if listing.cost > MAX_SERVER_FRAME {
+            return Err("a roster that is too long".into());
+        }
         for member in &page {
             self.add(member.seat, member.client_id)?;
         }

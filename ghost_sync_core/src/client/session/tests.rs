@@ -337,3 +337,33 @@ fn refusals_without_a_number_name_their_request() {
         .collect();
     assert_eq!(asked, [Request::Leave { room: Some(name()) }, Request::SetMeta]);
 }
+
+#[test]
+fn pings_beyond_what_can_be_answered_violate_the_protocol() {
+    let mut talk = Talk::open();
+    let pings: Vec<_> = (0..4096).map(|nonce| ServerMessage::Ping { nonce }).collect();
+    talk.accepts(&pings, 0);
+    // What waits of the program's own has nothing to do with it.
+    talk.session.take_outbox();
+    talk.session.send(None, MessageType::RAW, &[7; 100]).unwrap();
+    talk.accepts(&pings, 0);
+    let (_, end) = talk.hear(&[ServerMessage::Ping { nonce: 1 }]);
+    let end = end.unwrap_err();
+    assert!(matches!(end, DisconnectReason::Closed(CloseReason::Protocol { .. })), "{end:?}");
+}
+
+#[test]
+fn a_roster_that_takes_too_much_memory_violates_the_protocol() {
+    let mut talk = Talk::open();
+    talk.session.join(name(), b"").unwrap();
+    talk.accepts(&[joined(1, u32::MAX)], 0);
+    let page = |page: u32| {
+        let member = |at| {
+            let meta = vec![("key".to_owned(), "v".repeat(2000))];
+            MemberInfo { meta, ..member(page * 100 + at + 1, OTHER) }
+        };
+        ServerMessage::Roster { room: ROOM, members: (0..100).map(member).collect() }
+    };
+    let taken = (0..100).take_while(|at| talk.hear(&[page(*at)]).1.is_ok()).count();
+    assert!((70..84).contains(&taken), "{taken} pages of 200 kB");
+}
