@@ -135,3 +135,14 @@ fn a_server_that_cannot_listen_says_why_and_can_be_started_elsewhere() {
     assert!(rooms.single(app.world()).unwrap().open);
     assert_ne!(app.world().resource::<GhostServer>().addr, None);
 }
+
+#[test]
+fn a_server_whose_port_is_taken_ends_the_app_with_an_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let exit = App::new()
+        .add_plugins(DedicatedServerPlugins.build().disable::<bevy::log::LogPlugin>())
+        .add_plugins(GhostServerPlugin::bind(addr))
+        .run();
+    assert!(exit.is_error());
+}
