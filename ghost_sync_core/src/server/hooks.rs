@@ -174,14 +174,14 @@ impl Dispatch {
         let accepted_join = accepted_join(&question);
         let Some(run) = self.run() else { return };
         let goes_on = run.goes_on();
-        let mut decision = run.decide(question);
+        let mut decision = run.decide(question, deadline);
         let in_time = timeout_at(deadline.into(), &mut decision).await;
         let (verdict, reason) = match in_time {
             Ok(verdict) => (verdict, LeaveReason::Disconnected),
             // The relay has said no by itself. A thread cannot be stopped, and a
             // yes that comes late still wants its `on_leave`.
-            Err(_) if accepted_join.is_some() && goes_on => {
-                tracing::warn!("a handler takes longer than ask_timeout for a join");
+            Err(_) if goes_on => {
+                tracing::warn!("a handler takes longer than ask_timeout");
                 (decision.await, LeaveReason::TimedOut)
             }
             Err(_) => return tracing::warn!("a handler did not decide within ask_timeout"),

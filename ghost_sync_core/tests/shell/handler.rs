@@ -109,6 +109,27 @@ async fn a_handler_that_blocks_means_no_and_stalls_nobody() {
 }
 
 #[tokio::test]
+async fn hooks_that_never_return_do_not_take_the_place_of_others() {
+    let (let_go, go) = mpsc::channel();
+    let (left, _leaves) = tokio::sync::mpsc::unbounded_channel();
+    let handler = Blocking { go: Mutex::new(go), left };
+    let builder = Server::builder().ask_timeout(Duration::from_millis(200)).handler(handler);
+    let server = serve(builder.room("block")).await;
+    let mut stuck = Vec::new();
+    for _ in 0..130 {
+        stuck.push(connect(&server).await);
+    }
+    for client in &stuck {
+        client.join("block").await.unwrap();
+    }
+    for client in &mut stuck {
+        assert_eq!(refusal(client).await, Refusal::TimedOut { after_ms: 200 });
+    }
+    join(&server, "lobby").await;
+    drop(let_go);
+}
+
+#[tokio::test]
 async fn a_yes_to_a_client_that_has_gone_is_followed_by_one_leave() {
     let (let_go, go) = mpsc::channel();
     let (left, mut leaves) = tokio::sync::mpsc::unbounded_channel();

@@ -7,9 +7,10 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Instant,
 };
 
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout_at};
 
 use crate::{
     relay::{Question, RelayEvent, Verdict},
@@ -21,12 +22,17 @@ use super::Fact;
 /// Questions that block a thread at the same time, at most.
 const THREADS: usize = 128;
 
+/// Threads beside these that may be stuck with questions whose time is up. All
+/// together they leave some of Tokio's 512 for others.
+const STUCK: usize = 256;
+
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A way to call a handler. What panics is caught here.
 pub(super) trait Run: Send + Sync {
-    /// The handler's answer; a panic means no.
-    fn decide(self: Arc<Self>, question: Question) -> Boxed<Verdict>;
+    /// The handler's answer; a panic means no. What cannot even begin before the
+    /// deadline is not asked.
+    fn decide(self: Arc<Self>, question: Question, deadline: Instant) -> Boxed<Verdict>;
     /// Tells the handler these facts, one after another.
     fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()>;
     /// Whether a decision goes on when its future is dropped.
@@ -37,6 +43,7 @@ pub(super) trait Run: Send + Sync {
 pub(super) struct Blocking<H> {
     handler: Arc<H>,
     threads: Arc<Semaphore>,
+    stuck: Arc<Semaphore>,
 }
 
 /// A handler whose methods are futures.
@@ -44,7 +51,8 @@ pub(super) struct Tasks<H>(H);
 
 impl<H> Blocking<H> {
     pub(super) fn new(handler: H) -> Self {
-        Self { handler: Arc::new(handler), threads: Arc::new(Semaphore::new(THREADS)) }
+        let [threads, stuck] = [THREADS, STUCK].map(|count| Arc::new(Semaphore::new(count)));
+        Self { handler: Arc::new(handler), threads, stuck }
     }
 }
 
@@ -55,14 +63,26 @@ impl<H> Tasks<H> {
 }
 
 impl<H: ServerHandler> Run for Blocking<H> {
-    fn decide(self: Arc<Self>, question: Question) -> Boxed<Verdict> {
+    fn decide(self: Arc<Self>, question: Question, deadline: Instant) -> Boxed<Verdict> {
         Box::pin(async move {
-            let permit = self.threads.clone().acquire_owned().await;
-            let decision = spawn_blocking(move || {
-                let _permit = permit;
-                decide(&*self.handler, &question)
-            });
-            decision.await.unwrap_or_else(|_| failed())
+            let place = timeout_at(deadline.into(), self.threads.clone().acquire_owned()).await;
+            let Ok(Ok(mut place)) = place else {
+                return Verdict::reject("the server's rules are busy");
+            };
+            let stuck = self.stuck.clone();
+            let mut decision = spawn_blocking(move || decide(&*self.handler, &question));
+            let decided = match timeout_at(deadline.into(), &mut decision).await {
+                Ok(decided) => decided,
+                Err(_) => {
+                    // Others are decided about in its place, while there is another for it.
+                    if let Ok(other) = stuck.try_acquire_owned() {
+                        place = other;
+                    }
+                    decision.await
+                }
+            };
+            drop(place);
+            decided.unwrap_or_else(|_| failed())
         })
     }
 
@@ -86,7 +106,7 @@ impl<H: ServerHandler> Run for Blocking<H> {
 }
 
 impl<H: AsyncServerHandler> Run for Tasks<H> {
-    fn decide(self: Arc<Self>, question: Question) -> Boxed<Verdict> {
+    fn decide(self: Arc<Self>, question: Question, _: Instant) -> Boxed<Verdict> {
         Box::pin(async move {
             let decision = catch_panic(async { decide_later(&self.0, &question).await }).await;
             decision.unwrap_or_else(failed)
