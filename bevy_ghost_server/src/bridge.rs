@@ -110,8 +110,8 @@ pub(crate) fn send(world: &mut World) {
     let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
     MessageRegistry::take_server(world, &mut parcels);
     for parcel in parcels.drain(..) {
-        let payload = parcel.payload.clone();
-        if let ServerReceiver::Room(room, _) = parcel.to
+        let (to, payload) = (parcel.to, parcel.payload.clone());
+        if let ServerReceiver::Room(room, _) = to
             && let Some(mut stats) = world.get_mut::<RoomStats>(room)
         {
             stats.sent.count(&payload);
@@ -123,7 +123,10 @@ pub(crate) fn send(world: &mut World) {
                 bridge.send(command);
                 world.resource_mut::<GhostServer>().sent.count(&payload);
             }
-            _ => debug!("{} bytes were for somebody who is not there", payload.len()),
+            _ => {
+                debug!("{} bytes were for {to:?}, which is not there", payload.len());
+                world.resource_mut::<GhostServer>().undelivered += 1;
+            }
         }
     }
     world.resource_mut::<Link>().parcels = parcels;

@@ -93,6 +93,9 @@ pub struct GhostServer {
     pub received: Traffic,
     /// Payloads that systems did not see because frames were too slow, since the app began.
     pub missed: u64,
+    /// Payloads that systems sent to players, rooms or connections that were not there
+    /// (any more), or while no server ran, since the app began.
+    pub undelivered: u64,
     /// Messages that slow players did not get and were told about, since the app began.
     pub dropped: u64,
     #[reflect(ignore)]

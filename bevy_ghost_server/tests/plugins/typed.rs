@@ -168,6 +168,19 @@ fn the_server_speaks_to_a_room_to_one_player_and_to_everyone() {
 }
 
 #[test]
+fn what_is_for_a_player_that_is_gone_is_counted() {
+    let (mut net, alice, _) = lobby(RoomConfig::default());
+    let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+    let player = net.server.world().get::<Players>(room).unwrap().iter().next().unwrap();
+    net.clients[alice].world_mut().trigger(bevy_ghost_client::Disconnect);
+    net.settle();
+    net.server.world_mut().write_message(ToPlayer::new(player, chat("too late")));
+    net.settle();
+    let server = net.server.world().resource::<GhostServer>();
+    assert_eq!((server.undelivered, server.sent.messages), (1, 0));
+}
+
+#[test]
 fn last_words_reach_the_room_that_the_same_frame_closes() {
     let (mut net, alice, _) = lobby(RoomConfig::default());
     let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
