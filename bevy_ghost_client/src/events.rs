@@ -177,6 +177,10 @@ pub struct Acked {
 pub struct Refused {
     /// What, in words for people.
     pub request: String,
+    /// The room's entity, if it was about one that this client is in.
+    pub room: Option<Entity>,
+    /// Which broadcast or message to the server, counted as in [`Acked`].
+    pub reference: Option<u64>,
     /// Why.
     pub reason: Refusal,
 }

@@ -45,7 +45,15 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             reason,
         }) => publish(world, Unsent { message: None, reason: unsent_reason(&reason) }),
         ServerEvent::Error(RequestError { request, reason }) => {
-            publish(world, Refused { request: request.to_string(), reason });
+            let room = request.room().and_then(|room| find_room(world, room));
+            let reference = if let Request::Broadcast { reference, .. }
+            | Request::Send { reference, .. } = request
+            {
+                Some(reference)
+            } else {
+                None
+            };
+            publish(world, Refused { request: request.to_string(), room, reference, reason });
         }
         ServerEvent::Left { room, reason } => close(world, &room, reason),
         ServerEvent::PlayerJoined { client_id, room: room_name, seat, seq, meta, .. } => {

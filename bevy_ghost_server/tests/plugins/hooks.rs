@@ -334,4 +334,6 @@ fn in_a_moderated_room_what_is_refused_is_not_heard_and_the_sender_is_told() {
     let refused = recorded::<Refused>(&net.clients[alice]);
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].reason.to_string(), "language");
+    assert_eq!(refused[0].room, net.room(alice, "lobby"));
+    assert_eq!(refused[0].reference, Some(2), "it was the second");
 }
