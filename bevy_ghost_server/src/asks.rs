@@ -11,6 +11,7 @@ use crate::{
         ConnectRequest, CreateRoomRequest, Decision, JoinRequest, Outcome, RelayRequest, Reply,
     },
     index::Index,
+    sync::is_there,
 };
 
 /// What is still open about a question that was put off.
@@ -80,7 +81,8 @@ fn run_observers(
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
-            if index.room_records.get(&room).is_none_or(|room| room.closing) {
+            let closing = index.room_records.get(&room).is_none_or(|room| room.closing);
+            if closing || !is_there(world, connection) {
                 return None;
             }
             let mut request =
@@ -90,6 +92,9 @@ fn run_observers(
         }
         Question::CreateRoom { conn, client_id, name } => {
             let connection = *index.connections.get(&conn)?;
+            if !is_there(world, connection) {
+                return None;
+            }
             let config = RoomConfig::default();
             let mut request =
                 CreateRoomRequest { room_name: name, connection, client_id, config, decision };
@@ -100,6 +105,9 @@ fn run_observers(
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;
             let (player, record) = index.seat(room, seat)?;
+            if !is_there(world, player) || !is_there(world, connection) {
+                return None;
+            }
             let mut request = RelayRequest {
                 room: record.room,
                 player,

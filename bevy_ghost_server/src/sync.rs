@@ -52,7 +52,9 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             close_if_left(world, room);
         }
         RelayEvent::RoomEmptied { room, name } => {
-            if let Some(&room) = world.resource::<Index>().rooms.get(&room) {
+            if let Some(&room) = world.resource::<Index>().rooms.get(&room)
+                && is_there(world, room)
+            {
                 publish(world, RoomEmptied { room, room_name: name });
             }
         }
@@ -68,7 +70,9 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             let Some((player, record)) = world.resource::<Index>().seat(room, seat) else { return };
             let room = record.room;
             world.resource_mut::<GhostServer>().dropped += dropped;
-            publish(world, Lagged { room, player, dropped });
+            if is_there(world, player) {
+                publish(world, Lagged { room, player, dropped });
+            }
         }
         RelayEvent::Broadcast {
             room, seat, conn, client_id, seq, message_type, payload, ..
@@ -226,7 +230,7 @@ fn player_joined(
     let Some(&room) = index.rooms.get(&room_id) else { return };
     let Some(&connection) = index.connections.get(&conn) else { return };
     // Whoever comes while room or connection are being closed is on the way out already.
-    if world.get_entity(room).is_err() || world.get_entity(connection).is_err() {
+    if !is_there(world, room) || !is_there(world, connection) {
         return;
     }
     let player = world.spawn((InRoom(room), SeatOf(connection), Player { client_id, seat })).id();
@@ -258,11 +262,17 @@ fn said(
 ) {
     let index = world.resource::<Index>();
     let Some(&connection) = index.connections.get(&conn) else { return };
+    if !is_there(world, connection) {
+        return;
+    }
     let (seat, origin) = match seat {
         None => (None, Origin::Connection { connection, client_id }),
         Some((room, seat)) => {
             let Some((player, record)) = index.seat(room, seat) else { return };
             let room = record.room;
+            if !is_there(world, player) {
+                return;
+            }
             if seq.is_some() && !is_observed(world, room, message_type) {
                 return;
             }
@@ -284,6 +294,12 @@ fn said(
     }
 }
 
+/// Whether our own systems have not despawned it: whom they have put out is not heard
+/// any more, even if the network thread does not know yet.
+pub(crate) fn is_there(world: &World, entity: Entity) -> bool {
+    world.get_entity(entity).is_ok()
+}
+
 fn is_observed(world: &World, room: Entity, message_type: MessageType) -> bool {
     match world.get::<RoomConfig>(room).map(|config| config.observe) {
         Some(Observe::Everything) => true,
@@ -302,7 +318,7 @@ fn change_metadata(
     value: Option<String>,
     version: u64,
 ) {
-    let Some(entity) = entity else { return };
+    let Some(entity) = entity.filter(|&entity| is_there(world, entity)) else { return };
     if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
         metadata.apply(key.clone(), value.clone());
     }

@@ -1,5 +1,7 @@
 //! Typed messages between apps, and what happens when they do not fit.
 
+use std::time::Duration;
+
 use bevy::prelude::*;
 use bevy_ghost_client::{Broadcast, Connect, Disconnected, FromRoom, FromServer, ToServer};
 use bevy_ghost_server::{
@@ -178,6 +180,26 @@ fn what_is_for_a_player_that_is_gone_is_counted() {
     net.settle();
     let server = net.server.world().resource::<GhostServer>();
     assert_eq!((server.undelivered, server.sent.messages), (1, 0));
+}
+
+#[test]
+fn whom_the_server_has_put_out_is_not_heard_any_more() {
+    for relay in [Relaying::AtOnce, Relaying::ServerOnly, Relaying::Moderated] {
+        let (mut net, alice, _) = lobby(RoomConfig { relay, ..RoomConfig::default() });
+        net.server.add_observer(|request: On<RelayRequest>, mut commands: Commands| {
+            commands.entity(request.player).insert(Name::new("speaker"));
+        });
+        let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
+        let player = net.server.world().get::<Players>(room).unwrap().iter().next().unwrap();
+        net.clients[alice].world_mut().write_message(Broadcast::new(chat("still here")));
+        net.clients[alice].world_mut().write_message(ToServer::new(chat("am I?")));
+        net.clients[alice].update();
+        net.advance(Duration::ZERO);
+        net.server.world_mut().despawn(player);
+        net.settle();
+        assert!(recorded::<FromPlayer<Chat>>(&net.server).is_empty(), "{relay:?}");
+        assert_eq!(net.server.world().resource::<GhostServer>().players, 1);
+    }
 }
 
 #[test]
