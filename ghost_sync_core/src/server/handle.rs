@@ -119,7 +119,8 @@ impl ServerHandle {
 
     /// Stops the server: nobody can connect any more, every client is told and
     /// closed, the handler hears the rest. Waits until all of that is done, for
-    /// 5 s at most. Everybody who calls it waits for the same end.
+    /// some 5 s at most, and for rules that still decide about a join until their
+    /// time is up. Everybody who calls it waits for the same end.
     ///
     /// The server stops whether or not the future is driven to its end.
     pub async fn shutdown(&self) {
