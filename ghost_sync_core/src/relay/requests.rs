@@ -59,7 +59,7 @@ impl Relay {
             }
             // Before the next: one read may hold thousands of requests.
             if self.asks_too_much(conn) {
-                let max = clamp_u32(self.config.max_owed_replies);
+                let max = clamp_u32(MAX_UNSENT_REPLIES);
                 return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
             }
         }

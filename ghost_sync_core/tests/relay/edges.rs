@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, MAGIC, MessageType, OverflowPolicy, Refusal, RelayMode, RoomConfig,
+    ClientMessage, CloseReason, MAGIC, MessageType, OverflowPolicy, Refusal, RelayMode, RoomConfig,
     ServerMessage, VERSION, Verdict,
 };
 
@@ -48,6 +48,19 @@ fn one_read_of_requests_takes_bounded_memory() {
     let flood = request.repeat(60 * 1024 / request.len());
     let memory = allocation_counter::measure(|| world.bytes(peer, &flood)).bytes_max;
     assert!(memory < 4 << 20, "{memory} bytes");
+}
+
+#[test]
+fn one_read_may_call_for_a_thousand_and_twenty_four_answers() {
+    for (requests, closes) in [(1024, false), (1025, true)] {
+        let mut world = World::new();
+        let peer = world.client();
+        let flood = encode(&ClientMessage::Ping { nonce: 1 }).repeat(requests);
+        world.bytes(peer, &flood);
+        world.pump();
+        let expected = closes.then_some(CloseReason::TooManyRequests { max: 1024 });
+        assert_eq!(world.closed(peer), expected);
+    }
 }
 
 #[test]
