@@ -287,7 +287,7 @@ impl Relay {
             self.take_out(conn);
         }
         let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
-        self.part(now, conn, DisconnectReason::closed(&reason), out);
+        self.part(now, conn, DisconnectReason::Closed(reason), out);
         self.push_frame(conn, ItemKind::Control, frame);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.session = Session::Closing { until: now + self.config.linger };

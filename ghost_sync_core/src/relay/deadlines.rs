@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Relay,
-    event::{AskId, ConnId, DisconnectReason, Output, RelayEvent},
+    event::{AskId, ConnId, Output, RelayEvent},
     meta::clamp_u32,
     outbox::ItemKind,
     session::Session,
@@ -170,13 +170,6 @@ impl Relay {
 /// A duration as the wire has it.
 pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-impl DisconnectReason {
-    /// The reason why an unopened connection failed, from the close that was sent.
-    pub(super) fn closed(reason: &CloseReason) -> Self {
-        Self::Closed(reason.clone())
-    }
 }
 
 /// A relay that looks at its deadlines this late was asleep itself.
