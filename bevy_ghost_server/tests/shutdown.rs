@@ -38,5 +38,8 @@ fn sigterm_tells_the_clients_and_exits_with_success() {
     assert_eq!(exit, AppExit::Success);
     let reason = reason.recv_timeout(Duration::from_secs(10)).unwrap();
     let message = "maintenance".to_owned();
-    assert_eq!(reason, DisconnectReason::Closed(CloseReason::ServerShutdown { message }));
+    assert_eq!(
+        reason,
+        DisconnectReason::Closed(CloseReason::ServerShutdown { message, retry_after_ms: 1000 })
+    );
 }

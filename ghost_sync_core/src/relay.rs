@@ -128,7 +128,10 @@ impl Relay {
         let max = self.config.max_clients;
         let reason = match &self.refusing {
             Some(reason) => Some(reason.clone()),
-            None if taken >= max => Some(CloseReason::MaxClientsReached { max: clamp_u32(max) }),
+            None if taken >= max => Some(CloseReason::MaxClientsReached {
+                max: clamp_u32(max),
+                retry_after_ms: millis(self.config.retry_after),
+            }),
             None => None,
         };
         if let Some(reason) = reason {
@@ -267,6 +270,9 @@ impl Relay {
             max_payload: clamp_u32(self.config.max_payload),
             ping_interval_ms: millis(self.config.ping_interval),
             idle_timeout_ms: millis(self.config.idle_timeout),
+            resume_grace_ms: 0,
+            epoch: 0,
+            secret: crate::wire::Secret::default(),
         };
         self.push(conn, ItemKind::Control, &welcome);
         self.schedule(conn);

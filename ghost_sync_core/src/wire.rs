@@ -10,11 +10,11 @@ mod message;
 mod name;
 mod protocol;
 
-pub use close::{CloseReason, LeaveReason, Refusal};
+pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use message::{
-    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, RoomSummary, SendFlags,
-    ServerMessage,
+    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, Replay, RoomSummary, Secret,
+    SendFlags, ServerMessage,
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{MessageType, Protocol, ProtocolType};

@@ -8,7 +8,7 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, ConnId, Delivery, Input, MAGIC, MessageType, Output, Relay,
-    RelayConfig, RoomConfig, RoomName, SendFlags, VERSION,
+    RelayConfig, Replay, RoomConfig, RoomName, SendFlags, VERSION,
 };
 
 struct Room {
@@ -36,7 +36,8 @@ impl Room {
             meta: vec![],
         }
         .encode(&mut greeting);
-        ClientMessage::Join { request: 1, room: "a", data: b"" }.encode(&mut greeting);
+        ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing }
+            .encode(&mut greeting);
         for id in 0..count {
             let addr = SocketAddr::from(([127, 0, 0, 1], 1));
             let id = ClientId::from_u128(id);

@@ -11,8 +11,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     Client, ClientId, Delivery, GapReason, MessageType, Question, Refusal, RelayEvent, RelayMode,
-    Request, RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, ServerMessage,
-    VERSION, Verdict, embed::*,
+    Request, RoomConfig, RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle,
+    ServerMessage, VERSION, Verdict, embed::*,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -336,6 +336,9 @@ async fn greet_only(listener: &TcpListener) -> TcpStream {
         max_payload: 1 << 25,
         ping_interval_ms: 0,
         idle_timeout_ms: 0,
+        resume_grace_ms: 0,
+        epoch: 0,
+        secret: Secret::default(),
     }
     .encode(&mut welcome);
     stream.write_all(&welcome).await.unwrap();

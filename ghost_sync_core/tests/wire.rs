@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, LeaveReason,
-    MAGIC, MemberInfo, MessageType, Meta, Refusal, RoomId, RoomSummary, Seat, SendFlags,
-    ServerMessage, VERSION,
+    MAGIC, MemberInfo, MessageType, Meta, Refusal, Replay, ResumeFailure, RoomId, RoomSummary,
+    Seat, Secret, SendFlags, ServerMessage, VERSION,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -58,7 +58,12 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
             data: bytes,
             meta: meta.clone(),
         },
-        ClientMessage::Join { request: *number, room: text, data: bytes },
+        ClientMessage::Join {
+            request: *number,
+            room: text,
+            data: bytes,
+            replay: Replay::Since { epoch: *long, seq: 3 },
+        },
         ClientMessage::Leave { room },
         ClientMessage::Broadcast {
             room,
@@ -69,10 +74,20 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
         },
         ClientMessage::Send { room, message_type, payload: bytes },
         ClientMessage::Ping { nonce: *long },
-        ClientMessage::Pong { nonce: *long },
+        ClientMessage::Pong { nonce: *long, received: 0 },
         ClientMessage::SetMeta { key: text, value: value.as_deref(), if_version: Some(*long) },
         ClientMessage::ListRooms { request: *number },
         ClientMessage::Close { reason: CloseReason::Kicked { message: text.clone() } },
+        ClientMessage::Resume {
+            magic: MAGIC,
+            version: VERSION,
+            epoch: *long,
+            client_id: ClientId::from_u128(u128::from(*long)),
+            secret: Secret([*number as u8; 16]),
+            received: *long,
+            rooms: vec![(room, *long); (*number % 5) as usize],
+        },
+        ClientMessage::Received { count: *long },
     ]
 }
 
@@ -82,7 +97,7 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
     let (message_type, payload) = (MessageType(*number), &bytes[..]);
     let (key, value) = (&text[..], value.as_deref());
     let client_id = ClientId::from_u128(u128::from(*long));
-    let member = MemberInfo { seat, client_id, meta_version: seq, meta: meta.clone() };
+    let member = MemberInfo { seat, client_id, meta_version: seq, meta: meta.clone(), away: false };
     let refusal = Refusal::RoomFull { room: text.clone(), capacity: *number };
     let kicked = LeaveReason::Kicked { message: text.clone() };
     let summary = RoomSummary {
@@ -99,6 +114,9 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
             max_payload: *number,
             ping_interval_ms: 1,
             idle_timeout_ms: 2,
+            resume_grace_ms: 0,
+            epoch: 0,
+            secret: Secret::default(),
         },
         ServerMessage::Close { reason: CloseReason::PingTimeout { missed: 2 } },
         ServerMessage::Joined {
@@ -112,6 +130,8 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
             members: *number,
             meta_version: 1,
             meta: meta.clone(),
+            since: 9,
+            former: vec![(seat, client_id)],
         },
         ServerMessage::Roster { room, members: vec![member.clone(), member.clone()] },
         ServerMessage::JoinRefused { request: *number, reason: refusal.clone() },
@@ -128,14 +148,20 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
         ServerMessage::PlayerLeft { room, seq, seat, reason: kicked },
         ServerMessage::RoomMeta { room, seq, version: 1, key, value },
         ServerMessage::PlayerMeta { room, seq, seat, version: 1, key, value },
+        ServerMessage::PlayerAway { room, seq, seat },
+        ServerMessage::PlayerBack { room, seq, seat },
         ServerMessage::RoomDeleted { room, seq, message: text },
         ServerMessage::Gap { room, from: seq, to: seq, own: 0, reason: GapReason::Lagged },
         ServerMessage::Direct { room, message_type, payload },
         ServerMessage::Ack { room, reference: seq, seq },
         ServerMessage::Refused { room, reference: seq, reason: refusal },
-        ServerMessage::Ping { nonce: seq },
+        ServerMessage::Ping { nonce: seq, received: 0 },
         ServerMessage::Pong { nonce: seq },
         ServerMessage::Rooms { request: 1, count: 9, rooms: vec![summary] },
+        ServerMessage::Retained { room, seq, sender: seat, key: *number, message_type, payload },
+        ServerMessage::Received { count: seq },
+        ServerMessage::Resumed { secret: Secret([7; 16]), received: seq },
+        ServerMessage::ResumeFailed { reason: ResumeFailure::TooOld { room, oldest: seq } },
     ]
 }
 
@@ -298,8 +324,11 @@ fn an_id_is_sixteen_bytes_on_the_wire() {
         max_payload: 1,
         ping_interval_ms: 2,
         idle_timeout_ms: 3,
+        resume_grace_ms: 0,
+        epoch: 0,
+        secret: Secret::default(),
     }
     .encode(&mut buf);
-    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 3 * 4);
+    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 4 * 4 + 8 + 16);
     assert_eq!(&buf[7..23], ClientId::from_u128(7).as_bytes());
 }

@@ -107,7 +107,7 @@ impl ConnectError {
             CloseReason::ProtocolMismatch { types, .. } => {
                 Self::ProtocolMismatch { differing: protocol.differences(&types) }
             }
-            CloseReason::MaxClientsReached { max } => Self::MaxClientsReached { max },
+            CloseReason::MaxClientsReached { max, .. } => Self::MaxClientsReached { max },
             CloseReason::ConnectionRefused { message } => Self::Rejected { message },
             other => Self::Disconnected(DisconnectReason::Closed(other)),
         }

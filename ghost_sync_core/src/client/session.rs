@@ -201,6 +201,7 @@ impl Session {
                 members,
                 meta_version,
                 meta,
+                ..
             } => {
                 let asked = self.answered(request)?;
                 if asked != name {
@@ -315,16 +316,24 @@ impl Session {
                 let event = self.on_refused(room, reference, reason)?;
                 events.push(event);
             }
-            ServerMessage::Ping { nonce } => {
+            ServerMessage::Ping { nonce, .. } => {
                 self.pongs += 1;
                 if self.pongs > MAX_PONGS {
                     return Err("more pings than answers can leave".into());
                 }
-                ClientMessage::Pong { nonce }.encode(&mut self.outbox);
+                ClientMessage::Pong { nonce, received: 0 }.encode(&mut self.outbox);
             }
             ServerMessage::Pong { nonce } => {
                 let answered = self.pings.answered(now, nonce);
                 events.extend(answered.map(|rtt| ServerEvent::Pong { rtt }));
+            }
+            ServerMessage::PlayerAway { room, seq, .. }
+            | ServerMessage::PlayerBack { room, seq, .. } => self.seated(room)?.advance(seq)?,
+            ServerMessage::Received { .. } => {}
+            ServerMessage::Retained { .. }
+            | ServerMessage::Resumed { .. }
+            | ServerMessage::ResumeFailed { .. } => {
+                return Err("nothing of that was asked for".into());
             }
             ServerMessage::Rooms { request: _, count, rooms } => {
                 events.push(ServerEvent::Rooms { count, rooms });
@@ -340,6 +349,7 @@ impl Session {
             max_payload,
             ping_interval_ms,
             idle_timeout_ms,
+            ..
         } = *welcome
         else {
             return Err("the first message is not a welcome".into());

@@ -39,6 +39,9 @@ pub struct RelayConfig {
     /// a client that fills all of it with what must not be dropped is
     /// disconnected. Worst-case memory is this times `max_clients`.
     pub outbox_limit: usize,
+    /// When clients that are turned away, or put out by a shutdown, are asked to
+    /// come back at the earliest.
+    pub retry_after: Duration,
     /// Answers (to pings, lists and refused requests) that may wait while a
     /// client's socket is full.
     pub max_owed_replies: usize,
@@ -95,6 +98,7 @@ impl Default for RelayConfig {
             ask_timeout: Duration::from_secs(2),
             channel_capacity: 1024,
             outbox_limit: 1 << 20,
+            retry_after: Duration::from_secs(1),
             max_owed_replies: 32,
             overflow: OverflowPolicy::default(),
             create_on_join: CreateOnJoin::default(),

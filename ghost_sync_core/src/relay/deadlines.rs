@@ -144,7 +144,7 @@ impl Relay {
             connection.liveness.missed += 1;
         }
         connection.liveness.ping = Some((nonce, now));
-        self.push(conn, ItemKind::Control, &ServerMessage::Ping { nonce });
+        self.push(conn, ItemKind::Control, &ServerMessage::Ping { nonce, received: 0 });
     }
 
     pub(super) fn pong(&mut self, now: Instant, conn: ConnId, nonce: u64, out: &mut Vec<Output>) {

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Relay,
     config::RoomConfig,
-    deadlines::{Due, FOR_EVER},
+    deadlines::{Due, FOR_EVER, millis},
     error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
     log::Class,
@@ -293,7 +293,10 @@ impl Relay {
             return;
         }
         self.config.linger = grace.min(FOR_EVER);
-        let reason = CloseReason::ServerShutdown { message: message.to_owned() };
+        let reason = CloseReason::ServerShutdown {
+            message: message.to_owned(),
+            retry_after_ms: millis(self.config.retry_after),
+        };
         let conns: Vec<_> = self.conns.keys().collect();
         // What was said before still arrives; that everybody leaves need not.
         for conn in &conns {

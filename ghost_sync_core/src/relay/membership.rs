@@ -204,7 +204,7 @@ impl Relay {
         let seat = found.next_seat();
         let meta = connection.meta.to_vec();
         let meta_version = connection.meta.version();
-        let member = MemberInfo { seat, client_id, meta_version, meta };
+        let member = MemberInfo { seat, client_id, meta_version, meta, away: false };
         let seq = self.append(room, seat, Class::Control, true, 256, |buf, seq| {
             ServerMessage::PlayerJoined { room, seq, member }.encode(buf);
         });
@@ -232,11 +232,13 @@ impl Relay {
             name: found.name.as_str(),
             epoch: found.epoch,
             seq,
+            since: seq + 1,
             seat,
             capacity: found.capacity(),
             members: clamp_u32(found.members().len()),
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
+            former: Vec::new(),
         };
         let joined = joined.to_frame();
         let mut rosters = Vec::new();
@@ -251,6 +253,7 @@ impl Relay {
                 client_id: member.client_id,
                 meta_version: connection.meta.version(),
                 meta,
+                away: false,
             });
             if size >= ROSTER_PAGE {
                 let members = std::mem::take(&mut page);

@@ -139,7 +139,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match message {
-            ClientMessage::Join { request, room, data } => {
+            ClientMessage::Join { request, room, data, replay: _ } => {
                 self.join(now, conn, request, room, data, out);
             }
             ClientMessage::Leave { room } => match self.conns[conn].seat_in(room) {
@@ -156,14 +156,17 @@ impl Relay {
             ClientMessage::Ping { nonce } => {
                 self.push(conn, ItemKind::Reply, &ServerMessage::Pong { nonce });
             }
-            ClientMessage::Pong { nonce } => self.pong(now, conn, nonce, out),
+            ClientMessage::Pong { nonce, received: _ } => self.pong(now, conn, nonce, out),
             ClientMessage::SetMeta { key, value, if_version } => {
                 if let Err(error) = self.set_client_meta(conn, key, value, if_version, out) {
                     self.refuse(conn, RoomId(0), 0, error.as_refusal());
                 }
             }
             ClientMessage::ListRooms { request } => self.list_rooms(conn, request),
-            ClientMessage::Hello { .. } | ClientMessage::Close { .. } => {
+            ClientMessage::Received { count: _ } => {}
+            ClientMessage::Hello { .. }
+            | ClientMessage::Resume { .. }
+            | ClientMessage::Close { .. } => {
                 let what = "a second hello".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }

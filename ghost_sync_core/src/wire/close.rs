@@ -1,6 +1,8 @@
 //! Why a connection, a membership or a request ended.
 
-use super::ProtocolType;
+use std::time::Duration;
+
+use super::{ProtocolType, RoomId};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Why a connection was closed by one side on purpose; sent as the last message.
@@ -17,6 +19,8 @@ pub enum CloseReason {
     ServerShutdown {
         /// What the operator says about it.
         message: String,
+        /// When to come back at the earliest, in milliseconds.
+        retry_after_ms: u32,
     },
     /// Nothing was heard for too long. Reconnect.
     #[error("nothing was received for {after_ms} ms (idle timeout)")]
@@ -83,6 +87,8 @@ pub enum CloseReason {
     MaxClientsReached {
         /// The server's limit.
         max: u32,
+        /// When to come back at the earliest, in milliseconds.
+        retry_after_ms: u32,
     },
     /// The server's rules refused the connection.
     #[error("connection refused: {message}")]
@@ -98,6 +104,10 @@ pub enum CloseReason {
         /// The reason given.
         message: String,
     },
+    /// Another connection took the session over. Do not reconnect by yourself.
+    #[error("the session goes on over another connection")]
+    #[wincode(tag = 106)]
+    TakenOver,
     /// The client read too slowly for what must not be dropped. Reconnect; send less.
     #[error("too slow: {queued} bytes were waiting, at most {max} are allowed")]
     #[wincode(tag = 7)]
@@ -136,6 +146,7 @@ impl CloseReason {
             Self::ProtocolMismatch { .. } => 103,
             Self::ConnectionRefused { .. } => 104,
             Self::Kicked { .. } => 105,
+            Self::TakenOver => 106,
         }
     }
 
@@ -143,6 +154,53 @@ impl CloseReason {
     pub fn may_reconnect(&self) -> bool {
         self.code() < 100 && *self != Self::Requested
     }
+
+    /// How long the server asks to wait before that, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::ServerShutdown { retry_after_ms, .. }
+            | Self::MaxClientsReached { retry_after_ms, .. } => {
+                Some(Duration::from_millis((*retry_after_ms).into()))
+            }
+            Self::Requested
+            | Self::IdleTimeout { .. }
+            | Self::PingTimeout { .. }
+            | Self::HandshakeTimeout { .. }
+            | Self::SlowConsumer { .. }
+            | Self::TooManyRequests { .. }
+            | Self::PayloadTooLarge { .. }
+            | Self::Protocol { .. }
+            | Self::VersionMismatch { .. }
+            | Self::ProtocolMismatch { .. }
+            | Self::ConnectionRefused { .. }
+            | Self::Kicked { .. }
+            | Self::TakenOver => None,
+        }
+    }
+}
+
+/// Why a session cannot be taken up again. The client has to start anew.
+#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeFailure {
+    /// The server was started anew since then.
+    #[error("the server was restarted")]
+    EpochChanged,
+    /// Something that was missed is no longer kept. Raise the room's history, or
+    /// come back sooner.
+    #[error("what was missed is no longer kept: the oldest is event {oldest}")]
+    TooOld {
+        /// The room; `RoomId(0)`: what was for this client alone.
+        room: RoomId,
+        /// The oldest event there (or message) that is kept.
+        oldest: u64,
+    },
+    /// The session ended, because the client was away for too long or too many were.
+    #[error("the session has ended")]
+    Expired,
+    /// The secret is not (or no longer) that of the session.
+    #[error("the session cannot be taken over with that secret")]
+    Denied,
 }
 
 /// Why a player is no longer in a room.

@@ -8,7 +8,8 @@ use wincode::{
 };
 
 use super::{
-    ClientId, CloseReason, LeaveReason, MessageType, Refusal, RoomId, Seat, frame::encode_frame,
+    ClientId, CloseReason, LeaveReason, MessageType, Refusal, ResumeFailure, RoomId, Seat,
+    frame::encode_frame,
 };
 
 /// wincode as the wire uses it: `u8` enum tags, `u32` lengths, little endian,
@@ -74,6 +75,34 @@ pub enum GapReason {
     InboxFull,
 }
 
+/// How much of a room's history a join asks for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, SchemaRead, SchemaWrite)]
+pub enum Replay {
+    /// None of it.
+    #[default]
+    Nothing,
+    /// The last so many events.
+    Last(u32),
+    /// From this event on, as far as it is kept; nothing if the room was made
+    /// anew meanwhile.
+    Since {
+        /// The room's epoch.
+        epoch: u64,
+        /// The first event wanted.
+        seq: u64,
+    },
+}
+
+/// What a client shows to take its session up again. Never logged.
+#[derive(Clone, Copy, Default, Eq, PartialEq, SchemaRead, SchemaWrite)]
+pub struct Secret(pub [u8; 16]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// A metadata entry: key and value.
 pub type Meta = (String, String);
 
@@ -88,6 +117,8 @@ pub struct MemberInfo {
     pub meta_version: u64,
     /// Its metadata, sorted by key.
     pub meta: Vec<Meta>,
+    /// Whether its connection is lost and its seat is held for it.
+    pub away: bool,
 }
 
 /// A room, as lists show it.
@@ -107,8 +138,10 @@ pub struct RoomSummary {
 
 /// From a client to the server.
 ///
-/// `Broadcast` and `Send` are counted from 1 on each connection; that count is
+/// `Broadcast` and `Send` are counted from 1 in each session; that count is
 /// their *reference* in [`ServerMessage::Ack`] and [`ServerMessage::Refused`].
+/// All requests ([`is_request`](Self::is_request)) are counted too: a session that
+/// is taken up again goes on after the last one that the server has.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub enum ClientMessage<'a> {
     /// The first message.
@@ -132,6 +165,8 @@ pub enum ClientMessage<'a> {
         room: &'a str,
         /// For the server's rules: a password, say.
         data: &'a [u8],
+        /// What is wanted of what was said before.
+        replay: Replay,
     },
     /// Gives a seat up.
     Leave {
@@ -169,6 +204,8 @@ pub enum ClientMessage<'a> {
     Pong {
         /// The ping's.
         nonce: u64,
+        /// As in [`Received`](Self::Received).
+        received: u64,
     },
     /// Changes the client's own metadata.
     SetMeta {
@@ -189,12 +226,37 @@ pub enum ClientMessage<'a> {
         /// Why.
         reason: CloseReason,
     },
+    /// In place of `Hello`: takes a session up again.
+    Resume {
+        /// [`MAGIC`](super::MAGIC).
+        magic: [u8; 4],
+        /// [`VERSION`](super::VERSION) of the client.
+        version: u16,
+        /// The server's epoch, from [`ServerMessage::Welcome`].
+        epoch: u64,
+        /// Whose session.
+        client_id: ClientId,
+        /// The newest secret of that session.
+        secret: Secret,
+        /// As in [`Received`](Self::Received).
+        received: u64,
+        /// The rooms that the client is in, with the last event that it was
+        /// given or told a gap about.
+        rooms: Vec<(RoomId, u64)>,
+    },
+    /// How many of the server's [numbered](ServerMessage::is_numbered) messages
+    /// arrived in this session; the server need not keep them any more.
+    Received {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// From the server to a client.
 ///
 /// `Broadcast` to `RoomDeleted` are the events of a room: each has the next
-/// sequence number of its room, and every member gets the same bytes.
+/// sequence number of its room, and every member gets the same bytes. What is
+/// for one client alone is counted per session ([`is_numbered`](Self::is_numbered)).
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub enum ServerMessage<'a> {
     /// Answers `Hello`.
@@ -209,14 +271,22 @@ pub enum ServerMessage<'a> {
         ping_interval_ms: u32,
         /// How long the server waits for a silent client, in milliseconds.
         idle_timeout_ms: u32,
+        /// How long seats are held for a client that lost its connection, in
+        /// milliseconds; 0: not at all, and nothing can be resumed.
+        resume_grace_ms: u32,
+        /// Random, new each time the server starts.
+        epoch: u64,
+        /// For [`ClientMessage::Resume`].
+        secret: Secret,
     },
     /// The last message.
     Close {
         /// Why.
         reason: CloseReason,
     },
-    /// A seat in a room. `Roster` messages follow until `members` were listed;
-    /// then the events from `seq + 1` on.
+    /// A seat in a room. `Roster` messages follow until `members` were listed,
+    /// then what the server's rules say to the newcomer (`Direct`), then
+    /// `Retained` messages; then the room's events from `since` on.
     Joined {
         /// The request's number.
         request: u32,
@@ -228,6 +298,9 @@ pub enum ServerMessage<'a> {
         epoch: u64,
         /// The last event that the roster includes (the own join).
         seq: u64,
+        /// The first event that follows. Those up to `seq` are history: the
+        /// roster and the metadata include them already.
+        since: u64,
         /// The own seat.
         seat: Seat,
         /// Seats; 0 where only the server's own limit holds.
@@ -238,6 +311,8 @@ pub enum ServerMessage<'a> {
         meta_version: u64,
         /// The room's metadata, sorted by key.
         meta: Vec<Meta>,
+        /// Who had the seats of history that are free now.
+        former: Vec<(Seat, ClientId)>,
     },
     /// Members of a room just joined, in the order of their seats.
     Roster {
@@ -323,6 +398,24 @@ pub enum ServerMessage<'a> {
         /// The new value; `None`: removed.
         value: Option<&'a str>,
     },
+    /// A member lost its connection; its seat is held for it.
+    PlayerAway {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// Who.
+        seat: Seat,
+    },
+    /// A member that was away is back; it misses nothing.
+    PlayerBack {
+        /// The room.
+        room: RoomId,
+        /// Its place in the room's order.
+        seq: u64,
+        /// Who.
+        seat: Seat,
+    },
     /// The room's last event. After a soft delete members keep their seats, but
     /// nothing more can be said; after a hard delete `Left` follows.
     RoomDeleted {
@@ -377,6 +470,8 @@ pub enum ServerMessage<'a> {
     Ping {
         /// Comes back.
         nonce: u64,
+        /// As in [`Received`](Self::Received).
+        received: u64,
     },
     /// Answers a [`ClientMessage::Ping`].
     Pong {
@@ -391,6 +486,41 @@ pub enum ServerMessage<'a> {
         count: u32,
         /// The first of them.
         rooms: Vec<RoomSummary>,
+    },
+    /// A value of `Latest` that was said before the receiver joined and is still
+    /// the newest of its sender and key.
+    Retained {
+        /// The room.
+        room: RoomId,
+        /// The place that it had in the room's order.
+        seq: u64,
+        /// Who; a member, or the server.
+        sender: Seat,
+        /// The key.
+        key: u32,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// How many of the client's [requests](ClientMessage::is_request) the server
+    /// has in this session; the client need not keep them any more.
+    Received {
+        /// How many.
+        count: u64,
+    },
+    /// Answers `Resume`: the session goes on. Numbered messages from the first
+    /// that the client has not got follow, and the rooms' events likewise.
+    Resumed {
+        /// For the next time; the old one is used up.
+        secret: Secret,
+        /// As in [`Received`](Self::Received); requests after it are to be sent again.
+        received: u64,
+    },
+    /// Answers `Resume`: the session is over. The client may say `Hello`.
+    ResumeFailed {
+        /// Why.
+        reason: ResumeFailure,
     },
 }
 
@@ -413,7 +543,26 @@ pub enum DecodeError {
 }
 
 impl<'a> ClientMessage<'a> {
-    const KINDS: u8 = 10;
+    const KINDS: u8 = 12;
+
+    /// Whether it counts as a request: all but pings, their answers, and what
+    /// opens, confirms or ends.
+    pub fn is_request(&self) -> bool {
+        match self {
+            Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Broadcast { .. }
+            | Self::Send { .. }
+            | Self::SetMeta { .. }
+            | Self::ListRooms { .. } => true,
+            Self::Hello { .. }
+            | Self::Resume { .. }
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Received { .. }
+            | Self::Close { .. } => false,
+        }
+    }
 
     /// Appends the message as one frame.
     pub fn encode(&self, buf: &mut BytesMut) {
@@ -436,7 +585,39 @@ impl<'a> ClientMessage<'a> {
 }
 
 impl<'a> ServerMessage<'a> {
-    const KINDS: u8 = 19;
+    const KINDS: u8 = 25;
+
+    /// Whether it is counted in its session: what is for one client alone and
+    /// must arrive, once.
+    pub fn is_numbered(&self) -> bool {
+        match self {
+            Self::Joined { .. }
+            | Self::Roster { .. }
+            | Self::Retained { .. }
+            | Self::JoinRefused { .. }
+            | Self::Left { .. }
+            | Self::Direct { .. }
+            | Self::Ack { .. }
+            | Self::Refused { .. }
+            | Self::Rooms { .. } => true,
+            Self::Welcome { .. }
+            | Self::Close { .. }
+            | Self::Broadcast { .. }
+            | Self::PlayerJoined { .. }
+            | Self::PlayerLeft { .. }
+            | Self::PlayerAway { .. }
+            | Self::PlayerBack { .. }
+            | Self::RoomMeta { .. }
+            | Self::PlayerMeta { .. }
+            | Self::RoomDeleted { .. }
+            | Self::Gap { .. }
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Received { .. }
+            | Self::Resumed { .. }
+            | Self::ResumeFailed { .. } => false,
+        }
+    }
 
     /// Appends the message as one frame.
     pub fn encode(&self, buf: &mut BytesMut) {

@@ -142,7 +142,10 @@ fn the_client_after_the_last_is_told_that_the_server_is_full() {
     let mut world = World::with(|config| config.max_clients = 2);
     let (first, _second) = (world.client(), world.socket());
     let third = world.socket();
-    assert_eq!(world.closed(third), Some(CloseReason::MaxClientsReached { max: 2 }));
+    assert_eq!(
+        world.closed(third),
+        Some(CloseReason::MaxClientsReached { max: 2, retry_after_ms: 1000 })
+    );
     world.hang_up(first);
     let fourth = world.client();
     assert_eq!(world.closed(fourth), None);

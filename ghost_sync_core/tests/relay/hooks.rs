@@ -1,6 +1,6 @@
 use ghost_sync_core::{
     ClientMessage, CloseReason, CreateOnJoin, LeaveReason, Question, Refusal, RelayEvent,
-    RelayMode, RoomConfig, Verdict,
+    RelayMode, Replay, RoomConfig, Verdict,
 };
 
 use crate::world::{World, secs};
@@ -14,7 +14,10 @@ fn a_join_waits_for_the_verdict() {
     let mut world = asking();
     world.room("a");
     let alice = world.client();
-    world.say(alice, &ClientMessage::Join { request: 1, room: "a", data: b"secret" });
+    world.say(
+        alice,
+        &ClientMessage::Join { request: 1, room: "a", data: b"secret", replay: Replay::Nothing },
+    );
     assert!(world.peers[alice].rooms.is_empty());
     let (ask, question) = world.asked.pop().unwrap();
     assert!(matches!(question, Question::Join { data, .. } if data == "secret"));

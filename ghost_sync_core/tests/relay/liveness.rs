@@ -71,7 +71,7 @@ fn pongs_that_nobody_asked_for_do_not_count_as_answers() {
     let alice = world.client();
     world.peers[alice].answers_pings = false;
     for _ in 0..39 {
-        world.say(alice, &ClientMessage::Pong { nonce: 12345 });
+        world.say(alice, &ClientMessage::Pong { nonce: 12345, received: 0 });
         world.wait(secs(1));
     }
     assert_eq!(world.closed(alice), Some(CloseReason::PingTimeout { missed: 2 }));
@@ -125,7 +125,7 @@ fn shutdown_tells_everybody_and_refuses_newcomers() {
     let alice = world.client();
     world.act(|relay, now, out| relay.shutdown(now, "update", secs(1), out));
     world.pump();
-    let reason = CloseReason::ServerShutdown { message: "update".into() };
+    let reason = CloseReason::ServerShutdown { message: "update".into(), retry_after_ms: 1000 };
     assert_eq!(world.closed(alice), Some(reason.clone()));
     assert!(world.peers[alice].dropped);
     let late = world.socket();

@@ -1,6 +1,6 @@
 use ghost_sync_core::{
     ClientMessage, CreateRoomError, Delivery, LeaveReason, MessageType, Refusal, RelayEvent,
-    RelayMode, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage,
+    RelayMode, Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage,
 };
 
 use crate::world::{World, secs};
@@ -55,7 +55,12 @@ fn joined_comes_before_any_event_and_its_roster_is_the_room_at_that_moment() {
     world.take(bob);
     // Both in one read of the relay, as when much is going on.
     let room = world.peers[alice].rooms["a"].0;
-    let join = crate::world::encode(&ClientMessage::Join { request: 1, room: "a", data: b"" });
+    let join = crate::world::encode(&ClientMessage::Join {
+        request: 1,
+        room: "a",
+        data: b"",
+        replay: Replay::Nothing,
+    });
     let say = crate::world::encode(&ClientMessage::Broadcast {
         room,
         delivery: Delivery::Reliable,
@@ -414,7 +419,10 @@ fn a_join_with_too_much_data_is_refused_and_the_next_one_works() {
     let mut world = World::with(|config| config.max_payload = 10);
     world.room("a");
     let alice = world.client();
-    world.say(alice, &ClientMessage::Join { request: 1, room: "a", data: &[0; 11] });
+    world.say(
+        alice,
+        &ClientMessage::Join { request: 1, room: "a", data: &[0; 11], replay: Replay::Nothing },
+    );
     assert_eq!(world.refusals(alice), [Refusal::PayloadTooLarge { len: 11, max: 10 }]);
     assert_eq!(world.relay.player_count("a"), Some(0));
     world.join(alice, "a");

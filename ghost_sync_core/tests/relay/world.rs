@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
     Input, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Question, Refusal, Relay, RelayConfig,
-    RelayEvent, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage, VERSION, Verdict,
+    RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage, VERSION,
+    Verdict,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -112,7 +113,10 @@ impl World {
     }
 
     pub(crate) fn join(&mut self, peer: PeerId, room: &str) {
-        self.say(peer, &ClientMessage::Join { request: 7, room, data: b"" });
+        self.say(
+            peer,
+            &ClientMessage::Join { request: 7, room, data: b"", replay: Replay::Nothing },
+        );
     }
 
     pub(crate) fn say(&mut self, peer: PeerId, message: &ClientMessage<'_>) {
@@ -235,7 +239,7 @@ impl World {
                     ServerMessage::Joined { room, name, seat, .. } => {
                         peer.rooms.insert(name.to_owned(), (room, seat));
                     }
-                    ServerMessage::Ping { nonce } if peer.answers_pings => {
+                    ServerMessage::Ping { nonce, .. } if peer.answers_pings => {
                         self.pings.push((at, nonce));
                         continue;
                     }
@@ -249,7 +253,7 @@ impl World {
 
     fn answer_pings(&mut self) {
         for (peer, nonce) in std::mem::take(&mut self.pings) {
-            self.bytes(peer, &encode(&ClientMessage::Pong { nonce }));
+            self.bytes(peer, &encode(&ClientMessage::Pong { nonce, received: 0 }));
         }
     }
 

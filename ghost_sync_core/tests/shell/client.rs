@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use ghost_sync_core::{
-    Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason,
+    Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason, Secret,
     SendOptions, Server, ServerEvent, ServerMessage,
     client::{SendError, TryRecvError},
 };
@@ -269,6 +269,9 @@ async fn requests_wait_while_the_outbox_is_full() {
             max_payload: 5000,
             ping_interval_ms: 0,
             idle_timeout_ms: 0,
+            resume_grace_ms: 0,
+            epoch: 0,
+            secret: Secret::default(),
         };
         server.say_bytes(&welcome.to_frame()).await;
         server

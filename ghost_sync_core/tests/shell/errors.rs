@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ghost_sync_core::{
     Client, ClientMessage, CloseReason, ConnectError, CreateRoomError, Delivery, DisconnectReason,
-    HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Refusal, Request, RoomId, RoomNotFound,
+    HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Refusal, Request, RoomId, RoomNotFound, Secret,
     SendFlags, Server, ServerEvent, ServerHandler, ServerMessage, VERSION, Verdict,
     client::SendError,
 };
@@ -54,6 +54,9 @@ async fn a_client_gives_up_a_server_that_went_silent() {
             max_payload: 10,
             ping_interval_ms: 13_000,
             idle_timeout_ms: 31_000,
+            resume_grace_ms: 0,
+            epoch: 0,
+            secret: Secret::default(),
         };
         server.say_bytes(&welcome.to_frame()).await;
         server

@@ -44,6 +44,7 @@ async fn a_handler_hears_everything_in_order() {
     let stopped =
         ghost_sync_core::DisconnectReason::Closed(ghost_sync_core::CloseReason::ServerShutdown {
             message: "goodbye".into(),
+            retry_after_ms: 1000,
         });
     let mut ends = told.split_off(told.len() - 3);
     ends.sort_by_key(|told| matches!(told, Told::Disconnected(id, _) if *id == two));

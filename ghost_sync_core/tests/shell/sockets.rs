@@ -7,8 +7,8 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, MAGIC, MessageType, RoomId, SendFlags, SendOptions, Server,
-    ServerEvent, ServerHandle, ServerMessage, VERSION,
+    Client, ClientMessage, Delivery, MAGIC, MessageType, Replay, RoomId, SendFlags, SendOptions,
+    Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
 };
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -87,7 +87,8 @@ async fn one_byte_at_a_time_is_a_client_like_any_other() {
     let mut raw = Raw::new(stream);
     let mut bytes = BytesMut::new();
     hello().encode(&mut bytes);
-    let join = ClientMessage::Join { request: 1, room: "lobby", data: b"" };
+    let join =
+        ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing };
     for byte in &bytes {
         raw.say_bytes(&[*byte]).await;
         tokio::task::yield_now().await;
@@ -175,7 +176,8 @@ async fn a_connection_that_dies_in_the_middle_of_anything_leaves_nothing_behind(
     let server = listening().await;
     let mut script = BytesMut::new();
     hello().encode(&mut script);
-    ClientMessage::Join { request: 1, room: "lobby", data: b"" }.encode(&mut script);
+    ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing }
+        .encode(&mut script);
     ClientMessage::Broadcast {
         room: RoomId(1),
         delivery: Delivery::Reliable,
@@ -211,7 +213,8 @@ async fn burst() {
     ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
         .encode(&mut bytes);
     let hello = bytes.split();
-    ClientMessage::Join { request: 1, room: "lobby", data: b"" }.encode(&mut bytes);
+    ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing }
+        .encode(&mut bytes);
     for _ in 0..MESSAGES {
         ClientMessage::Broadcast {
             room: RoomId(1),

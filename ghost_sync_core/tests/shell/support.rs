@@ -6,8 +6,8 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     Client, ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, LeaveReason, MAGIC,
-    MessageType, RoomId, RoomName, Server, ServerBuilder, ServerEvent, ServerHandle, ServerHandler,
-    ServerMessage, VERSION, Verdict,
+    MessageType, Replay, RoomId, RoomName, Server, ServerBuilder, ServerEvent, ServerHandle,
+    ServerHandler, ServerMessage, VERSION, Verdict,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -93,7 +93,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// A peer in the lobby; returns the room's number too.
     pub(crate) async fn joined(stream: S) -> (Self, RoomId) {
         let mut raw = Self::open(stream).await;
-        raw.say(&ClientMessage::Join { request: 1, room: "lobby", data: b"" }).await;
+        raw.say(&ClientMessage::Join {
+            request: 1,
+            room: "lobby",
+            data: b"",
+            replay: Replay::Nothing,
+        })
+        .await;
         let body = raw.frame().await.unwrap();
         let Ok(ServerMessage::Joined { room, .. }) = ServerMessage::decode(&body) else {
             panic!("not joined")

@@ -148,7 +148,7 @@ async fn shutdown_returns_after_everything_is_closed() {
     assert_eq!((left, gone), (10, 10));
     // The port is free at once.
     std::net::TcpListener::bind(addr).unwrap();
-    let reason = CloseReason::ServerShutdown { message: "over".into() };
+    let reason = CloseReason::ServerShutdown { message: "over".into(), retry_after_ms: 1000 };
     for mut client in clients {
         assert_eq!(end(&mut client).await, DisconnectReason::Closed(reason.clone()));
     }
@@ -220,12 +220,12 @@ async fn one_lost_ping_kills_nobody() {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(600) {
         let body = raw.frame().await.expect("a connection");
-        let Ok(ServerMessage::Ping { nonce }) = ServerMessage::decode(&body) else {
+        let Ok(ServerMessage::Ping { nonce, .. }) = ServerMessage::decode(&body) else {
             panic!("{:?}", ServerMessage::decode(&body))
         };
         answered += 1;
         if answered % 2 == 0 {
-            raw.say(&ClientMessage::Pong { nonce }).await;
+            raw.say(&ClientMessage::Pong { nonce, received: 0 }).await;
         }
     }
     assert_eq!(server.client_count(), 1);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::{
     client::SendError,
     relay::DisconnectReason,
-    wire::{ClientMessage, Delivery, MessageType, RoomId, RoomName, SendFlags},
+    wire::{ClientMessage, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags},
 };
 
 use super::{Kind, Membership, Phase, Session};
@@ -16,7 +16,8 @@ impl Session {
         self.check_payload(data)?;
         self.next_request += 1;
         let request = self.next_request;
-        ClientMessage::Join { request, room: room.as_str(), data }.encode(&mut self.outbox);
+        ClientMessage::Join { request, room: room.as_str(), data, replay: Replay::Nothing }
+            .encode(&mut self.outbox);
         self.joins.push_back((request, room));
         Ok(())
     }

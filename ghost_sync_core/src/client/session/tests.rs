@@ -1,4 +1,4 @@
-use crate::wire::{Delivery, GapReason, MemberInfo, MessageType, Meta, SendFlags};
+use crate::wire::{Delivery, GapReason, MemberInfo, MessageType, Meta, Secret, SendFlags};
 
 use super::*;
 use crate::{client::SendError, wire::Seat};
@@ -91,6 +91,9 @@ fn welcome() -> ServerMessage<'static> {
         max_payload: 100,
         ping_interval_ms: 13_000,
         idle_timeout_ms: 31_000,
+        resume_grace_ms: 0,
+        epoch: 0,
+        secret: Secret::default(),
     }
 }
 
@@ -106,11 +109,19 @@ fn joined(request: u32, members: u32) -> ServerMessage<'static> {
         members,
         meta_version: 0,
         meta: vec![],
+        since: 11,
+        former: Vec::new(),
     }
 }
 
 fn member(seat: u32, client_id: ClientId) -> MemberInfo {
-    MemberInfo { seat: Seat(seat), client_id, meta_version: 0, meta: Vec::<Meta>::new() }
+    MemberInfo {
+        seat: Seat(seat),
+        client_id,
+        meta_version: 0,
+        meta: Vec::<Meta>::new(),
+        away: false,
+    }
 }
 
 fn roster(members: &[(u32, ClientId)]) -> ServerMessage<'static> {
@@ -171,7 +182,7 @@ fn the_bytes_of_a_stream_may_come_in_any_pieces() {
     for message in [joined(1, 2), roster(&[(1, ME), (2, OTHER)]), said(11, 2)] {
         message.encode(&mut stream);
     }
-    ServerMessage::Ping { nonce: 5 }.encode(&mut stream);
+    ServerMessage::Ping { nonce: 5, received: 0 }.encode(&mut stream);
     said(12, 2).encode(&mut stream);
     for size in 1..=stream.len() {
         let mut talk = Talk::open();
@@ -281,7 +292,7 @@ fn a_refusal_after_leaving_is_still_told() {
 fn the_first_message_must_be_a_welcome_and_the_only_one() {
     Talk::new().violates(&[said(1, 1)]);
     Talk::open().violates(&[welcome()]);
-    let reason = CloseReason::MaxClientsReached { max: 3 };
+    let reason = CloseReason::MaxClientsReached { max: 3, retry_after_ms: 1000 };
     let close = ServerMessage::Close { reason: reason.clone() };
     assert_eq!(Talk::new().hear(&[close]), (vec![], Err(DisconnectReason::Closed(reason))));
 }
@@ -289,9 +300,9 @@ fn the_first_message_must_be_a_welcome_and_the_only_one() {
 #[test]
 fn pings_are_answered_and_own_pings_measured() {
     let mut talk = Talk::open();
-    talk.accepts(&[ServerMessage::Ping { nonce: 42 }], 0);
+    talk.accepts(&[ServerMessage::Ping { nonce: 42, received: 0 }], 0);
     let mut pong = BytesMut::new();
-    ClientMessage::Pong { nonce: 42 }.encode(&mut pong);
+    ClientMessage::Pong { nonce: 42, received: 0 }.encode(&mut pong);
     assert_eq!(talk.session.take_outbox(), pong);
     for _ in 0..9 {
         talk.session.ping(talk.start).unwrap();
@@ -341,13 +352,13 @@ fn refusals_without_a_number_name_their_request() {
 #[test]
 fn pings_beyond_what_can_be_answered_violate_the_protocol() {
     let mut talk = Talk::open();
-    let pings: Vec<_> = (0..4096).map(|nonce| ServerMessage::Ping { nonce }).collect();
+    let pings: Vec<_> = (0..4096).map(|nonce| ServerMessage::Ping { nonce, received: 0 }).collect();
     talk.accepts(&pings, 0);
     // What waits of the program's own has nothing to do with it.
     talk.session.take_outbox();
     talk.session.send(None, MessageType::RAW, &[7; 100]).unwrap();
     talk.accepts(&pings, 0);
-    let (_, end) = talk.hear(&[ServerMessage::Ping { nonce: 1 }]);
+    let (_, end) = talk.hear(&[ServerMessage::Ping { nonce: 1, received: 0 }]);
     let end = end.unwrap_err();
     assert!(matches!(end, DisconnectReason::Closed(CloseReason::Protocol { .. })), "{end:?}");
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientMessage, CloseReason, DecodeError, Decoder, FrameTooLong, MAGIC, MAX_SERVER_FRAME,
-    Refusal, RoomId, Seat, ServerMessage, VERSION,
+    Refusal, Replay, RoomId, Seat, ServerMessage, VERSION,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -83,7 +83,8 @@ pub(crate) fn dial(
     ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: &[], meta: vec![] }
         .encode(&mut hello);
     if let Some(room) = room {
-        ClientMessage::Join { request: 1, room, data: &[] }.encode(&mut hello);
+        ClientMessage::Join { request: 1, room, data: &[], replay: Replay::Nothing }
+            .encode(&mut hello);
     }
     stream.write_all(&hello).map_err(DialError::Lost)?;
     let mut entry = Entry { room, payload, seat: None, missing: 0 };

@@ -186,10 +186,12 @@ fn other(
         | ServerMessage::PlayerLeft { seq, .. }
         | ServerMessage::RoomMeta { seq, .. }
         | ServerMessage::PlayerMeta { seq, .. }
+        | ServerMessage::PlayerAway { seq, .. }
+        | ServerMessage::PlayerBack { seq, .. }
         | ServerMessage::RoomDeleted { seq, .. } => advance(next, tally, *seq, *seq),
-        ServerMessage::Ping { nonce } => {
+        ServerMessage::Ping { nonce, .. } => {
             let mut pong = BytesMut::new();
-            ClientMessage::Pong { nonce: *nonce }.encode(&mut pong);
+            ClientMessage::Pong { nonce: *nonce, received: 0 }.encode(&mut pong);
             return socket.send(&pong).err().map(|error| error.to_string());
         }
         ServerMessage::Refused { .. } => tally.refused += 1,
@@ -207,7 +209,11 @@ fn other(
         | ServerMessage::Direct { .. }
         | ServerMessage::Ack { .. }
         | ServerMessage::Pong { .. }
-        | ServerMessage::Rooms { .. } => {}
+        | ServerMessage::Rooms { .. }
+        | ServerMessage::Retained { .. }
+        | ServerMessage::Received { .. }
+        | ServerMessage::Resumed { .. }
+        | ServerMessage::ResumeFailed { .. } => {}
     }
     None
 }
