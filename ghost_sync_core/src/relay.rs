@@ -21,43 +21,62 @@ mod moderation;
 mod outbox;
 mod relief;
 mod requests;
+mod resume;
 mod room;
 mod session;
 mod transmit;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use slotmap::SlotMap;
 
-pub use config::{CreateOnJoin, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig};
+pub use config::{
+    CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
+};
 pub use error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError};
-pub use event::{AskId, ConnId, DisconnectReason, Input, Output, Question, RelayEvent, Verdict};
+pub use event::{
+    AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
+};
 pub use outbox::QueueLen;
 pub use room::RoomInfo;
 
 use deadlines::{Deadlines, Due, millis};
-use log::Class;
+use log::Origin;
 use meta::clamp_u32;
 use outbox::ItemKind;
 use room::Room;
 use session::{Connection, JoinStage, SeatRef, Session};
 
-use crate::wire::{ClientId, CloseReason, Refusal, RoomId, RoomName, Seat, ServerMessage, VERSION};
+use crate::wire::{
+    ClientId, CloseReason, Refusal, RoomId, RoomName, Secret, ServerMessage, VERSION,
+};
 
 /// All connections and rooms of one shard.
 #[derive(Debug)]
 pub struct Relay {
     config: RelayConfig,
     conns: SlotMap<ConnId, Connection>,
+    links: SlotMap<LinkId, ConnId>,
     clients: HashMap<ClientId, ConnId>,
     rooms: HashMap<RoomId, Room>,
     names: BTreeMap<RoomName, RoomId>,
     last_room: u32,
+    /// New with each start of the server.
+    epoch: u64,
+    /// Connections without a link, those away longest first.
+    away: VecDeque<ConnId>,
+    /// Sessions that were ended while away, with what they are to be told.
+    barred: VecDeque<(ClientId, Secret, CloseReason)>,
+    /// Deleted rooms that somebody may still have to be told about, the oldest first.
+    buried: VecDeque<RoomId>,
+    /// When which room's history is looked at next.
+    histories: BTreeSet<(Instant, RoomId)>,
+    history_bytes: u64,
     asks: BTreeMap<AskId, PendingAsk>,
     last_ask: u64,
     deadlines: Deadlines,
@@ -89,14 +108,21 @@ struct PendingAsk {
 impl Relay {
     /// A relay without rooms and connections.
     pub fn new(config: RelayConfig) -> Self {
-        Self {
+        let mut relay = Self {
             random: config.seed,
             config: config.bounded(),
             conns: SlotMap::with_key(),
+            links: SlotMap::with_key(),
             clients: HashMap::new(),
             rooms: HashMap::new(),
             names: BTreeMap::new(),
             last_room: 0,
+            epoch: 0,
+            away: VecDeque::new(),
+            barred: VecDeque::new(),
+            buried: VecDeque::new(),
+            histories: BTreeSet::new(),
+            history_bytes: 0,
             asks: BTreeMap::new(),
             last_ask: 0,
             deadlines: Deadlines::default(),
@@ -106,10 +132,13 @@ impl Relay {
             pending_bytes: 0,
             refusing: None,
             scratch_cursors: Vec::new(),
-        }
+        };
+        relay.epoch = relay.random();
+        relay
     }
 
-    /// Adds a connection from `addr`; `client_id` must be random.
+    /// Adds a connection from `addr`; `client_id` and `secret` must be random,
+    /// the secret from a source that nobody can guess.
     ///
     /// One that cannot be taken is told why and closed like any other.
     pub fn connect(
@@ -117,18 +146,22 @@ impl Relay {
         now: Instant,
         addr: SocketAddr,
         client_id: ClientId,
+        secret: Secret,
         out: &mut Vec<Output>,
-    ) -> ConnId {
-        let connection = Connection::new(now, addr, client_id, &self.config);
-        let taken = self.conns.len();
+    ) -> LinkId {
+        let connection = Connection::new(now, addr, client_id, secret, &self.config);
+        let taken = self.links.len();
         let conn = self.conns.insert(connection);
+        let link = self.links.insert(conn);
+        self.conns[conn].link = Some(link);
         let due = self.conns[conn].deadline(&self.config);
         self.conns[conn].due = due;
         self.deadlines.add(due, Due::Connection(conn));
         let max = self.config.max_clients;
         let reason = match &self.refusing {
             Some(reason) => Some(reason.clone()),
-            None if taken >= max => Some(CloseReason::MaxClientsReached {
+            // Some more may greet: they may be clients that come back.
+            None if taken >= max + max / 8 + MIN_GREETERS => Some(CloseReason::MaxClientsReached {
                 max: clamp_u32(max),
                 retry_after_ms: millis(self.config.retry_after),
             }),
@@ -138,34 +171,42 @@ impl Relay {
             self.close(now, conn, reason, out);
             if taken >= max.saturating_mul(2).max(MAX_REFUSED) {
                 // A flood gets no farewell: those who wait for theirs are memory too.
-                self.forget(conn);
-                out.push(Output::Disconnect { conn });
+                self.forget(conn, out);
             }
         }
-        conn
+        link
+    }
+
+    /// The connection that a link belongs to.
+    pub fn conn_on(&self, link: LinkId) -> Option<ConnId> {
+        self.links.get(link).copied()
+    }
+
+    /// The link of a connection, if it has one.
+    pub fn link_of(&self, conn: ConnId) -> Option<LinkId> {
+        self.conns.get(conn)?.link
     }
 
     /// Takes what happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
-            Input::Bytes { conn, bytes } => self.bytes(now, conn, bytes, out),
-            Input::Disconnected { conn, reason } => self.disconnected(now, conn, reason, out),
+            Input::Bytes { link, bytes } => self.bytes(now, link, bytes, out),
+            Input::Disconnected { link, reason } => self.disconnected(now, link, reason, out),
             Input::Answer { ask, verdict } => self.answer(now, ask, verdict, out),
             Input::Tick => self.tick(now, out),
         }
     }
 
-    /// Appends the connections that have something to send and whose sockets are
-    /// not known to be full to `ready`, each once.
+    /// Appends the links that have something to send and whose sockets are not known to
+    /// be full to `ready`, each once.
     ///
     /// Call it again after writing to them: it also frees what was sent.
-    pub fn take_ready(&mut self, now: Instant, ready: &mut Vec<ConnId>, out: &mut Vec<Output>) {
+    pub fn take_ready(&mut self, now: Instant, ready: &mut Vec<LinkId>, out: &mut Vec<Output>) {
         self.pending_bytes = 0;
         for room in std::mem::take(&mut self.trim_rooms) {
-            if let Some(found) = self.rooms.get_mut(&room) {
-                found.trim();
-            }
+            self.trim(now, room);
         }
+        self.bound_history(now);
         let mut blocked = Vec::new();
         let mut rooms = std::mem::take(&mut self.dirty_rooms);
         for room in rooms.drain(..) {
@@ -190,10 +231,10 @@ impl Relay {
         for conn in listed.drain(..) {
             let Some(connection) = self.conns.get_mut(conn) else { continue };
             connection.ready = false;
-            if connection.blocked.is_some() {
-                self.relieve_if_behind(now, conn, out);
-            } else {
-                ready.push(conn);
+            match connection.link {
+                _ if connection.blocked.is_some() => self.relieve_if_behind(now, conn, out),
+                Some(link) => ready.push(link),
+                None => self.end_if_overfull(now, conn, out),
             }
         }
         // Closing a slow connection may have made others ready; they stay for the next call.
@@ -219,10 +260,9 @@ impl Relay {
     /// Appends an event to a room's log.
     fn append(
         &mut self,
+        now: Instant,
         room: RoomId,
-        sender: Seat,
-        class: Class,
-        skip_sender: bool,
+        origin: Origin,
         size: usize,
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
@@ -232,7 +272,92 @@ impl Relay {
             found.dirty = true;
             self.dirty_rooms.push(room);
         }
-        found.log.append(sender, class, skip_sender, size, encode)
+        let before = found.log.end();
+        let seq = found.append(now, origin, size, encode);
+        self.history_bytes += found.log.end() - before;
+        seq
+    }
+
+    /// Forgets what a room need not keep, and sees to it that it is looked at again.
+    fn trim(&mut self, now: Instant, room: RoomId) {
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        self.history_bytes -= found.trim(now);
+        self.watch_history(now, room);
+    }
+
+    fn watch_history(&mut self, now: Instant, room: RoomId) {
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        let old = found.history_due;
+        match (old, found.history_ends(now)) {
+            (Some(old), None) => {
+                self.histories.remove(&(old, room));
+                found.history_due = None;
+            }
+            // Looked at lazily: later is found out then.
+            (Some(old), Some(due)) if old <= due && old > now => {}
+            (_, Some(due)) => {
+                if let Some(old) = old {
+                    self.histories.remove(&(old, room));
+                }
+                let due = due.max(now + SHORTEST_WATCH);
+                found.history_due = Some(due);
+                self.histories.insert((due, room));
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Keeps the rooms' histories within what they may take together: the rooms
+    /// with the oldest events give up half of theirs.
+    fn bound_history(&mut self, now: Instant) {
+        while self.history_bytes > self.config.history_limit as u64 {
+            let Some((due, room)) = self.histories.pop_first() else { return };
+            let Some(found) = self.rooms.get_mut(&room) else { continue };
+            found.history_due = None;
+            let freed = found.trim_half();
+            self.history_bytes -= freed;
+            if freed == 0 {
+                // Somebody still has to get all of it.
+                found.history_due = Some(due);
+                self.histories.insert((due, room));
+                return;
+            }
+            self.watch_history(now, room);
+        }
+    }
+
+    /// Removes a room for good.
+    fn remove_room(&mut self, room: RoomId) {
+        let Some(found) = self.rooms.remove(&room) else { return };
+        self.history_bytes -= found.log.len();
+        if let Some(due) = found.history_due {
+            self.histories.remove(&(due, room));
+        }
+        if let Some(at) = found.expires {
+            self.deadlines.remove(at, Due::Room(room));
+        }
+    }
+
+    /// Removes a deleted room that nobody is in, once nobody can come back who
+    /// was.
+    fn bury(&mut self, now: Instant, room: RoomId) {
+        if self.config.resume_grace.is_zero() || self.refusing.is_some() {
+            return self.remove_room(room);
+        }
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        found.deleted = true;
+        let at = now + self.config.resume_grace;
+        if let Some(old) = found.expires.replace(at) {
+            self.deadlines.remove(old, Due::Room(room));
+        }
+        self.deadlines.add(at, Due::Room(room));
+        self.buried.push_back(room);
+        self.trim_later(room);
+        if self.buried.len() > MAX_BURIED
+            && let Some(oldest) = self.buried.pop_front()
+        {
+            self.remove_room(oldest);
+        }
     }
 
     fn trim_later(&mut self, room: RoomId) {
@@ -248,6 +373,9 @@ impl Relay {
 
     fn push_frame(&mut self, conn: ConnId, kind: ItemKind, frame: Bytes) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
+        if connection.is_away() && !kind.is_numbered() {
+            return;
+        }
         connection.outbox.push(kind, frame);
         if !connection.ready {
             connection.ready = true;
@@ -257,6 +385,9 @@ impl Relay {
 
     /// Completes a handshake.
     fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        if let Some(reason) = self.no_place() {
+            return self.close(now, conn, reason, out);
+        }
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.session = Session::Open;
         connection.liveness.heard = now;
@@ -270,9 +401,9 @@ impl Relay {
             max_payload: clamp_u32(self.config.max_payload),
             ping_interval_ms: millis(self.config.ping_interval),
             idle_timeout_ms: millis(self.config.idle_timeout),
-            resume_grace_ms: 0,
-            epoch: 0,
-            secret: crate::wire::Secret::default(),
+            resume_grace_ms: millis(self.config.resume_grace),
+            epoch: self.epoch,
+            secret: connection.secret,
         };
         self.push(conn, ItemKind::Control, &welcome);
         self.schedule(conn);
@@ -280,10 +411,29 @@ impl Relay {
         out.push(Output::Event(opened));
     }
 
-    /// Ends a connection with a reason that it is told.
+    /// Why a new client cannot be taken, if every place is taken.
+    fn no_place(&self) -> Option<CloseReason> {
+        let max = self.config.max_clients;
+        (self.clients.len() >= max).then(|| CloseReason::MaxClientsReached {
+            max: clamp_u32(max),
+            retry_after_ms: millis(self.config.retry_after),
+        })
+    }
+
+    /// Ends a connection with a reason that it is told; a session that may come
+    /// back is held.
     fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Vec<Output>) {
         if self.conns.get(conn).is_none_or(Connection::is_closing) {
             return;
+        }
+        let reason_to_part = DisconnectReason::Closed(reason.clone());
+        if self.is_held(conn, &reason_to_part) {
+            self.detach(now, conn, reason);
+            return self.go_away(now, conn, reason_to_part, out);
+        }
+        if self.conns.get(conn).is_some_and(Connection::is_away) {
+            self.bar(conn, reason);
+            return self.end_session(now, conn, reason_to_part, out);
         }
         if matches!(reason, CloseReason::SlowConsumer { .. } | CloseReason::TooManyRequests { .. })
             && let Some(connection) = self.conns.get_mut(conn)
@@ -300,18 +450,24 @@ impl Relay {
         self.schedule(conn);
     }
 
-    /// Takes the end of a connection whose socket is gone.
+    /// Takes the end of a link whose socket is gone.
     fn disconnected(
         &mut self,
         now: Instant,
-        conn: ConnId,
+        link: LinkId,
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
+        let Some(conn) = self.links.remove(link) else { return };
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.link = None;
+        if self.is_held(conn, &reason) {
+            return self.go_away(now, conn, reason, out);
+        }
         if self.conns.get(conn).is_some_and(|connection| !connection.is_closing()) {
             self.part(now, conn, reason, out);
         }
-        self.forget(conn);
+        self.forget(conn, out);
     }
 
     /// Frees everything that a connection holds in rooms, and tells the host.
@@ -324,10 +480,13 @@ impl Relay {
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let (client_id, addr) = (connection.client_id, connection.addr);
-        let was_open = connection.is_open();
+        let was_open = connection.is_present();
         let asked = match connection.session {
             Session::Asking { ask } => Some(ask),
-            Session::Greeting { .. } | Session::Open | Session::Closing { .. } => None,
+            Session::Greeting { .. }
+            | Session::Open
+            | Session::Away { .. }
+            | Session::Closing { .. } => None,
         };
         let joins = connection.joins.iter().filter_map(|join| match join.stage {
             JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
@@ -343,7 +502,9 @@ impl Relay {
         while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
             self.leave(now, conn, held.room, reason.as_leave(), out);
         }
-        self.clients.remove(&client_id);
+        if was_open {
+            self.clients.remove(&client_id);
+        }
         out.push(Output::Event(if was_open {
             RelayEvent::ConnectionClosed { conn, client_id, reason }
         } else {
@@ -351,10 +512,13 @@ impl Relay {
         }));
     }
 
-    /// Removes a connection that holds nothing in rooms any more.
-    fn forget(&mut self, conn: ConnId) {
-        if let Some(connection) = self.conns.remove(conn) {
-            self.deadlines.remove(connection.due, Due::Connection(conn));
+    /// Removes a connection that holds nothing in rooms any more, and its link.
+    fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.remove(conn) else { return };
+        self.deadlines.remove(connection.due, Due::Connection(conn));
+        if let Some(link) = connection.link {
+            self.links.remove(link);
+            out.push(Output::Disconnect { link });
         }
     }
 
@@ -384,14 +548,14 @@ impl Relay {
     fn answer(&mut self, now: Instant, ask: AskId, verdict: Verdict, out: &mut Vec<Output>) {
         if let Some(pending) = self.asks.remove(&ask) {
             self.deadlines.remove(pending.deadline, Due::Ask(ask));
-            self.decided(now, ask, pending.target, verdict.into(), out);
+            self.decided(now, ask, pending.target, verdict, out);
         }
     }
 
     fn ask_expired(&mut self, now: Instant, ask: AskId, out: &mut Vec<Output>) {
         if let Some(pending) = self.asks.remove(&ask) {
             let after_ms = millis(self.config.ask_timeout);
-            self.decided(now, ask, pending.target, Err(Refusal::TimedOut { after_ms }), out);
+            self.refused(now, ask, pending.target, Refusal::TimedOut { after_ms }, out);
         }
     }
 
@@ -400,20 +564,42 @@ impl Relay {
         now: Instant,
         ask: AskId,
         target: AskTarget,
-        verdict: Result<(), Refusal>,
+        verdict: Verdict,
+        out: &mut Vec<Output>,
+    ) {
+        match (target, verdict) {
+            (_, Verdict::Reject { message }) => {
+                self.refused(now, ask, target, Refusal::Rejected { message }, out);
+            }
+            (AskTarget::Connect(conn), _) => self.open(now, conn, out),
+            (AskTarget::CreateRoom(conn), _) => self.room_decided(now, conn, ask, Ok(()), out),
+            (AskTarget::Join(conn), Verdict::Accept) => {
+                self.join_decided(now, conn, ask, Ok(None), out);
+            }
+            (AskTarget::Join(conn), Verdict::AcceptWith { message_type, payload }) => {
+                let words = Some((message_type, payload));
+                self.join_decided(now, conn, ask, Ok(words), out);
+            }
+            (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        now: Instant,
+        ask: AskId,
+        target: AskTarget,
+        reason: Refusal,
         out: &mut Vec<Output>,
     ) {
         match target {
-            AskTarget::Connect(conn) => match verdict {
-                Ok(()) => self.open(now, conn, out),
-                Err(reason) => {
-                    let message = reason.to_string();
-                    self.close(now, conn, CloseReason::ConnectionRefused { message }, out);
-                }
-            },
-            AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, verdict, out),
-            AskTarget::Join(conn) => self.join_decided(now, conn, ask, verdict, out),
-            AskTarget::Relay(conn) => self.moderated(conn, ask, verdict, out),
+            AskTarget::Connect(conn) => {
+                let message = reason.to_string();
+                self.close(now, conn, CloseReason::ConnectionRefused { message }, out);
+            }
+            AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
+            AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
+            AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
         }
     }
 
@@ -429,3 +615,12 @@ impl Relay {
 
 /// Connections that may wait for their refusal on a server that takes no more, at least.
 const MAX_REFUSED: usize = 64;
+
+/// Connections above `max_clients` that may be in their handshake, at least.
+const MIN_GREETERS: usize = 8;
+
+/// Deleted rooms that are kept for those who may come back.
+const MAX_BURIED: usize = 1024;
+
+/// A room's history is not looked at more often than this for its age.
+const SHORTEST_WATCH: Duration = Duration::from_millis(100);

@@ -7,16 +7,16 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, ConnId, Delivery, Input, MAGIC, MessageType, Output, Relay,
-    RelayConfig, Replay, RoomConfig, RoomName, SendFlags, VERSION,
+    ClientId, ClientMessage, Delivery, Input, LinkId, MAGIC, MessageType, Output, Relay,
+    RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
 };
 
 struct Room {
     relay: Relay,
     now: Instant,
     out: Vec<Output>,
-    ready: Vec<ConnId>,
-    members: Vec<ConnId>,
+    ready: Vec<LinkId>,
+    members: Vec<LinkId>,
     written: usize,
 }
 
@@ -41,31 +41,31 @@ impl Room {
         for id in 0..count {
             let addr = SocketAddr::from(([127, 0, 0, 1], 1));
             let id = ClientId::from_u128(id);
-            let conn = room.relay.connect(room.now, addr, id, &mut room.out);
-            room.members.push(conn);
-            room.receive(conn, &greeting);
+            let link = room.relay.connect(room.now, addr, id, Secret::default(), &mut room.out);
+            room.members.push(link);
+            room.receive(link, &greeting);
             room.flush();
         }
         room
     }
 
-    fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.relay.handle(self.now, Input::Bytes { conn, bytes }, &mut self.out);
+    fn receive(&mut self, link: LinkId, bytes: &[u8]) {
+        self.relay.handle(self.now, Input::Bytes { link, bytes }, &mut self.out);
     }
 
     /// Writes everything to sockets that are never full.
     fn flush(&mut self) {
         while self.relay.is_dirty() {
             self.relay.take_ready(self.now, &mut self.ready, &mut self.out);
-            for conn in self.ready.drain(..) {
+            for link in self.ready.drain(..) {
                 loop {
                     let mut slices = [IoSlice::new(&[]); 16];
-                    let count = self.relay.transmit(conn, &mut slices);
+                    let count = self.relay.transmit(link, &mut slices);
                     let bytes = slices[..count].iter().map(|slice| slice.len()).sum();
                     if count == 0 {
                         break;
                     }
-                    self.relay.sent(self.now, conn, bytes, &mut self.out);
+                    self.relay.sent(self.now, link, bytes, &mut self.out);
                     self.written += bytes;
                 }
             }

@@ -213,7 +213,8 @@ struct Cuttable {
 impl Cuttable {
     fn new() -> Self {
         let network = Network::new().unwrap();
-        let server = Server::builder().local_only().room("lobby").build();
+        let server =
+            Server::builder().local_only().room("lobby").resume_grace(Duration::ZERO).build();
         let server = network.handle().block_on(server.run()).unwrap();
         let listener = network.handle().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let target = Target::Addr(listener.local_addr().unwrap().to_string());

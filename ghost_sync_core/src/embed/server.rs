@@ -198,7 +198,7 @@ fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Ve
             let _ = relay.configure_room(now, name.as_str(), config);
         }
         ServerCommand::DeleteRoom { name, message } => {
-            let _ = relay.delete_room(name.as_str(), &message, out);
+            let _ = relay.delete_room(now, name.as_str(), &message, out);
         }
         ServerCommand::CloseRoom { name, message } => {
             let _ = relay.close_room(now, name.as_str(), &message, out);
@@ -213,7 +213,7 @@ fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Ve
             let _ = relay.kick(now, conn, &message, out);
         }
         ServerCommand::Broadcast { room, delivery, message_type, payload } => {
-            let sent = relay.broadcast(room.as_str(), delivery, message_type, &payload);
+            let sent = relay.broadcast(now, room.as_str(), delivery, message_type, &payload);
             warn_if_too_large(sent.err());
         }
         ServerCommand::Direct { conns, room, message_type, payload } => {
@@ -224,13 +224,13 @@ fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Ve
             warn_if_too_large(relay.broadcast_all(message_type, &payload).err());
         }
         ServerCommand::SetRoomMeta { room, key, value } => {
-            let set = relay.set_room_meta(room.as_str(), &key, value.as_deref(), None, out);
+            let set = relay.set_room_meta(now, room.as_str(), &key, value.as_deref(), None, out);
             if let Err(error) = set {
                 tracing::warn!(%room, key, %error, "cannot set metadata of a room");
             }
         }
         ServerCommand::SetClientMeta { conn, key, value } => {
-            let set = relay.set_client_meta(conn, &key, value.as_deref(), None, out);
+            let set = relay.set_client_meta(now, conn, &key, value.as_deref(), None, out);
             if let Err(error) = set {
                 tracing::warn!(key, %error, "cannot set metadata of a client");
             }

@@ -31,6 +31,12 @@ pub struct RelayConfig {
     pub write_timeout: Duration,
     /// Time that a closed connection gets to take its last bytes.
     pub linger: Duration,
+    /// Time that a client which lost its link keeps its seats, to come back and
+    /// miss nothing; zero: none, it leaves at once. At most a quarter of
+    /// `max_clients` (but 16) may be away; who is away longest goes first.
+    pub resume_grace: Duration,
+    /// Bytes of history that all rooms together keep. The oldest goes first.
+    pub history_limit: usize,
     /// Time that the host has for a decision; later means no.
     pub ask_timeout: Duration,
     /// Frames that may wait for one client before [`overflow`](Self::overflow) acts.
@@ -71,6 +77,7 @@ impl RelayConfig {
             &mut self.frame_timeout,
             &mut self.write_timeout,
             &mut self.linger,
+            &mut self.resume_grace,
             &mut self.ask_timeout,
         ] {
             *duration = (*duration).min(FOR_EVER);
@@ -95,6 +102,8 @@ impl Default for RelayConfig {
             frame_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
             linger: Duration::from_secs(1),
+            resume_grace: Duration::from_secs(30),
+            history_limit: 64 << 20,
             ask_timeout: Duration::from_secs(2),
             channel_capacity: 1024,
             outbox_limit: 1 << 20,
@@ -154,6 +163,37 @@ pub struct RoomConfig {
     pub listed: bool,
     /// Time after which the room is deleted when nobody is in it; `None`: never.
     pub remove_when_empty: Option<Duration>,
+    /// What is kept of the past, for those who come back.
+    pub history: History,
+    /// Events of the past that a newcomer may ask for.
+    pub replay: u32,
+    /// Values of `Latest` that are kept for newcomers. Those past it are not.
+    pub retain: usize,
+}
+
+/// How much of a room's past is kept: what all three limits allow.
+///
+/// It is what a player that lost its connection can be given when it comes back,
+/// what newcomers may ask for, and what a recording is made of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct History {
+    /// Events. 8192 by default.
+    pub events: usize,
+    /// Bytes. 512 KiB by default.
+    pub bytes: usize,
+    /// Age. A minute by default.
+    pub age: Duration,
+}
+
+impl History {
+    /// Nothing is kept: only who missed nothing can come back.
+    pub const NONE: Self = Self { events: 0, bytes: 0, age: Duration::ZERO };
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { events: 8192, bytes: 512 << 10, age: Duration::from_secs(60) }
+    }
 }
 
 impl Default for RoomConfig {
@@ -164,6 +204,9 @@ impl Default for RoomConfig {
             observed: false,
             listed: true,
             remove_when_empty: None,
+            history: History::default(),
+            replay: 0,
+            retain: 1024,
         }
     }
 }
@@ -194,6 +237,27 @@ impl RoomConfig {
     #[must_use]
     pub fn unlisted(mut self) -> Self {
         self.listed = false;
+        self
+    }
+
+    /// With this much of the past kept.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.history = history;
+        self
+    }
+
+    /// With up to so many events of the past for newcomers who ask; none by default.
+    #[must_use]
+    pub fn replay(mut self, events: u32) -> Self {
+        self.replay = events;
+        self
+    }
+
+    /// With up to so many values of `Latest` kept for newcomers; 1024 by default.
+    #[must_use]
+    pub fn retain(mut self, values: usize) -> Self {
+        self.retain = values;
         self
     }
 

@@ -11,7 +11,7 @@ use super::{
     event::{AskId, ConnId, Output, RelayEvent},
     meta::clamp_u32,
     outbox::ItemKind,
-    session::Session,
+    session::{Session, Told},
 };
 use crate::wire::{CloseReason, RoomId, ServerMessage};
 
@@ -49,7 +49,8 @@ impl Deadlines {
 impl Relay {
     /// When [`Input::Tick`](super::Input::Tick) is needed at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
+        let history = self.histories.first().map(|(at, _)| *at);
+        self.deadlines.next().into_iter().chain(history).min()
     }
 
     pub(super) fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -57,6 +58,18 @@ impl Relay {
         if let Some(late) = late.filter(|late| *late > ASLEEP) {
             // This process stood still: peers must not pay for it.
             self.conns.values_mut().for_each(|connection| connection.postpone(late));
+            for room in self.names.values() {
+                if let Some(found) = self.rooms.get_mut(room) {
+                    found.postpone(late);
+                }
+            }
+        }
+        while let Some((at, room)) = self.histories.first().copied().filter(|(at, _)| *at <= now) {
+            self.histories.remove(&(at, room));
+            if let Some(found) = self.rooms.get_mut(&room) {
+                found.history_due = None;
+            }
+            self.trim(now, room);
         }
         while let Some(due) = self.deadlines.pop(now) {
             match due {
@@ -83,8 +96,14 @@ impl Relay {
         if let Session::Closing { until } = connection.session
             && until <= now
         {
-            self.forget(conn);
-            out.push(Output::Disconnect { conn });
+            self.forget(conn, out);
+            return;
+        }
+        if let Session::Away { until, reason } = &connection.session
+            && *until <= now
+        {
+            let reason = reason.clone();
+            self.end_session(now, conn, reason, out);
             return;
         }
         if let Some(reason) = self.overdue(now, conn) {
@@ -109,7 +128,7 @@ impl Relay {
                     after_ms: millis(config.handshake_timeout),
                 });
             }
-            Session::Closing { .. } => return None,
+            Session::Away { .. } | Session::Closing { .. } => return None,
             Session::Greeting { .. } | Session::Asking { .. } | Session::Open => {}
         }
         if let Some(blocked) = connection.blocked
@@ -144,7 +163,9 @@ impl Relay {
             connection.liveness.missed += 1;
         }
         connection.liveness.ping = Some((nonce, now));
-        self.push(conn, ItemKind::Control, &ServerMessage::Ping { nonce, received: 0 });
+        connection.told = Told::default();
+        let received = connection.requests;
+        self.push(conn, ItemKind::Control, &ServerMessage::Ping { nonce, received });
     }
 
     pub(super) fn pong(&mut self, now: Instant, conn: ConnId, nonce: u64, out: &mut Vec<Output>) {
@@ -159,7 +180,12 @@ impl Relay {
     }
 
     fn room_due(&mut self, now: Instant, room: RoomId, out: &mut Vec<Output>) {
-        let Some(found) = self.rooms.get(&room) else { return };
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        if found.deleted {
+            found.expires = None;
+            self.buried.retain(|buried| *buried != room);
+            return self.remove_room(room);
+        }
         if found.members().is_empty() && found.expires.is_some_and(|at| at <= now) {
             let name = found.name.clone();
             let _ = self.close_room(now, name.as_str(), "nobody was in it", out);

@@ -11,8 +11,12 @@ use bytes::Bytes;
 use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
 
 slotmap::new_key_type! {
-    /// A connection's key in one relay; never reused.
+    /// A connection's key in one relay; never reused. A connection outlives its
+    /// link when its session is held.
     pub struct ConnId;
+
+    /// A link's key in one relay: one socket, say. Never reused.
+    pub struct LinkId;
 }
 
 /// A question's number; never reused.
@@ -22,17 +26,17 @@ pub struct AskId(pub u64);
 /// What happens to a relay.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// Bytes came from a connection.
+    /// Bytes came over a link.
     Bytes {
         /// Which.
-        conn: ConnId,
+        link: LinkId,
         /// What.
         bytes: &'a [u8],
     },
-    /// A connection is gone; its socket is closed already.
+    /// A link is gone; its socket is closed already.
     Disconnected {
         /// Which.
-        conn: ConnId,
+        link: LinkId,
         /// Why.
         reason: DisconnectReason,
     },
@@ -61,10 +65,10 @@ pub enum Output {
         /// An answer at or after this time is too late.
         deadline: Instant,
     },
-    /// The connection is over: close its socket and forget it.
+    /// The link is over: close its socket and forget it.
     Disconnect {
         /// Which.
-        conn: ConnId,
+        link: LinkId,
     },
 }
 
@@ -107,6 +111,19 @@ impl DisconnectReason {
         }
     }
 
+    /// Whether a session that loses its link for this reason may be held.
+    pub(super) fn may_resume(&self) -> bool {
+        match self {
+            Self::Closed(reason) => matches!(
+                reason,
+                CloseReason::IdleTimeout { .. }
+                    | CloseReason::PingTimeout { .. }
+                    | CloseReason::SlowConsumer { .. }
+            ),
+            Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
+        }
+    }
+
     pub(super) fn as_leave(&self) -> LeaveReason {
         match self {
             Self::Closed(CloseReason::Kicked { message }) => {
@@ -130,6 +147,15 @@ impl DisconnectReason {
 pub enum Verdict {
     /// Yes.
     Accept,
+    /// Yes, and the newcomer is told this first, before anything that happens
+    /// after its join: the state of the game, say. For other questions than a
+    /// join the same as [`Accept`](Self::Accept).
+    AcceptWith {
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
     /// No; the client is told why.
     Reject {
         /// The reason, for people.
@@ -234,6 +260,24 @@ pub enum RelayEvent {
         /// Why.
         reason: DisconnectReason,
     },
+    /// A connection lost its link; its seats are held for it.
+    ConnectionLost {
+        /// The connection.
+        conn: ConnId,
+        /// Its public id.
+        client_id: ClientId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// A connection has a link again, and misses nothing.
+    ConnectionResumed {
+        /// The connection.
+        conn: ConnId,
+        /// Its public id.
+        client_id: ClientId,
+        /// Where it comes from now.
+        addr: SocketAddr,
+    },
     /// A connection ended before its handshake was complete.
     HandshakeFailed {
         /// Where it came from.
@@ -293,6 +337,32 @@ pub enum RelayEvent {
         client_id: ClientId,
         /// Why.
         reason: LeaveReason,
+    },
+    /// A player's connection is lost; the seat is held.
+    PlayerAway {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The seat.
+        seat: Seat,
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+    },
+    /// A player that was away is back.
+    PlayerBack {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// The seat.
+        seat: Seat,
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
     },
     /// The host accepted a join that then could not happen.
     JoinAbandoned {

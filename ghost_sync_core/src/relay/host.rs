@@ -11,7 +11,7 @@ use super::{
     deadlines::{Due, FOR_EVER, millis},
     error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
-    log::Class,
+    log::Origin,
     outbox::{ItemKind, QueueLen},
     requests::Broadcast,
     room::{Room, RoomInfo},
@@ -41,12 +41,12 @@ impl Relay {
         if self.names.contains_key(&name) {
             return Err(CreateRoomError::RoomAlreadyExists(name));
         }
-        if self.rooms.len() >= self.config.max_rooms {
+        if self.names.len() >= self.config.max_rooms {
             return Err(CreateRoomError::TooManyRooms { max: self.config.max_rooms });
         }
         self.last_room += 1;
         let room = RoomId(self.last_room);
-        self.rooms.insert(room, Room::new(name.clone(), epoch, config));
+        self.rooms.insert(room, Room::new(now, name.clone(), epoch, config));
         self.names.insert(name.clone(), room);
         out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
         self.expire_when_empty(now, room);
@@ -78,14 +78,15 @@ impl Relay {
     /// When there is no such room.
     pub fn delete_room(
         &mut self,
+        now: Instant,
         name: &str,
         message: &str,
         out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
-        let name = self.retire(room, message);
+        let name = self.retire(now, room, message);
         if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.rooms.remove(&room);
+            self.bury(now, room);
         }
         let message = message.to_owned();
         out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
@@ -104,20 +105,22 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
-        let name = self.retire(room, message);
+        let name = self.retire(now, room, message);
         let message = message.to_owned();
+        if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
+            self.bury(now, room);
+        }
         while let Some(member) = self.rooms.get(&room).and_then(|found| found.members().first()) {
             let reason = LeaveReason::RoomDeleted { message: message.clone() };
             self.leave(now, member.conn, room, reason, out);
         }
-        self.rooms.remove(&room);
         out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
         Ok(())
     }
 
     /// Takes a room's name away and tells its members, as its last event.
-    fn retire(&mut self, room: RoomId, message: &str) -> RoomName {
-        self.append(room, Seat::SERVER, Class::Control, false, message.len() + 64, |buf, seq| {
+    fn retire(&mut self, now: Instant, room: RoomId, message: &str) -> RoomName {
+        self.append(now, room, Origin::of(Seat::SERVER), message.len() + 64, |buf, seq| {
             ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
         });
         let found = self.rooms.get_mut(&room).expect("the caller found it");
@@ -137,7 +140,7 @@ impl Relay {
         message: &str,
         out: &mut Vec<Output>,
     ) -> Result<(), ClientNotFound> {
-        self.open_connection(conn)?;
+        self.present(conn)?;
         self.close(now, conn, CloseReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }
@@ -154,7 +157,7 @@ impl Relay {
         message: &str,
         out: &mut Vec<Output>,
     ) -> Result<(), ClientNotFound> {
-        self.open_connection(conn)?.seat_in(room).ok_or(ClientNotFound)?;
+        self.present(conn)?.seat_in(room).ok_or(ClientNotFound)?;
         self.leave(now, conn, room, LeaveReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }
@@ -166,6 +169,7 @@ impl Relay {
     /// When there is no such room or the payload is too large.
     pub fn broadcast(
         &mut self,
+        now: Instant,
         name: &str,
         delivery: Delivery,
         message_type: MessageType,
@@ -175,7 +179,7 @@ impl Relay {
         self.check_size(payload)?;
         let flags = SendFlags::NONE;
         let broadcast = Broadcast { room, delivery, flags, message_type, payload };
-        Ok(self.append_broadcast(Seat::SERVER, false, broadcast))
+        Ok(self.append_broadcast(now, Seat::SERVER, false, broadcast))
     }
 
     /// Says something to some clients alone; with a room, only to those who are
@@ -197,11 +201,11 @@ impl Relay {
         let before = room.and_then(|room| self.rooms.get(&room)).map_or(0, |room| room.log.next());
         let mut receivers = 0;
         for conn in conns {
-            let Ok(connection) = self.open_connection(*conn) else { continue };
+            let Ok(connection) = self.present(*conn) else { continue };
             let kind = match room {
                 Some(room) if connection.seat_in(room).is_none() => continue,
                 Some(room) => ItemKind::After { room, before },
-                None => ItemKind::Control,
+                None => ItemKind::Lane,
             };
             self.push_frame(*conn, kind, frame.clone());
             receivers += 1;
@@ -228,6 +232,7 @@ impl Relay {
     /// When there is no such room, a limit is passed, or the version is another.
     pub fn set_room_meta(
         &mut self,
+        now: Instant,
         name: &str,
         key: &str,
         value: Option<&str>,
@@ -239,7 +244,7 @@ impl Relay {
         let version = found.meta.set(key, value, if_version)?;
         let name = found.name.clone();
         let size = key.len() + value.map_or(0, str::len) + 64;
-        self.append(room, Seat::SERVER, Class::Control, false, size, |buf, seq| {
+        self.append(now, room, Origin::of(Seat::SERVER), size, |buf, seq| {
             ServerMessage::RoomMeta { room, seq, version, key, value }.encode(buf);
         });
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
@@ -253,13 +258,14 @@ impl Relay {
     /// When the client is gone, a limit is passed, or the version is another.
     pub fn set_client_meta(
         &mut self,
+        now: Instant,
         conn: ConnId,
         key: &str,
         value: Option<&str>,
         if_version: Option<u64>,
         out: &mut Vec<Output>,
     ) -> Result<u64, MetaError> {
-        self.open_connection(conn)?;
+        self.present(conn)?;
         let connection = &mut self.conns[conn];
         let version = connection.meta.set(key, value, if_version)?;
         let client_id = connection.client_id;
@@ -270,7 +276,7 @@ impl Relay {
             if self.rooms.get(&room).is_some_and(|found| found.deleted) {
                 continue;
             }
-            self.append(room, seat, Class::Control, false, size, |buf, seq| {
+            self.append(now, room, Origin::of(seat), size, |buf, seq| {
                 ServerMessage::PlayerMeta { room, seq, seat, version, key, value }.encode(buf);
             });
         }
@@ -300,9 +306,12 @@ impl Relay {
         let conns: Vec<_> = self.conns.keys().collect();
         // What was said before still arrives; that everybody leaves need not.
         for conn in &conns {
-            self.take_out(*conn);
+            if self.conns[*conn].is_open() {
+                self.take_out(*conn);
+            }
         }
         self.refusing = Some(reason.clone());
+        self.barred.clear();
         for conn in conns {
             self.close(now, conn, reason.clone(), out);
         }
@@ -355,19 +364,29 @@ impl Relay {
 
     /// Metadata of a client and its version.
     pub fn client_meta(&self, conn: ConnId) -> Option<(u64, Vec<Meta>)> {
-        let connection = self.open_connection(conn).ok()?;
+        let connection = self.present(conn).ok()?;
         Some((connection.meta.version(), connection.meta.to_vec()))
     }
 
-    /// Clients whose handshake is complete.
+    /// Clients whose handshake is complete, those that are away included.
     pub fn clients(&self) -> impl Iterator<Item = (ConnId, ClientId)> {
-        let open = self.conns.iter().filter(|(_, connection)| connection.is_open());
-        open.map(|(conn, connection)| (conn, connection.client_id))
+        let present = self.conns.iter().filter(|(_, connection)| connection.is_present());
+        present.map(|(conn, connection)| (conn, connection.client_id))
     }
 
-    /// How many clients' handshakes are complete.
+    /// How many clients' handshakes are complete, those that are away included.
     pub fn client_count(&self) -> usize {
         self.clients.len()
+    }
+
+    /// How many clients are away: they lost their links, and their seats are held.
+    pub fn away_count(&self) -> usize {
+        self.away.len()
+    }
+
+    /// Bytes of history that all rooms together keep.
+    pub fn history_bytes(&self) -> u64 {
+        self.history_bytes
     }
 
     /// Connections of any kind, those in their handshake or closing included.
@@ -421,8 +440,8 @@ impl Relay {
         self.room_id(name).ok_or_else(|| RoomNotFound(name.to_owned()))
     }
 
-    fn open_connection(&self, conn: ConnId) -> Result<&Connection, ClientNotFound> {
-        self.conns.get(conn).filter(|connection| connection.is_open()).ok_or(ClientNotFound)
+    fn present(&self, conn: ConnId) -> Result<&Connection, ClientNotFound> {
+        self.conns.get(conn).filter(|connection| connection.is_present()).ok_or(ClientNotFound)
     }
 
     fn check_size(&self, payload: &[u8]) -> Result<(), SendError> {

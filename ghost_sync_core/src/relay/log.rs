@@ -18,6 +18,27 @@ pub(super) enum Class {
     Message(Delivery),
 }
 
+/// Where an event comes from, and whom it spares.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) sender: Seat,
+    pub(super) class: Class,
+    /// Whether the sender is left out.
+    pub(super) skip_sender: bool,
+}
+
+impl Origin {
+    /// Of an event about membership or metadata, for everybody.
+    pub(super) fn of(sender: Seat) -> Self {
+        Self { sender, class: Class::Control, skip_sender: false }
+    }
+
+    /// The same, for everybody but the one whom it is about.
+    pub(super) fn unheard(sender: Seat) -> Self {
+        Self { skip_sender: true, ..Self::of(sender) }
+    }
+}
+
 /// One event's place in the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -25,6 +46,8 @@ pub(super) struct Entry {
     start: u64,
     pub(super) sender: Seat,
     pub(super) class: Class,
+    /// Milliseconds from the room's start, wrapping.
+    pub(super) at: u32,
     /// Whether the sender is left out.
     skip_sender: bool,
 }
@@ -65,9 +88,8 @@ impl Log {
     /// `size` is about how many bytes that will be; no frame is split over chunks.
     pub(super) fn append(
         &mut self,
-        sender: Seat,
-        class: Class,
-        skip_sender: bool,
+        origin: Origin,
+        at: u32,
         size: usize,
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
@@ -78,13 +100,24 @@ impl Log {
         encode(bytes, seq);
         let len = bytes.len() - before;
         self.end += len as u64;
-        self.entries.push_back(Entry { start, sender, class, skip_sender });
+        let Origin { sender, class, skip_sender } = origin;
+        self.entries.push_back(Entry { start, sender, class, at, skip_sender });
         seq
     }
 
     /// The sequence number that the next event will get.
     pub(super) fn next(&self) -> u64 {
         self.first + self.entries.len() as u64
+    }
+
+    /// The oldest event that is kept; [`next`](Self::next) if none is.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Bytes of the events that are kept.
+    pub(super) fn len(&self) -> u64 {
+        self.end - self.start_of(self.first)
     }
 
     pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
@@ -226,7 +259,8 @@ mod tests {
 
     fn say(log: &mut Log, sender: u32, text: &str) -> u64 {
         let class = Class::Message(Delivery::Reliable);
-        log.append(Seat(sender), class, true, text.len(), |buf, _| {
+        let origin = Origin { sender: Seat(sender), class, skip_sender: true };
+        log.append(origin, 0, text.len(), |buf, _| {
             buf.extend_from_slice(text.as_bytes());
         })
     }

@@ -8,24 +8,25 @@ use super::{
     AskTarget, Relay,
     config::CreateOnJoin,
     event::{AskId, ConnId, Output, Question, RelayEvent},
-    log::Class,
+    log::Origin,
     meta::clamp_u32,
     outbox::ItemKind,
     room::Member,
     session::{JoinStage, PendingJoin, SeatRef},
 };
-use crate::wire::{LeaveReason, MemberInfo, Refusal, RoomId, RoomName, Seat, ServerMessage};
+use crate::wire::{
+    LeaveReason, MemberInfo, MessageType, Refusal, Replay, RoomId, RoomName, Seat, ServerMessage,
+};
 
 impl Relay {
     pub(super) fn join(
         &mut self,
         now: Instant,
         conn: ConnId,
-        request: u32,
-        room: &str,
-        data: &[u8],
+        wish: JoinWish<'_>,
         out: &mut Vec<Output>,
     ) {
+        let JoinWish { request, room, data, replay } = wish;
         let refusal = match (RoomName::new(room), self.check_payload(data)) {
             (Err(error), _) => {
                 let room = room.chars().take(RoomName::MAX_LEN / 4).collect();
@@ -35,7 +36,8 @@ impl Relay {
             (Ok(_), Ok(())) if self.conns[conn].joins.len() >= MAX_PENDING_JOINS => Refusal::Busy,
             (Ok(name), Ok(())) => {
                 let data = Bytes::copy_from_slice(data);
-                let pending = PendingJoin { request, name, data, stage: JoinStage::Waiting };
+                let pending =
+                    PendingJoin { request, name, data, replay, stage: JoinStage::Waiting };
                 self.conns[conn].joins.push_back(pending);
                 return self.next_join(now, conn, out);
             }
@@ -89,7 +91,7 @@ impl Relay {
             return self.finish_join(conn, Err(reason));
         }
         if !self.config.ask_join {
-            return self.take_seat(now, conn, room, out);
+            return self.take_seat(now, conn, room, None, out);
         }
         let connection = &self.conns[conn];
         let Some(pending) = connection.joins.front() else { return };
@@ -136,7 +138,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         ask: AskId,
-        verdict: Result<(), Refusal>,
+        verdict: Result<Option<Words>, Refusal>,
         out: &mut Vec<Output>,
     ) {
         let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {
@@ -148,8 +150,8 @@ impl Relay {
         }
         match verdict {
             Err(reason) => self.finish_join(conn, Err(reason)),
-            Ok(()) => match self.may_join(conn, room) {
-                Ok(()) => self.take_seat(now, conn, room, out),
+            Ok(words) => match self.may_join(conn, room) {
+                Ok(()) => self.take_seat(now, conn, room, words, out),
                 Err(reason) => {
                     self.abandon_join(conn, LeaveReason::Left, out);
                     self.finish_join(conn, Err(reason));
@@ -190,8 +192,15 @@ impl Relay {
         Ok(())
     }
 
-    /// Seats the client of the oldest undecided join.
-    fn take_seat(&mut self, now: Instant, conn: ConnId, room: RoomId, out: &mut Vec<Output>) {
+    /// Seats the client of the oldest undecided join, and tells it `words` first.
+    fn take_seat(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        room: RoomId,
+        words: Option<Words>,
+        out: &mut Vec<Output>,
+    ) {
         if self.config.rooms_per_client == 1 {
             while let Some(held) = self.conns[conn].seats.first() {
                 self.leave(now, conn, held.room, LeaveReason::Moved, out);
@@ -204,15 +213,24 @@ impl Relay {
         let seat = found.next_seat();
         let meta = connection.meta.to_vec();
         let meta_version = connection.meta.version();
-        let member = MemberInfo { seat, client_id, meta_version, meta, away: false };
-        let seq = self.append(room, seat, Class::Control, true, 256, |buf, seq| {
+        let away = connection.is_away();
+        let member = MemberInfo { seat, client_id, meta_version, meta, away };
+        let seq = self.append(now, room, Origin::unheard(seat), 256, |buf, seq| {
             ServerMessage::PlayerJoined { room, seq, member }.encode(buf);
         });
         let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.seat(Member { seat, conn, client_id, cursor: seq + 1 });
+        let since = found.replay_from(seq, pending.replay);
+        found.seat(Member { seat, conn, client_id, cursor: since, since, away });
         self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
-        self.greet(conn, room, seat, seq, pending.request);
+        self.greet(conn, room, seat, seq, since, pending.request);
+        if let Some((message_type, payload)) = words {
+            let payload = &payload[..];
+            self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
+        }
+        for frame in self.rooms[&room].retained(room) {
+            self.push_frame(conn, ItemKind::Lane, frame);
+        }
         out.push(Output::Event(RelayEvent::PlayerJoined {
             room,
             name: pending.name,
@@ -221,10 +239,22 @@ impl Relay {
             client_id,
             data: pending.data,
         }));
+        if away {
+            let name = self.rooms[&room].name.clone();
+            out.push(Output::Event(RelayEvent::PlayerAway { room, name, seat, conn, client_id }));
+        }
     }
 
     /// Queues the answer to a join: who is there, as of event `seq`.
-    fn greet(&mut self, conn: ConnId, room: RoomId, seat: Seat, seq: u64, request: u32) {
+    fn greet(
+        &mut self,
+        conn: ConnId,
+        room: RoomId,
+        seat: Seat,
+        seq: u64,
+        since: u64,
+        request: u32,
+    ) {
         let found = &self.rooms[&room];
         let joined = ServerMessage::Joined {
             request,
@@ -232,13 +262,13 @@ impl Relay {
             name: found.name.as_str(),
             epoch: found.epoch,
             seq,
-            since: seq + 1,
+            since,
             seat,
             capacity: found.capacity(),
             members: clamp_u32(found.members().len()),
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
-            former: Vec::new(),
+            former: if since > seq { Vec::new() } else { found.former(since) },
         };
         let joined = joined.to_frame();
         let mut rosters = Vec::new();
@@ -253,7 +283,7 @@ impl Relay {
                 client_id: member.client_id,
                 meta_version: connection.meta.version(),
                 meta,
-                away: false,
+                away: member.away,
             });
             if size >= ROSTER_PAGE {
                 let members = std::mem::take(&mut page);
@@ -282,27 +312,31 @@ impl Relay {
         let Some(connection) = self.conns.get(conn) else { return };
         let Some(at) = connection.seats.iter().position(|held| held.room == room) else { return };
         let held = connection.seats[at];
-        let goes_on = connection.is_open();
+        let goes_on = connection.is_present();
         if goes_on {
             // What was said before still arrives, in its order; nothing after.
-            self.take_out(conn);
-            self.refuse_moderated(conn, held, out);
+            if connection.is_open() {
+                self.take_out(conn);
+            }
+            self.refuse_moderated(now, conn, held, out);
         }
         self.conns[conn].seats.remove(at);
         let client_id = self.conns[conn].client_id;
         let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.unseat(held.seat);
-        let (name, deleted) = (found.name.clone(), found.deleted);
+        let since = found.unseat(held.seat).map_or(0, |member| member.since);
+        let (name, deleted, before) = (found.name.clone(), found.deleted, found.log.next());
+        found.retire(held.seat, client_id, before);
         if !deleted {
             let reason = reason.clone();
             let seat = held.seat;
-            self.append(room, seat, Class::Control, true, 128, |buf, seq| {
+            self.append(now, room, Origin::unheard(seat), 128, |buf, seq| {
                 ServerMessage::PlayerLeft { room, seq, seat, reason }.encode(buf);
             });
         }
         if goes_on {
             let left = ServerMessage::Left { room, reason: reason.clone() };
-            self.push(conn, ItemKind::Control, &left);
+            let kind = ItemKind::Left { room, seat: held.seat, since, before };
+            self.push(conn, kind, &left);
         }
         let seat = held.seat;
         out.push(Output::Event(RelayEvent::PlayerLeft {
@@ -322,8 +356,7 @@ impl Relay {
             return;
         }
         if found.deleted {
-            self.rooms.remove(&room);
-            return;
+            return self.bury(now, room);
         }
         out.push(Output::Event(RelayEvent::RoomEmptied { room, name: found.name.clone() }));
         self.expire_when_empty(now, room);
@@ -349,6 +382,18 @@ impl Relay {
         }
     }
 }
+
+/// What a client says about the seat that it wants.
+#[derive(Clone, Copy)]
+pub(super) struct JoinWish<'a> {
+    pub(super) request: u32,
+    pub(super) room: &'a str,
+    pub(super) data: &'a [u8],
+    pub(super) replay: Replay,
+}
+
+/// What a newcomer is told first.
+pub(super) type Words = (MessageType, Bytes);
 
 /// Joins of one client that may be undecided at once.
 const MAX_PENDING_JOINS: usize = 8;

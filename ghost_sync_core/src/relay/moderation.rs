@@ -50,6 +50,7 @@ impl Relay {
     /// Takes a verdict about a broadcast; those decided leave in the order they came.
     pub(super) fn moderated(
         &mut self,
+        now: Instant,
         conn: ConnId,
         ask: AskId,
         verdict: Result<(), Refusal>,
@@ -59,11 +60,17 @@ impl Relay {
         if let Some(found) = connection.moderated.iter_mut().find(|pending| pending.ask == ask) {
             found.verdict = Some(verdict);
         }
-        self.release_moderated(conn, out);
+        self.release_moderated(now, conn, out);
     }
 
     /// Refuses what waits for a verdict in the name of a seat that is given up.
-    pub(super) fn refuse_moderated(&mut self, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
+    pub(super) fn refuse_moderated(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        held: SeatRef,
+        out: &mut Vec<Output>,
+    ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let of_seat = |pending: &PendingBroadcast| {
             pending.broadcast.room == held.room && pending.broadcast.seat == held.seat
@@ -79,11 +86,11 @@ impl Relay {
             };
             self.refuse(conn, held.room, pending.broadcast.reference, reason);
         }
-        self.release_moderated(conn, out);
+        self.release_moderated(now, conn, out);
     }
 
     /// Relays or refuses the oldest broadcasts that were decided.
-    fn release_moderated(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+    fn release_moderated(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         while let Some(connection) = self.conns.get_mut(conn)
             && connection.moderated.front().is_some_and(|pending| pending.verdict.is_some())
             && let Some(pending) = connection.moderated.pop_front()
@@ -95,7 +102,7 @@ impl Relay {
                 Ok(seat) => {
                     let payload = &payload[..];
                     let broadcast = Broadcast { room, delivery, flags, message_type, payload };
-                    self.relay(conn, reference, seat, broadcast, out);
+                    self.relay(now, conn, reference, seat, broadcast, out);
                 }
                 Err(reason) => self.refuse(conn, room, reference, reason),
             }

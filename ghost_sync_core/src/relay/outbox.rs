@@ -8,13 +8,23 @@ use super::log::Class;
 use crate::wire::{RoomId, Seat};
 
 /// Frames for one connection, and the rest of a frame whose start was written.
-#[derive(Debug, Default)]
+///
+/// Numbered frames stay here after they were written until the client confirms
+/// them, so that a session can go on over another link.
+#[derive(Debug)]
 pub(super) struct Outbox {
     /// Rest of a frame; goes first, always.
     pub(super) partial: Bytes,
     items: VecDeque<Item>,
     bytes: usize,
     replies: usize,
+    /// Numbered frames that were written and not confirmed.
+    kept: VecDeque<Item>,
+    kept_bytes: usize,
+    /// Bytes that may be kept; 0 where no session is held.
+    keep: usize,
+    /// Numbered frames before those in `kept`.
+    gone: u64,
 }
 
 /// One frame that waits.
@@ -26,10 +36,15 @@ pub(super) struct Item {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ItemKind {
-    /// Goes as soon as it can.
+    /// Goes as soon as it can; means nothing on another link.
     Control,
-    /// Answers a request; a peer may be owed a few only.
+    /// Answers a ping; a peer may be owed a few only.
+    Pong,
+    /// Answers a request; a peer may be owed a few only. Numbered, like all below
+    /// but events and gaps.
     Reply,
+    /// Goes as soon as it can.
+    Lane,
     /// Answers a join; gaps of an earlier stay in the room end here.
     Joined { room: RoomId },
     /// Who is in a room. Its size is the room's doing, not the client's, so it
@@ -37,18 +52,53 @@ pub(super) enum ItemKind {
     Roster,
     /// Goes after all events of a room before `before`.
     After { room: RoomId, before: u64 },
+    /// The end of a stay: events from `since` up to before `before` were due in it.
+    Left { room: RoomId, seat: Seat, since: u64, before: u64 },
     /// An event taken out of a room's log.
     Event { room: RoomId, seq: u64, sender: Seat, class: Class },
     /// Events `from..=to` were dropped, and `own` events in between are the receiver's.
     Gap { room: RoomId, from: u64, to: u64, own: u32 },
 }
 
+impl ItemKind {
+    /// Whether the frame is counted in its session, and sent again if need be.
+    pub(super) fn is_numbered(self) -> bool {
+        match self {
+            Self::Reply
+            | Self::Lane
+            | Self::Joined { .. }
+            | Self::Roster
+            | Self::After { .. }
+            | Self::Left { .. } => true,
+            Self::Control | Self::Pong | Self::Event { .. } | Self::Gap { .. } => false,
+        }
+    }
+
+    fn is_reply(self) -> bool {
+        matches!(self, Self::Reply | Self::Pong)
+    }
+}
+
 impl Outbox {
+    /// Keeps up to `keep` bytes of what was written and not confirmed.
+    pub(super) fn new(keep: usize) -> Self {
+        Self {
+            partial: Bytes::new(),
+            items: VecDeque::new(),
+            bytes: 0,
+            replies: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            keep,
+            gone: 0,
+        }
+    }
+
     pub(super) fn push(&mut self, kind: ItemKind, frame: Bytes) {
         if kind != ItemKind::Roster {
             self.bytes += frame.len();
         }
-        self.replies += usize::from(kind == ItemKind::Reply);
+        self.replies += usize::from(kind.is_reply());
         self.items.push_back(Item { frame, kind });
     }
 
@@ -57,11 +107,73 @@ impl Outbox {
         if item.kind != ItemKind::Roster {
             self.bytes -= item.frame.len();
         }
-        self.replies -= usize::from(item.kind == ItemKind::Reply);
+        self.replies -= usize::from(item.kind.is_reply());
         if self.items.is_empty() && self.items.capacity() > KEPT_ITEMS {
             self.items = VecDeque::new();
         }
         Some(item)
+    }
+
+    /// The first frame was written.
+    pub(super) fn written(&mut self) {
+        let Some(item) = self.pop() else { return };
+        if !item.kind.is_numbered() {
+            return;
+        }
+        if self.keep == 0 {
+            self.gone += 1;
+            return;
+        }
+        self.kept_bytes += item.frame.len();
+        self.kept.push_back(item);
+        while self.kept_bytes > self.keep {
+            self.give_up_kept();
+        }
+    }
+
+    /// The client has `count` numbered frames. `false`: so many were never sent.
+    pub(super) fn confirm(&mut self, count: u64) -> bool {
+        if count > self.gone + self.kept.len() as u64 {
+            return false;
+        }
+        while self.gone < count && !self.kept.is_empty() {
+            self.give_up_kept();
+        }
+        true
+    }
+
+    /// Numbered frames that can no longer be sent again.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    /// Everything numbered that the client has not got, to be sent again, in
+    /// order; events and the rest are dropped. Confirm first.
+    pub(super) fn rewind(&mut self) -> Vec<Item> {
+        let kept = std::mem::take(&mut self.kept);
+        self.kept_bytes = 0;
+        let waiting = self.take();
+        kept.into_iter().chain(waiting).filter(|item| item.kind.is_numbered()).collect()
+    }
+
+    /// Drops what would mean nothing on another link.
+    pub(super) fn lose_link(&mut self) {
+        self.partial = Bytes::new();
+        for item in self.take() {
+            if item.kind.is_numbered() {
+                self.push(item.kind, item.frame);
+            }
+        }
+    }
+
+    fn give_up_kept(&mut self) {
+        if let Some(item) = self.kept.pop_front() {
+            self.kept_bytes -= item.frame.len();
+            self.gone += 1;
+        }
+        if self.kept.is_empty() {
+            self.kept = VecDeque::new();
+        }
     }
 
     /// Everything that waits, but for the rest of a frame.
@@ -83,6 +195,11 @@ impl Outbox {
     /// Frames that wait.
     pub(super) fn frames(&self) -> usize {
         self.items.len() + usize::from(!self.partial.is_empty())
+    }
+
+    /// Bytes of numbered frames that were written and not confirmed.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Answers that wait.

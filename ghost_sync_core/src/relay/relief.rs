@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{
     Relay,
     config::{OverflowPolicy, RelayConfig},
-    event::{ConnId, Output, RelayEvent},
+    event::{ConnId, LinkId, Output, RelayEvent},
     log::Class,
     meta::clamp_u32,
     outbox::{Item, ItemKind},
@@ -62,16 +62,17 @@ impl Relay {
         }
     }
 
-    /// Whether somebody who hears `conn`, and reads, has a quarter of its limit
+    /// Whether somebody who hears `link`, and reads, has a quarter of its limit
     /// waiting. A sender of much then does well to pause: the receivers may be
     /// fast, but have had no turn yet. Those who do not read do not count.
-    pub fn is_congested(&self, now: Instant, conn: ConnId) -> bool {
+    pub fn is_congested(&self, now: Instant, link: LinkId) -> bool {
+        let Some(conn) = self.conn_on(link) else { return false };
         let Some(connection) = self.conns.get(conn) else { return false };
         let rooms = connection.seats.iter().filter_map(|held| self.rooms.get(&held.room));
         let mut hearers = rooms.flat_map(|room| room.members()).map(|member| member.conn);
         hearers.any(|hearer| {
             let reads = self.conns.get(hearer).is_some_and(|hearer| {
-                hearer.blocked.is_none_or(|blocked| now < blocked.since + TURN)
+                hearer.is_open() && hearer.blocked.is_none_or(|blocked| now < blocked.since + TURN)
             });
             reads && hearer != conn && self.waiting(hearer).bytes > self.config.outbox_limit / 4
         })
@@ -84,7 +85,8 @@ impl Relay {
         };
         let mut waiting =
             Threshold { frames: connection.outbox.frames(), bytes: connection.outbox.bytes() };
-        for held in &connection.seats {
+        // What an absent member missed waits in the room's history, not for it.
+        for held in connection.seats.iter().filter(|_| !connection.is_away()) {
             let Some(room) = self.rooms.get(&held.room) else { continue };
             let Some(member) = room.member(held.seat) else { continue };
             let frames = room.log.next() - member.cursor;
@@ -250,7 +252,13 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
                 kept.push(item);
                 continue;
             }
-            ItemKind::Control | ItemKind::Reply | ItemKind::Roster | ItemKind::After { .. } => {
+            ItemKind::Control
+            | ItemKind::Pong
+            | ItemKind::Reply
+            | ItemKind::Lane
+            | ItemKind::Roster
+            | ItemKind::Left { .. }
+            | ItemKind::After { .. } => {
                 kept.push(item);
                 continue;
             }

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use super::{
     AskTarget, Relay,
     config::RelayMode,
-    event::{ConnId, DisconnectReason, Output, Question, RelayEvent, Verdict},
-    log::Class,
+    event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
+    log::{Class, Origin},
+    membership::JoinWish,
     meta::{MetaLimit, MetaMap, clamp_u32},
     outbox::ItemKind,
-    session::Session,
+    resume::Ticket,
+    session::{Session, Told},
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
@@ -32,10 +34,11 @@ impl Relay {
     pub(super) fn bytes(
         &mut self,
         now: Instant,
-        conn: ConnId,
+        link: LinkId,
         mut bytes: &[u8],
         out: &mut Vec<Output>,
     ) {
+        let Some(conn) = self.conn_on(link) else { return };
         let Some(connection) = self.conns.get_mut(conn).filter(|found| !found.is_closing()) else {
             return;
         };
@@ -43,18 +46,26 @@ impl Relay {
         let mut decoder = std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
         let mut whole = false;
         loop {
+            // A link may have become another connection's by the last message.
+            let Some(conn) = self.conn_on(link) else { return };
             let Some(connection) = self.conns.get(conn).filter(|found| !found.is_closing()) else {
                 return;
             };
             decoder.set_max_len(connection.max_frame(&self.config));
-            let message = match decoder.next_frame(&mut bytes) {
-                Ok(Some(body)) => ClientMessage::decode(body),
+            let (message, len) = match decoder.next_frame(&mut bytes) {
+                Ok(Some(body)) => (ClientMessage::decode(body), body.len()),
                 Ok(None) => break,
                 Err(error) => return self.frame_too_long(now, conn, error, out),
             };
             whole = true;
             match message {
-                Ok(message) => self.message(now, conn, message, out),
+                Ok(message) => {
+                    let is_request = message.is_request();
+                    self.message(now, conn, message, out);
+                    if is_request {
+                        self.count_request(conn, len);
+                    }
+                }
                 Err(error) => return self.malformed(now, conn, error, out),
             }
             // Before the next: one read may hold thousands of requests.
@@ -63,6 +74,7 @@ impl Relay {
                 return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
             }
         }
+        let Some(conn) = self.conn_on(link) else { return };
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let incomplete = decoder.partial_len() > 0;
         connection.decoder = decoder;
@@ -70,6 +82,31 @@ impl Relay {
         connection.liveness.partial = incomplete.then_some(since);
         if incomplete {
             self.schedule(conn);
+        }
+    }
+
+    /// Counts a request, and tells the client now and then that it has arrived.
+    fn count_request(&mut self, conn: ConnId, len: usize) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.requests += 1;
+        connection.told.frames += 1;
+        connection.told.bytes += len;
+        let untold = connection.told;
+        if untold.frames >= UNTOLD_REQUESTS || untold.bytes >= UNTOLD_BYTES {
+            connection.told = Told::default();
+            let count = connection.requests;
+            if !self.config.resume_grace.is_zero() {
+                self.push(conn, ItemKind::Control, &ServerMessage::Received { count });
+            }
+        }
+    }
+
+    /// The client says how many numbered messages it has.
+    fn confirmed(&mut self, now: Instant, conn: ConnId, count: u64, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if !connection.outbox.confirm(count) {
+            let what = format!("{count} messages were confirmed that were never sent");
+            self.close(now, conn, CloseReason::Protocol { what }, out);
         }
     }
 
@@ -117,14 +154,34 @@ impl Relay {
                 let hello = Hello { magic, version, protocol, data, meta };
                 self.hello(now, conn, hello, out);
             }
+            (
+                Session::Greeting { .. },
+                ClientMessage::Resume { magic, version, epoch, client_id, secret, received, rooms },
+            ) => match check_version(magic, version) {
+                Ok(()) => {
+                    let ticket = Ticket { epoch, client_id, secret, received, rooms };
+                    self.resume(now, conn, &ticket, out);
+                }
+                Err(reason) => self.close(now, conn, reason, out),
+            },
             (_, ClientMessage::Close { reason: _ }) => {
                 // Whatever reason a client gives for going, to others it just left.
                 let reason = DisconnectReason::Closed(CloseReason::Requested);
-                self.disconnected(now, conn, reason, out);
-                out.push(Output::Disconnect { conn });
+                self.part(now, conn, reason, out);
+                self.forget(conn, out);
             }
-            (Session::Open, message) => self.request(now, conn, message, out),
-            (Session::Greeting { .. } | Session::Asking { .. } | Session::Closing { .. }, _) => {
+            (Session::Open, message) => {
+                // It spoke after it was given its new secret: it has that.
+                connection.old_secret = None;
+                self.request(now, conn, message, out);
+            }
+            (
+                Session::Greeting { .. }
+                | Session::Asking { .. }
+                | Session::Away { .. }
+                | Session::Closing { .. },
+                _,
+            ) => {
                 let what = "a message before the handshake was complete".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }
@@ -139,8 +196,8 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match message {
-            ClientMessage::Join { request, room, data, replay: _ } => {
-                self.join(now, conn, request, room, data, out);
+            ClientMessage::Join { request, room, data, replay } => {
+                self.join(now, conn, JoinWish { request, room, data, replay }, out);
             }
             ClientMessage::Leave { room } => match self.conns[conn].seat_in(room) {
                 Some(_) => self.leave(now, conn, room, LeaveReason::Left, out),
@@ -154,16 +211,19 @@ impl Relay {
                 self.client_send(conn, room, message_type, payload, out);
             }
             ClientMessage::Ping { nonce } => {
-                self.push(conn, ItemKind::Reply, &ServerMessage::Pong { nonce });
+                self.push(conn, ItemKind::Pong, &ServerMessage::Pong { nonce });
             }
-            ClientMessage::Pong { nonce, received: _ } => self.pong(now, conn, nonce, out),
+            ClientMessage::Pong { nonce, received } => {
+                self.pong(now, conn, nonce, out);
+                self.confirmed(now, conn, received, out);
+            }
             ClientMessage::SetMeta { key, value, if_version } => {
-                if let Err(error) = self.set_client_meta(conn, key, value, if_version, out) {
+                if let Err(error) = self.set_client_meta(now, conn, key, value, if_version, out) {
                     self.refuse(conn, RoomId(0), 0, error.as_refusal());
                 }
             }
             ClientMessage::ListRooms { request } => self.list_rooms(conn, request),
-            ClientMessage::Received { count: _ } => {}
+            ClientMessage::Received { count } => self.confirmed(now, conn, count, out),
             ClientMessage::Hello { .. }
             | ClientMessage::Resume { .. }
             | ClientMessage::Close { .. } => {
@@ -175,10 +235,10 @@ impl Relay {
 
     fn hello(&mut self, now: Instant, conn: ConnId, hello: Hello<'_>, out: &mut Vec<Output>) {
         let known = &self.config.protocol;
-        let reason = if hello.magic != MAGIC {
-            CloseReason::Protocol { what: "not a Ghost Sync client".to_owned() }
-        } else if hello.version != VERSION {
-            CloseReason::VersionMismatch { client: hello.version, server: VERSION }
+        let reason = if let Err(reason) = check_version(hello.magic, hello.version) {
+            reason
+        } else if let Some(reason) = self.no_place() {
+            reason
         } else if hello.protocol != 0 && known.hash() != 0 && hello.protocol != known.hash() {
             CloseReason::ProtocolMismatch {
                 server: known.hash(),
@@ -237,7 +297,7 @@ impl Relay {
             Err(reason) => return self.refuse(conn, room, reference, reason),
         };
         match self.rooms[&room].config.mode {
-            RelayMode::Relay => self.relay(conn, reference, seat, broadcast, out),
+            RelayMode::Relay => self.relay(now, conn, reference, seat, broadcast, out),
             RelayMode::Server => self.report(conn, room, broadcast.message_type, payload, out),
             RelayMode::Moderated => self.moderate(now, conn, reference, seat, broadcast, out),
         }
@@ -295,6 +355,7 @@ impl Relay {
 
     pub(super) fn relay(
         &mut self,
+        now: Instant,
         conn: ConnId,
         reference: u64,
         seat: Seat,
@@ -302,9 +363,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Broadcast { room, flags, message_type, payload, .. } = broadcast;
-        let seq = self.append_broadcast(seat, !flags.contains(SendFlags::ECHO), broadcast);
+        let seq = self.append_broadcast(now, seat, !flags.contains(SendFlags::ECHO), broadcast);
         if flags.contains(SendFlags::ACK) {
-            self.push(conn, ItemKind::Control, &ServerMessage::Ack { room, reference, seq });
+            self.push(conn, ItemKind::Lane, &ServerMessage::Ack { room, reference, seq });
         }
         let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
             return;
@@ -326,13 +387,15 @@ impl Relay {
     /// Gives a broadcast its place in the room's order.
     pub(super) fn append_broadcast(
         &mut self,
+        now: Instant,
         sender: Seat,
         skip_sender: bool,
         broadcast: Broadcast<'_>,
     ) -> u64 {
         let Broadcast { room, delivery, message_type, payload, .. } = broadcast;
         let size = payload.len() + BROADCAST_HEADER;
-        self.append(room, sender, Class::Message(delivery), skip_sender, size, |buf, seq| {
+        let origin = Origin { sender, class: Class::Message(delivery), skip_sender };
+        self.append(now, room, origin, size, |buf, seq| {
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
                 .encode(buf);
         })
@@ -388,13 +451,14 @@ impl Relay {
     }
 }
 
-impl From<Verdict> for Result<(), Refusal> {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Accept => Ok(()),
-            Verdict::Reject { message } => Err(Refusal::Rejected { message }),
-        }
+fn check_version(magic: [u8; 4], version: u16) -> Result<(), CloseReason> {
+    if magic != MAGIC {
+        return Err(CloseReason::Protocol { what: "not a Ghost Sync client".to_owned() });
     }
+    if version != VERSION {
+        return Err(CloseReason::VersionMismatch { client: version, server: VERSION });
+    }
+    Ok(())
 }
 
 struct Hello<'a> {
@@ -407,6 +471,10 @@ struct Hello<'a> {
 
 /// Bytes of a delivered broadcast beside its payload, at most.
 const BROADCAST_HEADER: usize = 34;
+
+/// Requests, and bytes of them, after which a client is told that they arrived.
+const UNTOLD_REQUESTS: usize = 256;
+const UNTOLD_BYTES: usize = 64 << 10;
 
 /// Answers that may wait at all, whether or not the socket is full.
 const MAX_UNSENT_REPLIES: usize = 1024;

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! Greeting --hello--> Asking --accepted--> Open --close--> Closing --drained--> gone
-//!     |                  |                                    ^
+//!     |                  |            ^ |                    ^
+//!     |                  |     resume | | link lost          |
+//!     |                  |            | v                    |
+//!     |                  |           Away ----grace over-----+
 //!     +---- bad hello, deadline, rejected ---------------------+
 //! ```
 
@@ -16,26 +19,36 @@ use bytes::Bytes;
 
 use super::{
     config::RelayConfig,
-    event::AskId,
+    event::{AskId, DisconnectReason, LinkId},
     meta::{MetaLimit, MetaMap},
     outbox::Outbox,
 };
 use crate::wire::{
-    ClientId, Decoder, Delivery, MAX_HELLO, MAX_OVERHEAD, MessageType, RoomId, RoomName, Seat,
-    SendFlags,
+    ClientId, Decoder, Delivery, MAX_HELLO, MAX_OVERHEAD, MessageType, Replay, RoomId, RoomName,
+    Seat, Secret, SendFlags,
 };
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) client_id: ClientId,
     pub(super) addr: SocketAddr,
+    pub(super) link: Option<LinkId>,
+    /// What its client shows to take the session up on another link.
+    pub(super) secret: Secret,
+    /// What it showed last time; good until it is known to have the new one.
+    pub(super) old_secret: Option<Secret>,
     pub(super) session: Session,
+    /// Whether it has asked for another connection's session.
+    pub(super) tried_resume: bool,
     pub(super) decoder: Decoder,
     pub(super) seats: Vec<SeatRef>,
     pub(super) outbox: Outbox,
     pub(super) meta: MetaMap,
     /// Broadcasts and messages to the host received so far.
     pub(super) reference: u64,
+    /// Requests received so far, and what the client knows of that.
+    pub(super) requests: u64,
+    pub(super) told: Told,
     pub(super) joins: VecDeque<PendingJoin>,
     /// Broadcasts that wait for the host's verdict, oldest first.
     pub(super) moderated: VecDeque<PendingBroadcast>,
@@ -61,10 +74,22 @@ pub(super) enum Session {
         ask: AskId,
     },
     Open,
+    /// Without a link; what it holds is held for it.
+    Away {
+        until: Instant,
+        reason: DisconnectReason,
+    },
     /// The last bytes are on their way.
     Closing {
         until: Instant,
     },
+}
+
+/// Requests that the client was not told about yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +104,7 @@ pub(super) struct PendingJoin {
     pub(super) request: u32,
     pub(super) name: RoomName,
     pub(super) data: Bytes,
+    pub(super) replay: Replay,
     pub(super) stage: JoinStage,
 }
 
@@ -139,17 +165,25 @@ impl Connection {
         now: Instant,
         addr: SocketAddr,
         client_id: ClientId,
+        secret: Secret,
         config: &RelayConfig,
     ) -> Self {
+        let keep = if config.resume_grace.is_zero() { 0 } else { config.outbox_limit };
         Self {
             client_id,
             addr,
+            link: None,
+            secret,
+            old_secret: None,
             session: Session::Greeting { until: now + config.handshake_timeout },
+            tried_resume: false,
             decoder: Decoder::new(MAX_HELLO),
             seats: Vec::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(keep),
             meta: MetaMap::new(MetaLimit::CLIENT),
             reference: 0,
+            requests: 0,
+            told: Told::default(),
             joins: VecDeque::new(),
             moderated: VecDeque::new(),
             liveness: Liveness {
@@ -171,6 +205,15 @@ impl Connection {
         self.session == Session::Open
     }
 
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.session, Session::Away { .. })
+    }
+
+    /// Whether it has a session, with or without a link.
+    pub(super) fn is_present(&self) -> bool {
+        self.is_open() || self.is_away()
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         matches!(self.session, Session::Closing { .. })
     }
@@ -188,7 +231,9 @@ impl Connection {
     pub(super) fn deadline(&self, config: &RelayConfig) -> Instant {
         let live = &self.liveness;
         let own = match self.session {
-            Session::Greeting { until } | Session::Closing { until } => return until,
+            Session::Greeting { until }
+            | Session::Away { until, .. }
+            | Session::Closing { until } => return until,
             // The host's answer has a deadline of its own.
             Session::Asking { .. } => live.heard + config.idle_timeout,
             Session::Open => (live.heard + config.idle_timeout).min(live.next_ping),
@@ -201,7 +246,9 @@ impl Connection {
     /// Moves everything that counts time by `by`, because the relay itself slept.
     pub(super) fn postpone(&mut self, by: Duration) {
         match &mut self.session {
-            Session::Greeting { until } | Session::Closing { until } => *until += by,
+            Session::Greeting { until }
+            | Session::Away { until, .. }
+            | Session::Closing { until } => *until += by,
             Session::Asking { .. } | Session::Open => {}
         }
         let live = &mut self.liveness;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Relay,
-    event::{ConnId, Output},
+    event::{ConnId, LinkId, Output},
     log::Run,
     outbox::ItemKind,
     room::Room,
@@ -30,12 +30,12 @@ enum Piece {
 }
 
 impl Relay {
-    /// Fills `slices` with what to write to `conn`, in order; returns how many.
+    /// Fills `slices` with what to write to `link`, in order; returns how many.
     ///
     /// Report what was written with [`sent`](Self::sent), before anything else
     /// happens to the relay.
-    pub fn transmit<'a>(&'a self, conn: ConnId, slices: &mut [IoSlice<'a>]) -> usize {
-        let Some(connection) = self.conns.get(conn) else { return 0 };
+    pub fn transmit<'a>(&'a self, link: LinkId, slices: &mut [IoSlice<'a>]) -> usize {
+        let Some(connection) = self.connection_on(link) else { return 0 };
         let mut count = 0;
         let _ = self.pieces(connection, |_, bytes| {
             let Some(slot) = slices.get_mut(count) else { return ControlFlow::Break(()) };
@@ -47,7 +47,8 @@ impl Relay {
     }
 
     /// `bytes` of what [`transmit`](Self::transmit) gave were written.
-    pub fn sent(&mut self, now: Instant, conn: ConnId, bytes: usize, out: &mut Vec<Output>) {
+    pub fn sent(&mut self, now: Instant, link: LinkId, bytes: usize, out: &mut Vec<Output>) {
+        let Some(conn) = self.conn_on(link) else { return };
         let mut cursors = std::mem::take(&mut self.scratch_cursors);
         let mut items = 0;
         let mut partial = None;
@@ -95,8 +96,9 @@ impl Relay {
         self.after_sent(now, conn, bytes, out);
     }
 
-    /// The socket of `conn` takes no more for now; [`sent`](Self::sent) ends that.
-    pub fn blocked(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+    /// The socket of `link` takes no more for now; [`sent`](Self::sent) ends that.
+    pub fn blocked(&mut self, now: Instant, link: LinkId, out: &mut Vec<Output>) {
+        let Some(conn) = self.conn_on(link) else { return };
         let Some(connection) = self.conns.get_mut(conn) else { return };
         if connection.blocked.is_none() {
             connection.blocked = Some(Blocked { since: now, taken: 0 });
@@ -114,7 +116,7 @@ impl Relay {
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         for _ in 0..items {
-            connection.outbox.pop();
+            connection.outbox.written();
         }
         if let Some(partial) = partial {
             connection.outbox.partial = partial;
@@ -135,8 +137,7 @@ impl Relay {
             connection.blocked = None;
             connection.relief = super::session::Threshold::of(&self.config);
             if connection.is_closing() {
-                self.forget(conn);
-                out.push(Output::Disconnect { conn });
+                self.forget(conn, out);
                 return;
             }
         } else if let Some(blocked) = &mut connection.blocked {
@@ -209,6 +210,10 @@ impl Relay {
             *cursor = run.next;
         }
         ControlFlow::Continue(())
+    }
+
+    fn connection_on(&self, link: LinkId) -> Option<&Connection> {
+        self.conns.get(self.conn_on(link)?)
     }
 
     /// The room of a seat and the cursor of its member.

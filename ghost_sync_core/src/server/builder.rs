@@ -173,6 +173,30 @@ impl ServerBuilder {
         self
     }
 
+    /// Time that a client which lost its connection keeps its seats, to come back
+    /// and miss nothing; 30 s by default. Zero: it leaves at once.
+    #[must_use]
+    pub fn resume_grace(mut self, grace: Duration) -> Self {
+        self.relay.resume_grace = grace;
+        self
+    }
+
+    /// Bytes of history that all rooms together keep for those who come back;
+    /// 64 MiB by default. [`RoomConfig::history`] says what one room keeps.
+    #[must_use]
+    pub fn history_limit(mut self, bytes: usize) -> Self {
+        self.relay.history_limit = bytes;
+        self
+    }
+
+    /// When clients that are put out by a shutdown, or find the server full, are
+    /// asked to come back at the earliest; after 1 s by default.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.relay.retry_after = after;
+        self
+    }
+
     /// Makes this room at the start.
     #[must_use]
     pub fn room(self, name: impl Into<String>) -> Self {

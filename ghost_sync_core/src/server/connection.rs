@@ -11,8 +11,8 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::{
-    link,
-    relay::{ConnId, DisconnectReason},
+    link::poll_read,
+    relay::{DisconnectReason, LinkId},
     wire::ClientId,
 };
 
@@ -24,7 +24,7 @@ use super::shard::{Live, Shard};
 /// that is closed with unread bytes takes back what it sent last.
 pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     live: Live,
-    conn: ConnId,
+    link: LinkId,
     mut reader: R,
     addr: SocketAddr,
     client_id: ClientId,
@@ -34,29 +34,29 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
         let shard = live.shard();
         let reason = loop {
             let read = poll_fn(|cx| {
-                link::poll_read(&mut reader, cx, |bytes| {
+                poll_read(&mut reader, cx, |bytes| {
                     if !bytes.is_empty() {
-                        shard.feed(conn, bytes);
+                        shard.feed(link, bytes);
                     }
                     bytes.len()
                 })
             });
             match read.await {
                 Ok(0) => break DisconnectReason::ConnectionClosed,
-                Ok(len) if len >= MUCH => give_way(shard, conn).await,
+                Ok(len) if len >= MUCH => give_way(shard, link).await,
                 Ok(_) => {}
                 Err(error) => break DisconnectReason::from_io(&error),
             }
         };
-        shard.lost(conn, reason);
+        shard.lost(link, reason);
     };
     task.instrument(span)
 }
 
 /// Waits a little while those who hear this connection are far behind.
-async fn give_way(shard: &Shard, conn: ConnId) {
+async fn give_way(shard: &Shard, link: LinkId) {
     for _ in 0..PAUSES {
-        if !shard.is_congested(conn) {
+        if !shard.is_congested(link) {
             return;
         }
         sleep(PAUSE).await;
@@ -64,8 +64,8 @@ async fn give_way(shard: &Shard, conn: ConnId) {
 }
 
 /// Writes to a connection whose socket was full until nothing waits any more.
-pub(super) async fn drain(shard: Arc<Shard>, conn: ConnId) {
-    poll_fn(|cx| shard.poll_drain(conn, cx)).await;
+pub(super) async fn drain(shard: Arc<Shard>, link: LinkId) {
+    poll_fn(|cx| shard.poll_drain(link, cx)).await;
 }
 
 /// Ends a connection that the relay has dropped: says so, then waits for the

@@ -69,6 +69,18 @@ pub trait ServerHandler: Send + Sync + 'static {
         let _ = (client_id, room, reason);
     }
 
+    /// A client in a room lost its connection; its seat is held for
+    /// [`resume_grace`](super::ServerBuilder::resume_grace). Either
+    /// [`on_back`](Self::on_back) or [`on_leave`](Self::on_leave) follows.
+    fn on_away(&self, client_id: ClientId, room: &str) {
+        let _ = (client_id, room);
+    }
+
+    /// A client that was away is back, and misses nothing.
+    fn on_back(&self, client_id: ClientId, room: &str) {
+        let _ = (client_id, room);
+    }
+
     /// A message was broadcast to a room. While this method is slow, such
     /// messages may be left out here (never for the room).
     fn on_broadcast(&self, client_id: ClientId, room: &str, data: &[u8]) {
@@ -175,6 +187,18 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
         reason: &LeaveReason,
     ) -> impl Future<Output = ()> + Send {
         let _ = (client_id, room, reason);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_away`].
+    fn on_away(&self, client_id: ClientId, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room);
+        async {}
+    }
+
+    /// As [`ServerHandler::on_back`].
+    fn on_back(&self, client_id: ClientId, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room);
         async {}
     }
 

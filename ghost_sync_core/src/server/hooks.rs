@@ -78,6 +78,8 @@ impl Dispatch {
         let wanted = match &event {
             RelayEvent::Broadcast { .. } => self.wants_broadcasts,
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::ConnectionLost { .. }
+            | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
@@ -88,6 +90,8 @@ impl Dispatch {
             | RelayEvent::RoomCreated { .. }
             | RelayEvent::RoomDeleted { .. }
             | RelayEvent::PlayerLeft { .. }
+            | RelayEvent::PlayerAway { .. }
+            | RelayEvent::PlayerBack { .. }
             | RelayEvent::JoinAbandoned { .. }
             | RelayEvent::Lagged { .. }
             | RelayEvent::Message { .. } => true,

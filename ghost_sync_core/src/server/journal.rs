@@ -7,6 +7,8 @@ pub(super) fn is_told(event: &RelayEvent) -> bool {
     match event {
         RelayEvent::ConnectionOpened { .. }
         | RelayEvent::ConnectionClosed { .. }
+        | RelayEvent::ConnectionLost { .. }
+        | RelayEvent::ConnectionResumed { .. }
         | RelayEvent::HandshakeFailed { .. }
         | RelayEvent::RoomCreated { .. }
         | RelayEvent::RoomDeleted { .. }
@@ -14,6 +16,8 @@ pub(super) fn is_told(event: &RelayEvent) -> bool {
         | RelayEvent::PlayerLeft { .. }
         | RelayEvent::Lagged { .. } => true,
         RelayEvent::RoomEmptied { .. }
+        | RelayEvent::PlayerAway { .. }
+        | RelayEvent::PlayerBack { .. }
         | RelayEvent::JoinAbandoned { .. }
         | RelayEvent::Broadcast { .. }
         | RelayEvent::Message { .. }
@@ -31,6 +35,12 @@ pub(super) fn tell(event: &RelayEvent) {
         }
         RelayEvent::ConnectionClosed { client_id, reason, .. } => {
             tracing::debug!(%client_id, %reason, "disconnected");
+        }
+        RelayEvent::ConnectionLost { client_id, reason, .. } => {
+            tracing::debug!(%client_id, %reason, "connection lost; seats are held");
+        }
+        RelayEvent::ConnectionResumed { client_id, addr, .. } => {
+            tracing::debug!(%client_id, %addr, "resumed");
         }
         RelayEvent::HandshakeFailed { addr, reason } => {
             tracing::debug!(%addr, %reason, "no handshake");
@@ -53,6 +63,8 @@ pub(super) fn tell(event: &RelayEvent) {
                 .in_scope(|| tracing::debug!(%client_id, dropped, "lagged"));
         }
         RelayEvent::RoomEmptied { .. }
+        | RelayEvent::PlayerAway { .. }
+        | RelayEvent::PlayerBack { .. }
         | RelayEvent::JoinAbandoned { .. }
         | RelayEvent::Broadcast { .. }
         | RelayEvent::Message { .. }

@@ -25,9 +25,9 @@ use tokio::{
 use crate::{
     link,
     relay::{
-        AskId, ConnId, DisconnectReason, Input, Output, Relay, RelayConfig, RelayEvent, Verdict,
+        AskId, DisconnectReason, Input, LinkId, Output, Relay, RelayConfig, RelayEvent, Verdict,
     },
-    wire::ClientId,
+    wire::{ClientId, Secret},
 };
 
 use super::{connection, host::Host, journal};
@@ -58,9 +58,9 @@ pub(super) struct Shard {
 #[derive(Debug)]
 struct State {
     relay: Relay,
-    links: SecondaryMap<ConnId, Link>,
-    ready: VecDeque<ConnId>,
-    listed: Vec<ConnId>,
+    links: SecondaryMap<LinkId, Link>,
+    ready: VecDeque<LinkId>,
+    listed: Vec<LinkId>,
     out: Vec<Output>,
     /// What is to be logged: not under the lock, where whoever takes the log
     /// could hold everybody up.
@@ -154,21 +154,23 @@ impl Shard {
         let mut guard = self.lock();
         let state = &mut *guard;
         let client_id = ClientId::new_v4();
-        let conn = state.relay.connect(link::now(), addr, client_id, &mut state.out);
+        // Both come from the operating system's source of random numbers.
+        let secret = Secret(*ClientId::new_v4().as_bytes());
+        let link = state.relay.connect(link::now(), addr, client_id, secret, &mut state.out);
         // The task cannot feed anything before the lock is free.
-        let reader = runtime.spawn(connection::read(self.live(), conn, reader, addr, client_id));
+        let reader = runtime.spawn(connection::read(self.live(), link, reader, addr, client_id));
         let writer = Box::new(writer);
-        state.links.insert(conn, Link { writer, reader, drain: None, broken: None });
+        state.links.insert(link, Link { writer, reader, drain: None, broken: None });
         self.settle(state);
         self.release(guard);
         self.work.notify_one();
     }
 
     /// A reader got bytes.
-    pub(super) fn feed(self: &Arc<Self>, conn: ConnId, bytes: &[u8]) {
+    pub(super) fn feed(self: &Arc<Self>, id: LinkId, bytes: &[u8]) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.relay.handle(link::now(), Input::Bytes { conn, bytes }, &mut state.out);
+        state.relay.handle(link::now(), Input::Bytes { link: id, bytes }, &mut state.out);
         self.settle(state);
         let flush = state.relay.pending_bytes() > FLUSH_AT;
         self.release(guard);
@@ -179,17 +181,17 @@ impl Shard {
     }
 
     /// Whether a reader that gets much should leave it for a while.
-    pub(super) fn is_congested(&self, conn: ConnId) -> bool {
-        self.look(|relay| relay.is_congested(link::now(), conn))
+    pub(super) fn is_congested(&self, id: LinkId) -> bool {
+        self.look(|relay| relay.is_congested(link::now(), id))
     }
 
     /// A reader got to the end.
-    pub(super) fn lost(self: &Arc<Self>, conn: ConnId, reason: DisconnectReason) {
+    pub(super) fn lost(self: &Arc<Self>, id: LinkId, reason: DisconnectReason) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(link) = state.links.remove(conn) else { return };
+        let Some(link) = state.links.remove(id) else { return };
         let reason = link.broken.clone().unwrap_or(reason);
-        let input = Input::Disconnected { conn, reason };
+        let input = Input::Disconnected { link: id, reason };
         state.relay.handle(link::now(), input, &mut state.out);
         self.settle(state);
         self.release(guard);
@@ -237,8 +239,8 @@ impl Shard {
                     state.ready.extend(state.listed.drain(..));
                 }
                 for _ in 0..WRITES_PER_LOCK {
-                    let Some(conn) = state.ready.pop_front() else { break };
-                    self.write_or_wait(state, now, conn);
+                    let Some(id) = state.ready.pop_front() else { break };
+                    self.write_or_wait(state, now, id);
                 }
                 self.settle(state);
                 if state.ready.is_empty() {
@@ -249,16 +251,16 @@ impl Shard {
     }
 
     /// Goes on writing to a connection whose socket was full.
-    pub(super) fn poll_drain(self: &Arc<Self>, conn: ConnId, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_drain(self: &Arc<Self>, id: LinkId, cx: &mut Context<'_>) -> Poll<()> {
         let mut guard = self.lock();
         let state = &mut *guard;
         let now = link::now();
-        let wrote = state.write(now, conn, cx);
+        let wrote = state.write(now, id, cx);
         let poll = if wrote == Wrote::Some {
-            state.relay.blocked(now, conn, &mut state.out);
+            state.relay.blocked(now, id, &mut state.out);
             Poll::Pending
         } else {
-            if let Some(link) = state.links.get_mut(conn) {
+            if let Some(link) = state.links.get_mut(id) {
                 link.drain = None;
             }
             Poll::Ready(())
@@ -274,12 +276,12 @@ impl Shard {
         let mut guard = self.lock();
         let state = &mut *guard;
         let now = link::now();
-        let conns: Vec<_> = state.links.keys().collect();
+        let ids: Vec<_> = state.links.keys().collect();
         let mut links = Vec::new();
-        for conn in conns {
+        for id in ids {
             let reason = DisconnectReason::ConnectionClosed;
-            state.relay.handle(now, Input::Disconnected { conn, reason }, &mut state.out);
-            links.extend(state.links.remove(conn));
+            state.relay.handle(now, Input::Disconnected { link: id, reason }, &mut state.out);
+            links.extend(state.links.remove(id));
         }
         self.settle(state);
         self.release(guard);
@@ -304,18 +306,18 @@ impl Shard {
         Live(self.clone())
     }
 
-    fn write_or_wait(self: &Arc<Self>, state: &mut State, now: Instant, conn: ConnId) {
-        let waits = state.links.get(conn).is_some_and(|link| link.drain.is_some());
+    fn write_or_wait(self: &Arc<Self>, state: &mut State, now: Instant, id: LinkId) {
+        let waits = state.links.get(id).is_some_and(|link| link.drain.is_some());
         let mut cx = Context::from_waker(Waker::noop());
         // Only one may register for the socket: the task that waits for it.
-        if !waits && state.write(now, conn, &mut cx) != Wrote::Some {
+        if !waits && state.write(now, id, &mut cx) != Wrote::Some {
             return;
         }
-        state.relay.blocked(now, conn, &mut state.out);
-        if let (Some(link), Some(runtime)) = (state.links.get_mut(conn), self.runtime.get())
+        state.relay.blocked(now, id, &mut state.out);
+        if let (Some(link), Some(runtime)) = (state.links.get_mut(id), self.runtime.get())
             && link.drain.is_none()
         {
-            let drain = runtime.spawn(connection::drain(self.clone(), conn));
+            let drain = runtime.spawn(connection::drain(self.clone(), id));
             link.drain = Some(drain.abort_handle());
         }
     }
@@ -333,8 +335,8 @@ impl Shard {
                 Output::Ask { ask, question, deadline } => {
                     self.host.ask(self, ask, question, deadline);
                 }
-                Output::Disconnect { conn } => {
-                    let Some(link) = state.links.remove(conn) else { continue };
+                Output::Disconnect { link: id } => {
+                    let Some(link) = state.links.remove(id) else { continue };
                     link.stop_draining();
                     let Some(runtime) = self.runtime.get() else { continue };
                     let Link { writer, reader, .. } = link;
@@ -358,15 +360,15 @@ impl Shard {
 }
 
 impl State {
-    /// Writes what waits for `conn` until nothing does or its socket is full.
-    fn write(&mut self, now: Instant, conn: ConnId, cx: &mut Context<'_>) -> Wrote {
-        let Some(link) = self.links.get_mut(conn).filter(|link| link.broken.is_none()) else {
+    /// Writes what waits for `id` until nothing does or its socket is full.
+    fn write(&mut self, now: Instant, id: LinkId, cx: &mut Context<'_>) -> Wrote {
+        let Some(link) = self.links.get_mut(id).filter(|link| link.broken.is_none()) else {
             return Wrote::Nothing;
         };
         let mut wrote_some = false;
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.relay.transmit(conn, &mut slices);
+            let count = self.relay.transmit(id, &mut slices);
             if count == 0 {
                 if wrote_some {
                     // Sockets have nothing to flush; other streams may buffer.
@@ -380,14 +382,14 @@ impl State {
                 Poll::Ready(Ok(0)) => std::io::ErrorKind::WriteZero.into(),
                 Poll::Ready(Ok(written)) => {
                     wrote_some = true;
-                    self.relay.sent(now, conn, written, &mut self.out);
+                    self.relay.sent(now, id, written, &mut self.out);
                     continue;
                 }
                 Poll::Ready(Err(error)) => error,
             };
             // The other side's last words may still be there to read.
             link.broken = Some(DisconnectReason::from_io(&error));
-            self.relay.blocked(now, conn, &mut self.out);
+            self.relay.blocked(now, id, &mut self.out);
             return Wrote::Nothing;
         }
     }

@@ -97,6 +97,13 @@ pub enum Replay {
 #[derive(Clone, Copy, Default, Eq, PartialEq, SchemaRead, SchemaWrite)]
 pub struct Secret(pub [u8; 16]);
 
+impl Secret {
+    /// Whether both are the same; takes as long whichever bytes differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        u128::from_le_bytes(self.0) ^ u128::from_le_bytes(other.0) == 0
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")

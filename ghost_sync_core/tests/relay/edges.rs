@@ -39,7 +39,7 @@ fn one_read_of_requests_takes_bounded_memory() {
         if number < 8 {
             let long = "v".repeat(16_000);
             world
-                .act(|relay, _, out| relay.set_room_meta(&name, "k", Some(&long), None, out))
+                .act(|relay, now, out| relay.set_room_meta(now, &name, "k", Some(&long), None, out))
                 .unwrap();
         }
     }

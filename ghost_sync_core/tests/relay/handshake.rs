@@ -140,8 +140,8 @@ fn messages_of_the_other_direction_and_unknown_kinds_are_protocol_violations() {
 #[test]
 fn the_client_after_the_last_is_told_that_the_server_is_full() {
     let mut world = World::with(|config| config.max_clients = 2);
-    let (first, _second) = (world.client(), world.socket());
-    let third = world.socket();
+    let (first, _second) = (world.client(), world.client());
+    let third = world.client();
     assert_eq!(
         world.closed(third),
         Some(CloseReason::MaxClientsReached { max: 2, retry_after_ms: 1000 })

@@ -171,7 +171,7 @@ impl History {
         let Some(room) = self.names.remove(&name) else { return };
         self.said(room, Said::Deleted);
         self.rooms.get_mut(&room).unwrap().deleted = true;
-        self.world.act(|relay, _, out| relay.delete_room(&name, "soft", out)).unwrap();
+        self.world.act(|relay, now, out| relay.delete_room(now, &name, "soft", out)).unwrap();
         self.world.pump();
     }
 
@@ -232,7 +232,8 @@ impl History {
 
     fn server_says(&mut self) {
         let (name, delivery, payload) = (self.name(), self.delivery(), self.payload());
-        let result = self.world.relay.broadcast(&name, delivery, MessageType::RAW, &payload);
+        let result =
+            self.world.relay.broadcast(self.world.now, &name, delivery, MessageType::RAW, &payload);
         assert_eq!(result.is_ok(), self.names.contains_key(&name));
         if let Some(room) = self.names.get(&name).copied() {
             let said = Said::Message { sender: Seat::SERVER, delivery, echo: true, payload };

@@ -76,7 +76,7 @@ fn a_room_that_goes_while_the_host_decides_is_not_found() {
     world.room("a");
     let alice = world.client();
     world.join(alice, "a");
-    world.act(|relay, _, out| relay.delete_room("a", "", out)).unwrap();
+    world.act(|relay, now, out| relay.delete_room(now, "a", "", out)).unwrap();
     world.room("a");
     let (ask, _) = world.asked.pop().unwrap();
     world.answer(ask, Verdict::Accept);

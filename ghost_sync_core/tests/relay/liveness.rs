@@ -1,6 +1,6 @@
 use ghost_sync_core::{
     ClientMessage, CloseReason, Delivery, DisconnectReason, LeaveReason, MessageType, RelayEvent,
-    ServerMessage,
+    Secret, ServerMessage,
 };
 
 use crate::world::{World, encode, secs};
@@ -141,7 +141,10 @@ fn what_was_said_before_the_end_arrives_before_the_close() {
         let (alice, bob, carol) = (world.member("a"), world.member("a"), world.member("a"));
         world.take(alice);
         let say = |world: &mut World| {
-            world.relay.broadcast("a", Delivery::Reliable, MessageType::RAW, b"last").unwrap();
+            world
+                .relay
+                .broadcast(world.now, "a", Delivery::Reliable, MessageType::RAW, b"last")
+                .unwrap();
         };
         say(&mut world);
         let conn = world.peers[alice].conn;
@@ -166,7 +169,7 @@ fn a_flood_of_connections_is_not_kept_waiting_for_refusals() {
         let client_id = ghost_sync_core::ClientId::from_u128(socket);
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let mut out = Vec::new();
-        world.relay.connect(world.now, addr, client_id, &mut out);
+        world.relay.connect(world.now, addr, client_id, Secret::default(), &mut out);
         assert!(world.relay.connection_count() <= 64 + 1);
     }
 }

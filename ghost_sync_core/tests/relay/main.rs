@@ -13,4 +13,5 @@ mod histories;
 mod hooks;
 mod liveness;
 mod rooms;
+mod sessions;
 mod world;

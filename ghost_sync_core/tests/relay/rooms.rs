@@ -174,7 +174,7 @@ fn after_a_soft_delete_members_are_told_and_their_next_broadcast_and_join_fail()
     world.room("a");
     let (alice, bob) = (world.member("a"), world.member("a"));
     world.take(bob);
-    world.act(|relay, _, out| relay.delete_room("a", "closing time", out)).unwrap();
+    world.act(|relay, now, out| relay.delete_room(now, "a", "closing time", out)).unwrap();
     world.pump();
     let frames = world.take(bob);
     assert!(matches!(
@@ -195,7 +195,7 @@ fn a_room_made_again_is_another_room() {
     let mut world = World::new();
     let first = world.room("a");
     let alice = world.member("a");
-    world.act(|relay, _, out| relay.delete_room("a", "", out)).unwrap();
+    world.act(|relay, now, out| relay.delete_room(now, "a", "", out)).unwrap();
     let second = world.room("a");
     assert_ne!(first, second);
     let bob = world.member("a");
@@ -269,7 +269,7 @@ fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     }
     let raw = MessageType::RAW;
     let conns = [alice, carol].map(|peer| world.peers[peer].conn);
-    assert_eq!(world.relay.broadcast("a", Delivery::Reliable, raw, b"room"), Ok(3));
+    assert_eq!(world.relay.broadcast(world.now, "a", Delivery::Reliable, raw, b"room"), Ok(3));
     assert_eq!(world.relay.direct(&conns[..1], None, raw, b"one"), Ok(1));
     assert_eq!(world.relay.direct(&conns, None, raw, b"some"), Ok(2));
     assert_eq!(world.relay.direct(&conns, Some("a"), raw, b"some in a"), Ok(1));
@@ -297,9 +297,9 @@ fn a_direct_message_in_a_room_comes_after_what_was_said_there_before() {
     world.room("a");
     let alice = world.member("a");
     let conns = [world.peers[alice].conn];
-    world.relay.broadcast("a", Delivery::Reliable, MessageType::RAW, b"1").unwrap();
+    world.relay.broadcast(world.now, "a", Delivery::Reliable, MessageType::RAW, b"1").unwrap();
     world.relay.direct(&conns, Some("a"), MessageType::RAW, b"2").unwrap();
-    world.relay.broadcast("a", Delivery::Reliable, MessageType::RAW, b"3").unwrap();
+    world.relay.broadcast(world.now, "a", Delivery::Reliable, MessageType::RAW, b"3").unwrap();
     world.pump();
     let frames = world.take(alice);
     let order: Vec<_> = frames.iter().map(|frame| frame[frame.len() - 1]).collect();
@@ -370,7 +370,9 @@ fn metadata_changes_are_events_of_the_room_and_newcomers_see_the_result() {
     world.take(bob);
     let set = ClientMessage::SetMeta { key: "name", value: Some("Alice"), if_version: None };
     world.say(alice, &set);
-    world.act(|relay, _, out| relay.set_room_meta("a", "map", Some("ice"), None, out)).unwrap();
+    world
+        .act(|relay, now, out| relay.set_room_meta(now, "a", "map", Some("ice"), None, out))
+        .unwrap();
     world.pump();
     let frames = world.take(bob);
     assert!(matches!(

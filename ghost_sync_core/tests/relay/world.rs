@@ -10,9 +10,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
-    Input, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Question, Refusal, Relay, RelayConfig,
-    RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage, VERSION,
-    Verdict,
+    Input, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Question, Refusal, Relay,
+    RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, Secret, SendFlags,
+    ServerMessage, VERSION, Verdict,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -27,11 +27,23 @@ pub(crate) struct World {
     /// Bytes that one write takes at most.
     pub(crate) write_limit: usize,
     epoch: u64,
+    server_epoch: u64,
     /// Pings to answer.
     pings: Vec<(PeerId, u64)>,
 }
 
+/// What a client shows to take its session up again.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) epoch: u64,
+    pub(crate) client_id: ClientId,
+    pub(crate) secret: Secret,
+    pub(crate) received: u64,
+    pub(crate) rooms: Vec<(RoomId, u64)>,
+}
+
 pub(crate) struct Peer {
+    pub(crate) link: LinkId,
     pub(crate) conn: ConnId,
     pub(crate) client_id: ClientId,
     /// Frames received, not looked at yet.
@@ -44,6 +56,11 @@ pub(crate) struct Peer {
     pub(crate) answers_pings: bool,
     /// Whether the relay let go of the socket.
     pub(crate) dropped: bool,
+    secret: Secret,
+    /// The last event of each room that it was given or told a gap about.
+    heard: BTreeMap<RoomId, u64>,
+    /// Numbered frames received in its session.
+    pub(crate) received: u64,
     decoder: Decoder,
 }
 
@@ -54,6 +71,8 @@ impl World {
 
     pub(crate) fn with(change: impl FnOnce(&mut RelayConfig)) -> Self {
         let mut config = RelayConfig::default();
+        // Most tests are about what happens at once; those of sessions say so.
+        config.resume_grace = Duration::ZERO;
         change(&mut config);
         Self {
             relay: Relay::new(config),
@@ -63,6 +82,7 @@ impl World {
             peers: Vec::new(),
             write_limit: usize::MAX,
             epoch: 0,
+            server_epoch: 0,
             pings: Vec::new(),
         }
     }
@@ -81,8 +101,11 @@ impl World {
     pub(crate) fn socket(&mut self) -> PeerId {
         let client_id = ClientId::from_u128(self.peers.len() as u128 + 1);
         let addr = SocketAddr::from(([127, 0, 0, 1], 1000));
-        let conn = self.act(|relay, now, out| relay.connect(now, addr, client_id, out));
+        let secret = Secret((self.peers.len() as u128 + 1000).to_le_bytes());
+        let link = self.act(|relay, now, out| relay.connect(now, addr, client_id, secret, out));
+        let conn = self.relay.conn_on(link).unwrap_or_default();
         self.peers.push(Peer {
+            link,
             conn,
             client_id,
             frames: Vec::new(),
@@ -90,6 +113,9 @@ impl World {
             takes: None,
             answers_pings: true,
             dropped: false,
+            received: 0,
+            secret,
+            heard: BTreeMap::new(),
             decoder: Decoder::new(MAX_SERVER_FRAME),
         });
         self.pump();
@@ -119,6 +145,59 @@ impl World {
         );
     }
 
+    pub(crate) fn join_with(&mut self, peer: PeerId, room: &str, replay: Replay) {
+        self.say(peer, &ClientMessage::Join { request: 7, room, data: b"", replay });
+    }
+
+    pub(crate) fn greet(&mut self, peer: PeerId) {
+        self.say(peer, &hello());
+    }
+
+    pub(crate) fn direct(&mut self, peer: PeerId, room: &str, text: &str) {
+        let conn = self.peers[peer].conn;
+        self.relay.direct(&[conn], Some(room), MessageType::RAW, text.as_bytes()).unwrap();
+        self.pump();
+    }
+
+    pub(crate) fn epoch_of(&self, room: &str) -> u64 {
+        self.relay.rooms().find(|info| info.name == *room).unwrap().epoch
+    }
+
+    /// What a client would show to come back, by what it has received so far.
+    pub(crate) fn ticket(&self, peer: PeerId) -> Ticket {
+        let Peer { client_id, secret, received, heard, .. } = &self.peers[peer];
+        let rooms = heard.iter().map(|(room, seq)| (*room, *seq)).collect();
+        let (epoch, secret) = (self.server_epoch, *secret);
+        Ticket { epoch, client_id: *client_id, secret, received: *received, rooms }
+    }
+
+    /// A new link that asks for an old session; a peer of its own.
+    pub(crate) fn resume(&mut self, ticket: &Ticket) -> PeerId {
+        let peer = self.socket();
+        let Ticket { epoch, client_id, secret, received, rooms } = ticket.clone();
+        let state = &mut self.peers[peer];
+        state.received = received;
+        state.heard = rooms.iter().copied().collect();
+        if let Some(old) = self.peers[..peer].iter().rfind(|old| old.client_id == client_id) {
+            let (conn, rooms) = (old.conn, old.rooms.clone());
+            let state = &mut self.peers[peer];
+            state.client_id = client_id;
+            state.conn = conn;
+            state.rooms = rooms;
+        }
+        let resume = ClientMessage::Resume {
+            magic: MAGIC,
+            version: VERSION,
+            epoch,
+            client_id,
+            secret,
+            received,
+            rooms,
+        };
+        self.say(peer, &resume);
+        peer
+    }
+
     pub(crate) fn say(&mut self, peer: PeerId, message: &ClientMessage<'_>) {
         let bytes = encode(message);
         self.bytes(peer, &bytes);
@@ -127,8 +206,8 @@ impl World {
 
     /// Without writing anything afterwards.
     pub(crate) fn bytes(&mut self, peer: PeerId, bytes: &[u8]) {
-        let conn = self.peers[peer].conn;
-        self.act(|relay, now, out| relay.handle(now, Input::Bytes { conn, bytes }, out));
+        let link = self.peers[peer].link;
+        self.act(|relay, now, out| relay.handle(now, Input::Bytes { link, bytes }, out));
     }
 
     pub(crate) fn broadcast(&mut self, peer: PeerId, room: &str, text: &str) {
@@ -149,9 +228,9 @@ impl World {
     }
 
     pub(crate) fn hang_up(&mut self, peer: PeerId) {
-        let conn = self.peers[peer].conn;
+        let link = self.peers[peer].link;
         let reason = DisconnectReason::ConnectionReset;
-        self.act(|relay, now, out| relay.handle(now, Input::Disconnected { conn, reason }, out));
+        self.act(|relay, now, out| relay.handle(now, Input::Disconnected { link, reason }, out));
         self.peers[peer].dropped = true;
         self.pump();
     }
@@ -183,8 +262,8 @@ impl World {
             match output {
                 Output::Event(event) => self.events.push(event),
                 Output::Ask { ask, question, .. } => self.asked.push((ask, question)),
-                Output::Disconnect { conn } => {
-                    let peer = self.peers.iter_mut().find(|peer| peer.conn == conn);
+                Output::Disconnect { link } => {
+                    let peer = self.peers.iter_mut().find(|peer| peer.link == link);
                     peer.expect("only known connections are dropped").dropped = true;
                 }
             }
@@ -197,8 +276,8 @@ impl World {
         loop {
             let mut ready = Vec::new();
             self.act(|relay, now, out| relay.take_ready(now, &mut ready, out));
-            for conn in ready {
-                self.write(conn);
+            for link in ready {
+                self.write(link);
             }
             self.answer_pings();
             if !self.relay.is_dirty() {
@@ -212,15 +291,15 @@ impl World {
         if let Some(takes) = &mut self.peers[peer].takes {
             *takes += bytes;
         }
-        self.write(self.peers[peer].conn);
+        self.write(self.peers[peer].link);
         self.pump();
     }
 
-    fn write(&mut self, conn: ConnId) {
-        let Some(at) = self.peers.iter().position(|peer| peer.conn == conn) else { return };
+    fn write(&mut self, link: LinkId) {
+        let Some(at) = self.peers.iter().position(|peer| peer.link == link) else { return };
         loop {
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = self.relay.transmit(conn, &mut slices);
+            let count = self.relay.transmit(link, &mut slices);
             if count == 0 {
                 return;
             }
@@ -231,13 +310,35 @@ impl World {
                 *takes -= taken;
             }
             if taken == 0 {
-                return self.act(|relay, now, out| relay.blocked(now, conn, out));
+                return self.act(|relay, now, out| relay.blocked(now, link, out));
             }
             let mut bytes = &given[..taken];
             while let Some(frame) = peer.decoder.next_frame(&mut bytes).expect("frames are whole") {
-                match ServerMessage::decode(frame).expect("frames decode") {
-                    ServerMessage::Joined { room, name, seat, .. } => {
+                let message = ServerMessage::decode(frame).expect("frames decode");
+                peer.received += u64::from(message.is_numbered());
+                match message {
+                    ServerMessage::Joined { room, name, seat, since, .. } => {
                         peer.rooms.insert(name.to_owned(), (room, seat));
+                        peer.heard.insert(room, since - 1);
+                    }
+                    ServerMessage::Welcome { epoch, secret, .. } => {
+                        self.server_epoch = epoch;
+                        peer.secret = secret;
+                    }
+                    ServerMessage::Resumed { secret, .. } => peer.secret = secret,
+                    ServerMessage::Left { room, .. } => {
+                        peer.heard.remove(&room);
+                    }
+                    ServerMessage::Broadcast { room, seq, .. }
+                    | ServerMessage::PlayerJoined { room, seq, .. }
+                    | ServerMessage::PlayerLeft { room, seq, .. }
+                    | ServerMessage::PlayerAway { room, seq, .. }
+                    | ServerMessage::PlayerBack { room, seq, .. }
+                    | ServerMessage::RoomMeta { room, seq, .. }
+                    | ServerMessage::PlayerMeta { room, seq, .. }
+                    | ServerMessage::RoomDeleted { room, seq, .. }
+                    | ServerMessage::Gap { room, to: seq, .. } => {
+                        peer.heard.insert(room, seq);
                     }
                     ServerMessage::Ping { nonce, .. } if peer.answers_pings => {
                         self.pings.push((at, nonce));
@@ -247,13 +348,14 @@ impl World {
                 }
                 peer.frames.push(Bytes::copy_from_slice(frame));
             }
-            self.act(|relay, now, out| relay.sent(now, conn, taken, out));
+            self.act(|relay, now, out| relay.sent(now, link, taken, out));
         }
     }
 
     fn answer_pings(&mut self) {
         for (peer, nonce) in std::mem::take(&mut self.pings) {
-            self.bytes(peer, &encode(&ClientMessage::Pong { nonce, received: 0 }));
+            let received = self.peers[peer].received;
+            self.bytes(peer, &encode(&ClientMessage::Pong { nonce, received }));
         }
     }
 

@@ -51,7 +51,7 @@ async fn a_short_stall_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_line_is_noticed_by_both_sides() {
     let (ear, mut ears) = ear();
-    let server = serve(Server::builder().handler(ear)).await;
+    let server = serve(Server::builder().resume_grace(Duration::ZERO).handler(ear)).await;
     let (mut client, line) = far_away(&server).await;
     let mut witness = join(&server, "lobby").await;
     let start = Instant::now();

@@ -125,7 +125,7 @@ impl ServerHandle {
         version: Option<u64>,
     ) -> Result<u64, MetaError> {
         let shard = &self.service.shard;
-        shard.act(|relay, _, out| relay.set_room_meta(room, key, value, version, out))
+        shard.act(|relay, now, out| relay.set_room_meta(now, room, key, value, version, out))
     }
 
     fn change_client(
@@ -135,9 +135,9 @@ impl ServerHandle {
         value: Option<&str>,
         version: Option<u64>,
     ) -> Result<u64, MetaError> {
-        self.service.shard.act(|relay, _, out| {
+        self.service.shard.act(|relay, now, out| {
             let conn = conn_of(relay, client)?;
-            relay.set_client_meta(conn, key, value, version, out)
+            relay.set_client_meta(now, conn, key, value, version, out)
         })
     }
 }

@@ -55,7 +55,9 @@ impl ServerHandle {
     /// # Errors
     /// [`RoomNotFound`].
     pub fn delete_room(&self, name: impl AsRef<str>) -> Result<(), RoomNotFound> {
-        self.service.shard.act(|relay, _, out| relay.delete_room(name.as_ref(), DELETED, out))
+        self.service
+            .shard
+            .act(|relay, now, out| relay.delete_room(now, name.as_ref(), DELETED, out))
     }
 
     /// Deletes a room and puts everybody out of it; they are told why.

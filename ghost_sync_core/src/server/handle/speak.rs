@@ -32,8 +32,8 @@ impl ServerHandle {
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
-        self.service.shard.act(|relay, _, _| {
-            relay.broadcast(room.as_ref(), delivery, message_type, data.as_ref())
+        self.service.shard.act(|relay, now, _| {
+            relay.broadcast(now, room.as_ref(), delivery, message_type, data.as_ref())
         })
     }
 

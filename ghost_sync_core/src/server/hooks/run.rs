@@ -173,6 +173,12 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
             | RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
                 handler.on_leave(*client_id, name.as_str(), reason);
             }
+            RelayEvent::PlayerAway { name, client_id, .. } => {
+                handler.on_away(*client_id, name.as_str());
+            }
+            RelayEvent::PlayerBack { name, client_id, .. } => {
+                handler.on_back(*client_id, name.as_str());
+            }
             RelayEvent::Lagged { name, client_id, .. } => {
                 handler.on_backpressure(*client_id, name.as_str());
             }
@@ -184,6 +190,8 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
                 handler.on_message(*client_id, room, *message_type, payload);
             }
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::ConnectionLost { .. }
+            | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
@@ -207,6 +215,12 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
             | RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
                 handler.on_leave(*client_id, name.as_str(), reason).await;
             }
+            RelayEvent::PlayerAway { name, client_id, .. } => {
+                handler.on_away(*client_id, name.as_str()).await;
+            }
+            RelayEvent::PlayerBack { name, client_id, .. } => {
+                handler.on_back(*client_id, name.as_str()).await;
+            }
             RelayEvent::Lagged { name, client_id, .. } => {
                 handler.on_backpressure(*client_id, name.as_str()).await;
             }
@@ -218,6 +232,8 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
                 handler.on_message(*client_id, room, *message_type, payload).await;
             }
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::ConnectionLost { .. }
+            | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }

@@ -1,0 +1,388 @@
+//! Sessions without a link: held for a while, then taken up again or ended.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    Relay,
+    event::{ConnId, DisconnectReason, Output, RelayEvent},
+    log::{Class, Origin},
+    meta::clamp_u32,
+    outbox::{Item, ItemKind},
+    room::Room,
+    session::{Connection, SeatRef, Session, Threshold, Told},
+};
+use crate::wire::{
+    ClientId, CloseReason, Decoder, MAX_HELLO, ResumeFailure, RoomId, Seat, Secret, ServerMessage,
+};
+
+/// What a client shows to take its session up again.
+pub(super) struct Ticket {
+    pub(super) epoch: u64,
+    pub(super) client_id: ClientId,
+    pub(super) secret: Secret,
+    /// Numbered messages that it has.
+    pub(super) received: u64,
+    /// Its rooms, with the last event that it was given or told a gap about.
+    pub(super) rooms: Vec<(RoomId, u64)>,
+}
+
+/// What a session that goes on is sent: its own messages and, per seat, the next event.
+struct Plan {
+    items: Vec<Item>,
+    cursors: Vec<(SeatRef, u64)>,
+}
+
+/// Why a session does not go on.
+enum Refused {
+    Failed(ResumeFailure),
+    /// The ticket is one that no client can have got.
+    Bogus(String),
+}
+
+impl Relay {
+    /// Whether the session of a connection that loses its link is held.
+    pub(super) fn is_held(&self, conn: ConnId, reason: &DisconnectReason) -> bool {
+        let seated = |connection: &Connection| connection.is_open() && !connection.seats.is_empty();
+        self.refusing.is_none()
+            && !self.config.resume_grace.is_zero()
+            && reason.may_resume()
+            && self.conns.get(conn).is_some_and(seated)
+    }
+
+    /// Takes the link from a connection and closes it with a reason that it is told.
+    pub(super) fn detach(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(link) = connection.link.take() else { return };
+        let id = ClientId::nil();
+        let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
+        rest.link = Some(link);
+        rest.outbox.partial = std::mem::take(&mut connection.outbox.partial);
+        rest.blocked = connection.blocked.take();
+        rest.session = Session::Closing { until: now + self.config.linger };
+        rest.due = now + self.config.linger;
+        let due = rest.due;
+        let rest = self.conns.insert(rest);
+        self.links[link] = rest;
+        self.deadlines.add(due, super::Due::Connection(rest));
+        self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
+    }
+
+    /// Holds the session of a connection that has lost its link.
+    pub(super) fn go_away(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        reason: DisconnectReason,
+        out: &mut Vec<Output>,
+    ) {
+        let until = now + self.config.resume_grace;
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.outbox.lose_link();
+        connection.session = Session::Away { until, reason: reason.clone() };
+        connection.decoder = Decoder::new(MAX_HELLO);
+        connection.blocked = None;
+        connection.relief = Threshold::of(&self.config);
+        connection.liveness.ping = None;
+        connection.liveness.missed = 0;
+        connection.liveness.partial = None;
+        let client_id = connection.client_id;
+        self.schedule(conn);
+        self.away.push_back(conn);
+        out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
+        for at in 0..self.conns[conn].seats.len() {
+            self.mark_away(now, conn, self.conns[conn].seats[at], out);
+        }
+        let most = (self.config.max_clients / 4).max(MIN_AWAY);
+        while self.away.len() > most
+            && let Some(longest) = self.away.front().copied()
+        {
+            let reason = self.away_reason(longest);
+            self.end_session(now, longest, reason, out);
+        }
+    }
+
+    /// Tells a room that a member's connection is lost.
+    pub(super) fn mark_away(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        held: SeatRef,
+        out: &mut Vec<Output>,
+    ) {
+        let SeatRef { room, seat } = held;
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        if let Some(member) = found.member_mut(seat) {
+            member.away = true;
+        }
+        let (name, deleted) = (found.name.clone(), found.deleted);
+        if !deleted {
+            self.append(now, room, Origin::of(seat), 32, |buf, seq| {
+                ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
+            });
+        }
+        self.trim_later(room);
+        let client_id = self.conns[conn].client_id;
+        out.push(Output::Event(RelayEvent::PlayerAway { room, name, seat, conn, client_id }));
+    }
+
+    /// Ends a session that has no link.
+    pub(super) fn end_session(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        reason: DisconnectReason,
+        out: &mut Vec<Output>,
+    ) {
+        self.away.retain(|away| *away != conn);
+        self.part(now, conn, reason, out);
+        self.forget(conn, out);
+    }
+
+    /// Ends a session without a link for which more waits than may.
+    pub(super) fn end_if_overfull(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get(conn).filter(|found| found.is_away()) else { return };
+        let queued = connection.outbox.bytes() + connection.outbox.kept_bytes();
+        let max = self.config.outbox_limit;
+        if queued > max {
+            let (queued, max) = (clamp_u32(queued), clamp_u32(max));
+            let reason = CloseReason::SlowConsumer { queued, max };
+            self.end_session(now, conn, DisconnectReason::Closed(reason), out);
+        }
+    }
+
+    /// Remembers what a session that is ended while it is away is to be told.
+    pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        self.barred.push_back((connection.client_id, connection.secret, reason));
+        if self.barred.len() > MAX_BARRED {
+            self.barred.pop_front();
+        }
+    }
+
+    /// Takes a session up again over the link of `conn`, which has none yet.
+    pub(super) fn resume(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        ticket: &Ticket,
+        out: &mut Vec<Output>,
+    ) {
+        if std::mem::replace(&mut self.conns[conn].tried_resume, true) {
+            let what = "a second resume".to_owned();
+            return self.close(now, conn, CloseReason::Protocol { what }, out);
+        }
+        let held = match self.find_session(ticket) {
+            Ok(held) => held,
+            Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
+            Err(Denied::Barred(reason)) => return self.close(now, conn, reason, out),
+        };
+        match self.plan(held, ticket) {
+            Ok(plan) => self.go_on(now, conn, held, ticket, plan, out),
+            Err(Refused::Failed(reason)) => {
+                let gone = self.away_reason(held);
+                self.detach(now, held, CloseReason::TakenOver);
+                self.end_session(now, held, gone, out);
+                self.fail_resume(conn, reason);
+            }
+            Err(Refused::Bogus(what)) => {
+                let reason = CloseReason::Protocol { what };
+                self.detach(now, held, reason.clone());
+                self.end_session(now, held, DisconnectReason::Closed(reason.clone()), out);
+                self.close(now, conn, reason, out);
+            }
+        }
+    }
+
+    fn fail_resume(&mut self, conn: ConnId, reason: ResumeFailure) {
+        self.push(conn, ItemKind::Control, &ServerMessage::ResumeFailed { reason });
+    }
+
+    fn find_session(&self, ticket: &Ticket) -> Result<ConnId, Denied> {
+        if ticket.epoch != self.epoch {
+            return Err(Denied::Failed(ResumeFailure::EpochChanged));
+        }
+        let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
+            let mut barred = self.barred.iter();
+            let known = barred
+                .find(|(id, secret, _)| *id == ticket.client_id && secret.is_same(&ticket.secret));
+            return Err(match known {
+                Some((_, _, reason)) => Denied::Barred(reason.clone()),
+                None => Denied::Failed(ResumeFailure::Expired),
+            });
+        };
+        let connection = &self.conns[conn];
+        let old = connection.old_secret.as_ref();
+        if connection.secret.is_same(&ticket.secret)
+            || old.is_some_and(|old| old.is_same(&ticket.secret))
+        {
+            return Ok(conn);
+        }
+        Err(Denied::Failed(ResumeFailure::Denied))
+    }
+
+    /// What the session is to be sent, if all of it is kept.
+    fn plan(&mut self, conn: ConnId, ticket: &Ticket) -> Result<Plan, Refused> {
+        let connection = self.conns.get_mut(conn).expect("the caller found it");
+        let lost = connection.outbox.gone();
+        if ticket.received < lost {
+            let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
+            return Err(Refused::Failed(too_old));
+        }
+        if !connection.outbox.confirm(ticket.received) {
+            let received = ticket.received;
+            return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
+        }
+        let mut last: BTreeMap<RoomId, u64> = ticket.rooms.iter().copied().collect();
+        let mut items = Vec::new();
+        for item in connection.outbox.rewind() {
+            if let ItemKind::Left { room, seat, since, before } = item.kind {
+                // A room that was left before a later stay there: the client's word is about
+                // the first of them.
+                let next = last.remove(&room).map_or(since, |last| last.saturating_add(1));
+                let stay = SeatRef { room, seat };
+                copy_events(self.rooms.get(&room), stay, next, before, &mut items)?;
+            }
+            items.push(item);
+        }
+        let mut cursors = Vec::new();
+        for held in &connection.seats {
+            let Some(room) = self.rooms.get(&held.room) else { continue };
+            let since = room.member(held.seat).map_or(0, |member| member.since);
+            let next = last.get(&held.room).map_or(since, |last| last.saturating_add(1));
+            check_kept(room, held.room, next, room.log.next())?;
+            cursors.push((*held, next));
+        }
+        Ok(Plan { items, cursors })
+    }
+
+    /// Gives the link of `greeter` to the session of `conn`.
+    fn go_on(
+        &mut self,
+        now: Instant,
+        greeter: ConnId,
+        conn: ConnId,
+        ticket: &Ticket,
+        plan: Plan,
+        out: &mut Vec<Output>,
+    ) {
+        self.detach(now, conn, CloseReason::TakenOver);
+        let Some(new) = self.conns.get_mut(greeter) else { return };
+        let Some(link) = new.link.take() else { return };
+        let (addr, secret) = (new.addr, new.secret);
+        self.forget(greeter, out);
+        self.links[link] = conn;
+        self.away.retain(|away| *away != conn);
+        let was_away = self.conns[conn].is_away();
+        let interval = self.config.ping_interval;
+        let connection = &mut self.conns[conn];
+        connection.link = Some(link);
+        connection.addr = addr;
+        connection.old_secret = Some(ticket.secret);
+        connection.secret = secret;
+        connection.session = Session::Open;
+        connection.blocked = None;
+        connection.liveness.heard = now;
+        connection.liveness.next_ping = now + interval;
+        connection.liveness.ping = None;
+        connection.liveness.missed = 0;
+        connection.told = Told::default();
+        let (client_id, received) = (connection.client_id, connection.requests);
+        connection.outbox.lose_link();
+        self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
+        let outbox = &mut self.conns[conn].outbox;
+        plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
+        for (held, cursor) in &plan.cursors {
+            if let Some(room) = self.rooms.get_mut(&held.room)
+                && let Some(member) = room.member_mut(held.seat)
+            {
+                member.cursor = *cursor;
+                member.away = false;
+            }
+        }
+        self.schedule(conn);
+        out.push(Output::Event(RelayEvent::ConnectionResumed { conn, client_id, addr }));
+        for (held, _) in plan.cursors {
+            if was_away {
+                self.mark_back(now, conn, held, out);
+            }
+        }
+    }
+
+    fn mark_back(&mut self, now: Instant, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
+        let SeatRef { room, seat } = held;
+        let Some(found) = self.rooms.get(&room) else { return };
+        let (name, deleted) = (found.name.clone(), found.deleted);
+        if !deleted {
+            self.append(now, room, Origin::of(seat), 32, |buf, seq| {
+                ServerMessage::PlayerBack { room, seq, seat }.encode(buf);
+            });
+        }
+        let client_id = self.conns[conn].client_id;
+        out.push(Output::Event(RelayEvent::PlayerBack { room, name, seat, conn, client_id }));
+    }
+
+    /// Why a session is without a link.
+    fn away_reason(&self, conn: ConnId) -> DisconnectReason {
+        if let Some(connection) = self.conns.get(conn)
+            && let Session::Away { reason, .. } = &connection.session
+        {
+            return reason.clone();
+        }
+        DisconnectReason::ConnectionClosed
+    }
+}
+
+/// Why a ticket leads to no session.
+enum Denied {
+    Failed(ResumeFailure),
+    /// The session was ended on purpose.
+    Barred(CloseReason),
+}
+
+/// Whether a room still has the events from `next` up to before `end`.
+fn check_kept(room: &Room, id: RoomId, next: u64, end: u64) -> Result<(), Refused> {
+    if next > end {
+        return Err(Refused::Bogus(format!("event {next} of a room that has {}", end - 1)));
+    }
+    let oldest = room.log.first();
+    if next < oldest {
+        return Err(Refused::Failed(ResumeFailure::TooOld { room: id, oldest }));
+    }
+    Ok(())
+}
+
+/// Copies the events of a stay that is over, from `next` up to before `before`.
+fn copy_events(
+    room: Option<&Room>,
+    stay: SeatRef,
+    next: u64,
+    before: u64,
+    items: &mut Vec<Item>,
+) -> Result<(), Refused> {
+    let Some(found) = room else {
+        if next == before {
+            return Ok(());
+        }
+        let too_old = ResumeFailure::TooOld { room: stay.room, oldest: before };
+        return Err(Refused::Failed(too_old));
+    };
+    check_kept(found, stay.room, next, before)?;
+    let mut seq = found.log.skip_own(next, stay.seat);
+    while seq < before
+        && let Some(entry) = found.log.entry(seq)
+    {
+        let (sender, class): (Seat, Class) = (entry.sender, entry.class);
+        let kind = ItemKind::Event { room: stay.room, seq, sender, class };
+        items.push(Item { frame: Bytes::copy_from_slice(found.log.bytes(seq)), kind });
+        seq = found.log.skip_own(seq + 1, stay.seat);
+    }
+    Ok(())
+}
+
+/// Clients that may be away, at least.
+const MIN_AWAY: usize = 16;
+
+/// Ended sessions whose ends are remembered.
+const MAX_BARRED: usize = 256;

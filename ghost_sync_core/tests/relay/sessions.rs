@@ -1,0 +1,493 @@
+//! Sessions that outlive their links: away, back, taken over, ended.
+
+use std::time::Duration;
+
+use ghost_sync_core::{
+    CloseReason, Delivery, History, RelayConfig, RelayEvent, Replay, ResumeFailure, RoomConfig,
+    SendFlags, ServerMessage,
+};
+
+use crate::world::{PeerId, Ticket, World, secs};
+
+fn held(config: &mut RelayConfig) {
+    config.resume_grace = secs(30);
+}
+
+fn world() -> World {
+    let mut world = World::with(held);
+    world.room("a");
+    world
+}
+
+/// What happened, by the names of the messages.
+fn story(world: &mut World, peer: PeerId) -> Vec<String> {
+    let frames = world.take(peer);
+    let name = |frame: &bytes::Bytes| match ServerMessage::decode(frame).unwrap() {
+        ServerMessage::Broadcast { payload, .. } => String::from_utf8_lossy(payload).into_owned(),
+        ServerMessage::Direct { payload, .. } => {
+            format!("direct {}", String::from_utf8_lossy(payload))
+        }
+        ServerMessage::Retained { payload, key, .. } => {
+            format!("retained {key} {}", String::from_utf8_lossy(payload))
+        }
+        ServerMessage::Gap { from, to, .. } => format!("gap {from}..={to}"),
+        ServerMessage::PlayerAway { seat, .. } => format!("away {}", seat.0),
+        ServerMessage::PlayerBack { seat, .. } => format!("back {}", seat.0),
+        ServerMessage::PlayerJoined { member, .. } => format!("joined {}", member.seat.0),
+        ServerMessage::PlayerLeft { seat, reason, .. } => format!("left {}: {reason}", seat.0),
+        ServerMessage::Left { reason, .. } => format!("out: {reason}"),
+        ServerMessage::Resumed { .. } => "resumed".to_owned(),
+        ServerMessage::ResumeFailed { reason } => format!("failed: {reason:?}"),
+        ServerMessage::Close { reason } => format!("closed: {reason}"),
+        other => format!("{other:?}").split([' ', '(']).next().unwrap_or_default().to_owned(),
+    };
+    frames.iter().map(name).collect()
+}
+
+#[test]
+fn who_lost_its_link_is_away_then_back_and_misses_nothing() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    world.broadcast(bob, "a", "one");
+    let ticket = world.ticket(alice);
+    world.take(alice);
+    world.take(bob);
+    world.hang_up(alice);
+    assert_eq!(story(&mut world, bob), ["away 1"]);
+    world.broadcast(bob, "a", "two");
+    world.wait(secs(29));
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["resumed", "away 1", "two", "back 1"]);
+    assert_eq!(story(&mut world, bob), ["back 1"]);
+    world.broadcast(bob, "a", "three");
+    world.broadcast(again, "a", "four");
+    assert_eq!(world.heard(again), ["three"]);
+    assert_eq!(world.heard(bob), ["four"]);
+    assert_eq!(world.relay.client_count(), 2);
+}
+
+#[test]
+fn who_stays_away_too_long_leaves_exactly_once_and_cannot_come_back() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    world.take(bob);
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    world.wait(secs(29));
+    assert_eq!(story(&mut world, bob), ["away 1"]);
+    world.wait(secs(2));
+    assert_eq!(story(&mut world, bob), ["left 1: disconnected"]);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["failed: Expired"]);
+    world.wait(secs(60));
+    assert_eq!(story(&mut world, bob), Vec::<String>::new());
+    let left = |event: &&RelayEvent| matches!(event, RelayEvent::PlayerLeft { .. });
+    assert_eq!(world.events.iter().filter(left).count(), 1);
+    assert_eq!(world.relay.client_count(), 1);
+}
+
+#[test]
+fn a_message_that_was_on_its_way_is_sent_again_once() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    // Written to a socket whose other end never gets it.
+    world.broadcast(bob, "a", "lost");
+    world.direct(alice, "a", "also lost");
+    world.take(alice);
+    world.hang_up(alice);
+    let again = world.resume(&ticket);
+    let story = story(&mut world, again);
+    assert_eq!(story, ["resumed", "lost", "direct also lost", "away 1", "back 1"]);
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_is_answered_again() {
+    let mut world = world();
+    let alice = world.client();
+    let ticket = world.ticket(alice);
+    world.join(alice, "a");
+    world.hang_up(alice);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["resumed", "Joined", "Roster", "away 1", "back 1"]);
+}
+
+#[test]
+fn who_was_put_out_while_away_hears_all_until_then() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    world.broadcast(bob, "a", "before");
+    let (conn, room) = (world.peers[alice].conn, world.peers[alice].rooms["a"].0);
+    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    world.broadcast(bob, "a", "after");
+    let again = world.resume(&ticket);
+    let story = story(&mut world, again);
+    assert_eq!(story, ["resumed", "away 1", "before", "out: kicked: out"]);
+}
+
+#[test]
+fn a_room_that_was_deleted_meanwhile_still_tells_its_end() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    world.broadcast(bob, "a", "before");
+    world.act(|relay, now, out| relay.close_room(now, "a", "over", out)).unwrap();
+    world.room("a");
+    let again = world.resume(&ticket);
+    let story = story(&mut world, again);
+    let end = ["RoomDeleted", "out: the room was deleted: over"];
+    assert_eq!(story, [&["resumed", "away 1", "before"][..], &end].concat());
+}
+
+#[test]
+fn a_new_link_takes_over_and_the_old_one_is_fenced() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.take(bob);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["resumed"]);
+    assert_eq!(world.closed(alice), Some(CloseReason::TakenOver));
+    world.broadcast(alice, "a", "from the grave");
+    world.hang_up(alice);
+    world.broadcast(again, "a", "alive");
+    assert_eq!(story(&mut world, bob), ["alive"]);
+    assert_eq!(world.relay.client_count(), 2);
+}
+
+#[test]
+fn the_secret_rotates_and_the_old_one_is_good_until_the_new_one_is_known() {
+    let mut world = world();
+    let alice = world.member("a");
+    let first = world.ticket(alice);
+    world.hang_up(alice);
+    // The answer with the new secret gets lost.
+    let lost = world.resume(&first);
+    world.hang_up(lost);
+    let second = world.resume(&first);
+    assert_eq!(story(&mut world, second)[0], "resumed");
+    let ticket = world.ticket(second);
+    world.broadcast(second, "a", "I have it");
+    world.hang_up(second);
+    let thief = world.resume(&first);
+    assert_eq!(story(&mut world, thief), ["failed: Denied"]);
+    let third = world.resume(&ticket);
+    assert_eq!(story(&mut world, third)[0], "resumed");
+}
+
+#[test]
+fn an_id_alone_resumes_nothing() {
+    let mut world = world();
+    let alice = world.member("a");
+    let ticket = Ticket { secret: Default::default(), ..world.ticket(alice) };
+    let thief = world.resume(&ticket);
+    assert_eq!(story(&mut world, thief), ["failed: Denied"]);
+    assert_eq!(world.closed(alice), None);
+    let ticket = Ticket { epoch: 1, ..world.ticket(alice) };
+    let lost = world.resume(&ticket);
+    assert_eq!(story(&mut world, lost), ["failed: EpochChanged"]);
+}
+
+#[test]
+fn what_is_no_longer_kept_cannot_be_resumed_and_the_seat_is_free() {
+    let mut world = World::with(held);
+    let history = History { events: 2, ..History::default() };
+    let room = world.room_with("a", RoomConfig::default().history(history));
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.take(bob);
+    world.hang_up(alice);
+    for text in ["1", "2", "3"] {
+        world.broadcast(bob, "a", text);
+    }
+    let again = world.resume(&ticket);
+    let reason = ResumeFailure::TooOld { room, oldest: 5 };
+    assert_eq!(story(&mut world, again), [format!("failed: {reason:?}")]);
+    assert_eq!(story(&mut world, bob), ["away 1", "left 1: disconnected"]);
+    // The same link may start anew.
+    world.greet(again);
+    world.join(again, "a");
+    assert!(story(&mut world, again).contains(&"Joined".to_owned()));
+}
+
+#[test]
+fn requests_that_arrived_are_counted_for_the_client() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.broadcast(alice, "a", "arrived");
+    world.hang_up(alice);
+    let again = world.resume(&ticket);
+    let frames = world.take(again);
+    let Ok(ServerMessage::Resumed { received, .. }) = ServerMessage::decode(&frames[0]) else {
+        panic!()
+    };
+    assert_eq!(received, 2, "a join and a broadcast");
+    assert_eq!(world.heard(bob), ["arrived"]);
+}
+
+#[test]
+fn whoever_says_goodbye_or_is_kicked_is_gone_at_once() {
+    let mut world = world();
+    let (alice, bob, carol) = (world.member("a"), world.member("a"), world.member("a"));
+    world.take(carol);
+    let ticket = world.ticket(alice);
+    let reason = CloseReason::Requested;
+    world.say(alice, &ghost_sync_core::ClientMessage::Close { reason });
+    let conn = world.peers[bob].conn;
+    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    world.pump();
+    assert_eq!(story(&mut world, carol), ["left 1: left", "left 2: kicked: cheating"]);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["failed: Expired"]);
+}
+
+#[test]
+fn who_is_kicked_while_away_is_told_when_it_comes_back() {
+    let mut world = world();
+    let alice = world.member("a");
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    let conn = world.peers[alice].conn;
+    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["closed: kicked: cheating"]);
+}
+
+#[test]
+fn a_silent_client_is_told_why_its_link_ends_and_may_come_back() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.take(bob);
+    world.peers[alice].answers_pings = false;
+    world.wait(secs(40));
+    assert!(matches!(world.closed(alice), Some(CloseReason::IdleTimeout { .. })));
+    assert_eq!(story(&mut world, bob), ["away 1"]);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["resumed", "away 1", "back 1"]);
+}
+
+#[test]
+fn a_slow_consumer_is_cut_off_and_may_come_back() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.outbox_limit = 10_000;
+    });
+    world.room("a");
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.peers[alice].takes = Some(0);
+    for _ in 0..11 {
+        world.broadcast(bob, "a", &"x".repeat(1000));
+    }
+    assert_eq!(story(&mut world, bob).last().unwrap(), "away 1");
+    let again = world.resume(&ticket);
+    assert_eq!(world.heard(again).len(), 11);
+}
+
+#[test]
+fn only_so_many_may_be_away() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.max_clients = 20;
+    });
+    world.room("a");
+    let peers: Vec<_> = (0..20).map(|_| world.member("a")).collect();
+    let tickets: Vec<_> = peers.iter().map(|peer| world.ticket(*peer)).collect();
+    for peer in &peers[..17] {
+        world.hang_up(*peer);
+    }
+    assert_eq!(world.relay.away_count(), 16);
+    assert_eq!(world.relay.client_count(), 19);
+    let newcomer = world.client();
+    assert_eq!(world.closed(newcomer), None);
+    // Every place is taken now, but those who are away have theirs.
+    let late = world.client();
+    assert!(matches!(world.closed(late), Some(CloseReason::MaxClientsReached { .. })));
+    let again = world.resume(&tickets[1]);
+    assert_eq!(story(&mut world, again)[0], "resumed");
+    let first = world.resume(&tickets[0]);
+    assert_eq!(story(&mut world, first), ["failed: Expired"]);
+}
+
+#[test]
+fn what_waits_for_an_absent_client_is_bounded() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.outbox_limit = 10_000;
+    });
+    world.room("a");
+    let alice = world.member("a");
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    for _ in 0..11 {
+        world.direct(alice, "a", &"x".repeat(1000));
+    }
+    assert_eq!(world.relay.client_count(), 0);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["failed: Expired"]);
+}
+
+#[test]
+fn a_shutdown_ends_those_who_are_away_too() {
+    let mut world = world();
+    let alice = world.member("a");
+    world.hang_up(alice);
+    world.act(|relay, now, out| relay.shutdown(now, "over", secs(1), out));
+    assert_eq!(world.relay.client_count(), 0);
+    let left = |event: &RelayEvent| matches!(event, RelayEvent::PlayerLeft { .. });
+    assert!(world.events.iter().any(left));
+    world.wait(secs(5));
+    assert_eq!(world.relay.connection_count(), 0);
+}
+
+#[test]
+fn a_relay_that_slept_itself_gives_the_absent_their_whole_time() {
+    let mut world = world();
+    let alice = world.member("a");
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    world.now += secs(3600);
+    world.wait(Duration::ZERO);
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again)[0], "resumed");
+}
+
+#[test]
+fn a_bogus_ticket_with_the_right_secret_ends_the_session() {
+    for change in [
+        (|ticket: &mut Ticket| ticket.received = 1000) as fn(&mut Ticket),
+        |ticket| ticket.rooms[0].1 = 1000,
+        |ticket| ticket.rooms[0].1 = u64::MAX,
+    ] {
+        let mut world = world();
+        let (alice, bob) = (world.member("a"), world.member("a"));
+        let mut ticket = world.ticket(alice);
+        change(&mut ticket);
+        world.take(bob);
+        let again = world.resume(&ticket);
+        assert!(matches!(world.closed(again), Some(CloseReason::Protocol { .. })));
+        assert_eq!(story(&mut world, bob), ["left 1: disconnected"]);
+    }
+}
+
+#[test]
+fn a_newcomer_gets_the_newest_values_then_history_then_what_happens() {
+    let mut world = World::with(held);
+    world.room_with("a", RoomConfig::default().replay(3));
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    for text in ["x1", "x2"] {
+        let latest = Delivery::Latest(7);
+        world.broadcast_with(alice, "a", latest, SendFlags::NONE, text.as_bytes());
+    }
+    for text in ["one", "two", "three"] {
+        world.broadcast(bob, "a", text);
+    }
+    let carol = world.client();
+    world.join_with(carol, "a", Replay::Last(2));
+    world.broadcast(bob, "a", "four");
+    let story_of_carol = story(&mut world, carol);
+    let first = ["Welcome", "Joined", "Roster", "retained 7 x2"];
+    assert_eq!(story_of_carol, [&first[..], &["two", "three", "four"]].concat());
+    // More than the room grants, and from before its start.
+    let dave = world.client();
+    world.join_with(dave, "a", Replay::Last(100));
+    assert_eq!(story(&mut world, dave)[4..], ["three", "joined 3", "four"]);
+    let erin = world.client();
+    let epoch = world.epoch_of("a");
+    world.join_with(erin, "a", Replay::Since { epoch, seq: 0 });
+    assert_eq!(story(&mut world, erin)[4..], ["joined 3", "four", "joined 4"]);
+    let frank = world.client();
+    world.join_with(frank, "a", Replay::Since { epoch: epoch + 1, seq: 0 });
+    assert_eq!(story(&mut world, frank)[4..], Vec::<String>::new());
+}
+
+#[test]
+fn the_newest_values_outlive_history_and_go_with_their_sender() {
+    let mut world = World::with(held);
+    world.room_with("a", RoomConfig::default().history(History::NONE));
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    for (peer, key, text) in [(alice, 1, "a1"), (bob, 1, "b1"), (bob, 2, "b2"), (bob, 1, "b3")] {
+        world.broadcast_with(peer, "a", Delivery::Latest(key), SendFlags::NONE, text.as_bytes());
+    }
+    let carol = world.client();
+    world.join(carol, "a");
+    assert_eq!(story(&mut world, carol)[3..], ["retained 1 a1", "retained 2 b2", "retained 1 b3"]);
+    let goodbye = CloseReason::Requested;
+    world.say(bob, &ghost_sync_core::ClientMessage::Close { reason: goodbye });
+    let dave = world.client();
+    world.join(dave, "a");
+    assert_eq!(story(&mut world, dave)[3..], ["retained 1 a1"]);
+}
+
+#[test]
+fn history_is_bounded_by_age_and_by_what_all_rooms_may_keep() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.history_limit = 50_000;
+    });
+    for name in ["a", "b", "c"] {
+        let history = History { age: secs(10), ..History::default() };
+        world.room_with(name, RoomConfig::default().history(history));
+    }
+    let peers = ["a", "b", "c"].map(|name| world.member(name));
+    for _ in 0..100 {
+        for (peer, name) in peers.iter().zip(["a", "b", "c"]) {
+            world.broadcast(*peer, name, &"x".repeat(1000));
+        }
+        assert!(world.relay.history_bytes() <= 50_000);
+    }
+    assert!(world.relay.history_bytes() > 25_000);
+    world.wait(secs(11));
+    assert_eq!(world.relay.history_bytes(), 0);
+}
+
+#[test]
+fn a_leaver_is_named_in_the_history_of_its_words() {
+    let mut world = World::with(held);
+    world.room_with("a", RoomConfig::default().replay(100));
+    let (alice, _bob) = (world.member("a"), world.member("a"));
+    world.broadcast(alice, "a", "hello");
+    let goodbye = CloseReason::Requested;
+    world.say(alice, &ghost_sync_core::ClientMessage::Close { reason: goodbye });
+    let carol = world.client();
+    world.join_with(carol, "a", Replay::Last(100));
+    let frames = world.take(carol);
+    let Ok(ServerMessage::Joined { former, since, seq, .. }) = ServerMessage::decode(&frames[1])
+    else {
+        panic!()
+    };
+    assert_eq!((former.len(), since, seq), (1, 1, 5));
+    assert_eq!(former[0].1, world.peers[alice].client_id);
+}
+
+#[test]
+fn a_seat_given_while_away_is_marked_so() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.ask_join = true;
+        config.rooms_per_client = 2;
+    });
+    world.room("a");
+    world.room("b");
+    let alice = world.client();
+    let ticket = world.ticket(alice);
+    world.join(alice, "a");
+    let ask = world.asked.pop().unwrap().0;
+    world.answer(ask, true.into());
+    world.join(alice, "b");
+    world.hang_up(alice);
+    let ask = world.asked.pop().unwrap().0;
+    world.answer(ask, true.into());
+    let away = |event: &&RelayEvent| matches!(event, RelayEvent::PlayerAway { .. });
+    assert_eq!(world.events.iter().filter(away).count(), 2);
+    let again = world.resume(&ticket);
+    let story = story(&mut world, again);
+    let (joins, others): (Vec<_>, Vec<_>) = story.into_iter().partition(|what| what == "Joined");
+    assert_eq!(joins.len(), 2);
+    assert_eq!(others.iter().filter(|what| *what == "back 1").count(), 2);
+}
