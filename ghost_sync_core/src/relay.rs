@@ -43,7 +43,7 @@ pub use event::{
     AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
 };
 pub use outbox::QueueLen;
-pub use room::RoomInfo;
+pub use room::{PastEvent, RoomHistory, RoomInfo};
 
 use deadlines::{Deadlines, Due, millis};
 use log::Origin;

@@ -275,16 +275,10 @@ impl Relay {
         let mut page = Vec::new();
         let mut size = 0;
         for member in found.members() {
-            let Some(connection) = self.conns.get(member.conn) else { continue };
-            let meta = connection.meta.to_vec();
-            size += 64 + meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-            page.push(MemberInfo {
-                seat: member.seat,
-                client_id: member.client_id,
-                meta_version: connection.meta.version(),
-                meta,
-                away: member.away,
-            });
+            let Some(info) = self.member_info(member) else { continue };
+            size +=
+                64 + info.meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            page.push(info);
             if size >= ROSTER_PAGE {
                 let members = std::mem::take(&mut page);
                 rosters.push(ServerMessage::Roster { room, members }.to_frame());

@@ -491,3 +491,24 @@ fn a_seat_given_while_away_is_marked_so() {
     assert_eq!(joins.len(), 2);
     assert_eq!(others.iter().filter(|what| *what == "back 1").count(), 2);
 }
+
+#[test]
+fn the_host_reads_the_same_history_as_members() {
+    let mut world = World::with(held);
+    world.room("a");
+    let (alice, _bob) = (world.member("a"), world.member("a"));
+    world.wait(secs(1));
+    world.broadcast(alice, "a", "hello");
+    world.broadcast(alice, "a", "you");
+    let history = world.relay.history("a", 0, usize::MAX).unwrap();
+    assert_eq!((history.oldest, history.next), (1, 5));
+    let seen: Vec<_> = history.events.iter().map(|event| (event.seq, event.at_ms)).collect();
+    assert_eq!(seen, [(1, 0), (2, 0), (3, 1000), (4, 1000)]);
+    let said = ServerMessage::decode(&history.events[2].frame[4..]).unwrap();
+    assert!(matches!(said, ServerMessage::Broadcast { payload: b"hello", .. }));
+    let from_four = world.relay.history("a", 4, usize::MAX).unwrap().events;
+    assert_eq!(from_four, history.events[3..]);
+    assert_eq!(world.relay.history("a", 1, 1).unwrap().events, history.events[..1]);
+    assert_eq!(world.relay.roster("a").unwrap().len(), 2);
+    assert!(world.relay.history("b", 1, 1).is_none());
+}
