@@ -68,6 +68,8 @@ pub struct Relay {
     last_room: u32,
     /// New with each start of the server.
     epoch: u64,
+    /// Connections that may not have said hello, the oldest first.
+    greeters: VecDeque<ConnId>,
     /// Connections without a link, those away longest first.
     away: VecDeque<ConnId>,
     /// Sessions that were ended while away, with what they are to be told.
@@ -118,6 +120,7 @@ impl Relay {
             names: BTreeMap::new(),
             last_room: 0,
             epoch: 0,
+            greeters: VecDeque::new(),
             away: VecDeque::new(),
             barred: VecDeque::new(),
             buried: VecDeque::new(),
@@ -157,24 +160,43 @@ impl Relay {
         let due = self.conns[conn].deadline(&self.config);
         self.conns[conn].due = due;
         self.deadlines.add(due, Due::Connection(conn));
-        let max = self.config.max_clients;
-        let reason = match &self.refusing {
-            Some(reason) => Some(reason.clone()),
-            // Some more may greet: they may be clients that come back.
-            None if taken >= max + max / 8 + MIN_GREETERS => Some(CloseReason::MaxClientsReached {
-                max: clamp_u32(max),
-                retry_after_ms: millis(self.config.retry_after),
-            }),
-            None => None,
-        };
-        if let Some(reason) = reason {
+        let max = self.config.max_clients.max(MIN_GREETERS);
+        if let Some(reason) = self.refusing.clone() {
             self.close(now, conn, reason, out);
-            if taken >= max.saturating_mul(2).max(MAX_REFUSED) {
-                // A flood gets no farewell: those who wait for theirs are memory too.
-                self.forget(conn, out);
-            }
         }
+        if taken >= max.saturating_mul(3) {
+            // A flood gets no farewell: those who wait for theirs are memory too.
+            self.part(now, conn, DisconnectReason::ConnectionClosed, out);
+            self.forget(conn, out);
+            return link;
+        }
+        self.greeters.push_back(conn);
+        self.bound_greeters(now, max, out);
         link
+    }
+
+    /// Keeps those who have not said who they are from being more than `max`: who
+    /// has been silent longest goes, so that a flood of them keeps nobody out.
+    fn bound_greeters(&mut self, now: Instant, max: usize, out: &mut Vec<Output>) {
+        if self.greeters.len() <= max {
+            return;
+        }
+        let greets = |conns: &SlotMap<ConnId, Connection>, conn: &ConnId| {
+            conns.get(*conn).is_some_and(Connection::is_greeting)
+        };
+        while self.greeters.front().is_some_and(|conn| !greets(&self.conns, conn)) {
+            self.greeters.pop_front();
+        }
+        if self.greeters.len() > max.saturating_mul(2) {
+            self.greeters.retain(|conn| greets(&self.conns, conn));
+        }
+        if self.greeters.len() > max
+            && let Some(conn) = self.greeters.pop_front()
+        {
+            let waited = self.conns[conn].liveness.heard;
+            let after_ms = millis(now.saturating_duration_since(waited));
+            self.close(now, conn, CloseReason::HandshakeTimeout { after_ms }, out);
+        }
     }
 
     /// The connection that a link belongs to.
@@ -613,11 +635,9 @@ impl Relay {
     }
 }
 
-/// Connections that may wait for their refusal on a server that takes no more, at least.
-const MAX_REFUSED: usize = 64;
-
-/// Connections above `max_clients` that may be in their handshake, at least.
-const MIN_GREETERS: usize = 8;
+/// Connections that may be in their handshake, at least; as many as there may be
+/// clients where those are more.
+const MIN_GREETERS: usize = 64;
 
 /// Deleted rooms that are kept for those who may come back.
 const MAX_BURIED: usize = 1024;

@@ -160,3 +160,17 @@ fn metadata_past_its_limit_is_refused_in_a_hello_and_later() {
     world.say(peer, &set);
     assert_eq!(world.refusals(peer), [Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }]);
 }
+
+#[test]
+fn silent_connections_keep_nobody_out() {
+    let mut world = World::with(|config| config.max_clients = 2);
+    let silent: Vec<_> = (0..100).map(|_| world.socket()).collect();
+    // The oldest of them are gone; the newest still may greet.
+    for peer in &silent[..36] {
+        assert!(matches!(world.closed(*peer), Some(CloseReason::HandshakeTimeout { .. })));
+    }
+    assert_eq!(world.closed(silent[36]), None);
+    let (one, two) = (world.client(), world.client());
+    assert_eq!((world.closed(one), world.closed(two)), (None, None));
+    assert!(world.relay.connection_count() <= 66);
+}
