@@ -596,10 +596,9 @@ impl Relay {
             (AskTarget::Connect(conn), _) => self.open(now, conn, out),
             (AskTarget::CreateRoom(conn), _) => self.room_decided(now, conn, ask, Ok(()), out),
             (AskTarget::Join(conn), Verdict::Accept) => {
-                self.join_decided(now, conn, ask, Ok(None), out);
+                self.join_decided(now, conn, ask, Ok(Vec::new()), out);
             }
-            (AskTarget::Join(conn), Verdict::AcceptWith { message_type, payload }) => {
-                let words = Some((message_type, payload));
+            (AskTarget::Join(conn), Verdict::AcceptWith { words }) => {
                 self.join_decided(now, conn, ask, Ok(words), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),

@@ -91,7 +91,7 @@ impl Relay {
             return self.finish_join(conn, Err(reason));
         }
         if !self.config.ask_join {
-            return self.take_seat(now, conn, room, None, out);
+            return self.take_seat(now, conn, room, Vec::new(), out);
         }
         let connection = &self.conns[conn];
         let Some(pending) = connection.joins.front() else { return };
@@ -138,7 +138,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         ask: AskId,
-        verdict: Result<Option<Words>, Refusal>,
+        verdict: Result<Words, Refusal>,
         out: &mut Vec<Output>,
     ) {
         let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {
@@ -198,7 +198,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         room: RoomId,
-        words: Option<Words>,
+        words: Words,
         out: &mut Vec<Output>,
     ) {
         if self.config.rooms_per_client == 1 {
@@ -224,8 +224,8 @@ impl Relay {
         self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
         self.greet(conn, room, seat, seq, since, pending.request);
-        if let Some((message_type, payload)) = words {
-            let payload = &payload[..];
+        for (message_type, payload) in &words {
+            let message_type = *message_type;
             self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
         }
         for frame in self.rooms[&room].retained(room) {
@@ -387,7 +387,7 @@ pub(super) struct JoinWish<'a> {
 }
 
 /// What a newcomer is told first.
-pub(super) type Words = (MessageType, Bytes);
+pub(super) type Words = Vec<(MessageType, Bytes)>;
 
 /// Joins of one client that may be undecided at once.
 const MAX_PENDING_JOINS: usize = 8;

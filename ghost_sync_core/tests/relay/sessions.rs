@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    CloseReason, Delivery, History, RelayConfig, RelayEvent, Replay, ResumeFailure, RoomConfig,
-    SendFlags, ServerMessage,
+    CloseReason, Delivery, History, MessageType, RelayConfig, RelayEvent, Replay, ResumeFailure,
+    RoomConfig, SendFlags, ServerMessage, Verdict,
 };
 
 use crate::world::{PeerId, Ticket, World, secs};
@@ -511,4 +511,20 @@ fn the_host_reads_the_same_history_as_members() {
     assert_eq!(world.relay.history("a", 1, 1).unwrap().events, history.events[..1]);
     assert_eq!(world.relay.roster("a").unwrap().len(), 2);
     assert!(world.relay.history("b", 1, 1).is_none());
+}
+
+#[test]
+fn the_rules_may_tell_a_newcomer_the_state_before_all_else() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.ask_join = true;
+    });
+    world.room("a");
+    let alice = world.client();
+    world.join(alice, "a");
+    let ask = world.asked.pop().unwrap().0;
+    let words = ["snow", "dusk"].map(|text| (MessageType::RAW, bytes::Bytes::from(text)));
+    world.answer(ask, Verdict::AcceptWith { words: words.into() });
+    let expected = ["Welcome", "Joined", "Roster", "direct snow", "direct dusk"];
+    assert_eq!(story(&mut world, alice), expected);
 }
