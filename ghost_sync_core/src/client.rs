@@ -39,15 +39,16 @@ pub use receiver::ClientReceiver;
 pub use reconnect::Reconnect;
 pub use sender::{ClientSender, SendOptions};
 
-pub(crate) use reconnect::retry_after;
+pub(crate) use reconnect::{Attempts, retry_after};
 use shared::Shared;
 
 /// A connection to a relay.
 ///
 /// Requests go out with `async` methods and are answered by events, which
 /// [`recv`](Self::recv) and the [`Stream`] return in order. A connection that is
-/// lost is replaced as [`Reconnect`] says, if the server holds sessions. Dropping the client
-/// says goodbye, if the runtime still runs; [`close`](Self::close) waits for that.
+/// lost is replaced as [`Reconnect`] says, if the server holds sessions. Dropping
+/// the client says goodbye, if the runtime still runs; [`close`](Self::close)
+/// waits for that.
 #[derive(Debug)]
 pub struct Client {
     sender: ClientSender,

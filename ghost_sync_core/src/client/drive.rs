@@ -80,12 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Drive<'_, S> {
         let this = &mut *self;
         this.read(cx);
         this.watch(cx);
-        if this.stage == Stage::Running {
-            match this.shared.course(cx.waker()) {
-                Course::On => {}
-                Course::Away => this.stage = Stage::Over,
-                Course::End => this.end(cx),
-            }
+        match this.shared.course(cx.waker()) {
+            Course::Away => this.stage = Stage::Over,
+            Course::End if this.stage == Stage::Running => this.end(cx),
+            Course::On | Course::End => {}
         }
         this.write(cx);
         if this.stage == Stage::Over { Poll::Ready(()) } else { Poll::Pending }

@@ -31,18 +31,37 @@ impl Default for Reconnect {
     }
 }
 
-impl Reconnect {
-    /// How long to wait after `failed` attempts in a row, the lost connection
-    /// included; at least as long as the server asked for.
-    pub(crate) fn wait(&self, failed: u32, retry_after: Option<Duration>) -> Duration {
-        let jitter = self.longest_wait(failed).mul_f64(fastrand::f64());
+/// Connections that failed in a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempts {
+    reconnect: Reconnect,
+    failed: u32,
+}
+
+impl Attempts {
+    /// A connection that lasted this long makes earlier failures forgotten.
+    const STABLE: Duration = Duration::from_secs(5);
+
+    pub(crate) fn new(reconnect: Reconnect) -> Self {
+        Self { reconnect, failed: 0 }
+    }
+
+    /// How many failed.
+    pub(crate) fn failed(&self) -> u32 {
+        self.failed
+    }
+
+    /// Another one failed, after it `lasted` for some time. How long to wait
+    /// before the next; at least as long as the server asked for.
+    pub(crate) fn wait(&mut self, lasted: Duration, retry_after: Option<Duration>) -> Duration {
+        self.failed = if lasted >= Self::STABLE { 1 } else { self.failed.saturating_add(1) };
+        let jitter = self.longest_wait().mul_f64(fastrand::f64());
         retry_after.unwrap_or_default().saturating_add(jitter)
     }
 
-    /// The longest wait after `failed` attempts in a row.
-    fn longest_wait(&self, failed: u32) -> Duration {
-        let factor = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.base.saturating_mul(factor).min(self.max)
+    fn longest_wait(&self) -> Duration {
+        let factor = 2_u32.checked_pow(self.failed.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.reconnect.base.saturating_mul(factor).min(self.reconnect.max)
     }
 }
 
@@ -61,19 +80,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest() {
-        let reconnect = Reconnect::default();
-        let waits: Vec<_> = (1..=8).map(|failed| reconnect.longest_wait(failed)).collect();
-        let millis = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
-        assert_eq!(waits, millis.map(Duration::from_millis));
-        assert_eq!(reconnect.longest_wait(u32::MAX), reconnect.max);
-        assert!((0..100).all(|_| reconnect.wait(3, None) <= Duration::from_millis(400)));
+    fn waits_double_up_to_the_longest_until_a_connection_lasts() {
+        let mut attempts = Attempts::new(Reconnect::default());
+        for millis in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+            let wait = attempts.wait(Duration::ZERO, None);
+            assert_eq!(attempts.longest_wait(), Duration::from_millis(millis));
+            assert!(wait <= attempts.longest_wait());
+        }
+        attempts.wait(Duration::from_secs(6), None);
+        assert_eq!(attempts.longest_wait(), Duration::from_millis(100));
+        attempts.failed = u32::MAX;
+        assert_eq!(attempts.longest_wait(), Duration::from_secs(5));
     }
 
     #[test]
     fn nobody_comes_back_before_the_server_asked_for_it() {
-        let (reconnect, asked) = (Reconnect::default(), Duration::from_secs(7));
-        let mut waits = (0..100).map(|_| reconnect.wait(1, Some(asked)));
-        assert!(waits.all(|wait| wait >= asked && wait <= asked + reconnect.base));
+        let asked = Duration::from_secs(7);
+        for _ in 0..100 {
+            let wait = Attempts::new(Reconnect::default()).wait(Duration::ZERO, Some(asked));
+            assert!(wait >= asked && wait <= asked + Duration::from_millis(100));
+        }
     }
 }

@@ -237,10 +237,10 @@ impl Session {
 
     /// Says goodbye; nothing can be asked for afterwards.
     pub(crate) fn close(&mut self, reason: CloseReason) -> DisconnectReason {
-        if self.phase != Phase::Closed {
+        if !matches!(self.phase, Phase::Away | Phase::Closed) {
             ClientMessage::Close { reason: reason.clone() }.encode(&mut self.outbox);
-            self.phase = Phase::Closed;
         }
+        self.phase = Phase::Closed;
         DisconnectReason::Closed(reason)
     }
 

@@ -4,7 +4,7 @@ use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::relay::DisconnectReason;
@@ -13,7 +13,8 @@ use super::{
     Reconnect,
     drive::Drive,
     opening::open,
-    reconnect::retry_after,
+    reconnect::{Attempts, retry_after},
+    session::Session,
     shared::{Course, Shared},
 };
 
@@ -47,11 +48,14 @@ where
 {
     pub(super) async fn run(mut self, mut stream: S) {
         let _end = End(self.shared.clone());
+        let mut attempts = Attempts::new(self.limits.reconnect.clone());
         loop {
+            let start = Instant::now();
             Drive::new(&self.shared, stream).await;
             let Some(lost) = self.shared.lost_link() else { return };
             tracing::debug!(%lost, "reconnecting");
-            stream = match self.reconnect(&lost).await {
+            let wait = attempts.wait(start.elapsed(), retry_after(&lost));
+            stream = match self.reconnect(&lost, wait, &mut attempts).await {
                 Ok(stream) => stream,
                 Err(reason) => return self.shared.give_up(reason),
             };
@@ -60,35 +64,41 @@ where
 
     /// Another link on which the session, or a new one, is open. Fails with the
     /// reason for which there is none.
-    async fn reconnect(&mut self, lost: &DisconnectReason) -> Result<S, DisconnectReason> {
+    async fn reconnect(
+        &mut self,
+        lost: &DisconnectReason,
+        wait: Duration,
+        attempts: &mut Attempts,
+    ) -> Result<S, DisconnectReason> {
         let shared = self.shared.clone();
         let mut closed = pin!(poll_fn(|cx| match shared.course(cx.waker()) {
             Course::End => Poll::Ready(()),
             Course::On | Course::Away => Poll::Pending,
         }));
-        let grace = || self.shared.look(|session| session.greeted()).map(|greeted| greeted.grace);
+        let grace = || self.shared.look(Session::greeted).map(|greeted| greeted.grace);
         let patience = self.limits.resume_for.or_else(grace).unwrap_or_default();
         tokio::select! {
             biased;
             () = &mut closed => Err(lost.clone()),
-            found = timeout_at(Instant::now() + patience, self.search(lost)) => {
+            found = timeout(patience, self.search(wait, attempts)) => {
                 found.unwrap_or_else(|_| Err(lost.clone()))
             }
         }
     }
 
     /// Tries until it works, or never will.
-    async fn search(&mut self, lost: &DisconnectReason) -> Result<S, DisconnectReason> {
-        let mut hint = retry_after(lost);
-        let mut failed = 1;
+    async fn search(
+        &mut self,
+        mut wait: Duration,
+        attempts: &mut Attempts,
+    ) -> Result<S, DisconnectReason> {
         loop {
-            sleep(self.limits.reconnect.wait(failed, hint)).await;
+            sleep(wait).await;
             match self.attempt().await {
                 Ok(stream) => return Ok(stream),
                 Err(reason) if !reason.may_reconnect() => return Err(reason),
-                Err(reason) => hint = retry_after(&reason),
+                Err(reason) => wait = attempts.wait(Duration::ZERO, retry_after(&reason)),
             }
-            failed = failed.saturating_add(1);
         }
     }
 

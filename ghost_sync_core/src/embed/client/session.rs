@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     client::{
-        Client, ClientBuilder, ClientReceiver, ClientSender, Request, RequestError, SendError,
-        ServerEvent,
+        Attempts, Client, ClientBuilder, ClientReceiver, ClientSender, Request, RequestError,
+        SendError, ServerEvent,
     },
     embed::{
         ClientCommand, ClientEnd, ClientUpdate,
@@ -29,9 +29,6 @@ const LIMIT: usize = 512 * 1024;
 
 /// Bytes of events that are moved at once.
 const BATCH: usize = 64 * 1024;
-
-/// A connection that lasted this long makes earlier failures forgotten.
-const STABLE: Duration = Duration::from_secs(5);
 
 /// A client bridge's task.
 pub(super) struct Session {
@@ -67,9 +64,9 @@ impl Session {
     }
 
     pub(super) async fn run(mut self) {
-        let mut failed = 0;
+        let mut attempts = Attempts::new(self.reconnect.clone());
         loop {
-            self.updates.push(ClientUpdate::Connecting { attempt: failed });
+            self.updates.push(ClientUpdate::Connecting { attempt: attempts.failed() });
             let mut lasted = Duration::ZERO;
             let reason = match self.connect().await {
                 Ok(client) => {
@@ -80,9 +77,9 @@ impl Session {
                 }
                 Err(reason) => reason,
             };
-            failed = if lasted >= STABLE { 1 } else { failed.saturating_add(1) };
+            let wait = attempts.wait(lasted, reason.retry_after());
             let again = self.reconnect.enabled && reason.may_retry();
-            let retry_in = again.then(|| self.reconnect.wait(failed, reason.retry_after()));
+            let retry_in = again.then_some(wait);
             self.updates.push(ClientUpdate::Disconnected { reason, retry_in });
             let Some(wait) = retry_in else { return };
             if self.wait(sleep_until(Instant::now() + wait)).await.is_err() {
