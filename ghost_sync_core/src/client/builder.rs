@@ -106,7 +106,7 @@ impl ClientBuilder {
     }
 
     /// How the client gets another connection in place of one that is lost, and
-    /// takes its session up again there.
+    /// takes its session up again there. Only if the server holds sessions.
     #[must_use]
     pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
         self.reconnect = reconnect;

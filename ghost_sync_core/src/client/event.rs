@@ -94,7 +94,8 @@ pub enum ServerEvent {
         /// Place in the room's order.
         seq: u64,
         /// Whether it was said before this client joined: history, or a value
-        /// that is still the newest of its sender and key.
+        /// that is still the newest of its sender and key. Nothing else of that
+        /// time is told; a sender who had left and is not known any more is nil.
         replay: bool,
         /// How hard the relay tries to deliver it.
         delivery: Delivery,

@@ -21,7 +21,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Told whenever the outbox shrinks and when the task is over.
+    /// Told whenever the task asks for more to write, and when it is over.
     progress: Notify,
     outbox_limit: usize,
 }
@@ -210,20 +210,12 @@ impl Shared {
 
     /// Task: the stream gave `bytes`.
     pub(super) fn received(&self, bytes: Bytes) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
+        let mut state = self.lock();
         if state.end.is_some() || state.lost.is_some() {
             return;
         }
-        let queued = state.session.queued();
-        let result = state.receive(bytes);
-        let confirmed = state.session.queued() < queued;
-        if let Err(reason) = result {
+        if let Err(reason) = state.receive(bytes) {
             state.lose(reason);
-        }
-        drop(guard);
-        if confirmed {
-            self.progress.notify_waiters();
         }
     }
 

@@ -59,12 +59,14 @@ pub enum ClientUpdate {
     },
     /// There is a connection. Rooms from before are joined again by themselves.
     Connected {
-        /// The own id; another one each time.
+        /// The own id; another one each time, and after
+        /// [`ServerEvent::ResumeFailed`].
         client_id: ClientId,
     },
     /// Something happened.
     Event(ServerEvent),
-    /// There is no connection (any more).
+    /// There is no connection (any more). One that is only
+    /// [replaced](ServerEvent::Reconnecting) counts as being there.
     Disconnected {
         /// Why.
         reason: ClientEnd,

@@ -115,8 +115,8 @@ fn requests_are_kept_until_the_server_confirms_them_in_any_way() {
         talk.accepts(&[confirm], 0);
         talk.relink();
         talk.sends(&[resume(1, 2, 10)]);
-        talk.accepts(&[resumed(3)], 1);
-        talk.sends(&[sending(b"hi")]);
+        // What it has confirmed it cannot ask for again.
+        talk.violates(&[resumed(2)]);
     }
     Talk::held().violates(&[ServerMessage::Received { count: 2 }]);
 }
@@ -312,4 +312,28 @@ fn a_link_lost_while_beginning_anew_is_replaced_too() {
         ClientMessage::Join { request: 2, room: "lobby", data, replay },
         sending(b"late"),
     ]);
+}
+
+#[test]
+fn a_seat_whose_roster_is_not_complete_outlives_its_link() {
+    let mut talk = Talk::new();
+    talk.accepts(&[holding(ME)], 0);
+    talk.session.join(name(), b"", Replay::Last(3)).unwrap();
+    talk.accepts(&[joined(1, 2), roster(&[(1, ME)])], 0);
+    talk.session.take_outbox();
+    talk.relink();
+    talk.sends(&[resume(1, 2, 10)]);
+    talk.accepts(&[resumed(1), roster(&[(2, OTHER)]), said(11, 2)], 3);
+
+    let mut talk = Talk::new();
+    talk.accepts(&[holding(ME)], 0);
+    talk.session.join(name(), b"", Replay::Last(3)).unwrap();
+    talk.accepts(&[joined(1, 2), roster(&[(1, ME)])], 0);
+    talk.relink();
+    talk.accepts(&[expired(), holding(OTHER)], 1);
+    let join =
+        ClientMessage::Join { request: 2, room: "lobby", data: b"", replay: Replay::Last(3) };
+    talk.sends(&[hello(&[]), join]);
+    let events = talk.accepts(&[joined(2, 1), roster(&[(1, OTHER)])], 1);
+    assert!(matches!(events[0], ServerEvent::Joined { rejoined: false, .. }), "{events:?}");
 }
