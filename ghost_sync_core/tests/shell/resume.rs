@@ -12,7 +12,8 @@ use ghost_sync_core::{
     client::{Reconnect, SendError},
 };
 use tokio::{
-    io::DuplexStream,
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    net::TcpListener,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, timeout},
 };
@@ -62,12 +63,12 @@ async fn arrived(port: &mut Port) -> Raw<DuplexStream> {
     port.recv().await.unwrap().1
 }
 
-async fn tell(server: &mut Raw<DuplexStream>, message: &ServerMessage<'_>) {
+async fn tell<S: AsyncRead + AsyncWrite + Unpin>(server: &mut Raw<S>, message: &ServerMessage<'_>) {
     server.say_bytes(&message.to_frame()).await;
 }
 
 /// What the client said next, in words.
-async fn asked(server: &mut Raw<DuplexStream>) -> String {
+async fn asked<S: AsyncRead + AsyncWrite + Unpin>(server: &mut Raw<S>) -> String {
     let body = server.frame().await.expect("a message");
     format!("{:?}", ClientMessage::decode(&body).unwrap())
 }
@@ -336,4 +337,23 @@ async fn a_client_without_another_way_or_will_ends_with_its_link() {
     let (client, ()) = tokio::join!(Client::builder().connect_over(ours), greet);
     drop(server);
     assert_eq!(client.unwrap().recv().await, Err(DisconnectReason::ConnectionClosed));
+}
+
+#[tokio::test]
+async fn over_tcp_the_way_is_gone_again_by_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let greet = async {
+        let mut server = Raw::new(listener.accept().await.unwrap().0);
+        asked(&mut server).await;
+        tell(&mut server, &welcome(ME, Duration::ZERO)).await;
+    };
+    let (client, ()) = tokio::join!(Client::connect(addr), greet);
+    let mut client = client.unwrap();
+    hear_reconnecting(&mut client).await;
+    let mut server = Raw::new(listener.accept().await.unwrap().0);
+    assert!(asked(&mut server).await.starts_with("Resume"));
+    let resumed = ServerMessage::Resumed { secret: Secret([2; 16]), received: 0 };
+    tell(&mut server, &resumed).await;
+    assert_eq!(next(&mut client).await, ServerEvent::Resumed);
 }

@@ -9,7 +9,8 @@ use crate::{
 };
 
 use super::{
-    Asked, Greeted, Lane, Membership, Phase, Request, RequestError, ServerEvent, Session, Violation,
+    Asked, Greeted, Kind, Lane, Membership, Phase, Request, RequestError, ServerEvent, Session,
+    Violation,
 };
 
 impl Session {
@@ -131,11 +132,11 @@ impl Session {
     /// be made again.
     fn forget_messages(&mut self) -> Vec<ServerEvent> {
         let requests = std::mem::take(&mut self.unconfirmed);
-        let mut lost: Vec<_> = requests
+        let lost: Vec<_> = requests
             .messages()
             .filter_map(|request| match request {
-                ClientMessage::Broadcast { room, .. } => Some((room, true)),
-                ClientMessage::Send { room, .. } => Some((room, false)),
+                ClientMessage::Broadcast { room, .. } => Some((room, Kind::Broadcast)),
+                ClientMessage::Send { room, .. } => Some((room, Kind::Send)),
                 ClientMessage::Join { .. }
                 | ClientMessage::Leave { .. }
                 | ClientMessage::SetMeta { .. }
@@ -152,17 +153,17 @@ impl Session {
         self.sent.start_anew();
         let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
         let numbers = last.saturating_sub(count) + 1..;
-        let error = |((room, to_all), reference): ((RoomId, bool), u64)| {
+        let error = |((room, kind), reference): ((RoomId, Kind), u64)| {
             let room = self.rooms.get(&room).map(|room| room.name().clone());
-            let request = match to_all {
-                true => Request::Broadcast { room, reference },
-                false => Request::Send { room, reference },
+            let request = match kind {
+                Kind::Broadcast | Kind::Echo => Request::Broadcast { room, reference },
+                Kind::Send => Request::Send { room, reference },
             };
             let message = "the session ended before the server confirmed it: nobody knows \
                            whether it arrived"
                 .to_owned();
             ServerEvent::Error(RequestError { request, reason: Refusal::Rejected { message } })
         };
-        lost.drain(..).zip(numbers).map(error).collect()
+        lost.into_iter().zip(numbers).map(error).collect()
     }
 }
