@@ -68,7 +68,7 @@ impl ClientBuilder {
     /// Bytes of events that may wait for [`Client::recv`]; 1 MiB by default.
     ///
     /// Past it, superseded `Latest` and then `Volatile` broadcasts are given up,
-    /// which [`ServerEvent::Gap`] says. If that is not enough, the connection
+    /// which [`ServerEvent::Gap`](super::ServerEvent::Gap) says. If that is not enough, the connection
     /// ends with [`CloseReason::SlowConsumer`](crate::wire::CloseReason::SlowConsumer).
     #[must_use]
     pub fn inbox_limit(mut self, bytes: usize) -> Self {
