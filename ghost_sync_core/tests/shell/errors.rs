@@ -255,7 +255,7 @@ async fn max_clients_reached_reaches_both_sides() {
     let clients = (connect(&server).await, connect(&server).await);
     let stream = server.connect_local();
     let error = Client::builder().connect_over(stream).await.unwrap_err();
-    assert!(matches!(error, ConnectError::MaxClientsReached { max: 2 }), "{error:?}");
+    assert!(matches!(error, ConnectError::MaxClientsReached { max: 2, .. }), "{error:?}");
     assert_eq!(server.client_count(), 2);
     clients.0.close().await;
     // Its place is free once the server has heard the goodbye.

@@ -12,6 +12,7 @@ mod errors;
 mod handle;
 mod handler;
 mod lifecycle;
+mod resume;
 mod rooms;
 mod sockets;
 mod support;
