@@ -39,8 +39,10 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// A connection that lasted this long makes earlier failures forgotten.
-    const STABLE: Duration = Duration::from_secs(5);
+    /// A connection that lasted this long makes earlier failures forgotten: a
+    /// server that throws everybody out at once must not be stormed, but who
+    /// plays over a bad line must not wait longer with each cut.
+    const STABLE: Duration = Duration::from_millis(500);
 
     pub(crate) fn new(reconnect: Reconnect) -> Self {
         Self { reconnect, failed: 0 }
@@ -87,7 +89,7 @@ mod tests {
             assert_eq!(attempts.longest_wait(), Duration::from_millis(millis));
             assert!(wait <= attempts.longest_wait());
         }
-        attempts.wait(Duration::from_secs(6), None);
+        attempts.wait(Duration::from_millis(600), None);
         assert_eq!(attempts.longest_wait(), Duration::from_millis(100));
         attempts.failed = u32::MAX;
         assert_eq!(attempts.longest_wait(), Duration::from_secs(5));

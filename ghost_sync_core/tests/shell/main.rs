@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod cuts;
 mod errors;
 mod handle;
 mod handler;
