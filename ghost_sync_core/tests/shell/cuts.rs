@@ -103,5 +103,5 @@ async fn who_is_cut_all_the_time_hears_exactly_the_rooms_log() {
         let due: Vec<_> = due.filter(|(_, sender, _)| *sender != own).collect();
         assert_eq!(heard, due);
     }
-    assert!(resumed > 20, "only {resumed} times");
+    assert!(resumed > 5, "only {resumed} times");
 }
