@@ -29,7 +29,7 @@ use tokio::net::ToSocketAddrs;
 
 use crate::{
     relay::DisconnectReason,
-    wire::{ClientId, MessageType, Replay, RoomName},
+    wire::{ClientId, MessageType, Replay, RoomName, SessionTicket},
 };
 
 pub use builder::ClientBuilder;
@@ -77,6 +77,11 @@ impl Client {
     /// The two halves: one that asks, one that is told.
     pub fn split(self) -> (ClientSender, ClientReceiver) {
         (self.sender, self.receiver)
+    }
+
+    /// What another process needs to go on as this client: [`ClientSender::ticket`].
+    pub fn ticket(&self) -> Option<SessionTicket> {
+        self.sender.ticket()
     }
 
     /// The half that asks; clone it to ask from elsewhere.

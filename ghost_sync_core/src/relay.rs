@@ -417,9 +417,18 @@ impl Relay {
         let (client_id, addr) = (connection.client_id, connection.addr);
         let meta = connection.meta.to_vec();
         self.clients.insert(client_id, conn);
+        self.welcome(conn);
+        self.schedule(conn);
+        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
+        out.push(Output::Event(opened));
+    }
+
+    /// Greets a client.
+    fn welcome(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get(conn) else { return };
         let welcome = ServerMessage::Welcome {
             version: VERSION,
-            client_id,
+            client_id: connection.client_id,
             max_payload: clamp_u32(self.config.max_payload),
             ping_interval_ms: millis(self.config.ping_interval),
             idle_timeout_ms: millis(self.config.idle_timeout),
@@ -428,9 +437,6 @@ impl Relay {
             secret: connection.secret,
         };
         self.push(conn, ItemKind::Control, &welcome);
-        self.schedule(conn);
-        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
-        out.push(Output::Event(opened));
     }
 
     /// Why a new client cannot be taken, if every place is taken.
@@ -503,24 +509,8 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let (client_id, addr) = (connection.client_id, connection.addr);
         let was_open = connection.is_present();
-        let asked = match connection.session {
-            Session::Asking { ask } => Some(ask),
-            Session::Greeting { .. }
-            | Session::Open
-            | Session::Away { .. }
-            | Session::Closing { .. } => None,
-        };
-        let joins = connection.joins.iter().filter_map(|join| match join.stage {
-            JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
-            JoinStage::Waiting => None,
-        });
-        let moderated = connection.moderated.iter().map(|pending| pending.ask);
-        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).collect();
-        connection.moderated.clear();
-        connection.session = Session::Closing { until: now + self.config.linger };
-        for ask in asks {
-            self.withdraw(ask);
-        }
+        self.withdraw_all(conn);
+        self.conns[conn].session = Session::Closing { until: now + self.config.linger };
         while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
             self.leave(now, conn, held.room, reason.as_leave(), out);
         }
@@ -532,6 +522,27 @@ impl Relay {
         } else {
             RelayEvent::HandshakeFailed { addr, reason }
         }));
+    }
+
+    /// Forgets the questions about what a connection wants.
+    fn withdraw_all(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let asked = match connection.session {
+            Session::Asking { ask } => Some(ask),
+            Session::Greeting { .. }
+            | Session::Open
+            | Session::Away { .. }
+            | Session::Closing { .. } => None,
+        };
+        let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
+            JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
+            JoinStage::Waiting => None,
+        });
+        let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
+        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).collect();
+        for ask in asks {
+            self.withdraw(ask);
+        }
     }
 
     /// Removes a connection that holds nothing in rooms any more, and its link.

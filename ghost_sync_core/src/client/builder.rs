@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     link,
-    wire::{Protocol, Refusal},
+    wire::{Protocol, Refusal, SessionTicket},
 };
 
 use super::{
@@ -90,6 +90,16 @@ impl ClientBuilder {
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.introduction.protocol = protocol;
+        self
+    }
+
+    /// Goes on with the session of an earlier process that died, if the server still
+    /// holds it: with the same id, and in its rooms, for each of which a
+    /// [`Joined`](ServerEvent::Joined) comes by itself. Else it begins a new one.
+    /// [`Client::ticket`] gives what to keep for that.
+    #[must_use]
+    pub fn session(mut self, ticket: SessionTicket) -> Self {
+        self.introduction.session = Some(ticket);
         self
     }
 

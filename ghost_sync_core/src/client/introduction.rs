@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::{ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, Protocol, Refusal, VERSION};
+use crate::wire::{
+    ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, Protocol, Refusal, SessionTicket, VERSION,
+};
 
 use super::ConnectError;
 
@@ -18,6 +20,8 @@ pub(crate) struct Introduction {
     pub(crate) protocol: Protocol,
     pub(crate) data: Bytes,
     pub(crate) meta: BTreeMap<String, String>,
+    /// The session of an earlier process that is to go on.
+    pub(crate) session: Option<SessionTicket>,
 }
 
 impl Introduction {
@@ -31,6 +35,7 @@ impl Introduction {
             protocol: self.protocol.hash(),
             data: &self.data,
             meta: self.meta.iter().map(entry).collect(),
+            session: self.session,
         }
         .encode(&mut hello);
         let len = hello.len() - HEADER_LEN;

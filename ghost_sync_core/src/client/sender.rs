@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     link,
-    wire::{ClientId, Delivery, MessageType, Replay, RoomName, SendFlags},
+    wire::{ClientId, Delivery, MessageType, Replay, RoomName, SendFlags, SessionTicket},
 };
 
 use super::{SendError, session::Session, shared::Shared};
@@ -49,6 +49,16 @@ impl ClientSender {
     /// May be ahead of the events that were received.
     pub fn rooms(&self) -> Vec<RoomName> {
         self.shared.look(|session| session.rooms().cloned().collect())
+    }
+
+    /// What another process needs to go on as this client, with the same id and
+    /// seats, should this one die: [`ClientBuilder::session`](super::ClientBuilder::session).
+    /// `None` where the server holds no sessions.
+    ///
+    /// It changes each time the session was resumed
+    /// ([`ServerEvent::Resumed`](super::ServerEvent::Resumed)). Whoever has it is this player.
+    pub fn ticket(&self) -> Option<SessionTicket> {
+        self.shared.look(Session::ticket)
     }
 
     /// Asks for a seat in `room`. The answer comes as an event:

@@ -79,6 +79,9 @@ pub(crate) struct Session {
     sent: Sent,
     pings: Pings,
     next_request: u32,
+    /// The server goes on with the session of an earlier process, and says where
+    /// that has seats.
+    continued: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -157,6 +160,7 @@ impl Session {
             sent: Sent::default(),
             pings: Pings::default(),
             next_request: 0,
+            continued: false,
         })
     }
 
@@ -294,6 +298,8 @@ impl Session {
             grace: Duration::from_millis(resume_grace_ms.into()),
         });
         self.ticket = Some(Ticket { epoch, secret });
+        let former = self.introduction.session.take();
+        self.continued = former.is_some_and(|former| former.client_id == client_id);
         self.phase = Phase::Open;
         self.outbox.extend_from_slice(self.unconfirmed.frames());
         if !self.is_held() {

@@ -228,9 +228,7 @@ impl Relay {
             let message_type = *message_type;
             self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
         }
-        for frame in self.rooms[&room].retained(room) {
-            self.push_frame(conn, ItemKind::Lane, frame);
-        }
+        self.tell_retained(conn, room);
         out.push(Output::Event(RelayEvent::PlayerJoined {
             room,
             name: pending.name,
@@ -245,8 +243,15 @@ impl Relay {
         }
     }
 
+    /// Queues the newest values of a room for a newcomer.
+    pub(super) fn tell_retained(&mut self, conn: ConnId, room: RoomId) {
+        for frame in self.rooms[&room].retained(room) {
+            self.push_frame(conn, ItemKind::Lane, frame);
+        }
+    }
+
     /// Queues the answer to a join: who is there, as of event `seq`.
-    fn greet(
+    pub(super) fn greet(
         &mut self,
         conn: ConnId,
         room: RoomId,

@@ -49,8 +49,14 @@ fn another_version_is_told_both_versions() {
     let mut world = World::new();
     let peer = world.socket();
     let version = VERSION + 1;
-    let hello =
-        ClientMessage::Hello { magic: MAGIC, version, protocol: 0, data: b"", meta: vec![] };
+    let hello = ClientMessage::Hello {
+        magic: MAGIC,
+        version,
+        protocol: 0,
+        data: b"",
+        meta: vec![],
+        session: None,
+    };
     world.say(peer, &hello);
     let reason = CloseReason::VersionMismatch { client: version, server: VERSION };
     assert_eq!(world.closed(peer), Some(reason.clone()));
@@ -71,6 +77,7 @@ fn another_protocol_is_told_the_types_of_the_server() {
         protocol: 99,
         data: b"",
         meta: vec![],
+        session: None,
     };
     world.say(peer, &hello);
     let types = server.types().to_vec();

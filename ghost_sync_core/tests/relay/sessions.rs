@@ -528,3 +528,51 @@ fn the_rules_may_tell_a_newcomer_the_state_before_all_else() {
     let expected = ["Welcome", "Joined", "Roster", "direct snow", "direct dusk"];
     assert_eq!(story(&mut world, alice), expected);
 }
+
+#[test]
+fn a_program_that_was_killed_goes_on_as_the_same_player_and_is_told_all_anew() {
+    for gone_before in [true, false] {
+        let mut world = world();
+        let (alice, bob) = (world.member("a"), world.member("a"));
+        world.broadcast(alice, "a", "one");
+        let latest = Delivery::Latest(1);
+        world.broadcast_with(bob, "a", latest, SendFlags::NONE, b"here");
+        let ticket = world.ticket(alice);
+        if gone_before {
+            world.hang_up(alice);
+        }
+        world.broadcast(bob, "a", "two");
+        world.take(bob);
+        let again = world.begin_anew(&ticket);
+        assert_eq!(story(&mut world, again)[1..], ["Joined", "Roster", "retained 1 here"]);
+        let back: &[&str] = if gone_before { &["back 1"] } else { &[] };
+        assert_eq!(story(&mut world, bob), back);
+        world.broadcast(bob, "a", "three");
+        world.broadcast(again, "a", "four");
+        assert_eq!(
+            (world.heard(again), world.heard(bob)),
+            (vec!["three".into()], vec!["four".into()])
+        );
+        // Counting has begun anew on both sides.
+        let ticket = world.ticket(again);
+        world.hang_up(again);
+        let third = world.resume(&ticket);
+        let frames = world.take(third);
+        let Ok(ServerMessage::Resumed { received: 1, .. }) = ServerMessage::decode(&frames[0])
+        else {
+            panic!("not one broadcast since")
+        };
+        assert_eq!(world.relay.client_count(), 2);
+    }
+}
+
+#[test]
+fn a_ticket_that_leads_nowhere_begins_a_session_like_any_other() {
+    let mut world = world();
+    let alice = world.member("a");
+    let ticket = Ticket { secret: Default::default(), ..world.ticket(alice) };
+    let thief = world.begin_anew(&ticket);
+    assert_eq!(story(&mut world, thief), ["Welcome"]);
+    assert_eq!(world.relay.client_count(), 2);
+    assert_eq!(world.closed(alice), None);
+}

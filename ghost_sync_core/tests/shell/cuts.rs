@@ -105,3 +105,34 @@ async fn who_is_cut_all_the_time_hears_exactly_the_rooms_log() {
     }
     assert!(resumed > 5, "only {resumed} times");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_program_is_back_at_once_as_the_same_player() {
+    let server = server().await;
+    let witness = cuttable(&server, &Arc::default()).await;
+    let cut = Arc::new(Notify::new());
+    let killed = cuttable(&server, &cut).await;
+    let ticket = killed.ticket().expect("the server holds sessions");
+    let (id, start) = (killed.client_id(), tokio::time::Instant::now());
+    // Nobody says goodbye for it; the server may not even know yet.
+    std::mem::forget(killed);
+    let connecting = Client::builder().session(ticket).connect_over(server.connect_local());
+    let mut again = connecting.await.unwrap();
+    assert_eq!(again.client_id(), id);
+    let event = next(&mut again).await;
+    let ServerEvent::Joined { room, members, rejoined: true, .. } = event else { panic!() };
+    assert_eq!((room.as_str(), members.len()), ("lobby", 2));
+    again.broadcast("I am back").await.unwrap();
+    let (_, heard, _) = hear_one(witness).await;
+    assert_eq!(heard, "I am back");
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(server.client_count(), 2);
+}
+
+async fn hear_one(mut client: Client) -> (ClientId, String, u64) {
+    loop {
+        if let ServerEvent::Broadcast { sender_id, data, seq, .. } = next(&mut client).await {
+            return (sender_id, String::from_utf8_lossy(&data).into_owned(), seq);
+        }
+    }
+}

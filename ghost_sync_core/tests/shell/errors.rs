@@ -289,7 +289,7 @@ async fn a_mismatch_names_both_versions_and_the_types_that_differ() {
 
     let mut raw = Raw::new(server.connect_local());
     let ClientMessage::Hello { magic, protocol, data, meta, .. } = hello() else { panic!() };
-    raw.say(&ClientMessage::Hello { magic, version: 9, protocol, data, meta }).await;
+    raw.say(&ClientMessage::Hello { magic, version: 9, protocol, data, meta, session: None }).await;
     let reason = CloseReason::VersionMismatch { client: 9, server: VERSION };
     assert_eq!(raw.close_reason().await, reason);
 }

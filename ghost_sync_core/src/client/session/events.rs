@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::wire::{ClientMessage, Delivery, LeaveReason, Refusal, RoomId, ServerMessage};
+use crate::wire::{
+    ClientMessage, Delivery, LeaveReason, Refusal, Replay, RoomId, RoomName, ServerMessage,
+};
 
 use super::{
     Asked, Kind, MAX_PONGS, Membership, Place, Request, RequestError, ServerEvent, Session,
@@ -36,7 +38,11 @@ impl Session {
                 meta,
                 former,
             } => {
-                let asked = self.answered(request)?;
+                let asked = if self.continued && request == 0 {
+                    self.seat_from_before(name)?
+                } else {
+                    self.answered(request)?
+                };
                 if asked.room != *name {
                     return Err(format!("joined {name:?} instead of {:?}", asked.room).into());
                 }
@@ -266,6 +272,12 @@ impl Session {
             }
         };
         Ok(ServerEvent::Error(RequestError { request, reason }))
+    }
+
+    /// A seat that an earlier process asked for.
+    fn seat_from_before(&self, name: &str) -> Result<Asked, Violation> {
+        let room = RoomName::new(name).map_err(|error| error.to_string())?;
+        Ok(Asked { room, data: Bytes::new(), replay: Replay::Nothing, rejoined: true })
     }
 
     fn answered(&mut self, request: u32) -> Result<Asked, Violation> {

@@ -4,7 +4,7 @@ use crate::{
     relay::DisconnectReason,
     wire::{
         ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAGIC, MAX_SERVER_FRAME,
-        Refusal, Replay, ResumeFailure, RoomId, Secret, VERSION,
+        Refusal, Replay, ResumeFailure, RoomId, Secret, SessionTicket, VERSION,
     },
 };
 
@@ -17,6 +17,12 @@ impl Session {
     /// The public id; nil before the server gave one.
     pub(crate) fn client_id(&self) -> ClientId {
         self.greeted.map(|greeted| greeted.client_id).unwrap_or_default()
+    }
+
+    /// What another process would need to go on with this session.
+    pub(crate) fn ticket(&self) -> Option<SessionTicket> {
+        let secret = self.ticket?.secret;
+        self.is_held().then(|| SessionTicket { client_id: self.client_id(), secret })
     }
 
     /// The link ended. Whether another one makes sense; requests wait for it then.

@@ -65,7 +65,14 @@ fn resume(secret: u8, received: u64, last: u64) -> ClientMessage<'static> {
 
 fn hello(meta: &[(&str, &str)]) -> ClientMessage<'static> {
     let meta = meta.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta }
+    ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: b"",
+        meta,
+        session: None,
+    }
 }
 
 fn sending(payload: &'static [u8]) -> ClientMessage<'static> {
