@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::Range, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
@@ -135,7 +135,14 @@ async fn connect(
     if chaos.refuse {
         return;
     }
-    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    let Ok(socket) = (if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() })
+    else {
+        return;
+    };
+    if chaos.down.bytes_per_second > 0 {
+        let _ = socket.set_recv_buffer_size(THIN);
+    }
+    let Ok(mut server) = socket.connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true), server.set_zero_linger());
     let mut random = Random::new(chaos.seed ^ number.wrapping_mul(GOLDEN));
     let (up, down) = (random.fork(), random.fork());
@@ -178,7 +185,9 @@ async fn carry(
 ) -> Result<(), End> {
     let end = line.end.clone().map(|(end, range)| (end, random.within(range)));
     let mut draw = random.fork();
-    let (queue, mut queued) = mpsc::channel::<(Instant, Vec<u8>)>(QUEUE);
+    // A thin line holds little, so that whoever fills it notices.
+    let depth = if line.bytes_per_second > 0 { 1 } else { QUEUE };
+    let (queue, mut queued) = mpsc::channel::<(Instant, Vec<u8>)>(depth);
     let read = async {
         let mut due = Instant::now();
         loop {
@@ -298,3 +307,6 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Bytes read at once, and how many such reads may be under way.
 const READ: usize = 16 << 10;
 const QUEUE: usize = 64;
+
+/// Bytes that wait in the kernel before a thin line.
+const THIN: u32 = 16 << 10;

@@ -3,7 +3,7 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Once},
     time::Duration,
@@ -57,6 +57,7 @@ struct Diary {
     /// Who said what (as a checksum), by its place in the order.
     heard: BTreeMap<u64, (ClientId, u64)>,
     gaps: Vec<(u64, u64)>,
+    present: HashSet<ClientId>,
     joined: usize,
     left: usize,
 }
@@ -166,8 +167,15 @@ impl Honest {
     ) -> Self {
         let (progress, said) = watch::channel(0);
         let id = client.client_id();
-        let diary =
-            Diary { client, since, heard: BTreeMap::new(), gaps: Vec::new(), joined: 0, left: 0 };
+        let diary = Diary {
+            client,
+            since,
+            heard: BTreeMap::new(),
+            gaps: Vec::new(),
+            present: pair.into(),
+            joined: 0,
+            left: 0,
+        };
         let task = tokio::spawn(diary.write(room, pair, progress, stopped));
         Self { room, id, said, task }
     }
@@ -221,15 +229,18 @@ impl Diary {
         assert!(event.room().is_none_or(|of| of == room), "{room} got {event:?}");
         match event {
             ServerEvent::Broadcast { sender_id, seq, data, .. } => {
+                assert!(self.present.contains(sender_id), "{room}: heard from outside");
                 self.heard.insert(*seq, (*sender_id, fnv(data)));
                 return Some((*sender_id, Note::from_bytes(data)));
             }
             ServerEvent::PlayerJoined { seq, client_id, .. } => {
                 self.joined += 1;
+                assert!(self.present.insert(*client_id), "{room}: joined twice");
                 self.heard.insert(*seq, (*client_id, 0));
             }
             ServerEvent::PlayerLeft { seq, client_id, .. } => {
                 self.left += 1;
+                assert!(self.present.remove(client_id), "{room}: left twice");
                 self.heard.insert(*seq, (*client_id, 1));
             }
             ServerEvent::PlayerMeta { seq, client_id, .. } => {

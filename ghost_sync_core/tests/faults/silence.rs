@@ -185,7 +185,7 @@ async fn fault_33_small_messages_do_not_wait_for_company() {
 #[tokio::test]
 async fn fault_34_on_a_thin_line_old_news_are_skipped_and_that_is_said() {
     let rig = Rig::with(builder().channel_capacity(64).outbox_limit(64 << 10)).await;
-    let down = Line { bytes_per_second: 60_000, pieces: 2000, ..Line::default() };
+    let down = Line { bytes_per_second: 200_000, pieces: 2000, ..Line::default() };
     let chaos = Chaos { seed: 34, down, ..Chaos::default() };
     let proxy = Proxy::start("127.0.0.1:0", rig.addr, chaos).await.unwrap();
     let mut thin = Client::connect(proxy.addr()).await.unwrap();
