@@ -13,7 +13,6 @@ mod lifecycle;
 mod lines;
 mod names;
 mod peer;
-#[allow(dead_code, reason = "the proxy's program uses the rest")]
 mod proxy;
 mod rig;
 mod rooms;

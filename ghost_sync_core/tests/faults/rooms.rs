@@ -24,16 +24,16 @@ async fn fault_95_a_join_meets_a_room_or_none_and_nobody_stays_in_a_room_that_is
                 let Ok(room) = peer.join("brief").await else { continue };
                 joined += 1;
                 // Its end is told, and then the leave.
-                peer.hear(|message| match message {
-                    ServerMessage::RoomDeleted { room: gone, .. } => Some(assert_eq!(gone, room)),
+                let gone = peer.hear(|message| match message {
+                    ServerMessage::RoomDeleted { room, .. } => Some(room),
                     _ => None,
-                })
-                .await;
-                peer.hear(|message| match message {
-                    ServerMessage::Left { room: left, .. } => Some(assert_eq!(left, room)),
+                });
+                assert_eq!(gone.await, room);
+                let left = peer.hear(|message| match message {
+                    ServerMessage::Left { room, .. } => Some(room),
                     _ => None,
-                })
-                .await;
+                });
+                assert_eq!(left.await, room);
             }
         });
     }

@@ -2,7 +2,11 @@
 //! by the numbers of `RELIABILITY.md`.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "a test ends where it does not go on")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test ends where it does not go on"
+)]
 
 mod daemon;
 mod exhaustion;

@@ -107,7 +107,7 @@ impl Raw {
             let mut bytes = &buffer[..len];
             let mut answers = Vec::new();
             while let Some(body) = self.decoder.next_frame(&mut bytes).unwrap() {
-                match ServerMessage::decode(body.as_ref()).unwrap() {
+                match ServerMessage::decode(body).unwrap() {
                     ServerMessage::Ping { nonce, .. } => answers.push(nonce),
                     ServerMessage::Close { reason } => return Some(reason),
                     _ => {}
