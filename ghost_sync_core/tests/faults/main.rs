@@ -17,3 +17,4 @@ mod proxy;
 mod rig;
 mod rooms;
 mod silence;
+mod simulated;
