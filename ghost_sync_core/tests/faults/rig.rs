@@ -121,7 +121,7 @@ impl Rig {
     /// honest clients heard.
     pub(crate) async fn finish(self) {
         self.round().await;
-        let recovered = until(|| Counts::of(&self.server) == self.before).await;
+        let recovered = within(RECOVERY, || Counts::of(&self.server) == self.before).await;
         assert!(recovered, "left behind: {:?}, not {:?}", Counts::of(&self.server), self.before);
         self.round().await;
         self.stop.send_replace(true);
@@ -288,8 +288,12 @@ pub(crate) async fn enter(addr: SocketAddr, room: &str) -> (Client, u64) {
 }
 
 /// Waits until `is` says so; `false` if it never does.
-pub(crate) async fn until(mut is: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) async fn until(is: impl FnMut() -> bool) -> bool {
+    within(PATIENCE, is).await
+}
+
+async fn within(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
     while !is() {
         if Instant::now() > deadline {
             return false;
@@ -357,6 +361,9 @@ fn count_panics() {
 thread_local! {
     static PANICS: Cell<usize> = const { Cell::new(0) };
 }
+
+/// Shorter than the server's own timeouts, which in the end clean up what leaked.
+const RECOVERY: Duration = Duration::from_secs(4);
 
 const MARK: [u8; 4] = *b"HNST";
 
