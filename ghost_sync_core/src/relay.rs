@@ -399,6 +399,12 @@ impl Relay {
             return;
         }
         connection.outbox.push(kind, frame);
+        self.make_ready(conn);
+    }
+
+    /// Lists a connection among those that have something to send.
+    fn make_ready(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
         if !connection.ready {
             connection.ready = true;
             self.ready.push(conn);

@@ -28,6 +28,9 @@ use tracing_subscriber::EnvFilter;
 /// What clients are told when the relay stops.
 const GOODBYE: &str = "the relay was stopped";
 
+/// Lines of the log that may wait to be written.
+const LOG_LINES: usize = 4096;
+
 /// Why the relay did not run to a regular end.
 #[derive(Debug, thiserror::Error)]
 enum RelayError {
@@ -46,10 +49,16 @@ fn main() -> ExitCode {
     if let Err(complaint) = args.check() {
         Args::command().error(clap::error::ErrorKind::ArgumentConflict, complaint).exit();
     }
+    // A log that nobody reads, or a disk that is full, must not stop the relay: lines
+    // are dropped then.
+    let (stderr, _flush) = tracing_appender::non_blocking::NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES)
+        .finish(io::stderr());
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_env_filter(filter(&args))
+        .log_internal_errors(false)
         .init();
     match start(&args) {
         Ok(()) => ExitCode::SUCCESS,
