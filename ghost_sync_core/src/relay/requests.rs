@@ -172,7 +172,7 @@ impl Relay {
             }
             (Session::Open, message) => {
                 // It spoke after it was given its new secret: it has that.
-                connection.old_secret = None;
+                connection.secrets.old = None;
                 self.request(now, conn, message, out);
             }
             (
