@@ -14,8 +14,8 @@ fn main() -> io::Result<()> {
     for (name, seeds) in [
         ("decoder", decoder()),
         ("handshake", handshake()),
-        ("session", random(12, 1200)),
-        ("resume", random(8, 300)),
+        ("session", random(16, 400)),
+        ("resume", random(12, 120)),
     ] {
         let folder = corpus.join(name);
         fs::create_dir_all(&folder)?;

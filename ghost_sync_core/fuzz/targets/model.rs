@@ -15,6 +15,9 @@ pub(super) struct Record {
     frames: BTreeMap<(RoomId, u64), Bytes>,
     /// What the host said to each client alone, in order.
     pub(super) directs: BTreeMap<ClientId, Vec<u32>>,
+    /// Lists of rooms that each client asked for, in order, and how many were asked for.
+    pub(super) listed: BTreeMap<ClientId, Vec<u32>>,
+    pub(super) lists: u32,
     /// How many messages of each room had been said when a seat was given up.
     pub(super) left_at: BTreeMap<(RoomId, Seat), u64>,
 }
@@ -38,6 +41,8 @@ pub(super) struct Session {
     pub(super) stays: BTreeMap<RoomId, Stay>,
     /// What the host said to it alone, as far as it was given.
     pub(super) directs: usize,
+    /// Lists of rooms that it was given.
+    pub(super) listed: usize,
     /// Requests that it knows to be received.
     requests: u64,
     /// It lied about what it has, so that nothing can be said of what it gets.
@@ -117,6 +122,7 @@ impl Session {
             received: 0,
             stays: BTreeMap::new(),
             directs: 0,
+            listed: 0,
             requests: 0,
             blind: false,
         }
@@ -180,6 +186,11 @@ impl Session {
             }
             ServerMessage::Ping { received: count, .. } | ServerMessage::Received { count } => {
                 self.confirm(*count);
+            }
+            ServerMessage::Rooms { request, .. } if *request >= OUR_LISTS => {
+                let due = record.listed.get(&self.client_id).expect("it asked");
+                assert_eq!(due.get(self.listed), Some(request), "one was lost or repeated");
+                self.listed += 1;
             }
             ServerMessage::JoinRefused { .. }
             | ServerMessage::Refused { .. }
@@ -304,5 +315,7 @@ fn check(flags: u8, class: u8, key: u8) -> u8 {
     flags.wrapping_mul(31) ^ class.wrapping_mul(77) ^ key.wrapping_add(0x5a)
 }
 
+/// Where the numbers of lists start that were not asked for in bytes of the fuzzer.
+pub(super) const OUR_LISTS: u32 = 0x5eed_0000;
 const MARK: [u8; 4] = [0xb7, 0x1c, 0xee, 0x42];
 const DIRECT: [u8; 4] = [0xd1, 0x4e, 0xc7, 0x9b];

@@ -27,6 +27,7 @@ pub fn resume(data: &[u8]) {
     let mut world = World::new(config);
     let witness = member(&mut world, &["a", "b"]);
     let mut owner = member(&mut world, &["a", "b", "c"]);
+    let mut older = None;
     for _ in 0..MOST_TICKETS {
         if dice.is_empty() {
             break;
@@ -44,6 +45,16 @@ pub fn resume(data: &[u8]) {
         }
         if dice.once_in(8) {
             world.wait(Duration::from_secs(dice.pick(40) as u64));
+        }
+        if let Some(older) = older.replace(session.clone())
+            && dice.once_in(4)
+        {
+            let link = world.connect();
+            world.show(link, &Ticket::of(&older), older);
+            if world.links[link].session.is_some() {
+                owner = link;
+                continue;
+            }
         }
         owner = take_up(&mut world, owner, &session, &mut dice);
     }
@@ -110,7 +121,7 @@ fn live(world: &mut World, witness: usize, owner: usize, dice: &mut Dice<'_>) {
         }
         let room = session.stays.keys().next().copied().unwrap_or_default();
         match what {
-            0 => world.say(owner, &ClientMessage::ListRooms { request: 1 }),
+            0 => world.list(owner),
             1 => world.say(owner, &ClientMessage::Leave { room }),
             2 => {
                 let data = b"";

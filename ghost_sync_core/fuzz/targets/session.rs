@@ -20,6 +20,7 @@ use super::{
 pub fn session(data: &[u8]) {
     let mut dice = Dice::new(data);
     let config = config(&mut dice);
+    let settings = dice.byte();
     let verdict = [None, None, Some(Verdict::Accept), Some(Verdict::reject("no"))];
     let mut game = Game {
         world: World::new(config),
@@ -33,6 +34,9 @@ pub fn session(data: &[u8]) {
             break;
         }
         game.step(&mut dice);
+    }
+    if settings & 1 != 0 {
+        game.world.fall_silent();
     }
     game.world.end();
 }
@@ -127,7 +131,7 @@ impl Game {
             14 => self.pings(link, dice),
             15 => self.confirm(link, dice),
             16 => self.meta(link, dice),
-            17 => self.world.say(link, &ClientMessage::ListRooms { request: 4 }),
+            17 => self.world.list(link),
             18 => self.close(link, dice),
             19 => self.raw(link, dice),
             20 | 21 => self.lose(peer, dice),

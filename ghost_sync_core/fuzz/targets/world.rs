@@ -14,7 +14,7 @@ use ghost_sync_core::{
     VERSION, Verdict, encode_frame,
 };
 
-use super::model::{Record, Said, Session, read_mark};
+use super::model::{OUR_LISTS, Record, Said, Session, read_mark};
 
 pub(super) struct World {
     pub(super) relay: Relay,
@@ -139,6 +139,21 @@ impl World {
         self.say(link, &hello(b"", Vec::new()));
     }
 
+    /// Asks for the list of rooms, which must come exactly once.
+    pub(super) fn list(&mut self, link: usize) {
+        let state = &self.links[link];
+        self.record.lists += 1;
+        let request = OUR_LISTS + self.record.lists;
+        if let Some(session) = state.session.as_ref().filter(|_| !state.astray) {
+            let conn = self.relay.conn_on(state.id);
+            // Else the relay has let go of the link, and does not listen.
+            if conn.is_some() && conn == self.relay.conn_of(session.client_id) {
+                self.record.listed.entry(session.client_id).or_default().push(request);
+            }
+        }
+        self.say(link, &ClientMessage::ListRooms { request });
+    }
+
     pub(super) fn say(&mut self, link: usize, message: &ClientMessage<'_>) {
         self.say_cut(link, message, 0);
     }
@@ -226,6 +241,16 @@ impl World {
         result
     }
 
+    /// Nobody says or reads anything more; the relay must come to its end by itself.
+    pub(super) fn fall_silent(&mut self) {
+        for link in &mut self.links {
+            link.takes = Some(0);
+        }
+        self.wait(LONG);
+        assert!(self.links.iter().all(|link| link.gone), "a dead link is kept");
+        assert_eq!(self.relay.connection_count(), 0, "a dead connection is kept");
+    }
+
     /// Everybody goes; nothing of them must stay.
     pub(super) fn end(&mut self) {
         for link in 0..self.links.len() {
@@ -233,6 +258,8 @@ impl World {
                 self.lose(link, DisconnectReason::ConnectionReset);
             }
         }
+        let is_asked = |world: &Self| world.asks.iter().any(|ask| world.relay.is_asked(*ask));
+        assert!(self.relay.away_count() > 0 || !is_asked(self), "asked for nobody");
         // Sessions are held for a while, and rooms and their histories go later still.
         let mut ticks = 0;
         while let Some(next) = self.relay.next_deadline() {
@@ -243,7 +270,7 @@ impl World {
         assert_eq!(self.relay.connection_count(), 0, "connections are left");
         assert_eq!(self.relay.client_count(), 0, "clients are left");
         assert_eq!(self.relay.away_count(), 0, "clients are away for ever");
-        assert!(self.asks.iter().all(|ask| !self.relay.is_asked(*ask)), "asked for nobody");
+        assert!(!is_asked(self), "asked for ever");
         for info in self.relay.rooms() {
             assert_eq!(info.players, 0, "{:?} has players", info.name);
         }
@@ -409,6 +436,8 @@ impl World {
             }
             let directs = self.record.directs.get(&session.client_id).map_or(0, Vec::len);
             assert_eq!(session.directs, directs, "what the host said is missing");
+            let listed = self.record.listed.get(&session.client_id).map_or(0, Vec::len);
+            assert_eq!(session.listed, listed, "an answer is missing");
         }
     }
 }
@@ -469,6 +498,9 @@ fn secret_of(number: usize) -> u128 {
     let number = number as u64;
     u128::from(mix(2 * number + 7)) << 64 | u128::from(mix(2 * number + 8))
 }
+
+/// More than all that the relay waits for, one after the other.
+const LONG: Duration = Duration::from_secs(31 + 2 * 13 + 30 + 10 + 2);
 
 /// One step's work, which waits before the outbox's limit can act.
 const SLACK: usize = 64 * 1024;
