@@ -1,4 +1,4 @@
-//! Writes the seeds of all corpora: `cargo run --bin seeds` in this folder.
+//! Writes the seeds of all corpora: `cargo run --example seeds` in this folder.
 
 use std::{fs, io, path::Path};
 

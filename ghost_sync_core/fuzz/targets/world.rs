@@ -142,15 +142,18 @@ impl World {
     /// Asks for the list of rooms, which must come exactly once.
     pub(super) fn list(&mut self, link: usize) {
         let state = &self.links[link];
-        self.record.lists += 1;
-        let request = OUR_LISTS + self.record.lists;
-        if let Some(session) = state.session.as_ref().filter(|_| !state.astray) {
+        let session = state.session.as_ref().filter(|_| !state.astray);
+        // Else nobody knows whether the relay takes it for what it is, or listens.
+        let counts = session.filter(|session| {
             let conn = self.relay.conn_on(state.id);
-            // Else the relay has let go of the link, and does not listen.
-            if conn.is_some() && conn == self.relay.conn_of(session.client_id) {
-                self.record.listed.entry(session.client_id).or_default().push(request);
-            }
-        }
+            conn.is_some() && conn == self.relay.conn_of(session.client_id)
+        });
+        let request = counts.map_or(1, |session| {
+            self.record.lists += 1;
+            let request = OUR_LISTS + self.record.lists;
+            self.record.listed.entry(session.client_id).or_default().push(request);
+            request
+        });
         self.say(link, &ClientMessage::ListRooms { request });
     }
 
