@@ -38,6 +38,18 @@ fn tickets_keep_their_promises_near_their_corpus() {
     near_the_corpus("resume");
 }
 
+/// A blocked client leaves a room and joins it again with history, which holds once
+/// more what it was not sent of its first stay.
+#[test]
+#[ignore = "bug: a value is dropped as replaced by its own replay in a later stay"]
+fn the_last_value_of_a_stay_is_not_dropped_for_its_replay() {
+    targets::session(&[
+        0xaa, 0xa8, 0x57, 0xff, 0xa0, 0xda, 0x28, 0x7a, 0x96, 0x82, 0x94, 0x00, 0x06, 0x88, 0x00,
+        0xaf, 0x0f, 0xbd, 0x3f, 0x85, 0x09, 0x54, 0x2b, 0xd3, 0xf3, 0xf8, 0xa5, 0xeb, 0xf4, 0xc9,
+        0xec, 0xb9, 0x1a, 0xff, 0xff, 0x3a, 0x30, 0x06, 0xaa, 0x08, 0x3c,
+    ]);
+}
+
 /// Runs a target on its corpus, then on mutations until there were enough or the
 /// time is over: the inputs are the same every time, how many is the machine's doing.
 fn near_the_corpus(name: &str) {
