@@ -81,6 +81,7 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
             protocol: 0,
             data: b"ticket",
             meta: meta(),
+            session: None,
         },
         ClientMessage::Join { request: 1, room: "den", data: b"", replay: Replay::Last(3) },
         ClientMessage::Join {

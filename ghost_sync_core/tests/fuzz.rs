@@ -41,7 +41,6 @@ fn tickets_keep_their_promises_near_their_corpus() {
 /// A blocked client leaves a room and joins it again with history, which holds once
 /// more what it was not sent of its first stay.
 #[test]
-#[ignore = "bug: a value is dropped as replaced by its own replay in a later stay"]
 fn the_last_value_of_a_stay_is_not_dropped_for_its_replay() {
     targets::session(&[
         0xaa, 0xa8, 0x57, 0xff, 0xa0, 0xda, 0x28, 0x7a, 0x96, 0x82, 0x94, 0x00, 0x06, 0x88, 0x00,

@@ -487,7 +487,7 @@ impl Link {
 }
 
 pub(super) fn hello(data: &[u8], meta: Vec<(String, String)>) -> ClientMessage<'_> {
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data, meta }
+    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data, meta, session: None }
 }
 
 /// Nobody guesses it: two numbers of a splitmix64 sequence (Steele, Lea, Flood 2014).
