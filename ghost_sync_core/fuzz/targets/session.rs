@@ -366,7 +366,7 @@ impl Game {
             0 | 1 => Verdict::Accept,
             2 => {
                 let payload = bytes::Bytes::from_static(b"the state of the game");
-                Verdict::AcceptWith { message_type: MessageType::RAW, payload }
+                Verdict::AcceptWith { words: vec![(MessageType::RAW, payload)] }
             }
             _ => Verdict::reject("no"),
         };
