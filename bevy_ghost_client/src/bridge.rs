@@ -2,7 +2,7 @@
 //! thread, and what comes from it.
 
 use bevy::prelude::*;
-pub use ghost_sync_core::embed::{LocalConnector, Network, Reconnect, Target};
+pub use ghost_sync_core::embed::{Connector, LocalConnector, Network, Reconnect, Target};
 use ghost_sync_core::{
     Client,
     embed::{ClientBridge, ClientCommand, ClientUpdate},
@@ -172,6 +172,9 @@ pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
         for (key, value) in connect.meta {
             builder = builder.meta(key, value);
         }
+        if let Some(time) = connect.resume_for {
+            builder = builder.resume_for(time);
+        }
         let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
         world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
         let mut link = world.resource_mut::<Link>();
@@ -204,7 +207,8 @@ pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>, mut commands: Comm
     if link.bridge.is_none() {
         link.waiting.push(join.clone());
     } else {
-        link.request(ClientCommand::Join { room, data: join.data.clone() });
+        let (data, replay) = (join.data.clone(), join.replay);
+        link.request(ClientCommand::Join { room, data, replay });
     }
 }
 

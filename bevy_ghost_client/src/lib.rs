@@ -11,7 +11,7 @@ mod requests;
 mod roster;
 pub mod typed;
 
-pub use bridge::{GhostNetwork, LocalConnector, Network, Reconnect, Target};
+pub use bridge::{Connector, GhostNetwork, LocalConnector, Network, Reconnect, Target};
 pub use client::{ClientState, GhostClient, JoinedRooms, Traffic, connected, in_room};
 pub use ended::Ended;
 pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
@@ -22,7 +22,7 @@ pub use events::{
 };
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
-    Protocol, Refusal, RoomName, RoomSummary, Seat, SendFlags,
+    Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
 };
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
