@@ -73,10 +73,12 @@ pub(crate) fn receive(world: &mut World) {
             }
             ClientUpdate::Connected { client_id } => {
                 let mut client = world.resource_mut::<GhostClient>();
-                client.client_id = Some(client_id);
+                let anew = client.client_id.replace(client_id).is_some();
                 client.attempt = 0;
                 client.retry_in = None;
-                set_state(world, ClientState::Connected);
+                if !anew {
+                    set_state(world, ClientState::Connected);
+                }
                 publish(world, Connected { client_id });
             }
             ClientUpdate::Event(event) => roster::apply(world, event),
@@ -136,6 +138,7 @@ fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::D
     roster::close_all(world);
     let mut client = world.resource_mut::<GhostClient>();
     client.client_id = None;
+    client.away = false;
     client.rtt = None;
     client.retry_in = retry_in;
     client.last_reason = Some(reason.clone());
@@ -148,6 +151,11 @@ fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::D
         set_state(world, ClientState::Reconnecting);
     }
     publish(world, Disconnected { reason, retry_in });
+}
+
+/// Gives up a seat that came back after the game had given it up.
+pub(crate) fn leave_again(world: &mut World, room: RoomName) {
+    world.resource_mut::<Link>().request(ClientCommand::Leave { room });
 }
 
 fn set_state(world: &mut World, state: ClientState) {
