@@ -237,6 +237,8 @@ impl Session {
                 self.renewing = true;
             } else if let ServerEvent::Joined { client_id, .. } = event {
                 told.extend(self.renew(client_id));
+            } else if !ends_session(&event) {
+                told.extend(self.renew(client_id));
             }
             told.push(ClientUpdate::Event(event));
         }
@@ -280,6 +282,15 @@ impl Session {
             asked.pop_front();
         }
         Asked::AsMuch
+    }
+}
+
+/// Whether an event may be about a session that is over, rather than of the next.
+fn ends_session(event: &ServerEvent) -> bool {
+    if let ServerEvent::Error(RequestError { request, .. }) = event {
+        matches!(request, Request::Broadcast { .. } | Request::Send { .. })
+    } else {
+        matches!(event, ServerEvent::Left { .. })
     }
 }
 
