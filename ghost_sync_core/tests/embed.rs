@@ -681,7 +681,7 @@ impl Lines {
                 lines.push(line);
                 stream
             });
-            std::future::ready(stream.ok_or(std::io::ErrorKind::ConnectionRefused.into()))
+            std::future::ready(stream.ok_or_else(|| std::io::ErrorKind::ConnectionRefused.into()))
         })
     }
 }
