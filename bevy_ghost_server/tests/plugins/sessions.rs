@@ -243,20 +243,9 @@ fn a_server_that_was_started_anew_gives_a_fresh_roster_in_one_frame() {
     assert!(world.get::<Away>(rejoined.player).is_none());
     let roster: Vec<Entity> = members(&net.clients[alice], rejoined.room);
     assert_eq!(roster.len(), 2);
-    assert_eq!(seat_of(&mut net, alice).0, {
-        let seat = world_member(&net, alice, rejoined.player);
-        find_player(&mut net, seat)
-    });
-}
-
-fn world_member(net: &TestNet, client: usize, player: Entity) -> bevy_ghost_server::ClientId {
-    net.clients[client].world().get::<Member>(player).unwrap().client_id
-}
-
-fn find_player(net: &mut TestNet, id: bevy_ghost_server::ClientId) -> Entity {
-    let mut players = net.server.world_mut().query::<(Entity, &Player)>();
-    let mut players = players.iter(net.server.world());
-    players.find_map(|(it, player)| (player.client_id == id).then_some(it)).unwrap()
+    let own = world.get::<Member>(rejoined.player).unwrap().client_id;
+    let player = seat_of(&mut net, alice).0;
+    assert_eq!(net.server.world().get::<Player>(player).unwrap().client_id, own);
 }
 
 #[test]
