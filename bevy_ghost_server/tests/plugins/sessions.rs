@@ -36,6 +36,18 @@ fn player(app: &mut App) {
     record::<Rejoined>(app);
 }
 
+/// How often a client became connected, or ceased to be.
+#[derive(Default, Resource)]
+struct Changes(u32);
+
+fn counted(app: &mut App) {
+    player(app);
+    let change = |mut changes: ResMut<Changes>| changes.0 += 1;
+    app.init_resource::<Changes>()
+        .add_systems(OnEnter(ClientState::Connected), change)
+        .add_systems(OnExit(ClientState::Connected), change);
+}
+
 /// A server and two clients in its lobby.
 fn lobby(config: ServerConfig) -> (TestNet, usize, usize) {
     let mut net = TestNet::with_config(config, server);
@@ -169,17 +181,8 @@ fn what_is_said_during_a_cut_arrives_once_and_in_order() {
 
 #[test]
 fn a_game_stays_connected_and_in_its_room_while_its_link_is_replaced() {
-    #[derive(Default, Resource)]
-    struct Entered(u32);
-
     let mut net = TestNet::new(server);
-    let alice = net.connect(|app| {
-        player(app);
-        app.init_resource::<Entered>();
-        let enter = |mut entered: ResMut<Entered>| entered.0 += 1;
-        app.add_systems(OnEnter(ClientState::Connected), enter);
-        app.add_systems(OnExit(ClientState::Connected), enter);
-    });
+    let alice = net.connect(counted);
     let room = net.join(alice, "lobby");
     let heard = count(&net, alice);
     net.cut(alice);
@@ -197,7 +200,7 @@ fn a_game_stays_connected_and_in_its_room_while_its_link_is_replaced() {
     assert!(!net.clients[alice].world().resource::<GhostClient>().away);
     assert_eq!(away::<With<LocalPlayer>>(&mut net.clients[alice]), [false]);
     assert_eq!(net.room(alice, "lobby"), Some(room));
-    assert_eq!(net.clients[alice].world().resource::<Entered>().0, 1);
+    assert_eq!(net.clients[alice].world().resource::<Changes>().0, 1);
 }
 
 #[test]
@@ -348,13 +351,14 @@ fn a_server_without_grace_holds_nobody() {
 #[test]
 fn a_client_in_no_room_is_greeted_anew() {
     let mut net = TestNet::new(server);
-    let alice = net.connect(player);
+    let alice = net.connect(counted);
     let heard = count(&net, alice);
     net.cut(alice);
     net.settle();
     assert_eq!(server_told(&net).last().unwrap(), "ConnectionClosed");
     come_back(&mut net, alice);
     assert_eq!(told_since(&net, alice, heard), ["Reconnecting", "ResumeFailed", "Connected"]);
+    assert_eq!(net.clients[alice].world().resource::<Changes>().0, 1);
     net.join(alice, "lobby");
 }
 
