@@ -162,5 +162,5 @@ fn after_any_history_both_sides_agree_and_each_join_has_one_end() {
         back += events.iter().filter(|it| matches!(it, GhostServerEvent::PlayerBack(_))).count();
     }
     assert!(back > 2, "histories without a way back prove nothing: {back}");
-    assert!(joins > 100, "histories without joins prove nothing: {joins}");
+    assert!(joins > 50, "histories without joins prove nothing: {joins}");
 }
