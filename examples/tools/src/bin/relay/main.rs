@@ -22,7 +22,9 @@ use std::{
 
 use args::Args;
 use clap::{CommandFactory, Parser};
-use ghost_sync_core::{BindError, CreateOnJoin, RoomConfig, RoomName, Server, ServerBuilder};
+use ghost_sync_core::{
+    BindError, CreateOnJoin, History, RoomConfig, RoomName, Server, ServerBuilder,
+};
 use tracing_subscriber::EnvFilter;
 
 /// What clients are told when the relay stops.
@@ -100,7 +102,12 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
 }
 
 fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
-    let room = RoomConfig::default().capacity(args.capacity);
+    let history = History { bytes: args.history, age: args.history_age, ..History::default() };
+    let room = RoomConfig::default()
+        .capacity(args.capacity)
+        .history(history)
+        .replay(args.replay)
+        .retain(args.retain);
     let made_on_join = room.clone().remove_when_empty(args.empty_room_timeout);
     let create = if args.create_on_join { CreateOnJoin::Always } else { CreateOnJoin::Never };
     let builder = Server::builder()
@@ -114,6 +121,8 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         .channel_capacity(args.channel_capacity)
         .outbox_limit(args.outbox_limit)
         .overflow(args.overflow.into())
+        .resume_grace(args.resume_grace)
+        .history_limit(args.history_limit)
         .create_on_join(create)
         .room_defaults(made_on_join);
     rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))
