@@ -36,7 +36,7 @@
 
 mod error;
 mod format;
-//mod perform;
+mod perform;
 mod recorder;
 mod serve;
 mod state;
@@ -55,7 +55,7 @@ use bytes::{Bytes, BytesMut};
 use crate::wire::{GapReason, RoomId, RoomName, ServerMessage};
 
 pub use error::RecordingError;
-//pub use perform::{NotPerformed, PerformOptions, Performance, WhyNot};
+pub use perform::{NotPerformed, PerformOptions, Performance, WhyNot};
 pub use recorder::{Recorder, RecordingSummary};
 pub use serve::{Playback, PlaybackOptions, Speed};
 pub use state::RoomState;
