@@ -235,10 +235,8 @@ async fn a_room_that_forgot_its_beginning_is_recorded_from_now_on() {
 }
 
 fn said(event: ServerEvent) -> (u64, bool, Bytes) {
-    match event {
-        ServerEvent::Broadcast { seq, replay, data, .. } => (seq, replay, data),
-        event => panic!("{event:?}"),
-    }
+    let ServerEvent::Broadcast { seq, replay, data, .. } = event else { panic!("{event:?}") };
+    (seq, replay, data)
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,6 +300,7 @@ async fn a_viewer_cannot_speak_and_is_told_why() {
     viewer.leave().await.unwrap();
     let mut refused = Vec::new();
     loop {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the match goes on beside it")]
         match next(&mut viewer).await {
             ServerEvent::Error(error) => refused.push(error),
             ServerEvent::Rooms { rooms, .. } => assert_eq!(rooms[0].name, "arena"),
@@ -507,6 +506,7 @@ async fn log_of(server: &ServerHandle) -> Vec<ServerMessage<'static>> {
 }
 
 fn without_ids(recording: &Recording) -> Vec<ServerMessage<'static>> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "players cause nothing else")]
     let events = recording.events().map(|event| match event.message {
         ServerMessage::PlayerJoined { room, seq, mut member } => {
             member.client_id = ClientId::nil();
