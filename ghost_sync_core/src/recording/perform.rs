@@ -217,10 +217,11 @@ where
     }
 
     async fn join(&mut self, member: MemberInfo) -> Result<(), WhyNot> {
-        let dial = (self.connector)();
+        let dial = timeout(PATIENCE, (self.connector)());
         let stream = self
             .while_hearing(dial)
             .await
+            .map_err(|_| WhyNot::NoAnswer)?
             .map_err(|error| WhyNot::NotConnected(ConnectError::from_io(error)))?;
         let meta = member.meta.into_iter();
         let builder =

@@ -294,5 +294,6 @@ fn failed<T>(error: JoinError) -> io::Result<T> {
 /// Time between two looks at a room in which nothing happens.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Bytes taken out of a room's history at once, about.
-const READ: usize = 256 << 10;
+/// Bytes taken out of a room's history at once, about: copied while nobody else
+/// gets at the rooms.
+const READ: usize = 64 << 10;
