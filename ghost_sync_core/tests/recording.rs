@@ -642,3 +642,121 @@ async fn a_server_that_is_not_there_is_reported_for_each_player() {
     assert_eq!((performance.performed, performance.not_performed.len()), (0, 25));
     assert!(matches!(performance.not_performed[0].why, WhyNot::NotConnected(_)));
 }
+
+/// Where the records of a file are: first byte of the header, length of the body.
+fn records(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let mut records = Vec::new();
+    let mut at = 10;
+    while at < bytes.len() {
+        let len = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        records.push((at, len));
+        at += 8 + len;
+    }
+    records
+}
+
+fn crc_32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 }
+        })
+    })
+}
+
+/// Makes the checksum of a record right again.
+fn sign(bytes: &mut [u8], (at, len): (usize, usize)) {
+    let signed = [&bytes[at..at + 4], &bytes[at + 8..at + 8 + len]].concat();
+    bytes[at + 4..at + 8].copy_from_slice(&crc_32(&signed).to_le_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_record_is_refused_or_makes_sense() {
+    let bytes = recorded().await;
+    let mut sensible = 0;
+    for record in records(&bytes) {
+        for byte in record.0 + 8..record.0 + 8 + record.1 {
+            for change in [0x01, 0x80, 0xff, 0x02] {
+                let mut forged = bytes.clone();
+                forged[byte] ^= change;
+                sign(&mut forged, record);
+                match Recording::read(&forged[..]) {
+                    Ok(recording) => {
+                        sensible += 1;
+                        assert_eq!(recording.events().count(), 11);
+                        recording.state_before(u64::MAX);
+                        let _ = (recording.started_at(), recording.duration());
+                    }
+                    Err(RecordingError::Corrupt { offset, .. }) => {
+                        assert!(offset >= record.0 as u64);
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        }
+    }
+    assert!(sensible > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_lies_takes_no_memory() {
+    let mut bytes = recorded().await;
+    bytes.truncate(18);
+    for (len, expected) in [(64 << 20, "NoStart"), (u32::MAX, "Corrupt")] {
+        bytes[10..14].copy_from_slice(&u32::to_le_bytes(len));
+        let error = Recording::read(&bytes[..]).unwrap_err();
+        assert!(format!("{error:?}").starts_with(expected), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_room_is_recorded_whole() {
+    const WORDS: u64 = 5000;
+    let server = serve(Server::builder()).await;
+    // Enough for a machine that has other things to do.
+    let history = History { events: 20_000, bytes: 8 << 20, ..History::default() };
+    server.configure_room("arena", RoomConfig::default().history(history)).unwrap();
+    let disk = Disk::default();
+    let recorder = server.record("arena", disk.clone()).unwrap();
+    let mut clients = Vec::new();
+    for name in ["Ada", "Bob", "Eve"] {
+        clients.push(join(&server, name).await);
+    }
+    let talking = clients.into_iter().map(|mut client| {
+        tokio::spawn(async move {
+            let sender = client.sender().clone();
+            let listen = tokio::spawn(async move {
+                let mut heard = 0;
+                while heard < 2 * WORDS {
+                    heard += u64::from(matches!(
+                        client.recv().await,
+                        Ok(Some(ServerEvent::Broadcast { .. }))
+                    ));
+                }
+                client
+            });
+            for word in 0..WORDS {
+                sender.broadcast(word.to_le_bytes()).await.unwrap();
+                if word % 100 == 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+            listen.await.unwrap()
+        })
+    });
+    let talking: Vec<_> = talking.collect();
+    let mut clients = Vec::new();
+    for talker in talking {
+        clients.push(talker.await.unwrap());
+    }
+    let summary = recorder.stop().await.unwrap();
+    assert_eq!((summary.missed, summary.events), (0, 3 + 3 * WORDS));
+    let (mut viewer, _) = watch_joined(&disk.read().serve(fastest())).await;
+    for seq in 1..=3 + 3 * WORDS {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else happened")]
+        match next(&mut viewer).await {
+            ServerEvent::PlayerJoined { seq: found, .. }
+            | ServerEvent::Broadcast { seq: found, .. } => assert_eq!(found, seq),
+            event => panic!("{event:?}"),
+        }
+    }
+}

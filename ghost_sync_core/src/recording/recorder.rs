@@ -26,7 +26,8 @@ use super::{
 /// A recording that is being made. It goes on until the room is deleted, the
 /// server has stopped, the writer fails, or this is [stopped](Self::stop) or dropped.
 ///
-/// A task looks at the room ten times a second, and writes what it finds from a
+/// A task looks at the room ten times a second (a hundred times where much
+/// happens), and writes what it finds from a
 /// thread for blocking work. While that is slow, the room's
 /// [history](crate::relay::RoomConfig::history) holds what comes next. What that
 /// does not keep for so long is not recorded, and a gap says so.
@@ -166,6 +167,7 @@ impl<S: Source> Task<S> {
         let began = Instant::now();
         let lead = self.lead;
         let mut until = None;
+        let mut rested = self.cursor;
         loop {
             let Some(sight) = self.source.look(Some(self.cursor), READ) else {
                 self.summary.room_gone = true;
@@ -185,8 +187,11 @@ impl<S: Source> Task<S> {
                 break;
             }
             if self.cursor >= next {
+                // A room in which much happens forgets it the sooner.
+                let rest = if self.cursor - rested < BUSY { POLL } else { POLL / 10 };
+                rested = self.cursor;
                 tokio::select! {
-                    () = sleep(POLL) => {}
+                    () = sleep(rest) => {}
                     _ = &mut stop => {}
                 }
             }
@@ -293,6 +298,9 @@ fn failed<T>(error: JoinError) -> io::Result<T> {
 
 /// Time between two looks at a room in which nothing happens.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Events between two looks from which on the next one comes sooner.
+const BUSY: u64 = 256;
 
 /// Bytes taken out of a room's history at once, about: copied while nobody else
 /// gets at the rooms.
