@@ -625,8 +625,11 @@ async fn players_who_did_not_leave_are_handed_over() {
     let _ada = join(&server, "Ada").await;
     recorder.stop().await.unwrap();
     let fresh = serve(Server::builder()).await;
-    let connector = || std::future::ready(Ok(fresh.connect_local()));
-    let performance = disk.read().perform(connector, PerformOptions::default()).await;
+    let there = fresh.clone();
+    let connector = move || std::future::ready(Ok(there.connect_local()));
+    let recording = disk.read();
+    let performing = async move { recording.perform(connector, PerformOptions::default()).await };
+    let performance = tokio::spawn(performing).await.unwrap();
     assert_eq!(performance.players.len(), 1);
     assert_eq!(fresh.room_client_count("arena"), Some(1));
 }

@@ -125,8 +125,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
             self.stream.write_all(&self.out).await?;
             self.stream.flush().await
         };
+        let start = Instant::now();
         let written = timeout(IDLE_TIMEOUT, write).await;
         self.out.clear();
+        let now = Instant::now();
+        if now > start {
+            // It read, so it is there; what it said meanwhile was not heard.
+            self.heard = now;
+        }
         if matches!(written, Ok(Ok(()))) { Ok(()) } else { Err(None) }
     }
 
