@@ -203,8 +203,10 @@ impl Relay {
         for conn in conns {
             let Ok(connection) = self.present(*conn) else { continue };
             let kind = match room {
-                Some(room) if connection.seat_in(room).is_none() => continue,
-                Some(room) => ItemKind::After { room, before },
+                Some(room) => match connection.seat_in(room) {
+                    Some(seat) => ItemKind::After { room, seat, before },
+                    None => continue,
+                },
                 None => ItemKind::Lane,
             };
             self.push_frame(*conn, kind, frame.clone());

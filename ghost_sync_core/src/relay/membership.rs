@@ -33,7 +33,7 @@ impl Relay {
                 Refusal::InvalidRoomName { room, why: error.to_string() }
             }
             (Ok(_), Err(too_large)) => too_large,
-            (Ok(_), Ok(())) if self.conns[conn].joins.len() >= MAX_PENDING_JOINS => Refusal::Busy,
+            (Ok(_), Ok(())) if self.joins_too_much(conn) => Refusal::Busy,
             (Ok(name), Ok(())) => {
                 let data = Bytes::copy_from_slice(data);
                 let pending =
@@ -43,6 +43,13 @@ impl Relay {
             }
         };
         self.refuse_join(conn, request, refusal);
+    }
+
+    /// Whether too many joins are undecided, or what they brought was not read.
+    fn joins_too_much(&self, conn: ConnId) -> bool {
+        let connection = &self.conns[conn];
+        connection.joins.len() >= MAX_PENDING_JOINS
+            || connection.outbox.roster_bytes() > self.config.outbox_limit
     }
 
     /// Goes on with the oldest undecided join until it has to wait.
@@ -246,7 +253,7 @@ impl Relay {
     /// Queues the newest values of a room for a newcomer.
     pub(super) fn tell_retained(&mut self, conn: ConnId, room: RoomId) {
         for frame in self.rooms[&room].retained(room) {
-            self.push_frame(conn, ItemKind::Lane, frame);
+            self.push_frame(conn, ItemKind::Roster, frame);
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Outbox {
     pub(super) partial: Bytes,
     items: VecDeque<Item>,
     bytes: usize,
+    /// Bytes of rosters, which are not in `bytes`.
+    roster_bytes: usize,
     replies: usize,
     /// Numbered frames that were written and not confirmed.
     kept: VecDeque<Item>,
@@ -47,11 +49,11 @@ pub(super) enum ItemKind {
     Lane,
     /// Answers a join; gaps of an earlier stay in the room end here.
     Joined { room: RoomId },
-    /// Who is in a room. Its size is the room's doing, not the client's, so it
-    /// does not count as waiting.
+    /// What a newcomer is told of a room: who is there, the newest values. Its size
+    /// is the room's doing, not the client's, so it does not count as waiting.
     Roster,
-    /// Goes after all events of a room before `before`.
-    After { room: RoomId, before: u64 },
+    /// Goes after all events of a stay in a room before `before`.
+    After { room: RoomId, seat: Seat, before: u64 },
     /// The end of a stay: events from `since` up to before `before` were due in it.
     Left { room: RoomId, seat: Seat, since: u64, before: u64 },
     /// An event taken out of a room's log.
@@ -86,6 +88,7 @@ impl Outbox {
             partial: Bytes::new(),
             items: VecDeque::new(),
             bytes: 0,
+            roster_bytes: 0,
             replies: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -95,18 +98,14 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, kind: ItemKind, frame: Bytes) {
-        if kind != ItemKind::Roster {
-            self.bytes += frame.len();
-        }
+        *self.count(kind) += frame.len();
         self.replies += usize::from(kind.is_reply());
         self.items.push_back(Item { frame, kind });
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
-        if item.kind != ItemKind::Roster {
-            self.bytes -= item.frame.len();
-        }
+        *self.count(item.kind) -= item.frame.len();
         self.replies -= usize::from(item.kind.is_reply());
         if self.items.is_empty() && self.items.capacity() > KEPT_ITEMS {
             self.items = VecDeque::new();
@@ -179,6 +178,7 @@ impl Outbox {
     /// Everything that waits, but for the rest of a frame.
     pub(super) fn take(&mut self) -> VecDeque<Item> {
         self.bytes = 0;
+        self.roster_bytes = 0;
         self.replies = 0;
         std::mem::take(&mut self.items)
     }
@@ -190,6 +190,15 @@ impl Outbox {
     /// Bytes that wait, but for rosters.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.partial.len()
+    }
+
+    /// Bytes of rosters that wait.
+    pub(super) fn roster_bytes(&self) -> usize {
+        self.roster_bytes
+    }
+
+    fn count(&mut self, kind: ItemKind) -> &mut usize {
+        if kind == ItemKind::Roster { &mut self.roster_bytes } else { &mut self.bytes }
     }
 
     /// Frames that wait.

@@ -108,8 +108,8 @@ impl Relay {
         let items = connection.outbox.take();
         let seats = connection.seats.clone();
         for item in items {
-            if let ItemKind::After { room, before } = item.kind
-                && let Some(held) = seats.iter().find(|held| held.room == room)
+            if let ItemKind::After { room, seat, before } = item.kind
+                && let Some(held) = seats.iter().find(|held| held.room == room && held.seat == seat)
             {
                 self.take_out_until(conn, *held, before);
             }

@@ -112,6 +112,7 @@ impl Relay {
         for at in 0..self.conns[conn].seats.len() {
             self.mark_away(now, conn, self.conns[conn].seats[at], out);
         }
+        self.end_if_overfull(now, conn, out);
         let most = (self.config.max_clients / 4).max(MIN_AWAY);
         while self.away.len() > most
             && let Some(longest) = self.away.front().copied()
@@ -274,8 +275,10 @@ impl Relay {
                         stay.copy_events(self.rooms.get(&room), u64::MAX, &mut items)?;
                     }
                 }
-                ItemKind::After { room, before } => {
-                    if let Some(stay) = stays.get_mut(&room).and_then(VecDeque::front_mut) {
+                ItemKind::After { room, seat, before } => {
+                    if let Some(stay) = stays.get_mut(&room).and_then(VecDeque::front_mut)
+                        && stay.held.seat == seat
+                    {
                         stay.copy_events(self.rooms.get(&room), before, &mut items)?;
                     }
                 }

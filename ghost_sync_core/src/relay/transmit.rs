@@ -79,7 +79,7 @@ impl Relay {
                         } else {
                             let len = usize::try_from(end - position).unwrap_or(rest.len());
                             partial = Some(Bytes::copy_from_slice(&rest[..len]));
-                            seq + 1
+                            room.log.skip_own(seq + 1, held.seat)
                         }
                     } else {
                         run.next
@@ -180,8 +180,9 @@ impl Relay {
             *cursor = self.member(*held).map_or(u64::MAX, |(_, cursor)| cursor);
         }
         for item in connection.outbox.items() {
-            if let ItemKind::After { room, before } = item.kind
-                && let Some(seat) = connection.seats.iter().position(|held| held.room == room)
+            if let ItemKind::After { room, seat, before } = item.kind
+                && let Some(seat) =
+                    connection.seats.iter().position(|held| held.room == room && held.seat == seat)
             {
                 self.log_pieces(connection, seat, &mut cursors[seat], before, &mut visit)?;
             }

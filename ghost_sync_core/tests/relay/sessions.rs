@@ -606,3 +606,73 @@ fn a_kick_while_away_is_told_to_the_old_secret_too() {
     let again = world.resume(&ticket);
     assert_eq!(story(&mut world, again), ["closed: kicked: cheating"]);
 }
+
+#[test]
+fn words_of_a_stay_that_is_over_keep_out_of_the_next() {
+    let mut world = World::with(held);
+    world.room_with("a", RoomConfig::default().replay(100));
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    world.take(alice);
+    world.peers[alice].takes = Some(0);
+    world.broadcast(bob, "a", "one");
+    world.direct(alice, "a", "two");
+    let room = world.peers[alice].rooms["a"].0;
+    world.say(alice, &ghost_sync_core::ClientMessage::Leave { room });
+    world.join_with(alice, "a", Replay::Last(3));
+    world.read_on(alice, 10_000);
+    let first = ["one", "direct two", "out: left"];
+    let second = ["Joined", "Roster", "joined 2", "one", "left 1: left"];
+    assert_eq!(story(&mut world, alice), [&first[..], &second].concat());
+}
+
+#[test]
+fn who_goes_away_with_too_much_waiting_does_not_stay() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.outbox_limit = 4000;
+    });
+    world.room("a");
+    let alice = world.member("a");
+    world.peers[alice].takes = Some(0);
+    let conn = world.peers[alice].conn;
+    for _ in 0..11 {
+        let text = [7; 1000];
+        world.relay.direct(&[conn], Some("a"), MessageType::RAW, &text).unwrap();
+    }
+    world.pump();
+    assert_eq!((world.relay.client_count(), world.relay.away_count()), (0, 0));
+}
+
+#[test]
+fn own_events_do_not_wait_behind_a_frame_that_was_cut() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    world.peers[alice].takes = Some(10);
+    world.broadcast(bob, "a", "cut in two");
+    for _ in 0..10 {
+        world.broadcast(alice, "a", "own");
+    }
+    world.read_on(alice, 10_000);
+    assert_eq!(world.relay.queue_len(world.peers[alice].conn).bytes, 0);
+}
+
+#[test]
+fn rosters_that_nobody_reads_are_bounded() {
+    let mut world = World::with(|config| {
+        config.max_clients = 1000;
+        config.outbox_limit = 10_000;
+        config.channel_capacity = 100_000;
+    });
+    world.room("a");
+    let _others: Vec<_> = (0..100).map(|_| world.member("a")).collect();
+    let alice = world.client();
+    world.peers[alice].takes = Some(0);
+    let leave = ghost_sync_core::ClientMessage::Leave { room: world.relay.room_id("a").unwrap() };
+    let before = allocation_counter::measure(|| {
+        for _ in 0..40 {
+            world.join(alice, "a");
+            world.say(alice, &leave);
+        }
+    });
+    assert!(before.bytes_current < 200_000, "{} bytes", before.bytes_current);
+}
