@@ -16,5 +16,6 @@ mod peer;
 mod proxy;
 mod rig;
 mod rooms;
+mod sessions;
 mod silence;
 mod simulated;

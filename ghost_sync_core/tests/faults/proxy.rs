@@ -113,8 +113,10 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
                     number += 1;
-                    let chaos = chaos.borrow().clone();
-                    connections.spawn(connect(client, target, chaos, number, cut.clone()));
+                    let (chaos, mut cut) = (chaos.borrow().clone(), cut.clone());
+                    // Cuts before it are none of its own.
+                    cut.mark_unchanged();
+                    connections.spawn(connect(client, target, chaos, number, cut));
                 }
                 // No descriptors, most likely; others are about to close some.
                 Err(_) => sleep(Duration::from_millis(10)).await,
