@@ -57,15 +57,27 @@ pub fn replay(seed: u64, ops: &[Op]) -> Report {
     replay_at(seed, ops, Duration::ZERO)
 }
 
+/// The same, and what happened in it, line by line.
+pub fn tell(seed: u64, ops: &[Op]) -> (Report, Vec<String>) {
+    let mut story = Some(Vec::new());
+    let report = run(seed, ops, Duration::ZERO, &mut story);
+    (report, story.unwrap_or_default())
+}
+
 /// The same, with clocks that started `later`, which must make no difference.
 pub fn replay_at(seed: u64, ops: &[Op], later: Duration) -> Report {
+    run(seed, ops, later, &mut None)
+}
+
+fn run(seed: u64, ops: &[Op], later: Duration, story: &mut Option<Vec<String>>) -> Report {
     let base = Instant::now() + later;
     let mut step = 0;
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed, base);
+        let mut world = World::new(seed, base, story.take());
         for op in ops {
             step += 1;
             world.oracle.step = step;
+            world.oracle.tell(|| op.line());
             world.step(*op);
             if world.oracle.failure.is_some() {
                 break;
@@ -76,6 +88,7 @@ pub fn replay_at(seed: u64, ops: &[Op], later: Duration) -> Report {
             world.finish();
         }
         let oracle = world.oracle;
+        *story = oracle.story;
         Report { trace: oracle.trace, marks: oracle.marks, failure: oracle.failure }
     }));
     run.unwrap_or_else(|panic| {

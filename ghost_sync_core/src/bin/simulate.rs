@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use ghost_sync_core::testing::{Failure, MARKS, Marks, Op, PLANTS, plant, replay, shrink};
+use ghost_sync_core::testing::{Failure, MARKS, Marks, Op, PLANTS, plant, replay, shrink, tell};
 
 /// Simulates a server, its clients and a bad network, and checks what they promise.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ struct Args {
     /// Runs that shortening a failure may take; 0: none.
     #[arg(long, default_value_t = 3000)]
     shrink: usize,
+    /// Tells what happened in the shortened list.
+    #[arg(long)]
+    story: bool,
     /// Operations from a file, one on each line, instead of the seed's own.
     #[arg(long)]
     ops: Option<std::path::PathBuf>,
@@ -123,6 +126,10 @@ fn explain(args: &Args, seed: u64, ops: &[Op], failure: &Failure) {
     let (fewer, found) = shrink(seed, ops, failure, args.shrink);
     println!("shortened to {} operations, which break {found}", fewer.len());
     fewer.iter().for_each(|op| println!("  {}", op.line()));
+    if args.story {
+        let (_, story) = tell(seed, &fewer);
+        story.iter().for_each(|line| println!("{line}"));
+    }
 }
 
 fn try_plants(args: &Args) -> ExitCode {

@@ -81,6 +81,8 @@ pub(super) struct Oracle {
     swarm: Swarm,
     rooms: BTreeMap<RoomKey, RoomLog>,
     sessions: BTreeMap<ConnId, SessionView>,
+    /// Words on their way, by the session that they are for.
+    directs: BTreeMap<ClientId, VecDeque<Direct>>,
     /// Who a session's client is.
     owners: BTreeMap<ClientId, usize>,
     /// Sessions of this relay that are over.
@@ -98,6 +100,8 @@ pub(super) struct Oracle {
     /// What became of the join that is being accepted.
     pub(super) outcomes: usize,
     stays: u64,
+    /// What happened, in words, if somebody wants to know.
+    pub(super) story: Option<Vec<String>>,
 }
 
 /// A session, as the host is told about it.
@@ -132,7 +136,6 @@ pub(super) struct Author {
     /// Whether something may still happen to it.
     pub(super) over: bool,
     pub(super) stays: BTreeMap<RoomId, Stay>,
-    directs: VecDeque<Direct>,
     /// Joins and lists that were asked for and not answered.
     pub(super) joins_owed: i64,
     pub(super) lists_owed: i64,
@@ -217,6 +220,7 @@ impl Oracle {
             swarm,
             rooms: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            directs: BTreeMap::new(),
             owners: BTreeMap::new(),
             ended: BTreeSet::new(),
             epochs: BTreeSet::new(),
@@ -228,6 +232,7 @@ impl Oracle {
             feeding: None,
             outcomes: 0,
             stays: 0,
+            story: None,
         }
     }
 
@@ -235,6 +240,13 @@ impl Oracle {
     pub(super) fn fail(&mut self, invariant: &'static str, seen: impl Into<String>) {
         if self.failure.is_none() {
             self.failure = Some(Failure { invariant, seen: seen.into(), step: self.step });
+        }
+    }
+
+    /// Writes down what happens, if somebody wants to know.
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(what());
         }
     }
 
@@ -363,10 +375,8 @@ impl Oracle {
                 continue;
             }
             count += 1;
-            if let Some(author) = self.owners.get(&session.client_id) {
-                let direct = Direct { counter, room: place };
-                self.authors[*author].directs.push_back(direct);
-            }
+            let direct = Direct { counter, room: place };
+            self.directs.entry(session.client_id).or_default().push_back(direct);
         }
         if count != told {
             self.fail("I10", format!("{told} clients get words that are for {count}"));

@@ -83,10 +83,12 @@ struct OpenAsk {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, base: Instant) -> Self {
+    pub(super) fn new(seed: u64, base: Instant, story: Option<Vec<String>>) -> Self {
         let swarm = Swarm::new(seed);
         let relay = Relay::new(swarm.relay.clone());
-        let oracle = Oracle::new(swarm.clone(), base);
+        let mut oracle = Oracle::new(swarm.clone(), base);
+        oracle.story = story;
+        oracle.tell(|| format!("{swarm:?}"));
         let mut world = Self {
             oracle,
             relay,
@@ -136,7 +138,10 @@ impl World {
         let result = act(&mut self.relay, self.now, &mut out);
         for output in out.drain(..) {
             match output {
-                Output::Event(event) => self.oracle.on_event(cause, event),
+                Output::Event(event) => {
+                    self.oracle.tell(|| format!("    host: {event:?} by {cause:?}"));
+                    self.oracle.on_event(cause, event);
+                }
                 Output::Ask { ask, question, .. } => self.asked(ask, question),
                 Output::Disconnect { link } => self.dropped(link),
             }
@@ -286,6 +291,7 @@ impl World {
                 self.oracle.mark(Mark::StaleBytes);
             }
             let bytes = &bytes[..];
+            self.oracle.tell(|| format!("  link {serial} to server: {} bytes", bytes.len()));
             self.act(&Cause::Bytes(id), |relay, now, out| {
                 relay.handle(now, Input::Bytes { link: id, bytes }, out);
             });

@@ -271,7 +271,7 @@ impl Oracle {
                 if state.stays.values().any(left) {
                     self.marks.reach(Mark::StayReplayed);
                 }
-                if !state.directs.is_empty() {
+                if self.directs.get(&state.client_id).is_some_and(|due| !due.is_empty()) {
                     self.marks.reach(Mark::ResumedWithLane);
                 }
                 self.expect(Expected::of(Expected::RESUMED));
@@ -438,7 +438,9 @@ impl Oracle {
 
     fn on_direct(&mut self, author: usize, era: u32, room: RoomId, payload: &[u8]) {
         let stamp = Stamp::read(payload);
-        let Some(due) = self.authors[author].directs.pop_front() else {
+        let client_id = self.authors[author].client_id;
+        let due = self.directs.get_mut(&client_id).and_then(std::collections::VecDeque::pop_front);
+        let Some(due) = due else {
             return self.fail("I10", format!("{author} gets words for nobody: {stamp:?}"));
         };
         let Some(stamp) = stamp.filter(|stamp| stamp.counter == due.counter) else {
@@ -570,7 +572,8 @@ impl Oracle {
         let state = &mut self.authors[author];
         state.leaves_due = state.stays.values().filter(|stay| stay.listing == 0).count();
         state.stays.clear();
-        state.directs.clear();
+        self.directs.remove(&client_id);
+        let state = &mut self.authors[author];
         state.reckoning = true;
         state.lists_owed = 0;
         state.barred = false;

@@ -96,7 +96,8 @@ impl Oracle {
                     || (message.ack && !message.acked && matches!(message.fate, Fate::Accepted(_)))
             });
             let seen = open.map(|(at, message)| format!("message {at} waits: {message:?}"));
-            let words = state.directs.front().map(|due| format!("{author} did not get {due:?}"));
+            let words = self.directs.get(&state.client_id).and_then(|due| due.front());
+            let words = words.map(|due| format!("{author} did not get {due:?}"));
             let (joins, lists) = (state.joins_owed, state.lists_owed);
             self.judge("I20", seen);
             self.judge("I20", words);

@@ -318,11 +318,9 @@ impl Oracle {
             kept,
         };
         found.arrivals.insert(seq, arrival);
-        if let Some(Some(counter)) = asked
-            && let Some(author) = self.owners.get(&client_id)
-        {
+        if let Some(Some(counter)) = asked {
             let direct = Direct { counter, room: Some((key, 0)) };
-            self.authors[*author].directs.push_back(direct);
+            self.directs.entry(client_id).or_default().push_back(direct);
         }
         if over {
             self.fail("I18", format!("{client_id} takes a seat too many in {room:?}"));

@@ -136,6 +136,8 @@ impl World {
                 Ok(message) => message,
                 Err(error) => return self.oracle.fail("I26", error.to_string()),
             };
+            let author = player.author;
+            self.oracle.tell(|| format!("  link {serial} to client {author}: {message:?}"));
             match message {
                 ServerMessage::Welcome { epoch, .. } => player.epoch = epoch,
                 ServerMessage::Resumed { .. } | ServerMessage::ResumeFailed { .. } => {
@@ -153,6 +155,8 @@ impl World {
         self.flush(at);
         let player = &mut self.players[at];
         let Some(serial) = player.link.take() else { return };
+        let author = player.author;
+        self.oracle.tell(|| format!("  client {author} loses link {serial}: {reason}"));
         if player.resuming {
             self.oracle.mark(Mark::SecondResume);
         }
