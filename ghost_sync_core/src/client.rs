@@ -5,10 +5,14 @@
 //! What the bytes mean is decided by a state machine without I/O beside it.
 
 mod builder;
+mod drive;
 mod error;
 mod event;
 mod inbox;
+mod introduction;
+mod opening;
 mod receiver;
+mod reconnect;
 mod sender;
 mod session;
 mod shared;
@@ -25,23 +29,26 @@ use tokio::net::ToSocketAddrs;
 
 use crate::{
     relay::DisconnectReason,
-    wire::{ClientId, MessageType, RoomName},
+    wire::{ClientId, MessageType, Replay, RoomName, SessionTicket},
 };
 
 pub use builder::ClientBuilder;
 pub use error::{ConnectError, SendError, TryRecvError};
 pub use event::{Request, RequestError, ServerEvent};
 pub use receiver::ClientReceiver;
+pub use reconnect::Reconnect;
 pub use sender::{ClientSender, SendOptions};
 
-use session::Greeted;
+pub(crate) use reconnect::{Attempts, retry_after};
 use shared::Shared;
 
 /// A connection to a relay.
 ///
 /// Requests go out with `async` methods and are answered by events, which
-/// [`recv`](Self::recv) and the [`Stream`] return in order. Dropping the client
-/// says goodbye, if the runtime still runs; [`close`](Self::close) waits for that.
+/// [`recv`](Self::recv) and the [`Stream`] return in order. A connection that is
+/// lost is replaced as [`Reconnect`] says, if the server holds sessions. Dropping
+/// the client says goodbye, if the runtime still runs; [`close`](Self::close)
+/// waits for that.
 #[derive(Debug)]
 pub struct Client {
     sender: ClientSender,
@@ -62,9 +69,9 @@ impl Client {
         ClientBuilder::default()
     }
 
-    fn new(shared: Arc<Shared>, greeted: Greeted) -> Self {
+    fn new(shared: Arc<Shared>) -> Self {
         let receiver = ClientReceiver::new(shared.clone());
-        Self { sender: ClientSender::new(shared, greeted.client_id), receiver }
+        Self { sender: ClientSender::new(shared), receiver }
     }
 
     /// The two halves: one that asks, one that is told.
@@ -72,12 +79,17 @@ impl Client {
         (self.sender, self.receiver)
     }
 
+    /// What another process needs to go on as this client: [`ClientSender::ticket`].
+    pub fn ticket(&self) -> Option<SessionTicket> {
+        self.sender.ticket()
+    }
+
     /// The half that asks; clone it to ask from elsewhere.
     pub fn sender(&self) -> &ClientSender {
         &self.sender
     }
 
-    /// This client's public id.
+    /// This client's public id: [`ClientSender::client_id`].
     pub fn client_id(&self) -> ClientId {
         self.sender.client_id()
     }
@@ -121,6 +133,19 @@ impl Client {
         data: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
         self.sender.join_with(room, data).await
+    }
+
+    /// Asks for a seat, and for what was said before: [`ClientSender::join_replaying`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn join_replaying(
+        &self,
+        room: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+        replay: Replay,
+    ) -> Result<(), SendError> {
+        self.sender.join_replaying(room, data, replay).await
     }
 
     /// Gives up the seat that was taken last: [`ClientSender::leave`].

@@ -43,7 +43,7 @@ pub use event::{
     AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
 };
 pub use outbox::QueueLen;
-pub use room::RoomInfo;
+pub use room::{PastEvent, RoomHistory, RoomInfo};
 
 use deadlines::{Deadlines, Due, millis};
 use log::Origin;
@@ -68,6 +68,8 @@ pub struct Relay {
     last_room: u32,
     /// New with each start of the server.
     epoch: u64,
+    /// Connections that may not have said hello, the oldest first.
+    greeters: VecDeque<ConnId>,
     /// Connections without a link, those away longest first.
     away: VecDeque<ConnId>,
     /// Sessions that were ended while away, with what they are to be told.
@@ -118,6 +120,7 @@ impl Relay {
             names: BTreeMap::new(),
             last_room: 0,
             epoch: 0,
+            greeters: VecDeque::new(),
             away: VecDeque::new(),
             barred: VecDeque::new(),
             buried: VecDeque::new(),
@@ -157,24 +160,43 @@ impl Relay {
         let due = self.conns[conn].deadline(&self.config);
         self.conns[conn].due = due;
         self.deadlines.add(due, Due::Connection(conn));
-        let max = self.config.max_clients;
-        let reason = match &self.refusing {
-            Some(reason) => Some(reason.clone()),
-            // Some more may greet: they may be clients that come back.
-            None if taken >= max + max / 8 + MIN_GREETERS => Some(CloseReason::MaxClientsReached {
-                max: clamp_u32(max),
-                retry_after_ms: millis(self.config.retry_after),
-            }),
-            None => None,
-        };
-        if let Some(reason) = reason {
+        let max = self.config.max_clients.max(MIN_GREETERS);
+        if let Some(reason) = self.refusing.clone() {
             self.close(now, conn, reason, out);
-            if taken >= max.saturating_mul(2).max(MAX_REFUSED) {
-                // A flood gets no farewell: those who wait for theirs are memory too.
-                self.forget(conn, out);
-            }
         }
+        if taken >= max.saturating_mul(3) {
+            // A flood gets no farewell: those who wait for theirs are memory too.
+            self.part(now, conn, DisconnectReason::ConnectionClosed, out);
+            self.forget(conn, out);
+            return link;
+        }
+        self.greeters.push_back(conn);
+        self.bound_greeters(now, max, out);
         link
+    }
+
+    /// Keeps those who have not said who they are from being more than `max`: who
+    /// has been silent longest goes, so that a flood of them keeps nobody out.
+    fn bound_greeters(&mut self, now: Instant, max: usize, out: &mut Vec<Output>) {
+        if self.greeters.len() <= max {
+            return;
+        }
+        let greets = |conns: &SlotMap<ConnId, Connection>, conn: &ConnId| {
+            conns.get(*conn).is_some_and(Connection::is_greeting)
+        };
+        while self.greeters.front().is_some_and(|conn| !greets(&self.conns, conn)) {
+            self.greeters.pop_front();
+        }
+        if self.greeters.len() > max.saturating_mul(2) {
+            self.greeters.retain(|conn| greets(&self.conns, conn));
+        }
+        if self.greeters.len() > max
+            && let Some(conn) = self.greeters.pop_front()
+        {
+            let waited = self.conns[conn].liveness.heard;
+            let after_ms = millis(now.saturating_duration_since(waited));
+            self.close(now, conn, CloseReason::HandshakeTimeout { after_ms }, out);
+        }
     }
 
     /// The connection that a link belongs to.
@@ -395,9 +417,18 @@ impl Relay {
         let (client_id, addr) = (connection.client_id, connection.addr);
         let meta = connection.meta.to_vec();
         self.clients.insert(client_id, conn);
+        self.welcome(conn);
+        self.schedule(conn);
+        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
+        out.push(Output::Event(opened));
+    }
+
+    /// Greets a client.
+    fn welcome(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get(conn) else { return };
         let welcome = ServerMessage::Welcome {
             version: VERSION,
-            client_id,
+            client_id: connection.client_id,
             max_payload: clamp_u32(self.config.max_payload),
             ping_interval_ms: millis(self.config.ping_interval),
             idle_timeout_ms: millis(self.config.idle_timeout),
@@ -406,9 +437,6 @@ impl Relay {
             secret: connection.secret,
         };
         self.push(conn, ItemKind::Control, &welcome);
-        self.schedule(conn);
-        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
-        out.push(Output::Event(opened));
     }
 
     /// Why a new client cannot be taken, if every place is taken.
@@ -481,24 +509,8 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let (client_id, addr) = (connection.client_id, connection.addr);
         let was_open = connection.is_present();
-        let asked = match connection.session {
-            Session::Asking { ask } => Some(ask),
-            Session::Greeting { .. }
-            | Session::Open
-            | Session::Away { .. }
-            | Session::Closing { .. } => None,
-        };
-        let joins = connection.joins.iter().filter_map(|join| match join.stage {
-            JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
-            JoinStage::Waiting => None,
-        });
-        let moderated = connection.moderated.iter().map(|pending| pending.ask);
-        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).collect();
-        connection.moderated.clear();
-        connection.session = Session::Closing { until: now + self.config.linger };
-        for ask in asks {
-            self.withdraw(ask);
-        }
+        self.withdraw_all(conn);
+        self.conns[conn].session = Session::Closing { until: now + self.config.linger };
         while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
             self.leave(now, conn, held.room, reason.as_leave(), out);
         }
@@ -510,6 +522,27 @@ impl Relay {
         } else {
             RelayEvent::HandshakeFailed { addr, reason }
         }));
+    }
+
+    /// Forgets the questions about what a connection wants.
+    fn withdraw_all(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let asked = match connection.session {
+            Session::Asking { ask } => Some(ask),
+            Session::Greeting { .. }
+            | Session::Open
+            | Session::Away { .. }
+            | Session::Closing { .. } => None,
+        };
+        let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
+            JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
+            JoinStage::Waiting => None,
+        });
+        let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
+        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).collect();
+        for ask in asks {
+            self.withdraw(ask);
+        }
     }
 
     /// Removes a connection that holds nothing in rooms any more, and its link.
@@ -574,10 +607,9 @@ impl Relay {
             (AskTarget::Connect(conn), _) => self.open(now, conn, out),
             (AskTarget::CreateRoom(conn), _) => self.room_decided(now, conn, ask, Ok(()), out),
             (AskTarget::Join(conn), Verdict::Accept) => {
-                self.join_decided(now, conn, ask, Ok(None), out);
+                self.join_decided(now, conn, ask, Ok(Vec::new()), out);
             }
-            (AskTarget::Join(conn), Verdict::AcceptWith { message_type, payload }) => {
-                let words = Some((message_type, payload));
+            (AskTarget::Join(conn), Verdict::AcceptWith { words }) => {
                 self.join_decided(now, conn, ask, Ok(words), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
@@ -613,11 +645,9 @@ impl Relay {
     }
 }
 
-/// Connections that may wait for their refusal on a server that takes no more, at least.
-const MAX_REFUSED: usize = 64;
-
-/// Connections above `max_clients` that may be in their handshake, at least.
-const MIN_GREETERS: usize = 8;
+/// Connections that may be in their handshake, at least; as many as there may be
+/// clients where those are more.
+const MIN_GREETERS: usize = 64;
 
 /// Deleted rooms that are kept for those who may come back.
 const MAX_BURIED: usize = 1024;

@@ -14,7 +14,7 @@ pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use message::{
     ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, Replay, RoomSummary, Secret,
-    SendFlags, ServerMessage,
+    SendFlags, ServerMessage, SessionTicket,
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{MessageType, Protocol, ProtocolType};

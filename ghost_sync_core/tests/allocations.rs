@@ -34,6 +34,7 @@ impl Room {
             protocol: 0,
             data: b"",
             meta: vec![],
+            session: None,
         }
         .encode(&mut greeting);
         ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing }

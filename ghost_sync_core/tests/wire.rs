@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, LeaveReason,
     MAGIC, MemberInfo, MessageType, Meta, Refusal, Replay, ResumeFailure, RoomId, RoomSummary,
-    Seat, Secret, SendFlags, ServerMessage, VERSION,
+    Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSION,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -57,6 +57,10 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
             protocol: *long,
             data: bytes,
             meta: meta.clone(),
+            session: (number % 2 == 0).then_some(SessionTicket {
+                client_id: ClientId::from_u128(u128::from(*long)),
+                secret: Secret([*number as u8; 16]),
+            }),
         },
         ClientMessage::Join {
             request: *number,

@@ -167,7 +167,7 @@ fn a_client_that_does_not_read_shows_in_the_queue_and_in_what_was_dropped() {
 
 fn hello() -> ClientMessage<'static> {
     let (magic, version) = (MAGIC, VERSION);
-    ClientMessage::Hello { magic, version, protocol: 0, data: &[], meta: Vec::new() }
+    ClientMessage::Hello { magic, version, protocol: 0, data: &[], meta: Vec::new(), session: None }
 }
 
 /// Writes to a link that has room for it.

@@ -161,3 +161,46 @@ fn nobody_there_is_said_plainly() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&format!("cannot connect to {free}")));
 }
+
+/// A proxy on a port of its own, stopped at the end.
+struct Proxy {
+    child: Child,
+    addr: String,
+}
+
+impl Proxy {
+    fn start(target: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxy"));
+        let mut child = command.arg(target).args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, addr }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_proxy_slows_a_line_down_and_can_break_it() {
+    let relay = Relay::start(&["--create-on-join"]);
+    let run = |addr: &str| {
+        let args = ["--members", "2", "--rate", "10", "--seconds", "1", "--json"];
+        loadtest(&[&[addr][..], &args].concat())
+    };
+    let slow = Proxy::start(&relay.addr, &["--delay", "30ms", "--pieces", "7"]);
+    let output = run(&slow.addr);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["received"], report["expected"]);
+    let broken = Proxy::start(&relay.addr, &["--direction", "down", "--reset-at", "200..400"]);
+    assert!(!run(&broken.addr).status.success());
+    let mut usage = Command::new(env!("CARGO_BIN_EXE_proxy"));
+    usage.args(["h:1", "--reset-at", "5..5"]);
+    assert_eq!(usage.output().unwrap().status.code(), Some(2));
+}

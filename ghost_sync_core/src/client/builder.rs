@@ -1,25 +1,27 @@
 //! How a client connects.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{future::Ready, io, pin::Pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, ToSocketAddrs},
+    time::timeout,
 };
 
 use crate::{
     link,
-    relay::DisconnectReason,
-    wire::{ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, Protocol, VERSION},
+    wire::{Protocol, Refusal, SessionTicket},
 };
 
 use super::{
-    Client, ConnectError, ServerEvent,
+    Client, ConnectError, Reconnect,
     inbox::Inbox,
-    session::{Greeted, Session},
+    introduction::Introduction,
+    opening::open,
+    session::Session,
     shared::Shared,
-    task::Task,
+    task::{Limits, Task},
 };
 
 /// What a client may be told before it connects; [`Client::builder`] makes one.
@@ -29,9 +31,9 @@ pub struct ClientBuilder {
     handshake_timeout: Duration,
     inbox_limit: usize,
     outbox_limit: usize,
-    protocol: Protocol,
-    data: Bytes,
-    meta: BTreeMap<String, String>,
+    reconnect: Reconnect,
+    resume_for: Option<Duration>,
+    introduction: Introduction,
 }
 
 impl Default for ClientBuilder {
@@ -41,9 +43,9 @@ impl Default for ClientBuilder {
             handshake_timeout: Duration::from_secs(5),
             inbox_limit: 1 << 20,
             outbox_limit: 1 << 20,
-            protocol: Protocol::default(),
-            data: Bytes::new(),
-            meta: BTreeMap::new(),
+            reconnect: Reconnect::default(),
+            resume_for: None,
+            introduction: Introduction::default(),
         }
     }
 }
@@ -66,7 +68,7 @@ impl ClientBuilder {
     /// Bytes of events that may wait for [`Client::recv`]; 1 MiB by default.
     ///
     /// Past it, superseded `Latest` and then `Volatile` broadcasts are given up,
-    /// which [`ServerEvent::Gap`] says. If that is not enough, the connection
+    /// which [`ServerEvent::Gap`](super::ServerEvent::Gap) says. If that is not enough, the connection
     /// ends with [`CloseReason::SlowConsumer`](crate::wire::CloseReason::SlowConsumer).
     #[must_use]
     pub fn inbox_limit(mut self, bytes: usize) -> Self {
@@ -75,7 +77,8 @@ impl ClientBuilder {
     }
 
     /// Bytes of requests that may wait to leave; 1 MiB by default. Past it,
-    /// requests wait.
+    /// requests wait. Where the server holds sessions, 128 KiB more are kept until
+    /// it has confirmed them.
     #[must_use]
     pub fn outbox_limit(mut self, bytes: usize) -> Self {
         self.outbox_limit = bytes.max(1);
@@ -86,33 +89,52 @@ impl ClientBuilder {
     /// server accepts.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
+        self.introduction.protocol = protocol;
+        self
+    }
+
+    /// Goes on with the session of an earlier process that died, if the server still
+    /// holds it: with the same id, and in its rooms, for each of which a
+    /// [`Joined`](ServerEvent::Joined) comes by itself. Else it begins a new one.
+    /// [`Client::ticket`] gives what to keep for that.
+    #[must_use]
+    pub fn session(mut self, ticket: SessionTicket) -> Self {
+        self.introduction.session = Some(ticket);
         self
     }
 
     /// Adds to the client's metadata, which everybody in its rooms can see.
     #[must_use]
     pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.meta.insert(key.into(), value.into());
+        self.introduction.meta.insert(key.into(), value.into());
         self
     }
 
-    /// Takes an entry out of the client's metadata.
+    /// Changes the client's metadata, unless the server would not take it.
+    pub(crate) fn change_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
+        self.introduction.change(key, value)
+    }
+
+    /// How the client gets another connection in place of one that is lost, and
+    /// takes its session up again there. Only if the server holds sessions.
     #[must_use]
-    pub(crate) fn without_meta(mut self, key: &str) -> Self {
-        self.meta.remove(key);
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
         self
     }
 
-    /// The client's metadata.
-    pub(crate) fn own_meta(&self) -> &BTreeMap<String, String> {
-        &self.meta
+    /// How long to try that: as long as the server holds the seats by default.
+    /// [`Client::recv`] ends with the reason for the loss afterwards. Zero: not at all.
+    #[must_use]
+    pub fn resume_for(mut self, time: Duration) -> Self {
+        self.resume_for = Some(time);
+        self
     }
 
     /// Bytes for the server's rules, such as a ticket.
     #[must_use]
     pub fn data(mut self, data: impl Into<Bytes>) -> Self {
-        self.data = data.into();
+        self.introduction.data = data.into();
         self
     }
 
@@ -122,19 +144,34 @@ impl ClientBuilder {
     /// [`ConnectError`]; nothing goes on in the background then, nor when the
     /// future is dropped.
     pub async fn connect(self, addr: impl ToSocketAddrs) -> Result<Client, ConnectError> {
-        let after = self.connect_timeout;
-        let stream = tokio::time::timeout(after, TcpStream::connect(addr))
-            .await
-            .map_err(|_| ConnectError::TimedOut { after })?
-            .map_err(ConnectError::from_io)?;
-        link::tune(&stream).map_err(ConnectError::from_io)?;
-        let (reader, writer) = stream.into_split();
-        self.handshake(reader, writer).await
+        let stream = self.limited(dial(addr)).await?;
+        let peer = stream.peer_addr().map_err(ConnectError::from_io)?;
+        self.handshake(stream, Some(move || dial(peer))).await
+    }
+
+    /// Connects over streams that `connector` makes: the first now, others when
+    /// the connection is lost.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_through<C, F, S>(self, mut connector: C) -> Result<Client, ConnectError>
+    where
+        C: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let mut connector = move || {
+            let stream = connector();
+            async move { stream.await.map(Box::pin) }
+        };
+        let stream = self.limited(connector()).await?;
+        self.handshake(stream, Some(connector)).await
     }
 
     /// Connects over any byte stream, such as
     /// [`ServerHandle::connect_local`](crate::server::ServerHandle::connect_local)
-    /// or one end of [`tokio::io::duplex`].
+    /// or one end of [`tokio::io::duplex`]. When it is lost, the client is:
+    /// [`connect_through`](Self::connect_through) can do better.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -142,73 +179,57 @@ impl ClientBuilder {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (reader, writer) = tokio::io::split(stream);
-        self.handshake(reader, writer).await
+        let connector = None::<fn() -> Ready<io::Result<Pin<Box<S>>>>>;
+        self.handshake(Box::pin(stream), connector).await
     }
 
-    async fn handshake<R, W>(self, mut reader: R, mut writer: W) -> Result<Client, ConnectError>
-    where
-        R: AsyncRead + Send + Unpin + 'static,
-        W: AsyncWrite + Send + Unpin + 'static,
-    {
-        let mut session = Session::new(self.hello()?);
-        let mut events = Vec::new();
-        let after = self.handshake_timeout;
-        let greeting = greet(&mut reader, &mut writer, &mut session, &mut events, &self.protocol);
-        let greeted = tokio::time::timeout(after, greeting)
+    async fn limited<S>(
+        &self,
+        connecting: impl Future<Output = io::Result<S>>,
+    ) -> Result<S, ConnectError> {
+        let after = self.connect_timeout;
+        timeout(after, connecting)
             .await
-            .map_err(|_| ConnectError::HandshakeTimedOut { after })??;
-        let inbox = Inbox::new(self.inbox_limit);
-        let shared = Shared::new(session, inbox, events, self.outbox_limit);
-        tokio::spawn(Task::new(shared.clone(), reader, writer, greeted.silence));
-        tracing::debug!(client_id = %greeted.client_id, "connected");
-        Ok(Client::new(shared, greeted))
+            .map_err(|_| ConnectError::TimedOut { after })?
+            .map_err(ConnectError::from_io)
     }
 
-    fn hello(&self) -> Result<BytesMut, ConnectError> {
-        let mut hello = BytesMut::new();
-        let entry = |(key, value): (&String, &String)| (key.clone(), value.clone());
-        ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: self.protocol.hash(),
-            data: &self.data,
-            meta: self.meta.iter().map(entry).collect(),
-        }
-        .encode(&mut hello);
-        let len = hello.len() - HEADER_LEN;
-        if len > MAX_HELLO { Err(ConnectError::HelloTooLarge { len }) } else { Ok(hello) }
+    async fn handshake<C, F, S>(
+        self,
+        mut stream: S,
+        connector: Option<C>,
+    ) -> Result<Client, ConnectError>
+    where
+        C: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut reconnect = self.reconnect;
+        reconnect.enabled &= connector.is_some() && self.resume_for != Some(Duration::ZERO);
+        let protocol = self.introduction.protocol.clone();
+        let session = Session::new(self.introduction, reconnect.clone())?;
+        let shared = Shared::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
+        let after = self.handshake_timeout;
+        timeout(after, open(&mut stream, &shared))
+            .await
+            .map_err(|_| ConnectError::HandshakeTimedOut { after })?
+            .map_err(|end| ConnectError::from_end(end, &protocol))?;
+        let limits = Limits {
+            connect: self.connect_timeout,
+            handshake: after,
+            reconnect,
+            resume_for: self.resume_for,
+        };
+        let client = Client::new(shared.clone());
+        tracing::debug!(client_id = %client.client_id(), "connected");
+        tokio::spawn(Task { shared, connector, limits }.run(stream));
+        Ok(client)
     }
 }
 
-/// Says hello and waits for the answer.
-async fn greet<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
-    reader: &mut R,
-    writer: &mut W,
-    session: &mut Session,
-    events: &mut Vec<ServerEvent>,
-    protocol: &Protocol,
-) -> Result<Greeted, ConnectError> {
-    // A server that closes at once may have said why: read before giving up.
-    let written = writer.write_all(&session.take_outbox()).await.and(writer.flush().await);
-    loop {
-        let read = std::future::poll_fn(|cx| link::poll_read(reader, cx, Bytes::copy_from_slice));
-        let end = match read.await {
-            Ok(bytes) if bytes.is_empty() => DisconnectReason::ConnectionClosed,
-            Ok(bytes) => match session.receive(link::now(), bytes, events) {
-                Ok(()) => match session.greeted() {
-                    Some(greeted) => return Ok(greeted),
-                    None => continue,
-                },
-                Err(reason) => {
-                    let _ = writer.write_all(&session.take_outbox()).await;
-                    let _ = writer.shutdown().await;
-                    reason
-                }
-            },
-            Err(error) => DisconnectReason::from_io(&error),
-        };
-        tracing::debug!(%end, ?written, "no greeting");
-        return Err(ConnectError::from_end(end, protocol));
-    }
+/// Connects over TCP.
+async fn dial(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    link::tune(&stream)?;
+    Ok(stream)
 }

@@ -7,6 +7,8 @@ use crate::{
     wire::{CloseReason, InvalidRoomName, MAX_HELLO, Protocol, VERSION},
 };
 
+use super::reconnect::retry_after;
+
 /// Why [`Client::connect`](super::Client::connect) gave no client.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +53,8 @@ pub enum ConnectError {
     MaxClientsReached {
         /// The server's limit.
         max: u32,
+        /// How long to wait before that, at least.
+        retry_after: Duration,
     },
     /// The server's rules said no.
     #[error("refused by the server: {message}")]
@@ -87,6 +91,23 @@ impl ConnectError {
         }
     }
 
+    /// How long the server asks to wait before that, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::MaxClientsReached { retry_after, .. } => Some(*retry_after),
+            Self::Disconnected(reason) => retry_after(reason),
+            Self::ConnectionRefused(_)
+            | Self::InvalidAddress(_)
+            | Self::Unreachable(_)
+            | Self::TimedOut { .. }
+            | Self::HandshakeTimedOut { .. }
+            | Self::VersionMismatch { .. }
+            | Self::ProtocolMismatch { .. }
+            | Self::Rejected { .. }
+            | Self::HelloTooLarge { .. } => None,
+        }
+    }
+
     pub(crate) fn from_io(error: io::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
         match error.kind() {
@@ -107,7 +128,10 @@ impl ConnectError {
             CloseReason::ProtocolMismatch { types, .. } => {
                 Self::ProtocolMismatch { differing: protocol.differences(&types) }
             }
-            CloseReason::MaxClientsReached { max, .. } => Self::MaxClientsReached { max },
+            CloseReason::MaxClientsReached { max, retry_after_ms } => Self::MaxClientsReached {
+                max,
+                retry_after: Duration::from_millis(retry_after_ms.into()),
+            },
             CloseReason::ConnectionRefused { message } => Self::Rejected { message },
             other => Self::Disconnected(DisconnectReason::Closed(other)),
         }

@@ -5,9 +5,12 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::wire::{
-    ClientId, Delivery, GapReason, LeaveReason, MemberInfo, MessageType, Meta, Refusal, RoomId,
-    RoomName, RoomSummary, Seat,
+use crate::{
+    relay::DisconnectReason,
+    wire::{
+        ClientId, Delivery, GapReason, LeaveReason, MemberInfo, MessageType, Meta, Refusal,
+        ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
+    },
 };
 
 /// Something that happened, as [`Client::recv`](super::Client::recv) returns it.
@@ -39,6 +42,9 @@ pub enum ServerEvent {
         meta_version: u64,
         /// The room's metadata, sorted by key.
         meta: Vec<Meta>,
+        /// Whether the client asked by itself, after [`ResumeFailed`](Self::ResumeFailed):
+        /// what was said meanwhile is lost.
+        rejoined: bool,
     },
     /// The server did not do what was asked; the connection goes on.
     Error(RequestError),
@@ -87,6 +93,10 @@ pub enum ServerEvent {
         seat: Seat,
         /// Place in the room's order.
         seq: u64,
+        /// Whether it was said before this client joined: history, or a value
+        /// that is still the newest of its sender and key. Nothing else of that
+        /// time is told; a sender who had left and is not known any more is nil.
+        replay: bool,
         /// How hard the relay tries to deliver it.
         delivery: Delivery,
         /// What `data` is.
@@ -133,6 +143,29 @@ pub enum ServerEvent {
         /// The new value; `None`: removed.
         value: Option<String>,
     },
+    /// A member lost its connection; its seat is held for it. This client too:
+    /// it is told once it is back.
+    PlayerAway {
+        /// Who.
+        client_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// Its seat.
+        seat: Seat,
+        /// Place in the room's order.
+        seq: u64,
+    },
+    /// A member that was away is back, and has missed nothing; this client too.
+    PlayerBack {
+        /// Who.
+        client_id: ClientId,
+        /// The room.
+        room: RoomName,
+        /// Its seat.
+        seat: Seat,
+        /// Place in the room's order.
+        seq: u64,
+    },
     /// The room is gone. Whoever was in it keeps the seat until
     /// [`Left`](Self::Left), but nothing more can be said there.
     RoomDeleted {
@@ -178,6 +211,25 @@ pub enum ServerEvent {
         /// The first of them, sorted by name.
         rooms: Vec<RoomSummary>,
     },
+    /// The connection is lost, and the client tries to get another one. Requests
+    /// wait meanwhile.
+    Reconnecting {
+        /// Why it was lost.
+        reason: DisconnectReason,
+    },
+    /// There is a connection again, and nothing was missed: what happened
+    /// meanwhile follows, and what was asked for is done once.
+    Resumed,
+    /// There is a connection again, but the server has forgotten this client: it
+    /// gets another id. The rooms that it was in are joined again if
+    /// [`Reconnect::rejoin`](super::Reconnect::rejoin) says so; those where
+    /// [`Left`](Self::Left) follows are not. [`Error`](Self::Error) follows for
+    /// messages that may or may not have arrived; other requests are forgotten,
+    /// but for joins, which are asked for again, and metadata, which is kept.
+    ResumeFailed {
+        /// Why.
+        reason: ResumeFailure,
+    },
 }
 
 impl ServerEvent {
@@ -191,12 +243,18 @@ impl ServerEvent {
             | Self::Broadcast { room, .. }
             | Self::RoomMeta { room, .. }
             | Self::PlayerMeta { room, .. }
+            | Self::PlayerAway { room, .. }
+            | Self::PlayerBack { room, .. }
             | Self::RoomDeleted { room, .. }
             | Self::Gap { room, .. }
             | Self::Ack { room, .. } => Some(room),
             Self::Direct { room, .. } => room.as_ref(),
             Self::Error(error) => error.request.room(),
-            Self::Pong { .. } | Self::Rooms { .. } => None,
+            Self::Pong { .. }
+            | Self::Rooms { .. }
+            | Self::Reconnecting { .. }
+            | Self::Resumed
+            | Self::ResumeFailed { .. } => None,
         }
     }
 
@@ -221,7 +279,12 @@ impl ServerEvent {
             | Self::PlayerLeft { .. }
             | Self::Gap { .. }
             | Self::Ack { .. }
-            | Self::Pong { .. } => 0,
+            | Self::PlayerAway { .. }
+            | Self::PlayerBack { .. }
+            | Self::Pong { .. }
+            | Self::Reconnecting { .. }
+            | Self::Resumed
+            | Self::ResumeFailed { .. } => 0,
         };
         size_of::<Self>() + heap
     }
@@ -235,6 +298,8 @@ impl ServerEvent {
             | Self::Broadcast { room, seq, .. }
             | Self::RoomMeta { room, seq, .. }
             | Self::PlayerMeta { room, seq, .. }
+            | Self::PlayerAway { room, seq, .. }
+            | Self::PlayerBack { room, seq, .. }
             | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
             Self::Gap { room, to, .. } => Some((room, *to)),
             Self::Error(_)
@@ -242,7 +307,10 @@ impl ServerEvent {
             | Self::Direct { .. }
             | Self::Ack { .. }
             | Self::Pong { .. }
-            | Self::Rooms { .. } => None,
+            | Self::Rooms { .. }
+            | Self::Reconnecting { .. }
+            | Self::Resumed
+            | Self::ResumeFailed { .. } => None,
         }
     }
 }

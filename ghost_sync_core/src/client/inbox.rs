@@ -106,8 +106,13 @@ impl Inbox {
         let mut newest: HashSet<(&RoomName, Seat, u32)> = HashSet::new();
         let mut superseded = HashSet::new();
         for (at, event) in self.events.iter().enumerate().rev() {
-            if let ServerEvent::Broadcast { room, seat, delivery: Delivery::Latest(key), .. } =
-                event
+            if let ServerEvent::Broadcast {
+                room,
+                seat,
+                delivery: Delivery::Latest(key),
+                replay: false,
+                ..
+            } = event
                 && !newest.insert((room, *seat, *key))
             {
                 superseded.insert(at);
@@ -172,16 +177,21 @@ fn merge(before: &mut ServerEvent, after: &ServerEvent) -> bool {
     true
 }
 
-/// Whether an event may go, or may once a newer one has come.
+/// Whether an event may go, or may once a newer one has come. What was asked for
+/// to be said again stays: it has no place in the order that a gap could take.
 fn may_be_dropped(event: &ServerEvent) -> bool {
     matches!(
         event,
-        ServerEvent::Broadcast { delivery: Delivery::Volatile | Delivery::Latest(_), .. }
+        ServerEvent::Broadcast {
+            delivery: Delivery::Volatile | Delivery::Latest(_),
+            replay: false,
+            ..
+        }
     )
 }
 
 fn is_volatile(event: &ServerEvent) -> bool {
-    matches!(event, ServerEvent::Broadcast { delivery: Delivery::Volatile, .. })
+    matches!(event, ServerEvent::Broadcast { delivery: Delivery::Volatile, replay: false, .. })
 }
 
 #[cfg(test)]
@@ -201,6 +211,7 @@ mod tests {
             room: room(),
             seat: Seat(7),
             seq,
+            replay: false,
             delivery,
             message_type: MessageType::RAW,
             data: Bytes::from(vec![0; 1000]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     link,
-    wire::{ClientId, Delivery, MessageType, RoomName, SendFlags},
+    wire::{ClientId, Delivery, MessageType, Replay, RoomName, SendFlags, SessionTicket},
 };
 
 use super::{SendError, session::Session, shared::Shared};
@@ -17,7 +17,6 @@ use super::{SendError, session::Session, shared::Shared};
 #[derive(Debug)]
 pub struct ClientSender {
     shared: Arc<Shared>,
-    client_id: ClientId,
 }
 
 /// How to send a broadcast; the default is what
@@ -35,20 +34,31 @@ pub struct SendOptions {
 }
 
 impl ClientSender {
-    pub(super) fn new(shared: Arc<Shared>, client_id: ClientId) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         shared.add_handle();
-        Self { shared, client_id }
+        Self { shared }
     }
 
-    /// This client's public id.
+    /// This client's public id; another one after
+    /// [`ResumeFailed`](super::ServerEvent::ResumeFailed).
     pub fn client_id(&self) -> ClientId {
-        self.client_id
+        self.shared.look(Session::client_id)
     }
 
     /// The rooms that this client is in, in the order in which it joined them.
     /// May be ahead of the events that were received.
     pub fn rooms(&self) -> Vec<RoomName> {
         self.shared.look(|session| session.rooms().cloned().collect())
+    }
+
+    /// What another process needs to go on as this client, with the same id and
+    /// seats, should this one die: [`ClientBuilder::session`](super::ClientBuilder::session).
+    /// `None` where the server holds no sessions.
+    ///
+    /// It changes each time the session was resumed
+    /// ([`ServerEvent::Resumed`](super::ServerEvent::Resumed)). Whoever has it is this player.
+    pub fn ticket(&self) -> Option<SessionTicket> {
+        self.shared.look(Session::ticket)
     }
 
     /// Asks for a seat in `room`. The answer comes as an event:
@@ -69,8 +79,23 @@ impl ClientSender {
         room: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
+        self.join_replaying(room, data, Replay::Nothing).await
+    }
+
+    /// As [`join_with`](Self::join_with), and asks for what was said before: that
+    /// comes first, as [`Broadcast`](super::ServerEvent::Broadcast)s with `replay`.
+    /// How much there is depends on the room.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn join_replaying(
+        &self,
+        room: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+        replay: Replay,
+    ) -> Result<(), SendError> {
         let room = RoomName::new(room.as_ref())?;
-        self.shared.request(|session| session.join(room.clone(), data.as_ref())).await
+        self.shared.request(|session| session.join(room.clone(), data.as_ref(), replay)).await
     }
 
     /// Gives up the seat that was taken last. Answered by
@@ -219,7 +244,7 @@ impl SendOptions {
 
 impl Clone for ClientSender {
     fn clone(&self) -> Self {
-        Self::new(self.shared.clone(), self.client_id)
+        Self::new(self.shared.clone())
     }
 }
 

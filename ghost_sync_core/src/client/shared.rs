@@ -21,7 +21,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Told whenever the outbox shrinks and when the task is over.
+    /// Told whenever the task asks for more to write, and when it is over.
     progress: Notify,
     outbox_limit: usize,
 }
@@ -33,6 +33,8 @@ struct State {
     /// Scratch for events on their way into the inbox.
     events: Vec<ServerEvent>,
     end: Option<End>,
+    /// Why there is no link, while another one is looked for.
+    lost: Option<DisconnectReason>,
     /// Bytes that the task took out of the session's outbox and still writes.
     writing: usize,
     handles: usize,
@@ -52,18 +54,25 @@ pub(super) enum End {
     Lost(DisconnectReason),
 }
 
+/// How a link goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Course {
+    /// As before.
+    On,
+    /// Not at all; the session may, on another one.
+    Away,
+    /// To its end, and the session with it.
+    End,
+}
+
 impl Shared {
-    pub(super) fn new(
-        session: Session,
-        inbox: Inbox,
-        events: Vec<ServerEvent>,
-        outbox_limit: usize,
-    ) -> Arc<Self> {
-        let mut state = State {
+    pub(super) fn new(session: Session, inbox: Inbox, outbox_limit: usize) -> Arc<Self> {
+        let state = State {
             session,
             inbox,
-            events,
+            events: Vec::new(),
             end: None,
+            lost: None,
             writing: 0,
             handles: 0,
             deaf: false,
@@ -71,7 +80,6 @@ impl Shared {
             task: None,
             receiver: None,
         };
-        state.file_events();
         Arc::new(Self { state: Mutex::new(state), progress: Notify::new(), outbox_limit })
     }
 
@@ -202,33 +210,55 @@ impl Shared {
 
     /// Task: the stream gave `bytes`.
     pub(super) fn received(&self, bytes: Bytes) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        if state.end.is_some() {
+        let mut state = self.lock();
+        if state.end.is_some() || state.lost.is_some() {
             return;
         }
-        let result = state.session.receive(link::now(), bytes, &mut state.events);
-        state.file_events();
-        if let (Err(reason), None) = (result, &state.end) {
-            state.finish(End::Lost(reason));
+        if let Err(reason) = state.receive(bytes) {
+            state.lose(reason);
         }
+    }
+
+    /// Task: there is a stream; the session says its first words there.
+    pub(super) fn reopen(&self) {
+        self.lock().session.reopen();
+    }
+
+    /// Task: the stream that is being opened gave `bytes`. Whether it is open.
+    pub(super) fn opened(&self, bytes: Bytes) -> Result<bool, DisconnectReason> {
+        let mut state = self.lock();
+        state.receive(bytes)?;
+        let open = state.session.is_open();
+        if open {
+            state.lost = None;
+        }
+        Ok(open)
     }
 
     /// Task: the stream is over.
     pub(super) fn lost(&self, reason: DisconnectReason) {
-        let mut state = self.lock();
-        if state.end.is_none() {
-            let _ = state.session.close(CloseReason::Requested);
-            state.finish(End::Lost(reason));
-        }
+        self.lock().lose(reason);
     }
 
     /// Task: nothing came for too long.
     pub(super) fn timed_out(&self, after: std::time::Duration) {
         let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+        let reason = CloseReason::IdleTimeout { after_ms };
+        let mut state = self.lock();
+        state.lose(DisconnectReason::Closed(reason));
+    }
+
+    /// Task: why there is no link, if another one should be looked for.
+    pub(super) fn lost_link(&self) -> Option<DisconnectReason> {
+        let state = self.lock();
+        if state.end.is_none() { state.lost.clone() } else { None }
+    }
+
+    /// Task: there will be no other link.
+    pub(super) fn give_up(&self, reason: DisconnectReason) {
         let mut state = self.lock();
         if state.end.is_none() {
-            let reason = state.session.close(CloseReason::IdleTimeout { after_ms });
+            let _ = state.session.close(CloseReason::Requested);
             state.finish(End::Lost(reason));
         }
     }
@@ -243,12 +273,15 @@ impl Shared {
         bytes
     }
 
-    /// Task: whether the connection is to end; wakes `waker` when that or the
-    /// outbox changes.
-    pub(super) fn is_ending(&self, waker: &Waker) -> bool {
+    /// Task: how the link goes on; wakes `waker` when that or the outbox changes.
+    pub(super) fn course(&self, waker: &Waker) -> Course {
         let mut state = self.lock();
         register(&mut state.task, waker);
-        state.end.is_some()
+        match (&state.end, &state.lost) {
+            (Some(_), _) => Course::End,
+            (None, Some(_)) => Course::Away,
+            (None, None) => Course::On,
+        }
     }
 
     /// Task: whether to leave what comes unread until the program has taken some
@@ -275,6 +308,35 @@ impl Shared {
 }
 
 impl State {
+    fn receive(&mut self, bytes: Bytes) -> Result<(), DisconnectReason> {
+        let result = self.session.receive(link::now(), bytes, &mut self.events);
+        self.file_events();
+        result
+    }
+
+    /// The link is over, and perhaps the session with it.
+    fn lose(&mut self, reason: DisconnectReason) {
+        if self.end.is_some() || self.lost.is_some() {
+            return;
+        }
+        if self.session.link_lost(&reason) {
+            self.writing = 0;
+            self.events.push(ServerEvent::Reconnecting { reason: reason.clone() });
+            self.lost = Some(reason);
+            self.file_events();
+            self.wake_task();
+        } else {
+            let goodbye = match &reason {
+                DisconnectReason::Closed(reason) => reason.clone(),
+                DisconnectReason::ConnectionClosed
+                | DisconnectReason::ConnectionReset
+                | DisconnectReason::ConnectionLost(_) => CloseReason::Requested,
+            };
+            let _ = self.session.close(goodbye);
+            self.finish(End::Lost(reason));
+        }
+    }
+
     /// Moves what the session said into the inbox and wakes the reader.
     fn file_events(&mut self) {
         if self.events.is_empty() {

@@ -1,183 +1,122 @@
-//! The task that drives the stream: reads, writes and keeps the connection
-//! alive, whatever the program does meanwhile.
+//! The task behind a client: one link after the other, until the session is over.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep},
+    time::{Instant, sleep, timeout},
 };
 
-use crate::{link, relay::DisconnectReason};
+use crate::relay::DisconnectReason;
 
-use super::shared::Shared;
+use super::{
+    Reconnect,
+    drive::Drive,
+    opening::open,
+    reconnect::{Attempts, retry_after},
+    session::Session,
+    shared::{Course, Shared},
+};
 
-/// How long the last bytes may take to leave.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Later than any connection lasts.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Reads in a row before others get their turn.
-const READS: usize = 16;
-
-/// Drives one stream until the connection is over.
+/// Keeps a session linked.
 #[derive(Debug)]
-pub(super) struct Task<R, W> {
-    shared: Arc<Shared>,
-    reader: R,
-    writer: W,
-    writing: BytesMut,
-    /// How long a live server may be silent.
-    silence: Option<Duration>,
-    heard: Instant,
-    /// When to look at the clock again.
-    alarm: Pin<Box<Sleep>>,
-    stage: Stage,
-    /// Why nothing more can be written.
-    broken: Option<DisconnectReason>,
-    shut_down: bool,
+pub(super) struct Task<C> {
+    pub(super) shared: Arc<Shared>,
+    /// The way to the server, if it can be gone more than once.
+    pub(super) connector: Option<C>,
+    pub(super) limits: Limits,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
-    Running,
-    /// Writes what is left, then waits for the other side to close too: a
-    /// socket that is dropped with unread bytes takes back what it sent last.
-    Ending,
-    Over,
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) connect: Duration,
+    pub(super) handshake: Duration,
+    pub(super) reconnect: Reconnect,
+    /// How long to look for another link; `None`: as long as the server holds seats.
+    pub(super) resume_for: Option<Duration>,
 }
 
-impl<R, W> Task<R, W> {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        reader: R,
-        writer: W,
-        silence: Option<Duration>,
-    ) -> Self {
-        Self {
-            shared,
-            reader,
-            writer,
-            writing: BytesMut::new(),
-            silence,
-            heard: Instant::now(),
-            alarm: Box::pin(tokio::time::sleep(silence.unwrap_or(FAR))),
-            stage: Stage::Running,
-            broken: None,
-            shut_down: false,
-        }
-    }
-}
+/// Ends the connection with the task, however that ends.
+struct End(Arc<Shared>);
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Future for Task<R, W> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.read(cx);
-        this.watch(cx);
-        if this.stage == Stage::Running && this.shared.is_ending(cx.waker()) {
-            this.end(cx);
-        }
-        this.write(cx);
-        if this.stage == Stage::Over { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Task<R, W> {
-    fn read(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..READS {
-            if self.shared.is_pressed(cx.waker()) {
-                // Unread is not unheard.
-                self.heard = Instant::now();
-                return;
-            }
-            match link::poll_read(&mut self.reader, cx, Bytes::copy_from_slice) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
-                    self.heard = Instant::now();
-                    self.shared.received(bytes);
-                }
-                Poll::Ready(Ok(_)) => return self.over(DisconnectReason::ConnectionClosed),
-                Poll::Ready(Err(error)) => return self.over(DisconnectReason::from_io(&error)),
-            }
-        }
-        cx.waker().wake_by_ref();
-    }
-
-    /// Looks at the clock, after what arrived meanwhile was read: a process that
-    /// was asleep itself must not call the other one silent.
-    fn watch(&mut self, cx: &mut Context<'_>) {
-        while self.stage != Stage::Over && self.alarm.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let next = match (self.stage, self.silence) {
-                (Stage::Ending | Stage::Over, _) => {
-                    return self.over(DisconnectReason::ConnectionClosed);
-                }
-                (Stage::Running, None) => now + FAR,
-                (Stage::Running, Some(silence)) if now < self.heard + silence => {
-                    self.heard + silence
-                }
-                (Stage::Running, Some(silence)) => return self.shared.timed_out(silence),
+impl<C, F, S> Task<C>
+where
+    C: FnMut() -> F,
+    F: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) async fn run(mut self, mut stream: S) {
+        let _end = End(self.shared.clone());
+        let mut attempts = Attempts::new(self.limits.reconnect.clone());
+        loop {
+            let start = Instant::now();
+            Drive::new(&self.shared, stream).await;
+            let Some(lost) = self.shared.lost_link() else { return };
+            tracing::debug!(%lost, "reconnecting");
+            let wait = attempts.wait(start.elapsed(), retry_after(&lost));
+            stream = match self.reconnect(&lost, wait, &mut attempts).await {
+                Ok(stream) => stream,
+                Err(reason) => return self.shared.give_up(reason),
             };
-            self.alarm.as_mut().reset(next);
         }
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) {
-        while self.stage != Stage::Over && self.broken.is_none() {
-            if self.writing.is_empty() {
-                self.writing = self.shared.take_outbox();
+    /// Another link on which the session, or a new one, is open. Fails with the
+    /// reason for which there is none.
+    async fn reconnect(
+        &mut self,
+        lost: &DisconnectReason,
+        wait: Duration,
+        attempts: &mut Attempts,
+    ) -> Result<S, DisconnectReason> {
+        let shared = self.shared.clone();
+        let mut closed = pin!(poll_fn(|cx| match shared.course(cx.waker()) {
+            Course::End => Poll::Ready(()),
+            Course::On | Course::Away => Poll::Pending,
+        }));
+        let grace = || self.shared.look(Session::greeted).map(|greeted| greeted.grace);
+        let patience = self.limits.resume_for.or_else(grace).unwrap_or_default();
+        tokio::select! {
+            biased;
+            () = &mut closed => Err(lost.clone()),
+            found = timeout(patience, self.search(wait, attempts)) => {
+                found.unwrap_or_else(|_| Err(lost.clone()))
             }
-            if self.writing.is_empty() {
-                break;
+        }
+    }
+
+    /// Tries until it works, or never will.
+    async fn search(
+        &mut self,
+        mut wait: Duration,
+        attempts: &mut Attempts,
+    ) -> Result<S, DisconnectReason> {
+        loop {
+            sleep(wait).await;
+            match self.attempt().await {
+                Ok(stream) => return Ok(stream),
+                Err(reason) if !reason.may_reconnect() => return Err(reason),
+                Err(reason) => wait = attempts.wait(Duration::ZERO, retry_after(&reason)),
             }
-            match Pin::new(&mut self.writer).poll_write(cx, &self.writing) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(0)) => self.cannot_write(&io::ErrorKind::WriteZero.into(), cx),
-                Poll::Ready(Ok(written)) => self.writing.advance(written),
-                Poll::Ready(Err(error)) => self.cannot_write(&error, cx),
-            }
-        }
-        if self.stage == Stage::Running {
-            let _ = Pin::new(&mut self.writer).poll_flush(cx);
-        } else if self.stage == Stage::Ending && !self.shut_down {
-            self.shut_down = Pin::new(&mut self.writer).poll_shutdown(cx).is_ready();
         }
     }
 
-    /// The other side's last words may still be there to read.
-    fn cannot_write(&mut self, why: &io::Error, cx: &mut Context<'_>) {
-        self.broken = Some(DisconnectReason::from_io(why));
-        if self.stage == Stage::Running {
-            self.end(cx);
-        }
-    }
-
-    fn end(&mut self, cx: &mut Context<'_>) {
-        self.stage = Stage::Ending;
-        self.alarm.as_mut().reset(Instant::now() + LINGER);
-        self.watch(cx);
-    }
-
-    fn over(&mut self, reason: DisconnectReason) {
-        self.shared.lost(self.broken.take().unwrap_or(reason));
-        self.stage = Stage::Over;
+    async fn attempt(&mut self) -> Result<S, DisconnectReason> {
+        let late = |_| DisconnectReason::ConnectionLost(io::ErrorKind::TimedOut);
+        let connector = self.connector.as_mut().ok_or(DisconnectReason::ConnectionClosed)?;
+        let connecting = timeout(self.limits.connect, connector());
+        let mut stream =
+            connecting.await.map_err(late)?.map_err(|error| DisconnectReason::from_io(&error))?;
+        self.shared.reopen();
+        timeout(self.limits.handshake, open(&mut stream, &self.shared)).await.map_err(late)??;
+        Ok(stream)
     }
 }
 
-impl<R, W> Drop for Task<R, W> {
+impl Drop for End {
     fn drop(&mut self) {
-        self.shared.lost(DisconnectReason::ConnectionClosed);
-        self.shared.finish_task();
+        self.0.give_up(DisconnectReason::ConnectionClosed);
+        self.0.finish_task();
     }
 }

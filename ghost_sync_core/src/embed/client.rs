@@ -2,11 +2,13 @@
 
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use crossbeam_channel::Receiver;
 
 use crate::client::{Client, ClientBuilder, ConnectError};
+
+pub use crate::client::Reconnect;
 
 use super::{
     ClientCommand, ClientUpdate, LocalConnector, Network, OutboxFull,
@@ -39,44 +41,6 @@ pub enum Target {
     Addr(String),
     /// In this process.
     Local(LocalConnector),
-}
-
-/// What a client does when it has no connection.
-#[derive(Clone, Debug)]
-pub struct Reconnect {
-    /// Whether it connects again by itself, where that makes sense.
-    pub enabled: bool,
-    /// The longest wait before the first further attempt; doubles with each
-    /// attempt that fails. The wait is random up to that, so that a thousand
-    /// clients of a server that restarts do not come all at once.
-    pub base: Duration,
-    /// The longest wait of all.
-    pub max: Duration,
-    /// Whether it joins the rooms again that it was in.
-    pub rejoin: bool,
-}
-
-impl Default for Reconnect {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            base: Duration::from_millis(250),
-            max: Duration::from_secs(10),
-            rejoin: true,
-        }
-    }
-}
-
-impl Reconnect {
-    /// The longest wait after `failed` attempts in a row.
-    fn longest_wait(&self, failed: u32) -> Duration {
-        let factor = 2_u32.checked_pow(failed.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.base.saturating_mul(factor).min(self.max)
-    }
-
-    fn wait(&self, failed: u32) -> Duration {
-        self.longest_wait(failed).mul_f64(fastrand::f64())
-    }
 }
 
 impl ClientBridge {
@@ -133,22 +97,15 @@ impl Target {
     async fn connect(&self, builder: ClientBuilder) -> Result<Client, ConnectError> {
         match self {
             Self::Addr(addr) => builder.connect(addr.as_str()).await,
-            Self::Local(server) => builder.connect_over(server.connect().await?).await,
+            Self::Local(server) => {
+                let server = server.clone();
+                let connector = move || {
+                    let server = server.clone();
+                    let refused = |_| io::ErrorKind::ConnectionRefused.into();
+                    async move { server.connect().await.map_err(refused) }
+                };
+                builder.connect_through(connector).await
+            }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_longest() {
-        let reconnect = Reconnect::default();
-        let waits: Vec<_> = (1..=8).map(|failed| reconnect.longest_wait(failed)).collect();
-        let millis = [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000];
-        assert_eq!(waits, millis.map(Duration::from_millis));
-        assert_eq!(reconnect.longest_wait(u32::MAX), reconnect.max);
-        assert!((0..100).all(|_| reconnect.wait(3) <= Duration::from_secs(1)));
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    client::{ConnectError, ServerEvent},
+    client::{ConnectError, ServerEvent, retry_after},
     relay::{AskId, CreateRoomError, DisconnectReason, Question, RelayEvent},
     server::BindError,
     wire::{ClientId, RoomName},
@@ -59,12 +59,14 @@ pub enum ClientUpdate {
     },
     /// There is a connection. Rooms from before are joined again by themselves.
     Connected {
-        /// The own id; another one each time.
+        /// The own id; another one each time, and after
+        /// [`ServerEvent::ResumeFailed`].
         client_id: ClientId,
     },
     /// Something happened.
     Event(ServerEvent),
-    /// There is no connection (any more).
+    /// There is no connection (any more). One that is only
+    /// [replaced](ServerEvent::Reconnecting) counts as being there.
     Disconnected {
         /// Why.
         reason: ClientEnd,
@@ -95,6 +97,15 @@ impl ClientEnd {
             Self::Connect(error) => error.may_retry(),
             Self::Disconnect(reason) => reason.may_reconnect(),
             Self::Requested => false,
+        }
+    }
+
+    /// How long the server asks to wait before that, if it does.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Connect(error) => error.retry_after(),
+            Self::Disconnect(reason) => retry_after(reason),
+            Self::Requested => None,
         }
     }
 }

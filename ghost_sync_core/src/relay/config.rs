@@ -9,7 +9,8 @@ use crate::wire::Protocol;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RelayConfig {
-    /// Connections at once, those in their handshake included.
+    /// Clients at once, those that are away included. As many connections (but 64)
+    /// may be in their handshake besides; who is silent longest then goes.
     pub max_clients: usize,
     /// Bytes of one message's payload.
     pub max_payload: usize,
@@ -43,7 +44,8 @@ pub struct RelayConfig {
     pub channel_capacity: usize,
     /// Bytes that may wait for one client. Droppable messages go at half of it;
     /// a client that fills all of it with what must not be dropped is
-    /// disconnected. Worst-case memory is this times `max_clients`.
+    /// disconnected. As much may be kept of what was sent to it alone and not
+    /// confirmed. Worst-case memory is twice this times `max_clients`.
     pub outbox_limit: usize,
     /// When clients that are turned away, or put out by a shutdown, are asked to
     /// come back at the earliest.

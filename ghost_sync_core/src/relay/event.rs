@@ -148,13 +148,13 @@ pub enum Verdict {
     /// Yes.
     Accept,
     /// Yes, and the newcomer is told this first, before anything that happens
-    /// after its join: the state of the game, say. For other questions than a
+    /// after its join: the state of the game, say. It waits to be sent like anything
+    /// else: all of it should be well below half of
+    /// [`outbox_limit`](super::RelayConfig::outbox_limit). For other questions than a
     /// join the same as [`Accept`](Self::Accept).
     AcceptWith {
-        /// What the payload is.
-        message_type: MessageType,
-        /// The bytes.
-        payload: Bytes,
+        /// What each payload is, and its bytes.
+        words: Vec<(MessageType, Bytes)>,
     },
     /// No; the client is told why.
     Reject {

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use super::{
     Relay,
     config::RoomConfig,
@@ -14,12 +16,12 @@ use super::{
     log::Origin,
     outbox::{ItemKind, QueueLen},
     requests::Broadcast,
-    room::{Room, RoomInfo},
+    room::{Member, PastEvent, Room, RoomHistory, RoomInfo},
     session::Connection,
 };
 use crate::wire::{
-    ClientId, CloseReason, Delivery, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat,
-    SendFlags, ServerMessage,
+    ClientId, CloseReason, Delivery, LeaveReason, MemberInfo, MessageType, Meta, RoomId, RoomName,
+    Seat, SendFlags, ServerMessage,
 };
 
 impl Relay {
@@ -354,6 +356,43 @@ impl Relay {
     /// How many players are in a room.
     pub fn player_count(&self, name: &str) -> Option<usize> {
         Some(self.rooms.get(self.names.get(name)?)?.members().len())
+    }
+
+    /// What a room keeps of what happened from event `from` on, as far as it is
+    /// kept, and up to about `max_bytes` (but at least one event).
+    pub fn history(&self, name: &str, from: u64, max_bytes: usize) -> Option<RoomHistory> {
+        let log = &self.rooms.get(self.names.get(name)?)?.log;
+        let (oldest, next) = (log.first(), log.next());
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for seq in from.max(oldest)..next {
+            let Some(entry) = log.entry(seq) else { break };
+            let frame = log.bytes(seq);
+            bytes += frame.len();
+            if bytes > max_bytes && !events.is_empty() {
+                break;
+            }
+            let frame = Bytes::copy_from_slice(frame);
+            events.push(PastEvent { seq, at_ms: entry.at, frame });
+        }
+        Some(RoomHistory { oldest, next, events })
+    }
+
+    /// Everybody in a room now, as a roster shows them, in the order of their seats.
+    pub fn roster(&self, name: &str) -> Option<Vec<MemberInfo>> {
+        let room = self.rooms.get(self.names.get(name)?)?;
+        Some(room.members().iter().filter_map(|member| self.member_info(member)).collect())
+    }
+
+    pub(super) fn member_info(&self, member: &Member) -> Option<MemberInfo> {
+        let connection = self.conns.get(member.conn)?;
+        Some(MemberInfo {
+            seat: member.seat,
+            client_id: member.client_id,
+            meta_version: connection.meta.version(),
+            meta: connection.meta.to_vec(),
+            away: member.away,
+        })
     }
 
     /// Metadata of a room and its version.

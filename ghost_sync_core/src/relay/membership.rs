@@ -91,7 +91,7 @@ impl Relay {
             return self.finish_join(conn, Err(reason));
         }
         if !self.config.ask_join {
-            return self.take_seat(now, conn, room, None, out);
+            return self.take_seat(now, conn, room, Vec::new(), out);
         }
         let connection = &self.conns[conn];
         let Some(pending) = connection.joins.front() else { return };
@@ -138,7 +138,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         ask: AskId,
-        verdict: Result<Option<Words>, Refusal>,
+        verdict: Result<Words, Refusal>,
         out: &mut Vec<Output>,
     ) {
         let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {
@@ -198,7 +198,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         room: RoomId,
-        words: Option<Words>,
+        words: Words,
         out: &mut Vec<Output>,
     ) {
         if self.config.rooms_per_client == 1 {
@@ -224,13 +224,11 @@ impl Relay {
         self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
         self.greet(conn, room, seat, seq, since, pending.request);
-        if let Some((message_type, payload)) = words {
-            let payload = &payload[..];
+        for (message_type, payload) in &words {
+            let message_type = *message_type;
             self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
         }
-        for frame in self.rooms[&room].retained(room) {
-            self.push_frame(conn, ItemKind::Lane, frame);
-        }
+        self.tell_retained(conn, room);
         out.push(Output::Event(RelayEvent::PlayerJoined {
             room,
             name: pending.name,
@@ -245,8 +243,15 @@ impl Relay {
         }
     }
 
+    /// Queues the newest values of a room for a newcomer.
+    pub(super) fn tell_retained(&mut self, conn: ConnId, room: RoomId) {
+        for frame in self.rooms[&room].retained(room) {
+            self.push_frame(conn, ItemKind::Lane, frame);
+        }
+    }
+
     /// Queues the answer to a join: who is there, as of event `seq`.
-    fn greet(
+    pub(super) fn greet(
         &mut self,
         conn: ConnId,
         room: RoomId,
@@ -275,16 +280,10 @@ impl Relay {
         let mut page = Vec::new();
         let mut size = 0;
         for member in found.members() {
-            let Some(connection) = self.conns.get(member.conn) else { continue };
-            let meta = connection.meta.to_vec();
-            size += 64 + meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-            page.push(MemberInfo {
-                seat: member.seat,
-                client_id: member.client_id,
-                meta_version: connection.meta.version(),
-                meta,
-                away: member.away,
-            });
+            let Some(info) = self.member_info(member) else { continue };
+            size +=
+                64 + info.meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            page.push(info);
             if size >= ROSTER_PAGE {
                 let members = std::mem::take(&mut page);
                 rosters.push(ServerMessage::Roster { room, members }.to_frame());
@@ -393,7 +392,7 @@ pub(super) struct JoinWish<'a> {
 }
 
 /// What a newcomer is told first.
-pub(super) type Words = (MessageType, Bytes);
+pub(super) type Words = Vec<(MessageType, Bytes)>;
 
 /// Joins of one client that may be undecided at once.
 const MAX_PENDING_JOINS: usize = 8;

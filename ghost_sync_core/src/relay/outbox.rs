@@ -197,6 +197,11 @@ impl Outbox {
         self.items.len() + usize::from(!self.partial.is_empty())
     }
 
+    /// Bytes that may be kept of what was written.
+    pub(super) fn keep(&self) -> usize {
+        self.keep
+    }
+
     /// Bytes of numbered frames that were written and not confirmed.
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept_bytes

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
-    MessageType, Meta, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, VERSION,
+    MessageType, Meta, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, SessionTicket,
+    VERSION,
 };
 
 /// A broadcast as it came from a client.
@@ -149,9 +150,9 @@ impl Relay {
         match (&connection.session, message) {
             (
                 Session::Greeting { .. },
-                ClientMessage::Hello { magic, version, protocol, data, meta },
+                ClientMessage::Hello { magic, version, protocol, data, meta, session },
             ) => {
-                let hello = Hello { magic, version, protocol, data, meta };
+                let hello = Hello { magic, version, protocol, data, meta, session };
                 self.hello(now, conn, hello, out);
             }
             (
@@ -159,7 +160,8 @@ impl Relay {
                 ClientMessage::Resume { magic, version, epoch, client_id, secret, received, rooms },
             ) => match check_version(magic, version) {
                 Ok(()) => {
-                    let ticket = Ticket { epoch, client_id, secret, received, rooms };
+                    let session = SessionTicket { client_id, secret };
+                    let ticket = Ticket { epoch, session, received, rooms };
                     self.resume(now, conn, &ticket, out);
                 }
                 Err(reason) => self.close(now, conn, reason, out),
@@ -237,14 +239,16 @@ impl Relay {
         let known = &self.config.protocol;
         let reason = if let Err(reason) = check_version(hello.magic, hello.version) {
             reason
-        } else if let Some(reason) = self.no_place() {
-            reason
         } else if hello.protocol != 0 && known.hash() != 0 && hello.protocol != known.hash() {
             CloseReason::ProtocolMismatch {
                 server: known.hash(),
                 client: hello.protocol,
                 types: known.types().to_vec(),
             }
+        } else if let Some(held) = hello.session.and_then(|ticket| self.session_of(&ticket).ok()) {
+            return self.begin_anew(now, conn, held, out);
+        } else if let Some(reason) = self.no_place() {
+            reason
         } else {
             return match MetaMap::with(MetaLimit::CLIENT, hello.meta) {
                 Ok(meta) => self.greeted(now, conn, meta, hello.data, out),
@@ -467,6 +471,7 @@ struct Hello<'a> {
     protocol: u64,
     data: &'a [u8],
     meta: Vec<Meta>,
+    session: Option<SessionTicket>,
 }
 
 /// Bytes of a delivered broadcast beside its payload, at most.

@@ -9,19 +9,19 @@ use super::{
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::{Class, Origin},
     meta::clamp_u32,
-    outbox::{Item, ItemKind},
+    outbox::{Item, ItemKind, Outbox},
     room::Room,
     session::{Connection, SeatRef, Session, Threshold, Told},
 };
 use crate::wire::{
-    ClientId, CloseReason, Decoder, MAX_HELLO, ResumeFailure, RoomId, Seat, Secret, ServerMessage,
+    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, ResumeFailure, RoomId, Seat, Secret,
+    ServerMessage, SessionTicket,
 };
 
 /// What a client shows to take its session up again.
 pub(super) struct Ticket {
     pub(super) epoch: u64,
-    pub(super) client_id: ClientId,
-    pub(super) secret: Secret,
+    pub(super) session: SessionTicket,
     /// Numbered messages that it has.
     pub(super) received: u64,
     /// Its rooms, with the last event that it was given or told a gap about.
@@ -203,6 +203,11 @@ impl Relay {
         if ticket.epoch != self.epoch {
             return Err(Denied::Failed(ResumeFailure::EpochChanged));
         }
+        self.session_of(&ticket.session)
+    }
+
+    /// The connection whose session a ticket is for.
+    pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
             let mut barred = self.barred.iter();
             let known = barred
@@ -257,7 +262,43 @@ impl Relay {
         Ok(Plan { items, cursors })
     }
 
-    /// Gives the link of `greeter` to the session of `conn`.
+    /// Gives the link of `greeter` to the session of `conn`; returns whether that
+    /// was away.
+    fn attach(
+        &mut self,
+        now: Instant,
+        greeter: ConnId,
+        conn: ConnId,
+        out: &mut Vec<Output>,
+    ) -> Option<bool> {
+        self.detach(now, conn, CloseReason::TakenOver);
+        let new = self.conns.get_mut(greeter)?;
+        let link = new.link.take()?;
+        let (addr, secret) = (new.addr, new.secret);
+        self.forget(greeter, out);
+        self.links[link] = conn;
+        self.away.retain(|away| *away != conn);
+        let interval = self.config.ping_interval;
+        let connection = &mut self.conns[conn];
+        let was_away = connection.is_away();
+        connection.link = Some(link);
+        connection.addr = addr;
+        connection.old_secret = Some(std::mem::replace(&mut connection.secret, secret));
+        connection.session = Session::Open;
+        connection.blocked = None;
+        connection.liveness.heard = now;
+        connection.liveness.next_ping = now + interval;
+        connection.liveness.ping = None;
+        connection.liveness.missed = 0;
+        connection.told = Told::default();
+        connection.outbox.lose_link();
+        let client_id = connection.client_id;
+        self.schedule(conn);
+        out.push(Output::Event(RelayEvent::ConnectionResumed { conn, client_id, addr }));
+        Some(was_away)
+    }
+
+    /// Goes on with a session over the link of `greeter`.
     fn go_on(
         &mut self,
         now: Instant,
@@ -267,47 +308,68 @@ impl Relay {
         plan: Plan,
         out: &mut Vec<Output>,
     ) {
-        self.detach(now, conn, CloseReason::TakenOver);
-        let Some(new) = self.conns.get_mut(greeter) else { return };
-        let Some(link) = new.link.take() else { return };
-        let (addr, secret) = (new.addr, new.secret);
-        self.forget(greeter, out);
-        self.links[link] = conn;
-        self.away.retain(|away| *away != conn);
-        let was_away = self.conns[conn].is_away();
-        let interval = self.config.ping_interval;
+        let Some(was_away) = self.attach(now, greeter, conn, out) else { return };
         let connection = &mut self.conns[conn];
-        connection.link = Some(link);
-        connection.addr = addr;
-        connection.old_secret = Some(ticket.secret);
-        connection.secret = secret;
-        connection.session = Session::Open;
-        connection.blocked = None;
-        connection.liveness.heard = now;
-        connection.liveness.next_ping = now + interval;
-        connection.liveness.ping = None;
-        connection.liveness.missed = 0;
-        connection.told = Told::default();
-        let (client_id, received) = (connection.client_id, connection.requests);
-        connection.outbox.lose_link();
+        connection.old_secret = Some(ticket.session.secret);
+        let (secret, received) = (connection.secret, connection.requests);
         self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
         let outbox = &mut self.conns[conn].outbox;
         plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
         for (held, cursor) in &plan.cursors {
-            if let Some(room) = self.rooms.get_mut(&held.room)
-                && let Some(member) = room.member_mut(held.seat)
-            {
-                member.cursor = *cursor;
-                member.away = false;
-            }
+            self.set_cursor(*held, |_| *cursor);
         }
-        self.schedule(conn);
-        out.push(Output::Event(RelayEvent::ConnectionResumed { conn, client_id, addr }));
         for (held, _) in plan.cursors {
             if was_away {
                 self.mark_back(now, conn, held, out);
             }
         }
+    }
+
+    /// Goes on with a session whose client has forgotten everything but its
+    /// ticket, over the link of `greeter`: it is told its seats anew.
+    pub(super) fn begin_anew(
+        &mut self,
+        now: Instant,
+        greeter: ConnId,
+        conn: ConnId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(was_away) = self.attach(now, greeter, conn, out) else { return };
+        self.withdraw_all(conn);
+        while let Some(room) = self.deleted_room_of(conn) {
+            self.leave(now, conn, room, LeaveReason::Disconnected, out);
+        }
+        let connection = &mut self.conns[conn];
+        connection.outbox = Outbox::new(connection.outbox.keep());
+        connection.requests = 0;
+        connection.reference = 0;
+        self.welcome(conn);
+        for at in 0..self.conns[conn].seats.len() {
+            let held = self.conns[conn].seats[at];
+            if was_away {
+                self.mark_back(now, conn, held, out);
+            }
+            let next = self.set_cursor(held, |room| room.log.next());
+            self.greet(conn, held.room, held.seat, next - 1, next, 0);
+            self.tell_retained(conn, held.room);
+        }
+    }
+
+    /// A room of the connection that was deleted softly.
+    fn deleted_room_of(&self, conn: ConnId) -> Option<RoomId> {
+        let rooms = self.conns.get(conn)?.seats.iter().map(|held| held.room);
+        rooms.into_iter().find(|room| self.rooms.get(room).is_none_or(|found| found.deleted))
+    }
+
+    /// Puts a member that is back to the event that it gets next, and returns that.
+    fn set_cursor(&mut self, held: SeatRef, next: impl FnOnce(&Room) -> u64) -> u64 {
+        let Some(room) = self.rooms.get_mut(&held.room) else { return 1 };
+        let next = next(room);
+        if let Some(member) = room.member_mut(held.seat) {
+            member.cursor = next;
+            member.away = false;
+        }
+        next
     }
 
     fn mark_back(&mut self, now: Instant, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
@@ -335,7 +397,7 @@ impl Relay {
 }
 
 /// Why a ticket leads to no session.
-enum Denied {
+pub(super) enum Denied {
     Failed(ResumeFailure),
     /// The session was ended on purpose.
     Barred(CloseReason),

@@ -303,6 +303,30 @@ impl Room {
 /// Bytes of newest values that a room keeps at most.
 const MAX_LATEST: usize = 256 << 10;
 
+/// What happened in a room, from some event on: see [`Relay::history`](super::Relay::history).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RoomHistory {
+    /// The oldest event that the room keeps.
+    pub oldest: u64,
+    /// The number that the room's next event will get.
+    pub next: u64,
+    /// Events that follow each other.
+    pub events: Vec<PastEvent>,
+}
+
+/// An event that a room keeps.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PastEvent {
+    /// Its place in the room's order.
+    pub seq: u64,
+    /// When it happened, in milliseconds since the room was made; wraps after 49 days.
+    pub at_ms: u32,
+    /// The whole frame that members got.
+    pub frame: Bytes,
+}
+
 /// A room as the host sees it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

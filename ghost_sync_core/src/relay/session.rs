@@ -205,6 +205,10 @@ impl Connection {
         self.session == Session::Open
     }
 
+    pub(super) fn is_greeting(&self) -> bool {
+        matches!(self.session, Session::Greeting { .. })
+    }
+
     pub(super) fn is_away(&self) -> bool {
         matches!(self.session, Session::Away { .. })
     }

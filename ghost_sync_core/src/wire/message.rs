@@ -94,7 +94,17 @@ pub enum Replay {
 }
 
 /// What a client shows to take its session up again. Never logged.
-#[derive(Clone, Copy, Default, Eq, PartialEq, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    Eq,
+    PartialEq,
+    SchemaRead,
+    SchemaWrite,
+    serde::Deserialize,
+    serde::Serialize,
+)]
 pub struct Secret(pub [u8; 16]);
 
 impl Secret {
@@ -108,6 +118,18 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// What another process needs to go on with a session, if this one dies: whoever
+/// has it is that player. Keep it like a password.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, SchemaRead, SchemaWrite, serde::Deserialize, serde::Serialize,
+)]
+pub struct SessionTicket {
+    /// Whose session.
+    pub client_id: ClientId,
+    /// Its newest secret.
+    pub secret: Secret,
 }
 
 /// A metadata entry: key and value.
@@ -163,6 +185,10 @@ pub enum ClientMessage<'a> {
         data: &'a [u8],
         /// The client's own metadata, such as a display name.
         meta: Vec<Meta>,
+        /// The session of an earlier process that this one goes on with, if the
+        /// server still holds it: `Welcome` has its id then, and a `Joined` with
+        /// request 0 follows for each of its rooms. Else a new session begins.
+        session: Option<SessionTicket>,
     },
     /// Asks for a seat.
     Join {

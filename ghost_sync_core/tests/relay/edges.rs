@@ -83,8 +83,14 @@ fn a_room_with_much_metadata_can_still_be_joined() {
     let mut world = World::new();
     world.room("a");
     let meta = vec![("k".to_owned(), "v".repeat(2000))];
-    let hello =
-        ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta };
+    let hello = ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: b"",
+        meta,
+        session: None,
+    };
     let hello = encode(&hello);
     for _ in 0..600 {
         let peer = world.socket();

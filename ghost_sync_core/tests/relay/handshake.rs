@@ -49,8 +49,14 @@ fn another_version_is_told_both_versions() {
     let mut world = World::new();
     let peer = world.socket();
     let version = VERSION + 1;
-    let hello =
-        ClientMessage::Hello { magic: MAGIC, version, protocol: 0, data: b"", meta: vec![] };
+    let hello = ClientMessage::Hello {
+        magic: MAGIC,
+        version,
+        protocol: 0,
+        data: b"",
+        meta: vec![],
+        session: None,
+    };
     world.say(peer, &hello);
     let reason = CloseReason::VersionMismatch { client: version, server: VERSION };
     assert_eq!(world.closed(peer), Some(reason.clone()));
@@ -71,6 +77,7 @@ fn another_protocol_is_told_the_types_of_the_server() {
         protocol: 99,
         data: b"",
         meta: vec![],
+        session: None,
     };
     world.say(peer, &hello);
     let types = server.types().to_vec();
@@ -159,4 +166,18 @@ fn metadata_past_its_limit_is_refused_in_a_hello_and_later() {
     let set = ClientMessage::SetMeta { key: "k", value: Some(&long), if_version: None };
     world.say(peer, &set);
     assert_eq!(world.refusals(peer), [Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }]);
+}
+
+#[test]
+fn silent_connections_keep_nobody_out() {
+    let mut world = World::with(|config| config.max_clients = 2);
+    let silent: Vec<_> = (0..100).map(|_| world.socket()).collect();
+    // The oldest of them are gone; the newest still may greet.
+    for peer in &silent[..36] {
+        assert!(matches!(world.closed(*peer), Some(CloseReason::HandshakeTimeout { .. })));
+    }
+    assert_eq!(world.closed(silent[36]), None);
+    let (one, two) = (world.client(), world.client());
+    assert_eq!((world.closed(one), world.closed(two)), (None, None));
+    assert!(world.relay.connection_count() <= 66);
 }

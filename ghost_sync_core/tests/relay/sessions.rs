@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    CloseReason, Delivery, History, RelayConfig, RelayEvent, Replay, ResumeFailure, RoomConfig,
-    SendFlags, ServerMessage,
+    CloseReason, Delivery, History, MessageType, RelayConfig, RelayEvent, Replay, ResumeFailure,
+    RoomConfig, SendFlags, ServerMessage, Verdict,
 };
 
 use crate::world::{PeerId, Ticket, World, secs};
@@ -490,4 +490,89 @@ fn a_seat_given_while_away_is_marked_so() {
     let (joins, others): (Vec<_>, Vec<_>) = story.into_iter().partition(|what| what == "Joined");
     assert_eq!(joins.len(), 2);
     assert_eq!(others.iter().filter(|what| *what == "back 1").count(), 2);
+}
+
+#[test]
+fn the_host_reads_the_same_history_as_members() {
+    let mut world = World::with(held);
+    world.room("a");
+    let (alice, _bob) = (world.member("a"), world.member("a"));
+    world.wait(secs(1));
+    world.broadcast(alice, "a", "hello");
+    world.broadcast(alice, "a", "you");
+    let history = world.relay.history("a", 0, usize::MAX).unwrap();
+    assert_eq!((history.oldest, history.next), (1, 5));
+    let seen: Vec<_> = history.events.iter().map(|event| (event.seq, event.at_ms)).collect();
+    assert_eq!(seen, [(1, 0), (2, 0), (3, 1000), (4, 1000)]);
+    let said = ServerMessage::decode(&history.events[2].frame[4..]).unwrap();
+    assert!(matches!(said, ServerMessage::Broadcast { payload: b"hello", .. }));
+    let from_four = world.relay.history("a", 4, usize::MAX).unwrap().events;
+    assert_eq!(from_four, history.events[3..]);
+    assert_eq!(world.relay.history("a", 1, 1).unwrap().events, history.events[..1]);
+    assert_eq!(world.relay.roster("a").unwrap().len(), 2);
+    assert!(world.relay.history("b", 1, 1).is_none());
+}
+
+#[test]
+fn the_rules_may_tell_a_newcomer_the_state_before_all_else() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.ask_join = true;
+    });
+    world.room("a");
+    let alice = world.client();
+    world.join(alice, "a");
+    let ask = world.asked.pop().unwrap().0;
+    let words = ["snow", "dusk"].map(|text| (MessageType::RAW, bytes::Bytes::from(text)));
+    world.answer(ask, Verdict::AcceptWith { words: words.into() });
+    let expected = ["Welcome", "Joined", "Roster", "direct snow", "direct dusk"];
+    assert_eq!(story(&mut world, alice), expected);
+}
+
+#[test]
+fn a_program_that_was_killed_goes_on_as_the_same_player_and_is_told_all_anew() {
+    for gone_before in [true, false] {
+        let mut world = world();
+        let (alice, bob) = (world.member("a"), world.member("a"));
+        world.broadcast(alice, "a", "one");
+        let latest = Delivery::Latest(1);
+        world.broadcast_with(bob, "a", latest, SendFlags::NONE, b"here");
+        let ticket = world.ticket(alice);
+        if gone_before {
+            world.hang_up(alice);
+        }
+        world.broadcast(bob, "a", "two");
+        world.take(bob);
+        let again = world.begin_anew(&ticket);
+        assert_eq!(story(&mut world, again)[1..], ["Joined", "Roster", "retained 1 here"]);
+        let back: &[&str] = if gone_before { &["back 1"] } else { &[] };
+        assert_eq!(story(&mut world, bob), back);
+        world.broadcast(bob, "a", "three");
+        world.broadcast(again, "a", "four");
+        assert_eq!(
+            (world.heard(again), world.heard(bob)),
+            (vec!["three".into()], vec!["four".into()])
+        );
+        // Counting has begun anew on both sides.
+        let ticket = world.ticket(again);
+        world.hang_up(again);
+        let third = world.resume(&ticket);
+        let frames = world.take(third);
+        let Ok(ServerMessage::Resumed { received: 1, .. }) = ServerMessage::decode(&frames[0])
+        else {
+            panic!("not one broadcast since")
+        };
+        assert_eq!(world.relay.client_count(), 2);
+    }
+}
+
+#[test]
+fn a_ticket_that_leads_nowhere_begins_a_session_like_any_other() {
+    let mut world = world();
+    let alice = world.member("a");
+    let ticket = Ticket { secret: Default::default(), ..world.ticket(alice) };
+    let thief = world.begin_anew(&ticket);
+    assert_eq!(story(&mut world, thief), ["Welcome"]);
+    assert_eq!(world.relay.client_count(), 2);
+    assert_eq!(world.closed(alice), None);
 }

@@ -12,7 +12,7 @@ use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
     Input, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Question, Refusal, Relay,
     RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, Secret, SendFlags,
-    ServerMessage, VERSION, Verdict,
+    ServerMessage, SessionTicket, VERSION, Verdict,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -57,6 +57,8 @@ pub(crate) struct Peer {
     /// Whether the relay let go of the socket.
     pub(crate) dropped: bool,
     secret: Secret,
+    /// The id that it was greeted with.
+    welcomed: Option<ClientId>,
     /// The last event of each room that it was given or told a gap about.
     heard: BTreeMap<RoomId, u64>,
     /// Numbered frames received in its session.
@@ -115,6 +117,7 @@ impl World {
             dropped: false,
             received: 0,
             secret,
+            welcomed: None,
             heard: BTreeMap::new(),
             decoder: Decoder::new(MAX_SERVER_FRAME),
         });
@@ -169,6 +172,22 @@ impl World {
         let rooms = heard.iter().map(|(room, seq)| (*room, *seq)).collect();
         let (epoch, secret) = (self.server_epoch, *secret);
         Ticket { epoch, client_id: *client_id, secret, received: *received, rooms }
+    }
+
+    /// A new link of a program that remembers its ticket only; a peer of its own.
+    pub(crate) fn begin_anew(&mut self, ticket: &Ticket) -> PeerId {
+        let peer = self.socket();
+        let session = SessionTicket { client_id: ticket.client_id, secret: ticket.secret };
+        let (magic, version, session) = (MAGIC, VERSION, Some(session));
+        let hello =
+            ClientMessage::Hello { magic, version, protocol: 0, data: b"", meta: vec![], session };
+        self.say(peer, &hello);
+        let state = &mut self.peers[peer];
+        if state.welcomed == Some(ticket.client_id) {
+            state.client_id = ticket.client_id;
+        }
+        state.conn = self.relay.conn_on(state.link).unwrap_or_default();
+        peer
     }
 
     /// A new link that asks for an old session; a peer of its own.
@@ -321,7 +340,8 @@ impl World {
                         peer.rooms.insert(name.to_owned(), (room, seat));
                         peer.heard.insert(room, since - 1);
                     }
-                    ServerMessage::Welcome { epoch, secret, .. } => {
+                    ServerMessage::Welcome { epoch, secret, client_id, .. } => {
+                        peer.welcomed = Some(client_id);
                         self.server_epoch = epoch;
                         peer.secret = secret;
                     }
@@ -400,7 +420,14 @@ impl World {
 }
 
 pub(crate) fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
+    ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: b"",
+        meta: vec![],
+        session: None,
+    }
 }
 
 pub(crate) fn encode(message: &ClientMessage<'_>) -> BytesMut {

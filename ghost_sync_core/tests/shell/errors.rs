@@ -255,7 +255,7 @@ async fn max_clients_reached_reaches_both_sides() {
     let clients = (connect(&server).await, connect(&server).await);
     let stream = server.connect_local();
     let error = Client::builder().connect_over(stream).await.unwrap_err();
-    assert!(matches!(error, ConnectError::MaxClientsReached { max: 2 }), "{error:?}");
+    assert!(matches!(error, ConnectError::MaxClientsReached { max: 2, .. }), "{error:?}");
     assert_eq!(server.client_count(), 2);
     clients.0.close().await;
     // Its place is free once the server has heard the goodbye.
@@ -289,7 +289,7 @@ async fn a_mismatch_names_both_versions_and_the_types_that_differ() {
 
     let mut raw = Raw::new(server.connect_local());
     let ClientMessage::Hello { magic, protocol, data, meta, .. } = hello() else { panic!() };
-    raw.say(&ClientMessage::Hello { magic, version: 9, protocol, data, meta }).await;
+    raw.say(&ClientMessage::Hello { magic, version: 9, protocol, data, meta, session: None }).await;
     let reason = CloseReason::VersionMismatch { client: 9, server: VERSION };
     assert_eq!(raw.close_reason().await, reason);
 }

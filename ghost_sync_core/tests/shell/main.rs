@@ -8,10 +8,12 @@
 )]
 
 mod client;
+mod cuts;
 mod errors;
 mod handle;
 mod handler;
 mod lifecycle;
+mod resume;
 mod rooms;
 mod sockets;
 mod support;

@@ -210,8 +210,15 @@ async fn burst() {
     let addr = server.local_addr().unwrap();
     let mut receiver = client(&server).await;
     let mut bytes = BytesMut::new();
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
-        .encode(&mut bytes);
+    ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: b"",
+        meta: vec![],
+        session: None,
+    }
+    .encode(&mut bytes);
     let hello = bytes.split();
     ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing }
         .encode(&mut bytes);

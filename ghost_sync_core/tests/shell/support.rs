@@ -149,7 +149,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 }
 
 pub(crate) fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
+    ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: b"",
+        meta: vec![],
+        session: None,
+    }
 }
 
 /// What a handler was told.

@@ -1,26 +1,35 @@
 //! One seat of this client: who else is there, and which event must come next.
 
+use std::collections::BTreeMap;
+
 use crate::{
     client::event::member_cost,
     wire::{ClientId, MAX_SERVER_FRAME, MemberInfo, RoomName, Seat},
 };
 
-use super::{ServerEvent, Violation};
+use super::{Asked, ServerEvent, Violation};
 
 /// A seat, and what it lets the client verify.
 ///
 /// The server never sends a client its own broadcasts (unless it asks for
 /// that), so a jump in the numbers is right exactly if as many own broadcasts
-/// may have taken these numbers, or a gap was announced.
+/// may have taken these numbers, or a gap was announced. Neither does it send
+/// the own join, which stands between history and what happens since.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    pub(crate) name: RoomName,
+    pub(crate) asked: Asked,
+    /// Whether the seat is being given up.
+    pub(crate) leaving: bool,
+    /// The own join. The roster includes it, and everything before it.
+    joined: u64,
     /// The number that comes next.
     next: u64,
     /// Own broadcasts that may have got a number which was not met yet.
     unseen: u64,
     /// Sorted by seat.
     members: Vec<(Seat, ClientId)>,
+    /// Who spoke in history and had left when this client joined.
+    former: BTreeMap<Seat, ClientId>,
     listing: Option<Listing>,
 }
 
@@ -34,22 +43,60 @@ struct Listing {
     own: (Seat, ClientId),
 }
 
+/// Where an event stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// Before the own join: the roster and the metadata include it already.
+    History,
+    /// After it.
+    Live,
+}
+
 impl Membership {
-    /// A seat whose roster of `members` is still to come; `joined` is told then.
+    /// A seat taken with event `joined`, whose events from `since` on follow.
     pub(crate) fn new(
-        name: RoomName,
-        client_id: ClientId,
-        seat: Seat,
-        seq: u64,
-        members: u32,
-        joined: ServerEvent,
+        asked: Asked,
+        joined: u64,
+        since: u64,
+        former: Vec<(Seat, ClientId)>,
     ) -> Result<Self, Violation> {
+        if since == 0 || since > number_after(joined)? {
+            return Err(format!("events from {since} after joining with {joined}").into());
+        }
+        Ok(Self {
+            asked,
+            leaving: false,
+            joined,
+            next: since,
+            unseen: 0,
+            members: Vec::new(),
+            former: former.into_iter().collect(),
+            listing: None,
+        })
+    }
+
+    /// A roster of `members` follows; `joined` is told after it.
+    pub(crate) fn announce(
+        &mut self,
+        members: u32,
+        own: (Seat, ClientId),
+        joined: ServerEvent,
+    ) -> Result<(), Violation> {
         if members == 0 {
             return Err("a roster without the own seat".into());
         }
-        let listing = Listing { missing: members, cost: 0, joined, own: (seat, client_id) };
-        let next = number_after(seq)?;
-        Ok(Self { name, next, unseen: 0, members: Vec::new(), listing: Some(listing) })
+        self.listing = Some(Listing { missing: members, cost: 0, joined, own });
+        Ok(())
+    }
+
+    /// The room.
+    pub(crate) fn name(&self) -> &RoomName {
+        &self.asked.room
+    }
+
+    /// The last event that was met.
+    pub(crate) fn last(&self) -> u64 {
+        self.next - 1
     }
 
     /// Takes a page of the roster; with the last one, the answer is complete.
@@ -102,16 +149,24 @@ impl Membership {
     }
 
     /// Takes the event with number `seq`.
-    pub(crate) fn advance(&mut self, seq: u64) -> Result<(), Violation> {
+    pub(crate) fn advance(&mut self, seq: u64) -> Result<Place, Violation> {
         self.skip_own(seq, 0)?;
         self.next = number_after(seq)?;
-        Ok(())
+        if seq <= self.joined {
+            return Ok(Place::History);
+        }
+        self.former = BTreeMap::new();
+        Ok(Place::Live)
     }
 
     /// Takes the announcement that `from..=to` will not come.
-    pub(crate) fn skip(&mut self, from: u64, to: u64, own: u64) -> Result<(), Violation> {
+    pub(crate) fn skip(&mut self, from: u64, to: u64, mut own: u64) -> Result<(), Violation> {
         if to < from || own > (to - from).saturating_add(1) {
             return Err(format!("a gap from {from} to {to} with {own} of our own").into());
+        }
+        // The own join may or may not be counted among what would not have come.
+        if (from..=to).contains(&self.joined) && own > self.unseen {
+            own -= 1;
         }
         self.skip_own(from, own)?;
         self.next = number_after(to)?;
@@ -127,6 +182,17 @@ impl Membership {
             Ok(at) => Ok(self.members[at].1),
             Err(_) => Err(unknown(seat)),
         }
+    }
+
+    /// Who spoke from `seat` before this client joined; nil if nobody knows.
+    pub(crate) fn id_then(&self, seat: Seat) -> ClientId {
+        let former = || self.former.get(&seat).copied();
+        self.id_of(seat).ok().or_else(former).unwrap_or_default()
+    }
+
+    /// Somebody took `seat` before this client joined.
+    pub(crate) fn remember(&mut self, seat: Seat, client_id: ClientId) {
+        self.former.insert(seat, client_id);
     }
 
     /// Somebody took `seat`.
@@ -155,9 +221,10 @@ impl Membership {
             return Err("an event before the roster was complete".into());
         }
         let Some(jump) = seq.checked_sub(self.next) else {
-            return Err(format!("event {seq} again, after {}", self.next - 1).into());
+            return Err(format!("event {seq} again, after {}", self.last()).into());
         };
-        let own = jump.saturating_add(more);
+        let joining = u64::from((self.next..seq).contains(&self.joined));
+        let own = jump.saturating_add(more) - joining;
         let Some(unseen) = self.unseen.checked_sub(own) else {
             let (next, unseen) = (self.next, self.unseen);
             return Err(format!(

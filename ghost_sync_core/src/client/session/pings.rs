@@ -26,6 +26,11 @@ impl Pings {
         Some(self.last)
     }
 
+    /// Those on their way will not be answered.
+    pub(crate) fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
     /// How long ping `nonce` took; `None` if nobody waits for it.
     pub(crate) fn answered(&mut self, now: Instant, nonce: u64) -> Option<Duration> {
         let at = self.waiting.iter().position(|(waiting, _)| *waiting == nonce)?;

@@ -2,31 +2,36 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::{
     client::SendError,
     relay::DisconnectReason,
     wire::{ClientMessage, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags},
 };
 
-use super::{Kind, Membership, Phase, Session};
+use super::{Asked, Kind, Membership, Phase, Session};
 
 impl Session {
-    /// Asks for a seat.
-    pub(crate) fn join(&mut self, room: RoomName, data: &[u8]) -> Result<(), SendError> {
+    /// Asks for a seat, and for what was said before.
+    pub(crate) fn join(
+        &mut self,
+        room: RoomName,
+        data: &[u8],
+        replay: Replay,
+    ) -> Result<(), SendError> {
         self.check_payload(data)?;
-        self.next_request += 1;
-        let request = self.next_request;
-        ClientMessage::Join { request, room: room.as_str(), data, replay: Replay::Nothing }
-            .encode(&mut self.outbox);
-        self.joins.push_back((request, room));
+        let data = Bytes::copy_from_slice(data);
+        self.ask_to_join(Asked { room, data, replay, rejoined: false });
         Ok(())
     }
 
     /// Gives a seat up: that in `room`, or the last one taken.
     pub(crate) fn leave(&mut self, room: Option<&str>) -> Result<(), SendError> {
         self.check_open()?;
-        let (room, _) = self.find(room)?;
-        ClientMessage::Leave { room }.encode(&mut self.outbox);
+        let (room, member) = self.find(room)?;
+        member.leaving = true;
+        self.ask(&ClientMessage::Leave { room });
         Ok(())
     }
 
@@ -47,8 +52,7 @@ impl Session {
             member.spoke();
             Kind::Broadcast
         };
-        ClientMessage::Broadcast { room, delivery, flags, message_type, payload }
-            .encode(&mut self.outbox);
+        self.ask(&ClientMessage::Broadcast { room, delivery, flags, message_type, payload });
         Ok(self.sent.add(kind))
     }
 
@@ -64,14 +68,16 @@ impl Session {
             Some(name) => self.find(Some(name))?.0,
             None => RoomId(0),
         };
-        ClientMessage::Send { room, message_type, payload }.encode(&mut self.outbox);
+        self.ask(&ClientMessage::Send { room, message_type, payload });
         Ok(self.sent.add(Kind::Send))
     }
 
-    /// Asks how long an answer takes.
+    /// Asks how long an answer takes; not without a link.
     pub(crate) fn ping(&mut self, now: Instant) -> Result<(), SendError> {
         self.check_open()?;
-        if let Some(nonce) = self.pings.start(now) {
+        if self.is_open()
+            && let Some(nonce) = self.pings.start(now)
+        {
             ClientMessage::Ping { nonce }.encode(&mut self.outbox);
         }
         Ok(())
@@ -81,7 +87,7 @@ impl Session {
     pub(crate) fn list_rooms(&mut self) -> Result<(), SendError> {
         self.check_open()?;
         self.next_request += 1;
-        ClientMessage::ListRooms { request: self.next_request }.encode(&mut self.outbox);
+        self.ask(&ClientMessage::ListRooms { request: self.next_request });
         Ok(())
     }
 
@@ -93,15 +99,40 @@ impl Session {
         if len > max {
             return Err(SendError::PayloadTooLarge { len, max });
         }
-        ClientMessage::SetMeta { key, value, if_version: None }.encode(&mut self.outbox);
+        // What the server will refuse must not be in a later hello.
+        let _ = self.introduction.change(key, value);
+        self.ask(&ClientMessage::SetMeta { key, value, if_version: None });
         Ok(())
+    }
+
+    pub(super) fn ask_to_join(&mut self, asked: Asked) {
+        self.next_request += 1;
+        let request = self.next_request;
+        let Asked { room, data, replay, .. } = &asked;
+        self.ask(&ClientMessage::Join { request, room: room.as_str(), data, replay: *replay });
+        self.joins.push_back((request, asked));
+    }
+
+    /// Sends a request, or keeps it until there is a link.
+    fn ask(&mut self, request: &ClientMessage<'_>) {
+        let start = self.outbox.len();
+        request.encode(&mut self.outbox);
+        if self.is_held() {
+            self.unconfirmed.keep(&self.outbox[start..]);
+        }
+        if !self.is_open() {
+            self.outbox.truncate(start);
+        }
     }
 
     fn check_open(&self) -> Result<(), SendError> {
         match self.phase {
-            Phase::Open(_) => Ok(()),
-            Phase::Greeting => Err(SendError::Disconnected(DisconnectReason::ConnectionClosed)),
+            Phase::Open => Ok(()),
             Phase::Closed => Err(SendError::Closed),
+            Phase::Greeting | Phase::Resuming | Phase::Away if self.is_held() => Ok(()),
+            Phase::Greeting | Phase::Resuming | Phase::Away => {
+                Err(SendError::Disconnected(DisconnectReason::ConnectionClosed))
+            }
         }
     }
 
@@ -121,7 +152,7 @@ impl Session {
                 .order
                 .iter()
                 .rev()
-                .find(|id| self.rooms.get(id).is_some_and(|member| member.name == *name)),
+                .find(|id| self.rooms.get(id).is_some_and(|member| *member.name() == *name)),
             None => self.order.last(),
         };
         let id = *found.ok_or(SendError::NotInRoom)?;

@@ -9,6 +9,8 @@ use super::Violation;
 pub(crate) struct Sent {
     /// The number of the last message; they count from 1.
     last: u64,
+    /// The last number of sessions before, of which the server knows nothing.
+    before: u64,
     recent: VecDeque<Kind>,
 }
 
@@ -36,6 +38,22 @@ impl Sent {
         self.recent.push_back(kind);
         self.last += 1;
         self.last
+    }
+
+    /// The number of the last message.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Another session begins, in which the server counts from 1 again.
+    pub(crate) fn start_anew(&mut self) {
+        self.before = self.last;
+        self.recent.clear();
+    }
+
+    /// What the program knows the server's `reference` as.
+    pub(crate) fn number(&self, reference: u64) -> u64 {
+        self.before.saturating_add(reference)
     }
 
     /// What message `reference` was; `None` if that is forgotten.

@@ -1,4 +1,10 @@
-use crate::wire::{Delivery, GapReason, MemberInfo, MessageType, Meta, Secret, SendFlags};
+mod history;
+mod resume;
+
+use crate::wire::{
+    Delivery, GapReason, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Refusal, ResumeFailure,
+    Secret, SendFlags,
+};
 
 use super::*;
 use crate::{client::SendError, wire::Seat};
@@ -19,7 +25,10 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        Self { session: Session::new(BytesMut::new()), start: Instant::now() }
+        let session = Session::new(Introduction::default(), Reconnect::default()).unwrap();
+        let mut talk = Self { session, start: Instant::now() };
+        talk.session.take_outbox();
+        talk
     }
 
     fn open() -> Self {
@@ -31,7 +40,7 @@ impl Talk {
     /// In a room, with the other member in seat 2 and event 10 the last.
     fn joined() -> Self {
         let mut talk = Self::open();
-        talk.session.join(name(), b"").unwrap();
+        talk.session.join(name(), b"", Replay::Nothing).unwrap();
         let (events, end) = talk.hear(&[joined(1, 2), roster(&[(1, ME), (2, OTHER)])]);
         assert_eq!((events.len(), end), (1, Ok(())));
         talk
@@ -151,7 +160,7 @@ fn refused(reference: u64) -> ServerMessage<'static> {
 #[test]
 fn roster_pages_become_one_joined() {
     let mut talk = Talk::open();
-    talk.session.join(name(), b"").unwrap();
+    talk.session.join(name(), b"", Replay::Nothing).unwrap();
     talk.accepts(&[joined(1, 3), roster(&[(1, ME), (2, OTHER)])], 0);
     assert_eq!(talk.say_with(SendFlags::NONE), Err(SendError::NotInRoom));
     let third = ClientId::from_u128(3);
@@ -168,10 +177,10 @@ fn roster_pages_become_one_joined() {
 #[test]
 fn a_broadcast_that_overtakes_the_join_answer_is_a_violation() {
     let mut talk = Talk::open();
-    talk.session.join(name(), b"").unwrap();
+    talk.session.join(name(), b"", Replay::Nothing).unwrap();
     talk.violates(&[said(11, 2)]);
     let mut talk = Talk::open();
-    talk.session.join(name(), b"").unwrap();
+    talk.session.join(name(), b"", Replay::Nothing).unwrap();
     talk.accepts(&[joined(1, 2)], 0);
     talk.violates(&[said(11, 2)]);
 }
@@ -186,7 +195,7 @@ fn the_bytes_of_a_stream_may_come_in_any_pieces() {
     said(12, 2).encode(&mut stream);
     for size in 1..=stream.len() {
         let mut talk = Talk::open();
-        talk.session.join(name(), b"").unwrap();
+        talk.session.join(name(), b"", Replay::Nothing).unwrap();
         let mut events = Vec::new();
         for piece in stream.chunks(size) {
             let piece = Bytes::copy_from_slice(piece);
@@ -366,7 +375,7 @@ fn pings_beyond_what_can_be_answered_violate_the_protocol() {
 #[test]
 fn a_roster_that_takes_too_much_memory_violates_the_protocol() {
     let mut talk = Talk::open();
-    talk.session.join(name(), b"").unwrap();
+    talk.session.join(name(), b"", Replay::Nothing).unwrap();
     talk.accepts(&[joined(1, u32::MAX)], 0);
     let page = |page: u32| {
         let member = |at| {
@@ -377,4 +386,17 @@ fn a_roster_that_takes_too_much_memory_violates_the_protocol() {
     };
     let taken = (0..100).take_while(|at| talk.hear(&[page(*at)]).1.is_ok()).count();
     assert!((70..84).contains(&taken), "{taken} pages of 200 kB");
+}
+
+#[test]
+fn members_go_away_and_come_back() {
+    let away = |seq, seat| ServerMessage::PlayerAway { room: ROOM, seq, seat: Seat(seat) };
+    let back = |seq, seat| ServerMessage::PlayerBack { room: ROOM, seq, seat: Seat(seat) };
+    let mut talk = Talk::joined();
+    let events = talk.accepts(&[away(11, 2), back(12, 2), away(13, 1), back(14, 1)], 4);
+    let (room, seat, seq) = (name(), Seat(2), 11);
+    assert_eq!(events[0], ServerEvent::PlayerAway { client_id: OTHER, room, seat, seq });
+    let (room, seat, seq) = (name(), Seat(1), 14);
+    assert_eq!(events[3], ServerEvent::PlayerBack { client_id: ME, room, seat, seq });
+    talk.violates(&[away(15, 3)]);
 }

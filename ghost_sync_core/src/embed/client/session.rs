@@ -11,15 +11,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     client::{
-        Client, ClientBuilder, ClientReceiver, ClientSender, Request, RequestError, SendError,
-        ServerEvent,
+        Attempts, Client, ClientBuilder, ClientReceiver, ClientSender, Request, RequestError,
+        SendError, ServerEvent,
     },
     embed::{
         ClientCommand, ClientEnd, ClientUpdate,
         mailbox::{Orders, Updates},
     },
     link,
-    wire::{Refusal, RoomName},
+    wire::{Refusal, Replay, RoomName},
 };
 
 use super::{Reconnect, Target};
@@ -29,13 +29,6 @@ const LIMIT: usize = 512 * 1024;
 
 /// Bytes of events that are moved at once.
 const BATCH: usize = 64 * 1024;
-
-/// A connection that lasted this long makes earlier failures forgotten.
-const STABLE: Duration = Duration::from_secs(5);
-
-/// The most metadata that a server takes from a client.
-const MAX_META_BYTES: u32 = 2 * 1024;
-const MAX_META_ENTRIES: u32 = 32;
 
 /// A client bridge's task.
 pub(super) struct Session {
@@ -54,8 +47,7 @@ struct Wanted {
     rooms: Vec<(RoomName, Bytes)>,
     /// Rooms that the connection was asked for and has not answered about.
     joining: Vec<RoomName>,
-    meta: BTreeMap<String, Option<String>>,
-    /// What of it the connection does not know that is being made.
+    /// Metadata that the connection does not know that is being made.
     late: BTreeMap<String, Option<String>>,
 }
 
@@ -67,13 +59,14 @@ impl Session {
         orders: Orders<ClientCommand>,
         updates: Arc<Updates<ClientUpdate>>,
     ) -> Self {
+        let builder = builder.reconnect(reconnect.clone());
         Self { builder, target, reconnect, orders, updates, wanted: Wanted::default() }
     }
 
     pub(super) async fn run(mut self) {
-        let mut failed = 0;
+        let mut attempts = Attempts::new(self.reconnect.clone());
         loop {
-            self.updates.push(ClientUpdate::Connecting { attempt: failed });
+            self.updates.push(ClientUpdate::Connecting { attempt: attempts.failed() });
             let mut lasted = Duration::ZERO;
             let reason = match self.connect().await {
                 Ok(client) => {
@@ -84,9 +77,9 @@ impl Session {
                 }
                 Err(reason) => reason,
             };
-            failed = if lasted >= STABLE { 1 } else { failed.saturating_add(1) };
+            let wait = attempts.wait(lasted, reason.retry_after());
             let again = self.reconnect.enabled && reason.may_retry();
-            let retry_in = again.then(|| self.reconnect.wait(failed));
+            let retry_in = again.then_some(wait);
             self.updates.push(ClientUpdate::Disconnected { reason, retry_in });
             let Some(wait) = retry_in else { return };
             if self.wait(sleep_until(Instant::now() + wait)).await.is_err() {
@@ -97,34 +90,18 @@ impl Session {
     }
 
     async fn connect(&mut self) -> Result<Client, ClientEnd> {
-        let builder = self.introduction();
+        let builder = self.builder.clone();
         self.wanted.late.clear();
         let target = self.target.clone();
         let connect = async move { target.connect(builder).await };
         Ok(self.wait(connect).await??)
     }
 
-    /// How the client introduces itself by now.
-    fn introduction(&self) -> ClientBuilder {
-        self.wanted.meta.iter().fold(self.builder.clone(), |builder, entry| match entry {
-            (key, Some(value)) => builder.meta(key, value),
-            (key, None) => builder.without_meta(key),
-        })
-    }
-
     /// Remembers what a command changes for later connections, but nothing that
     /// would keep the client from introducing itself.
     fn note(&mut self, command: &ClientCommand) -> Result<Noted, Refusal> {
-        if let ClientCommand::SetMeta { key, value: Some(value) } = command {
-            let builder = self.introduction().meta(key, value);
-            let meta = builder.own_meta();
-            let bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
-            if bytes > MAX_META_BYTES as usize || meta.len() > MAX_META_ENTRIES as usize {
-                return Err(Refusal::MetaTooLarge {
-                    max_bytes: MAX_META_BYTES,
-                    max_entries: MAX_META_ENTRIES,
-                });
-            }
+        if let ClientCommand::SetMeta { key, value } = command {
+            self.builder.change_meta(key, value.as_deref())?;
         }
         Ok(self.wanted.note(command))
     }
@@ -290,9 +267,7 @@ impl Wanted {
                 self.rooms.push((room.clone(), data.clone()));
             }
             ClientCommand::Leave { room } => self.rooms.retain(|(wanted, _)| wanted != room),
-            ClientCommand::SetMeta { key, value } => {
-                self.meta.insert(key.clone(), value.clone());
-            }
+            ClientCommand::SetMeta { .. } => {}
             ClientCommand::Broadcast { .. }
             | ClientCommand::Send { .. }
             | ClientCommand::Ping
@@ -338,7 +313,7 @@ fn join((room, data): &(RoomName, Bytes)) -> ClientCommand {
 
 fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendError> {
     sender.try_request(|session| match command {
-        ClientCommand::Join { room, data } => session.join(room.clone(), data),
+        ClientCommand::Join { room, data } => session.join(room.clone(), data, Replay::Nothing),
         ClientCommand::Leave { room } => session.leave(Some(room.as_str())),
         ClientCommand::Broadcast { room, delivery, flags, message_type, payload } => {
             let room = room.as_ref().map(RoomName::as_str);

@@ -1,7 +1,9 @@
 //! Rooms through the handle.
 
 use crate::{
-    relay::{ClientNotFound, CreateRoomError, Relay, RoomConfig, RoomInfo, RoomNotFound},
+    relay::{
+        ClientNotFound, CreateRoomError, Relay, RoomConfig, RoomHistory, RoomInfo, RoomNotFound,
+    },
     wire::{ClientId, RoomName},
 };
 
@@ -112,6 +114,22 @@ impl ServerHandle {
             let members = relay.members(name.as_ref())?;
             Some(members.map(|(_, _, client_id)| client_id).collect())
         })
+    }
+
+    /// What a room keeps of what happened from event `from` on, up to about
+    /// `max_bytes`; `None` if there is no such room.
+    pub fn history(
+        &self,
+        name: impl AsRef<str>,
+        from: u64,
+        max_bytes: usize,
+    ) -> Option<RoomHistory> {
+        self.look(|relay| relay.history(name.as_ref(), from, max_bytes))
+    }
+
+    /// How many clients have lost their connections and have their seats held.
+    pub fn away_count(&self) -> usize {
+        self.look(Relay::away_count)
     }
 
     /// How many players are in a room.

@@ -1,0 +1,297 @@
+//! What the messages of an open session mean.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::wire::{
+    ClientMessage, Delivery, LeaveReason, Refusal, Replay, RoomId, RoomName, ServerMessage,
+};
+
+use super::{
+    Asked, Kind, MAX_PONGS, Membership, Place, Request, RequestError, ServerEvent, Session,
+    Violation,
+};
+
+impl Session {
+    pub(super) fn on_event(
+        &mut self,
+        now: Instant,
+        message: ServerMessage<'_>,
+        body: &Bytes,
+        events: &mut Vec<ServerEvent>,
+    ) -> Result<(), Violation> {
+        match message {
+            ServerMessage::Welcome { .. } => return Err("a second welcome".into()),
+            ServerMessage::Close { .. } => {}
+            ServerMessage::Joined {
+                request,
+                room,
+                name,
+                epoch,
+                seq,
+                since,
+                seat,
+                capacity,
+                members,
+                meta_version,
+                meta,
+                former,
+            } => {
+                let asked = if self.continued && request == 0 {
+                    self.seat_from_before(name)?
+                } else {
+                    self.answered(request)?
+                };
+                if asked.room != *name {
+                    return Err(format!("joined {name:?} instead of {:?}", asked.room).into());
+                }
+                let event = ServerEvent::Joined {
+                    client_id: self.client_id(),
+                    room: asked.room.clone(),
+                    room_id: room,
+                    epoch,
+                    seq,
+                    seat,
+                    capacity: (capacity > 0).then_some(capacity),
+                    members: Vec::new(),
+                    meta_version,
+                    meta,
+                    rejoined: asked.rejoined,
+                };
+                let own = (seat, self.client_id());
+                let mut joined = Membership::new(asked, seq, since, former)?;
+                joined.announce(members, own, event)?;
+                if self.rooms.insert(room, joined).is_some() {
+                    return Err(format!("a second seat in {room:?}").into());
+                }
+                self.order.push(room);
+            }
+            ServerMessage::Roster { room, members } => {
+                events.extend(self.seated(room)?.list(members)?);
+            }
+            ServerMessage::JoinRefused { request, reason } => {
+                let request = Request::Join { room: self.answered(request)?.room };
+                events.push(ServerEvent::Error(RequestError { request, reason }));
+            }
+            ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
+            ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload } => {
+                let member = self.seated(room)?;
+                let (sender_id, replay) = match member.advance(seq)? {
+                    Place::History => (member.id_then(sender), true),
+                    Place::Live => (member.id_of(sender)?, false),
+                };
+                events.push(ServerEvent::Broadcast {
+                    sender_id,
+                    room: member.name().clone(),
+                    seat: sender,
+                    seq,
+                    replay,
+                    delivery,
+                    message_type,
+                    data: body.slice_ref(payload),
+                });
+            }
+            ServerMessage::PlayerJoined { room, seq, member: new } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    member.remember(new.seat, new.client_id);
+                    return Ok(());
+                }
+                member.add(new.seat, new.client_id)?;
+                events.push(ServerEvent::PlayerJoined {
+                    client_id: new.client_id,
+                    room: member.name().clone(),
+                    seat: new.seat,
+                    seq,
+                    meta_version: new.meta_version,
+                    meta: new.meta,
+                });
+            }
+            ServerMessage::PlayerLeft { room, seq, seat, reason } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    return Ok(());
+                }
+                let client_id = member.remove(seat)?;
+                let room = member.name().clone();
+                events.push(ServerEvent::PlayerLeft { client_id, room, seat, seq, reason });
+            }
+            ServerMessage::RoomMeta { room, seq, version, key, value } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    return Ok(());
+                }
+                events.push(ServerEvent::RoomMeta {
+                    room: member.name().clone(),
+                    seq,
+                    version,
+                    key: key.to_owned(),
+                    value: value.map(str::to_owned),
+                });
+            }
+            ServerMessage::PlayerMeta { room, seq, seat, version, key, value } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    return Ok(());
+                }
+                events.push(ServerEvent::PlayerMeta {
+                    client_id: member.id_of(seat)?,
+                    room: member.name().clone(),
+                    seat,
+                    seq,
+                    version,
+                    key: key.to_owned(),
+                    value: value.map(str::to_owned),
+                });
+            }
+            ServerMessage::RoomDeleted { room, seq, message } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    return Ok(());
+                }
+                let (room, message) = (member.name().clone(), message.to_owned());
+                events.push(ServerEvent::RoomDeleted { room, seq, message });
+            }
+            ServerMessage::Gap { room, from, to, own, reason } => {
+                let member = self.seated(room)?;
+                let own = u64::from(own);
+                member.skip(from, to, own)?;
+                let room = member.name().clone();
+                events.push(ServerEvent::Gap { room, from, to, own, reason });
+            }
+            ServerMessage::Direct { room, message_type, payload } => {
+                let room = self.rooms.get(&room).map(|room| room.name().clone());
+                let data = body.slice_ref(payload);
+                events.push(ServerEvent::Direct { room, message_type, data });
+            }
+            ServerMessage::Ack { room, reference, seq } => {
+                let room = self.seated(room)?.name().clone();
+                let reference = self.sent.number(reference);
+                events.push(ServerEvent::Ack { room, reference, seq });
+            }
+            ServerMessage::Refused { room, reference, reason } => {
+                let event = self.on_refused(room, reference, reason)?;
+                events.push(event);
+            }
+            ServerMessage::Ping { nonce, received } => {
+                self.confirm(received)?;
+                self.pongs += 1;
+                if self.pongs > MAX_PONGS {
+                    return Err("more pings than answers can leave".into());
+                }
+                let received = self.lane.confirm();
+                ClientMessage::Pong { nonce, received }.encode(&mut self.outbox);
+            }
+            ServerMessage::Pong { nonce } => {
+                let answered = self.pings.answered(now, nonce);
+                events.extend(answered.map(|rtt| ServerEvent::Pong { rtt }));
+            }
+            ServerMessage::PlayerAway { room, seq, seat } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    return Ok(());
+                }
+                let (client_id, room) = (member.id_of(seat)?, member.name().clone());
+                events.push(ServerEvent::PlayerAway { client_id, room, seat, seq });
+            }
+            ServerMessage::PlayerBack { room, seq, seat } => {
+                let member = self.seated(room)?;
+                if member.advance(seq)? == Place::History {
+                    return Ok(());
+                }
+                let (client_id, room) = (member.id_of(seat)?, member.name().clone());
+                events.push(ServerEvent::PlayerBack { client_id, room, seat, seq });
+            }
+            ServerMessage::Retained { room, seq, sender, key, message_type, payload } => {
+                let member = self.seated(room)?;
+                if member.is_listing() {
+                    return Err("a value before the roster was complete".into());
+                }
+                events.push(ServerEvent::Broadcast {
+                    sender_id: member.id_then(sender),
+                    room: member.name().clone(),
+                    seat: sender,
+                    seq,
+                    replay: true,
+                    delivery: Delivery::Latest(key),
+                    message_type,
+                    data: body.slice_ref(payload),
+                });
+            }
+            ServerMessage::Received { count } => self.confirm(count)?,
+            ServerMessage::Resumed { .. } | ServerMessage::ResumeFailed { .. } => {
+                return Err("an answer to a resume that was not asked for".into());
+            }
+            ServerMessage::Rooms { request: _, count, rooms } => {
+                events.push(ServerEvent::Rooms { count, rooms });
+            }
+        }
+        Ok(())
+    }
+
+    fn on_left(
+        &mut self,
+        id: RoomId,
+        reason: LeaveReason,
+        events: &mut Vec<ServerEvent>,
+    ) -> Result<(), Violation> {
+        let Some(left) = self.rooms.remove(&id) else {
+            return Err(format!("left {id:?} without a seat there").into());
+        };
+        self.order.retain(|other| *other != id);
+        events.push(ServerEvent::Left { room: left.asked.room, reason });
+        Ok(())
+    }
+
+    fn on_refused(
+        &mut self,
+        id: RoomId,
+        reference: u64,
+        reason: Refusal,
+    ) -> Result<ServerEvent, Violation> {
+        let member = self.rooms.get_mut(&id);
+        let room = member.as_ref().map(|member| member.name().clone());
+        let request = if reference == 0 {
+            if let Some(member) = member {
+                member.leaving = false;
+            }
+            if id == RoomId(0) { Request::SetMeta } else { Request::Leave { room } }
+        } else {
+            let kind = self.sent.kind(self.sent.number(reference))?;
+            let reference = self.sent.number(reference);
+            match kind {
+                Some(Kind::Broadcast) => {
+                    if let Some(member) = member {
+                        member.refused()?;
+                    }
+                    Request::Broadcast { room, reference }
+                }
+                Some(Kind::Echo) | None => Request::Broadcast { room, reference },
+                Some(Kind::Send) => Request::Send { room, reference },
+            }
+        };
+        Ok(ServerEvent::Error(RequestError { request, reason }))
+    }
+
+    /// A seat that an earlier process asked for.
+    fn seat_from_before(&self, name: &str) -> Result<Asked, Violation> {
+        let room = RoomName::new(name).map_err(|error| error.to_string())?;
+        Ok(Asked { room, data: Bytes::new(), replay: Replay::Nothing, rejoined: true })
+    }
+
+    fn answered(&mut self, request: u32) -> Result<Asked, Violation> {
+        let at = self.joins.iter().position(|(number, _)| *number == request);
+        match at.and_then(|at| self.joins.remove(at)) {
+            Some((_, asked)) => Ok(asked),
+            None => Err(format!("answer to join {request}, which was not asked for").into()),
+        }
+    }
+
+    fn seated(&mut self, room: RoomId) -> Result<&mut Membership, Violation> {
+        match self.rooms.get_mut(&room) {
+            Some(member) => Ok(member),
+            None => Err(format!("an event of {room:?}, where this client has no seat").into()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! How a session outlives its link.
+
+use crate::{
+    relay::DisconnectReason,
+    wire::{
+        ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAGIC, MAX_SERVER_FRAME,
+        Refusal, Replay, ResumeFailure, RoomId, Secret, SessionTicket, VERSION,
+    },
+};
+
+use super::{
+    Asked, Greeted, Kind, Lane, Membership, Phase, Request, RequestError, ServerEvent, Session,
+    Violation,
+};
+
+impl Session {
+    /// The public id; nil before the server gave one.
+    pub(crate) fn client_id(&self) -> ClientId {
+        self.greeted.map(|greeted| greeted.client_id).unwrap_or_default()
+    }
+
+    /// What another process would need to go on with this session.
+    pub(crate) fn ticket(&self) -> Option<SessionTicket> {
+        let secret = self.ticket?.secret;
+        self.is_held().then(|| SessionTicket { client_id: self.client_id(), secret })
+    }
+
+    /// The link ended. Whether another one makes sense; requests wait for it then.
+    pub(crate) fn link_lost(&mut self, reason: &DisconnectReason) -> bool {
+        let stopping =
+            matches!(reason, DisconnectReason::Closed(CloseReason::ServerShutdown { .. }));
+        if self.phase == Phase::Closed || !self.is_held() || stopping || !reason.may_reconnect() {
+            return false;
+        }
+        self.phase = Phase::Away;
+        self.outbox.clear();
+        true
+    }
+
+    /// There is another link: asks on it for the session, or for a new one if
+    /// that is over.
+    pub(crate) fn reopen(&mut self) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.decoder = Decoder::new(MAX_SERVER_FRAME);
+        self.pings.forget();
+        self.pongs = 0;
+        self.outbox.clear();
+        let Some(ticket) = self.ticket else { return self.introduce() };
+        let place = |(id, room): (&RoomId, &Membership)| (*id, room.last());
+        ClientMessage::Resume {
+            magic: MAGIC,
+            version: VERSION,
+            epoch: ticket.epoch,
+            client_id: self.client_id(),
+            secret: ticket.secret,
+            received: self.lane.confirm(),
+            rooms: self.rooms.iter().map(place).collect(),
+        }
+        .encode(&mut self.outbox);
+        self.phase = Phase::Resuming;
+    }
+
+    /// Whether the session outlives its link, so that requests are kept until the
+    /// server has confirmed them.
+    pub(super) fn is_held(&self) -> bool {
+        self.reconnect.enabled && self.greeted.is_some_and(Greeted::holds)
+    }
+
+    /// The server has the first `count` requests.
+    pub(super) fn confirm(&mut self, count: u64) -> Result<(), Violation> {
+        if self.is_held() { self.unconfirmed.confirm(count) } else { Ok(()) }
+    }
+
+    pub(super) fn on_resumed(
+        &mut self,
+        secret: Secret,
+        received: u64,
+        events: &mut Vec<ServerEvent>,
+    ) -> Result<(), Violation> {
+        if received < self.unconfirmed.confirmed() {
+            return Err(format!("only {received} requests, after it confirmed more").into());
+        }
+        self.unconfirmed.confirm(received)?;
+        if let Some(ticket) = &mut self.ticket {
+            ticket.secret = secret;
+        }
+        self.phase = Phase::Open;
+        self.outbox.extend_from_slice(self.unconfirmed.frames());
+        events.push(ServerEvent::Resumed);
+        Ok(())
+    }
+
+    /// The session is over; another one begins on the same link.
+    pub(super) fn on_resume_failed(
+        &mut self,
+        reason: ResumeFailure,
+        events: &mut Vec<ServerEvent>,
+    ) -> Result<(), Violation> {
+        events.push(ServerEvent::ResumeFailed { reason });
+        events.extend(self.forget_messages());
+        self.introduce();
+        (self.ticket, self.lane) = (None, Lane::default());
+        let mut rooms = std::mem::take(&mut self.rooms);
+        let joins = std::mem::take(&mut self.joins);
+        for id in std::mem::take(&mut self.order) {
+            let Some(member) = rooms.remove(&id) else { continue };
+            let reason = match (member.leaving, self.reconnect.rejoin) {
+                (true, _) => LeaveReason::Left,
+                // The program does not know yet that it was in.
+                _ if member.is_listing() => {
+                    self.ask_to_join(member.asked);
+                    continue;
+                }
+                (false, false) => LeaveReason::Disconnected,
+                (false, true) => {
+                    let (replay, rejoined) = (Replay::Nothing, true);
+                    self.ask_to_join(Asked { replay, rejoined, ..member.asked });
+                    continue;
+                }
+            };
+            events.push(ServerEvent::Left { room: member.asked.room, reason });
+        }
+        for (_, asked) in joins {
+            self.ask_to_join(asked);
+        }
+        Ok(())
+    }
+
+    fn introduce(&mut self) {
+        self.phase = Phase::Greeting;
+        // It was short enough when it was said first, and after every change.
+        self.outbox = self.introduction.hello().unwrap_or_default();
+    }
+
+    /// Forgets the requests of a session that is over; says so where they cannot
+    /// be made again.
+    fn forget_messages(&mut self) -> Vec<ServerEvent> {
+        let requests = std::mem::take(&mut self.unconfirmed);
+        let lost: Vec<_> = requests
+            .messages()
+            .filter_map(|request| match request {
+                ClientMessage::Broadcast { room, .. } => Some((room, Kind::Broadcast)),
+                ClientMessage::Send { room, .. } => Some((room, Kind::Send)),
+                ClientMessage::Join { .. }
+                | ClientMessage::Leave { .. }
+                | ClientMessage::SetMeta { .. }
+                | ClientMessage::ListRooms { .. }
+                | ClientMessage::Hello { .. }
+                | ClientMessage::Resume { .. }
+                | ClientMessage::Ping { .. }
+                | ClientMessage::Pong { .. }
+                | ClientMessage::Received { .. }
+                | ClientMessage::Close { .. } => None,
+            })
+            .collect();
+        let last = self.sent.last();
+        self.sent.start_anew();
+        let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
+        let numbers = last.saturating_sub(count) + 1..;
+        let error = |((room, kind), reference): ((RoomId, Kind), u64)| {
+            let room = self.rooms.get(&room).map(|room| room.name().clone());
+            let request = match kind {
+                Kind::Broadcast | Kind::Echo => Request::Broadcast { room, reference },
+                Kind::Send => Request::Send { room, reference },
+            };
+            let message = "the session ended before the server confirmed it: nobody knows \
+                           whether it arrived"
+                .to_owned();
+            ServerEvent::Error(RequestError { request, reason: Refusal::Rejected { message } })
+        };
+        lost.into_iter().zip(numbers).map(error).collect()
+    }
+}
