@@ -31,6 +31,8 @@ pub(super) struct Link {
     pub(super) full: bool,
     /// Reads along what the client gets.
     pub(super) tap: Decoder,
+    /// Whether its client has forgotten it, and somebody still reads it.
+    pub(super) stale: bool,
     /// Whether the last message came.
     pub(super) closed: bool,
 }
@@ -59,6 +61,7 @@ impl Link {
             dead: false,
             full: false,
             tap: Decoder::new(MAX_SERVER_FRAME),
+            stale: false,
             closed: false,
         }
     }

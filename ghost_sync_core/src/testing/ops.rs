@@ -68,6 +68,7 @@ kinds! {
     Thief 4 "thief",
     AtGrace 3 "at-grace",
     Burst 4 "burst",
+    Storm 2 "storm",
 }
 
 impl OpKind {

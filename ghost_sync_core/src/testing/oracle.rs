@@ -49,7 +49,7 @@ pub(super) enum Cause {
     Bytes(LinkId),
     Lost(LinkId),
     Tick,
-    Answer { ask: AskId, conn: ConnId, about: About, accepted: bool, words: Option<u32> },
+    Answer { ask: AskId, conn: ConnId, about: About, accepted: bool, words: std::ops::Range<u32> },
     Kick(ConnId),
     Host,
     Shutdown,

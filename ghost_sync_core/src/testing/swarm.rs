@@ -87,9 +87,9 @@ impl Swarm {
         Self {
             relay,
             room,
-            players: pick(&mut rng, &[2, 2, 3, 3, 4, 6]),
+            players: if rng.u32(..48) == 0 { 24 } else { pick(&mut rng, &[2, 2, 3, 3, 4, 6]) },
             names: pick(&mut rng, &[1, 1, 2, 4]),
-            pipe: pick(&mut rng, &[1 << 20, 1 << 20, 64 << 10, 4 << 10, 700]),
+            pipe: pick(&mut rng, &[1 << 20, 1 << 20, 16 << 10, 2 << 10, 700, 200]),
             write: pick(&mut rng, &[1 << 20, 1 << 20, 500, 7]),
             prompt: pick(&mut rng, &[8, 8, 7, 4]),
             lazy: pick(&mut rng, &[0, 0, 2, 6]),

@@ -23,7 +23,7 @@ use super::{
     swarm::Swarm,
 };
 use crate::{
-    client::{ServerEvent, session::Session},
+    client::{ServerEvent, Session},
     relay::{AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, Relay, Verdict},
     wire::{ClientId, MessageType, Secret},
 };
@@ -178,13 +178,15 @@ impl World {
         let OpenAsk { conn, about, payload, .. } = self.asks.remove(at);
         let asked = self.relay.is_asked(ask);
         let draw = if self.healed { 0 } else { self.rng.u32(..16) };
-        let mut words = None;
+        let first = self.words;
         let verdict = match draw {
             0..9 => Verdict::Accept,
             9..12 => {
-                words = Some(self.words);
-                let payload = self.say(about.room(), 16).into();
-                Verdict::AcceptWith { message_type: MessageType::RAW, payload }
+                let mut words = Vec::new();
+                for _ in 0..self.rng.u32(1..3) {
+                    words.push((MessageType::RAW, self.say(about.room(), 16).into()));
+                }
+                Verdict::AcceptWith { words }
             }
             _ => Verdict::reject("no"),
         };
@@ -196,6 +198,7 @@ impl World {
         } else {
             self.oracle.mark(Mark::LateAnswer);
         }
+        let words = first..self.words;
         let cause = Cause::Answer { ask, conn, about, accepted: accepted && asked, words };
         self.oracle.outcomes = 0;
         let mut outputs = 0;
@@ -230,7 +233,12 @@ impl World {
         for _ in 0..100 {
             self.answer_prompt();
             let mut ready = std::mem::take(&mut self.ready);
+            let most = self.swarm.relay.history_limit as u64;
+            let over = self.relay.history_bytes() > most;
             self.act(&Cause::Write, |relay, now, out| relay.take_ready(now, &mut ready, out));
+            if over && self.relay.history_bytes() <= most {
+                self.oracle.mark(Mark::HistoryBounded);
+            }
             for link in ready.drain(..) {
                 if let Some(serial) = self.by_id.get(&link).copied() {
                     self.write(serial);
@@ -270,6 +278,10 @@ impl World {
                 room -= len;
                 taken += len;
             }
+            let given: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            if taken > 0 && taken < given {
+                self.oracle.mark(Mark::PartialWrite);
+            }
             if taken == 0 {
                 link.full = true;
                 self.oracle.mark(Mark::Blocked);
@@ -283,11 +295,11 @@ impl World {
     fn deliver_up(&mut self, serial: u32, most: usize) -> bool {
         let Some(link) = self.links.get_mut(&serial) else { return false };
         let bytes = link.up.take(most);
-        let (id, served, player) = (link.id, link.served, link.player);
+        let (id, served, player, stale) = (link.id, link.served, link.player, link.stale);
         if served && !bytes.is_empty() {
             self.oracle.trace = mix_bytes(self.oracle.trace, &bytes);
             self.oracle.feeding = player.map(|player| self.players[player].author);
-            if player.is_some_and(|player| self.players[player].link != Some(serial)) {
+            if stale || player.is_some_and(|player| self.players[player].link != Some(serial)) {
                 self.oracle.mark(Mark::StaleBytes);
             }
             let bytes = &bytes[..];

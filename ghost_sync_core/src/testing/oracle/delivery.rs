@@ -33,7 +33,6 @@ impl Oracle {
             ServerMessage::Close { ref reason } => {
                 self.authors[author].barred = false;
                 match reason {
-                    CloseReason::TakenOver => self.mark(Mark::TakenOverTold),
                     CloseReason::MaxClientsReached { .. }
                     | CloseReason::ConnectionRefused { .. } => {
                         self.authors[author].turned_away = true;
@@ -455,7 +454,8 @@ impl Oracle {
             && let Some(stay) = self.authors[author].stays.get(&room)
             && let Some(log) = self.rooms.get(&stay.key)
         {
-            let mut next = stay.next;
+            let ended = !log.members.contains_key(&stay.seat) && !AFTER_THE_END;
+            let mut next = if ended { u64::MAX } else { stay.next };
             while next < before && log.is_own(next, stay.seat) {
                 next += 1;
             }
@@ -579,6 +579,9 @@ impl Oracle {
         state.barred = false;
     }
 }
+
+/// Whether words about a room come in their place when the stay has ended too.
+const AFTER_THE_END: bool = false;
 
 fn is_same(
     said: &Said,

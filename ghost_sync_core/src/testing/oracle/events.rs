@@ -267,7 +267,7 @@ impl Oracle {
             Cause::Answer { conn: asked, about: About::Join(about), accepted: true, words, .. }
                 if *asked == conn && *about == room =>
             {
-                Some(*words)
+                Some(words.clone())
             }
             _ => None,
         };
@@ -318,7 +318,7 @@ impl Oracle {
             kept,
         };
         found.arrivals.insert(seq, arrival);
-        if let Some(Some(counter)) = asked {
+        for counter in asked.into_iter().flatten() {
             let direct = Direct { counter, room: Some((key, 0)) };
             self.directs.entry(client_id).or_default().push_back(direct);
         }

@@ -6,9 +6,9 @@ use bytes::{Buf, BytesMut};
 
 use super::{Link, Mark, Player, World, mix_bytes};
 use crate::{
-    client::{Reconnect, introduction::Introduction, session::Session},
+    client::{Introduction, Reconnect, Session},
     relay::DisconnectReason,
-    wire::{CloseReason, ServerMessage},
+    wire::{CloseReason, HEADER_LEN, ServerMessage},
 };
 
 impl World {
@@ -90,6 +90,7 @@ impl World {
         let Some(at) = link.player else { return self.hear_hostile(serial, &bytes) || moved };
         if moved {
             self.oracle.trace = mix_bytes(self.oracle.trace, &bytes);
+            let was_resuming = self.players[at].resuming;
             self.tap(serial, at, &bytes);
             let mut told = std::mem::take(&mut self.told);
             let now = self.now;
@@ -108,7 +109,13 @@ impl World {
                 self.client_loses(at, &reason);
                 return true;
             }
+            let before = self.links.get(&serial).map_or(0, |link| link.up.bytes.len());
             self.flush(at);
+            let link = self.links.get(&serial);
+            let first = link.and_then(|link| link.up.bytes.get(before + HEADER_LEN..));
+            if was_resuming && first.is_some_and(|body| body.first().is_some_and(|kind| (1..=4).contains(kind))) {
+                self.oracle.mark(Mark::Resubmitted);
+            }
         }
         let Some(link) = self.links.get(&serial) else { return true };
         if link.held && link.down.ended && link.down.bytes.is_empty() {
@@ -198,6 +205,10 @@ impl World {
         self.client_loses(at, &DisconnectReason::ConnectionLost(std::io::ErrorKind::NetworkDown));
         if let Some(link) = self.links.get_mut(&serial) {
             link.up.ended = false;
+            if self.rng.bool() {
+                // A copy of the client still has the socket.
+                (link.held, link.stale, link.player) = (true, true, None);
+            }
         }
     }
 }

@@ -42,6 +42,7 @@ impl World {
                     protocol: 0,
                     data: b"",
                     meta: Vec::new(),
+                    session: None,
                 };
                 self.say_hostile(serial, &hello);
             }
@@ -137,11 +138,14 @@ impl World {
             match ServerMessage::decode(body) {
                 Ok(ServerMessage::Close { reason }) => {
                     link.closed = true;
+                    if reason == CloseReason::TakenOver {
+                        self.oracle.mark(Mark::TakenOverTold);
+                    }
                     if matches!(reason, CloseReason::Protocol { .. }) {
                         self.oracle.mark(Mark::Hostile);
                     }
                 }
-                Ok(ServerMessage::Resumed { .. }) => {
+                Ok(ServerMessage::Resumed { .. }) if !link.stale => {
                     self.oracle.fail("I15", "a thief has a session");
                     return true;
                 }
@@ -181,5 +185,6 @@ fn hello() -> ClientMessage<'static> {
         protocol: 0,
         data: b"",
         meta: Vec::new(),
+        session: None,
     }
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::{Cause, Mark, World, clients::LONG};
 use crate::{
-    relay::{DisconnectReason, Relay},
+    relay::{DisconnectReason, MetaError, Relay},
     testing::{
         ops::{Op, OpKind},
         oracle::Message,
@@ -63,6 +63,12 @@ impl World {
             }
             OpKind::Goodbye => self.goodbye(at),
             OpKind::Cut => self.cut(op.who),
+            OpKind::Storm => {
+                let serials: Vec<u32> = self.links.keys().copied().collect();
+                for serial in serials {
+                    self.reset(serial, true, true);
+                }
+            }
             OpKind::Abandon => self.abandon(at),
             OpKind::HalfClose => {
                 // The client says that it is done and reads on, or the other way round.
@@ -111,9 +117,12 @@ impl World {
                 let name = self.room_name(op.who);
                 let value = (self.rng.u32(..3) > 0).then_some("value");
                 let version = (self.rng.u32(..4) == 0).then(|| self.rng.u64(..4));
-                self.act(&Cause::Host, |relay, now, out| {
-                    let _ = relay.set_room_meta(now, &name, "map", value, version, out);
+                let set = self.act(&Cause::Host, |relay, now, out| {
+                    relay.set_room_meta(now, &name, "map", value, version, out)
                 });
+                if matches!(set, Err(MetaError::Conflict { .. })) {
+                    self.oracle.mark(Mark::MetaConflict);
+                }
             }
             OpKind::HostClientMeta => {
                 if let Some(conn) = self.some_conn(op.who) {
