@@ -174,7 +174,9 @@ impl Relay {
             }
             (Session::Open, message) => {
                 // It spoke after it was given its new secret: it has that.
-                connection.old_secret = None;
+                if !planted!("old-secret-stays-good") {
+                    connection.old_secret = None;
+                }
                 self.request(now, conn, message, out);
             }
             (
@@ -367,7 +369,10 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Broadcast { room, flags, message_type, payload, .. } = broadcast;
-        let seq = self.append_broadcast(now, seat, !flags.contains(SendFlags::ECHO), broadcast);
+        let echo = flags.contains(SendFlags::ECHO) || planted!("own-words-come-back");
+        let seq = self.append_broadcast(now, seat, !echo, broadcast);
+        let reference =
+            if planted!("wrong-acknowledged") { reference.max(2) - 1 } else { reference };
         if flags.contains(SendFlags::ACK) {
             self.push(conn, ItemKind::Lane, &ServerMessage::Ack { room, reference, seq });
         }
@@ -397,6 +402,7 @@ impl Relay {
         broadcast: Broadcast<'_>,
     ) -> u64 {
         let Broadcast { room, delivery, message_type, payload, .. } = broadcast;
+        let sender = if planted!("sender-of-another") { Seat(sender.0.min(1)) } else { sender };
         let size = payload.len() + BROADCAST_HEADER;
         let origin = Origin { sender, class: Class::Message(delivery), skip_sender };
         self.append(now, room, origin, size, |buf, seq| {

@@ -64,7 +64,9 @@ impl Relay {
         rest.due = now + self.config.linger;
         let due = rest.due;
         let rest = self.conns.insert(rest);
-        self.links[link] = rest;
+        if !planted!("old-link-not-fenced") {
+            self.links[link] = rest;
+        }
         self.deadlines.add(due, super::Due::Connection(rest));
         self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
     }
@@ -77,7 +79,10 @@ impl Relay {
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
-        let until = now + self.config.resume_grace;
+        let grace = self.config.resume_grace;
+        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
+        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
+        let until = now + grace;
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.outbox.lose_link();
         connection.session = Session::Away { until, reason: reason.clone() };
@@ -95,6 +100,7 @@ impl Relay {
             self.mark_away(now, conn, self.conns[conn].seats[at], out);
         }
         let most = (self.config.max_clients / 4).max(MIN_AWAY);
+        let most = if planted!("any-number-away") { usize::MAX } else { most };
         while self.away.len() > most
             && let Some(longest) = self.away.front().copied()
         {
@@ -117,7 +123,7 @@ impl Relay {
             member.away = true;
         }
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted {
+        if !deleted && !planted!("away-not-told") {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
             });
@@ -200,6 +206,9 @@ impl Relay {
     }
 
     fn find_session(&self, ticket: &Ticket) -> Result<ConnId, Denied> {
+        if ticket.epoch != self.epoch && planted!("wrong-resume-failure") {
+            return Err(Denied::Failed(ResumeFailure::Expired));
+        }
         if ticket.epoch != self.epoch {
             return Err(Denied::Failed(ResumeFailure::EpochChanged));
         }
@@ -211,7 +220,8 @@ impl Relay {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
             let mut barred = self.barred.iter();
             let known = barred
-                .find(|(id, secret, _)| *id == ticket.client_id && secret.is_same(&ticket.secret));
+                .find(|(id, secret, _)| *id == ticket.client_id && secret.is_same(&ticket.secret))
+                .filter(|_| !planted!("kick-while-away-forgotten"));
             return Err(match known {
                 Some((_, _, reason)) => Denied::Barred(reason.clone()),
                 None => Denied::Failed(ResumeFailure::Expired),
@@ -235,7 +245,8 @@ impl Relay {
             let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
             return Err(Refused::Failed(too_old));
         }
-        if !connection.outbox.confirm(ticket.received) {
+        let less = u64::from(planted!("confirmed-message-again"));
+        if !connection.outbox.confirm(ticket.received.saturating_sub(less)) {
             let received = ticket.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
@@ -256,6 +267,8 @@ impl Relay {
             let Some(room) = self.rooms.get(&held.room) else { continue };
             let since = room.member(held.seat).map_or(0, |member| member.since);
             let next = last.get(&held.room).map_or(since, |last| last.saturating_add(1));
+            let next = if planted!("replay-starts-late") { next + 1 } else { next };
+            let next = if planted!("replay-starts-early") { next.max(2) - 1 } else { next };
             check_kept(room, held.room, next, room.log.next())?;
             cursors.push((*held, next));
         }
@@ -275,6 +288,7 @@ impl Relay {
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
         let (addr, secret) = (new.addr, new.secret);
+        let secret = if planted!("secret-not-new") { self.conns[conn].secret } else { secret };
         self.forget(greeter, out);
         self.links[link] = conn;
         self.away.retain(|away| *away != conn);
@@ -291,6 +305,9 @@ impl Relay {
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.told = Told::default();
+        if planted!("references-per-link") {
+            connection.reference = 0;
+        }
         connection.outbox.lose_link();
         let client_id = connection.client_id;
         self.schedule(conn);
@@ -311,7 +328,13 @@ impl Relay {
         let Some(was_away) = self.attach(now, greeter, conn, out) else { return };
         let connection = &mut self.conns[conn];
         connection.old_secret = Some(ticket.session.secret);
-        let (secret, received) = (connection.secret, connection.requests);
+        let (secret, mut received) = (connection.secret, connection.requests);
+        if planted!("request-carried-out-twice") {
+            received = received.saturating_sub(1);
+        }
+        if planted!("request-skipped-at-resume") {
+            received += 1;
+        }
         self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
         let outbox = &mut self.conns[conn].outbox;
         plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
@@ -376,7 +399,7 @@ impl Relay {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get(&room) else { return };
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted {
+        if !deleted && !planted!("back-not-told") {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerBack { room, seq, seat }.encode(buf);
             });
@@ -430,6 +453,9 @@ fn copy_events(
         let too_old = ResumeFailure::TooOld { room: stay.room, oldest: before };
         return Err(Refused::Failed(too_old));
     };
+    if planted!("ended-stay-not-replayed") {
+        return Ok(());
+    }
     check_kept(found, stay.room, next, before)?;
     let mut seq = found.log.skip_own(next, stay.seat);
     while seq < before

@@ -16,6 +16,8 @@ pub(super) struct Link {
     pub(super) era: u32,
     /// Whose; `None`: a hostile peer's.
     pub(super) player: Option<usize>,
+    /// The oracle's number for who opened it.
+    pub(super) author: Option<usize>,
     /// The id that a session begun here has.
     pub(super) client_id: ClientId,
     pub(super) secret: Secret,
@@ -31,6 +33,10 @@ pub(super) struct Link {
     pub(super) full: bool,
     /// Reads along what the client gets.
     pub(super) tap: Decoder,
+    /// Whether only whole frames were sent on it.
+    pub(super) clean: bool,
+    /// Reads along what the server writes.
+    pub(super) wrote: Decoder,
     /// Whether its client has forgotten it, and somebody still reads it.
     pub(super) stale: bool,
     /// Whether the last message came.
@@ -47,11 +53,17 @@ pub(super) struct Pipe {
 }
 
 impl Link {
-    pub(super) fn new(era: u32, player: Option<usize>, client_id: ClientId, secret: Secret) -> Self {
+    pub(super) fn new(
+        era: u32,
+        player: Option<usize>,
+        client_id: ClientId,
+        secret: Secret,
+    ) -> Self {
         Self {
             id: LinkId::default(),
             era,
             player,
+            author: None,
             client_id,
             secret,
             up: Pipe::default(),
@@ -61,6 +73,8 @@ impl Link {
             dead: false,
             full: false,
             tap: Decoder::new(MAX_SERVER_FRAME),
+            wrote: Decoder::new(MAX_SERVER_FRAME),
+            clean: true,
             stale: false,
             closed: false,
         }

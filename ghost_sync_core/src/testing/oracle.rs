@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     relay::{AskId, ConnId, LinkId, RelayMode},
-    wire::{ClientId, Delivery, MessageType, RoomId, RoomName, Seat},
+    wire::{ClientId, Delivery, MessageType, RoomId, RoomName, Seat, Secret, ServerMessage},
 };
 
 pub(super) use program::Expected;
@@ -97,6 +97,11 @@ pub(super) struct Oracle {
     pub(super) made: Option<RelayMode>,
     /// Whose bytes the relay is given.
     pub(super) feeding: Option<usize>,
+    /// The links of those whom the host is asked about.
+    pub(super) asking: BTreeMap<ConnId, LinkId>,
+    /// Bytes of each numbered message that was written, by session, with the
+    /// number of the first.
+    lanes: BTreeMap<ClientId, (u64, VecDeque<usize>)>,
     /// What became of the join that is being accepted.
     pub(super) outcomes: usize,
     stays: u64,
@@ -145,6 +150,11 @@ pub(super) struct Author {
     reported: BTreeSet<usize>,
     /// The session was ended on purpose while it was away.
     barred: bool,
+    secret: Secret,
+    /// The secret before; of no use any more.
+    pub(super) old_secret: Option<Secret>,
+    /// Numbered messages of this session.
+    received: u64,
     /// The server had no place for it.
     turned_away: bool,
     /// The server resumed it, and it does not know that yet.
@@ -230,6 +240,8 @@ impl Oracle {
             last_room: RoomId(0),
             made: None,
             feeding: None,
+            asking: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             outcomes: 0,
             stays: 0,
             story: None,
@@ -258,6 +270,20 @@ impl Oracle {
     pub(super) fn author(&mut self) -> usize {
         self.authors.push(Author::default());
         self.authors.len() - 1
+    }
+
+    /// A whole frame was written to a link.
+    pub(super) fn wrote(&mut self, link: LinkId, body: &[u8]) {
+        let Ok(message) = ServerMessage::decode(body) else {
+            return self.fail("I26", "a frame that means nothing is written");
+        };
+        if !message.is_numbered() {
+            return;
+        }
+        let mut sessions = self.sessions.values();
+        let Some(session) = sessions.find(|session| session.link == Some(link)) else { return };
+        let lane = self.lanes.entry(session.client_id).or_insert((1, VecDeque::new()));
+        lane.1.push_back(body.len() + 4);
     }
 
     /// Sessions that begin with this id are that client's.
@@ -296,6 +322,11 @@ impl Oracle {
     /// Whether a session with that id goes on.
     pub(super) fn is_alive(&self, client_id: ClientId) -> bool {
         self.sessions.values().any(|session| session.client_id == client_id)
+    }
+
+    /// Whether that link is the one of a client's session.
+    pub(super) fn is_linked(&self, author: usize, link: LinkId) -> bool {
+        self.session_of(author).is_some_and(|session| session.link == Some(link))
     }
 
     fn session_of(&self, author: usize) -> Option<&SessionView> {

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::relay::{
-    CreateOnJoin, History, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
-};
+use crate::relay::{CreateOnJoin, History, OverflowPolicy, RelayConfig, RelayMode, RoomConfig};
 
 /// The settings of one simulation.
 #[derive(Clone, Debug)]
@@ -42,8 +40,7 @@ impl Swarm {
         relay.max_clients = pick(&mut rng, &[64, 64, 64, 64, 5, 2]);
         relay.max_rooms = pick(&mut rng, &[16, 16, 16, 3, 1]);
         relay.rooms_per_client = pick(&mut rng, &[1, 1, 2, 3, 8]);
-        relay.resume_grace =
-            Duration::from_secs(pick(&mut rng, &[30, 30, 30, 30, 5, 1, 0, 3600]));
+        relay.resume_grace = Duration::from_secs(pick(&mut rng, &[30, 30, 30, 30, 5, 1, 0, 3600]));
         relay.ask_timeout = Duration::from_millis(pick(&mut rng, &[2000, 2000, 300]));
         relay.write_timeout = Duration::from_secs(pick(&mut rng, &[10, 10, 2]));
         relay.channel_capacity = pick(&mut rng, &[1024, 1024, 64, 16, 2]);
@@ -84,10 +81,17 @@ impl Swarm {
             2 => vec![RelayMode::Relay, RelayMode::Moderated, RelayMode::Server],
             _ => vec![RelayMode::Relay],
         };
+        let crowd = rng.u32(..48) == 0;
+        if crowd {
+            relay.max_clients = 64;
+            relay.resume_grace = Duration::from_secs(30);
+            relay.ask_join = false;
+            room = room.capacity(0);
+        }
         Self {
             relay,
             room,
-            players: if rng.u32(..48) == 0 { 24 } else { pick(&mut rng, &[2, 2, 3, 3, 4, 6]) },
+            players: if crowd { 24 } else { pick(&mut rng, &[2, 2, 3, 3, 4, 6]) },
             names: pick(&mut rng, &[1, 1, 2, 4]),
             pipe: pick(&mut rng, &[1 << 20, 1 << 20, 16 << 10, 2 << 10, 700, 200]),
             write: pick(&mut rng, &[1 << 20, 1 << 20, 500, 7]),

@@ -80,6 +80,7 @@ struct OpenAsk {
     conn: ConnId,
     about: About,
     payload: Option<Bytes>,
+    deadline: Instant,
 }
 
 impl World {
@@ -120,6 +121,13 @@ impl World {
             world.connect(player);
         }
         world.turn();
+        if world.players.len() > CROWD {
+            for player in 0..world.players.len() {
+                world.flow();
+                world.join(player);
+            }
+            world.flow();
+        }
         world
     }
 
@@ -142,7 +150,7 @@ impl World {
                     self.oracle.tell(|| format!("    host: {event:?} by {cause:?}"));
                     self.oracle.on_event(cause, event);
                 }
-                Output::Ask { ask, question, .. } => self.asked(ask, question),
+                Output::Ask { ask, question, deadline } => self.asked(ask, question, deadline),
                 Output::Disconnect { link } => self.dropped(link),
             }
         }
@@ -150,7 +158,7 @@ impl World {
         result
     }
 
-    fn asked(&mut self, ask: AskId, question: Question) {
+    fn asked(&mut self, ask: AskId, question: Question, deadline: Instant) {
         let (conn, about, payload) = match question {
             Question::Connect { conn, .. } => (conn, About::Connect, None),
             Question::Join { conn, room, .. } => (conn, About::Join(room), None),
@@ -160,7 +168,12 @@ impl World {
         if let Some(payload) = &payload {
             self.oracle.asked(payload);
         }
-        self.asks.push(OpenAsk { ask, conn, about, payload });
+        if about == About::Connect
+            && let Some(link) = self.relay.link_of(conn)
+        {
+            self.oracle.asking.insert(conn, link);
+        }
+        self.asks.push(OpenAsk { ask, conn, about, payload, deadline });
         if self.healed || self.rng.u32(..8) < self.swarm.prompt {
             self.prompt.push(ask);
         }
@@ -175,8 +188,11 @@ impl World {
 
     fn answer(&mut self, ask: AskId) {
         let Some(at) = self.asks.iter().position(|open| open.ask == ask) else { return };
-        let OpenAsk { conn, about, payload, .. } = self.asks.remove(at);
+        let OpenAsk { conn, about, payload, deadline, .. } = self.asks.remove(at);
         let asked = self.relay.is_asked(ask);
+        if asked && deadline < self.now {
+            self.oracle.fail("I19", format!("{ask:?} waits after its deadline"));
+        }
         let draw = if self.healed { 0 } else { self.rng.u32(..16) };
         let first = self.words;
         let verdict = match draw {
@@ -272,6 +288,10 @@ impl World {
             let mut taken = 0;
             for slice in &slices[..count] {
                 let len = slice.len().min(room);
+                let mut whole = &slice[..len];
+                while let Ok(Some(body)) = link.wrote.next_frame(&mut whole) {
+                    self.oracle.wrote(id, body);
+                }
                 if link.held {
                     link.down.bytes.extend_from_slice(&slice[..len]);
                 }
@@ -296,9 +316,10 @@ impl World {
         let Some(link) = self.links.get_mut(&serial) else { return false };
         let bytes = link.up.take(most);
         let (id, served, player, stale) = (link.id, link.served, link.player, link.stale);
+        let author = link.author;
         if served && !bytes.is_empty() {
             self.oracle.trace = mix_bytes(self.oracle.trace, &bytes);
-            self.oracle.feeding = player.map(|player| self.players[player].author);
+            self.oracle.feeding = author;
             if stale || player.is_some_and(|player| self.players[player].link != Some(serial)) {
                 self.oracle.mark(Mark::StaleBytes);
             }
@@ -423,8 +444,9 @@ impl World {
         let mut out = Vec::new();
         let id = self.relay.connect(self.now, addr, client_id, secret, &mut out);
         self.by_id.insert(id, serial);
+        let author = player.map(|player| self.players[player].author);
         if let Some(link) = self.links.get_mut(&serial) {
-            link.id = id;
+            (link.id, link.author) = (id, author);
         }
         self.act(&Cause::Host, |_, _, given| given.append(&mut out));
         serial
@@ -438,6 +460,9 @@ impl World {
         self.links.keys().nth(at as usize % self.links.len()).copied()
     }
 }
+
+/// More clients than this join at once.
+const CROWD: usize = 6;
 
 impl About {
     fn room(self) -> crate::wire::RoomId {

@@ -43,12 +43,15 @@ impl Session {
         if self.phase == Phase::Closed {
             return;
         }
-        self.decoder = Decoder::new(MAX_SERVER_FRAME);
+        if !planted!("client-keeps-half-a-frame") {
+            self.decoder = Decoder::new(MAX_SERVER_FRAME);
+        }
         self.pings.forget();
         self.pongs = 0;
         self.outbox.clear();
         let Some(ticket) = self.ticket else { return self.introduce() };
-        let place = |(id, room): (&RoomId, &Membership)| (*id, room.last());
+        let less = u64::from(planted!("client-forgets-its-last-event"));
+        let place = |(id, room): (&RoomId, &Membership)| (*id, room.last().saturating_sub(less));
         ClientMessage::Resume {
             magic: MAGIC,
             version: VERSION,
@@ -87,7 +90,9 @@ impl Session {
             ticket.secret = secret;
         }
         self.phase = Phase::Open;
-        self.outbox.extend_from_slice(self.unconfirmed.frames());
+        if !planted!("client-asks-once-only") {
+            self.outbox.extend_from_slice(self.unconfirmed.frames());
+        }
         events.push(ServerEvent::Resumed);
         Ok(())
     }
@@ -123,6 +128,9 @@ impl Session {
             events.push(ServerEvent::Left { room: member.asked.room, reason });
         }
         for (_, asked) in joins {
+            if planted!("client-forgets-to-join") {
+                continue;
+            }
             self.ask_to_join(asked);
         }
         Ok(())

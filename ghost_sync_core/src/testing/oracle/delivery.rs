@@ -7,8 +7,8 @@ use super::{
 use crate::{
     testing::stamp::Stamp,
     wire::{
-        CloseReason, Delivery, MemberInfo, MessageType, Refusal, ResumeFailure, RoomId,
-        Seat, ServerMessage,
+        CloseReason, Delivery, MemberInfo, MessageType, Refusal, ResumeFailure, RoomId, Seat,
+        ServerMessage,
     },
 };
 
@@ -20,9 +20,13 @@ impl Oracle {
         era: u32,
         message: &ServerMessage<'_>,
     ) {
+        self.authors[author].received += u64::from(message.is_numbered());
         match *message {
-            ServerMessage::Welcome { client_id, .. } => {
+            ServerMessage::Welcome { client_id, secret, .. } => {
                 let state = &mut self.authors[author];
+                state.secret = secret;
+                state.old_secret = None;
+                state.received = 0;
                 state.client_id = client_id;
                 state.era = era;
                 state.turned_away = false;
@@ -69,8 +73,7 @@ impl Oracle {
                 let known = *found.epoch.get_or_insert(epoch);
                 let same_meta = arrival.meta_version == meta_version && arrival.meta == *meta;
                 let same_name = *found.name.as_str() == *name;
-                let expected =
-                    if since > seq { Vec::new() } else { found.former(since, seq) };
+                let expected = if since > seq { Vec::new() } else { found.former(since, seq) };
                 let most = u64::from(self.swarm.room.replay);
                 if !right || !same_name {
                     self.fail("I6", format!("{author} joined {name} in {seat:?} at event {seq}"));
@@ -215,7 +218,9 @@ impl Oracle {
                 }
                 self.judge("I17", seen);
             }
-            ServerMessage::Gap { room, from, to, own, .. } => self.on_gap(author, room, from, to, own),
+            ServerMessage::Gap { room, from, to, own, .. } => {
+                self.on_gap(author, room, from, to, own)
+            }
             ServerMessage::Direct { room, message_type: _, payload } => {
                 self.on_direct(author, era, room, payload);
             }
@@ -250,7 +255,13 @@ impl Oracle {
                     self.expect(Expected::broadcast(seq, true, owner, stamp));
                 }
             }
-            ServerMessage::Resumed { .. } => {
+            ServerMessage::Resumed { secret, .. } => {
+                let state = &mut self.authors[author];
+                let known = std::mem::replace(&mut state.secret, secret);
+                state.old_secret = Some(known);
+                if known.is_same(&secret) {
+                    self.fail("I15", format!("{author} gets the same secret again"));
+                }
                 let state = &mut self.authors[author];
                 state.resumed_unseen = false;
                 let behind = |stay: &Stay| {
@@ -319,7 +330,13 @@ impl Oracle {
             return None;
         }
         if seq != next || seq > head {
-            let invariant = if seq < next { "I5" } else if seq > head { "I2" } else { "I4" };
+            let invariant = if seq < next {
+                "I5"
+            } else if seq > head {
+                "I2"
+            } else {
+                "I4"
+            };
             let seen = format!("{author} gets event {seq} of {room:?}, {next} is next of {head}");
             self.fail(invariant, seen);
             return None;
@@ -333,7 +350,8 @@ impl Oracle {
         let Some(stay) = self.authors[author].stays.get_mut(&room) else {
             return self.fail("I10", format!("{author} gets the roster of {room:?}"));
         };
-        let Some(arrival) = self.rooms.get(&stay.key).and_then(|log| log.arrivals.get(&stay.joined))
+        let Some(arrival) =
+            self.rooms.get(&stay.key).and_then(|log| log.arrivals.get(&stay.joined))
         else {
             return;
         };
@@ -361,8 +379,8 @@ impl Oracle {
             Some(What::Back { seat: back }) => !away && *back == seat,
             _ => false,
         };
-        let seen = (!right)
-            .then(|| format!("event {seq} of {room:?}: {seat:?} away {away}, is {what:?}"));
+        let seen =
+            (!right).then(|| format!("event {seq} of {room:?}: {seat:?} away {away}, is {what:?}"));
         let mut was = Some(!away);
         if seq > stay.joined {
             was = stay.roster.insert(seat, away);
@@ -417,9 +435,10 @@ impl Oracle {
             return self.fail("I9", format!("{author} left {room:?} and was not in it"));
         };
         let Some(log) = self.rooms.get(&stay.key) else { return };
-        let end = log.entries.iter().position(
-            |entry| matches!(entry.what, What::Left { seat, .. } if seat == stay.seat),
-        );
+        let end = log
+            .entries
+            .iter()
+            .position(|entry| matches!(entry.what, What::Left { seat, .. } if seat == stay.seat));
         let end = end.map_or(log.head(), |end| end as u64) + 1;
         while stay.next < end && log.is_own(stay.next, stay.seat) {
             stay.next += 1;
@@ -562,7 +581,8 @@ impl Oracle {
         if alive {
             self.fail("I14", format!("{client_id} goes on after {reason}"));
         }
-        if barred && *reason == ResumeFailure::Expired {
+        let unseen = self.authors[author].resumed_unseen && !BARRED_WITH_OLD_SECRET;
+        if barred && !unseen && *reason == ResumeFailure::Expired {
             self.fail("I16", format!("{client_id} was kicked and is told: {reason}"));
         }
         if let Some(seen) = seen {
@@ -579,6 +599,9 @@ impl Oracle {
         state.barred = false;
     }
 }
+
+/// Whether a kick counts for those who show the secret before the last.
+const BARRED_WITH_OLD_SECRET: bool = false;
 
 /// Whether words about a room come in their place when the stay has ended too.
 const AFTER_THE_END: bool = false;

@@ -10,16 +10,18 @@ impl Oracle {
         let aways = self.sessions.values().filter(|session| session.away.is_some()).count();
         let most = (config.max_clients / 4).max(16);
         if relay.away_count() != aways || aways > most {
-            let seen = format!("{} are away, {aways} were lost; at most {most}", relay.away_count());
+            let seen =
+                format!("{} are away, {aways} were lost; at most {most}", relay.away_count());
             self.fail("I12", seen);
         }
         if relay.client_count() != self.sessions.len() {
             let seen = format!("{} clients, {} opened", relay.client_count(), self.sessions.len());
             self.fail("I9", seen);
         }
-        let late = self.sessions.values().find(|session| {
-            session.away.is_some_and(|away| away.latest + SLACK < self.now)
-        });
+        let late = self
+            .sessions
+            .values()
+            .find(|session| session.away.is_some_and(|away| away.latest + SLACK < self.now));
         if let Some(late) = late {
             self.fail("I9", format!("{} is away for longer than its grace", late.client_id));
         }
@@ -127,12 +129,14 @@ impl Oracle {
             if stay.next != log.head() + 1 {
                 let (next, head) = (stay.next, log.head());
                 let missed = log.entry(next).map(|entry| &entry.what);
-                let text = format!("{author} waits for event {next} of {room:?}, of {head}: {missed:?}");
+                let text =
+                    format!("{author} waits for event {next} of {room:?}, of {head}: {missed:?}");
                 seen.push(("I20", text));
             }
             let members = log.members.iter().map(|(seat, member)| (*seat, member.away));
             if log.deleted.is_none() && !members.eq(stay.roster.iter().map(|(s, a)| (*s, *a))) {
-                let text = format!("{author} sees {:?} in {room:?}: {:?}", stay.roster, log.members);
+                let text =
+                    format!("{author} sees {:?} in {room:?}: {:?}", stay.roster, log.members);
                 seen.push(("I7", text));
             }
         }

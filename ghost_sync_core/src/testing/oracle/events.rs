@@ -25,10 +25,8 @@ impl Oracle {
                 self.resumed(cause, conn, client_id);
             }
             RelayEvent::HandshakeFailed { reason, .. } => {
-                if matches!(
-                    reason,
-                    DisconnectReason::Closed(CloseReason::MaxClientsReached { .. })
-                ) {
+                if matches!(reason, DisconnectReason::Closed(CloseReason::MaxClientsReached { .. }))
+                {
                     self.mark(Mark::Full);
                 }
             }
@@ -57,7 +55,16 @@ impl Oracle {
                 }
             }
             RelayEvent::Lagged { .. } | RelayEvent::Rtt { .. } => {}
-            RelayEvent::Broadcast { room, seat, conn, client_id, seq, message_type, payload, .. } => {
+            RelayEvent::Broadcast {
+                room,
+                seat,
+                conn,
+                client_id,
+                seq,
+                message_type,
+                payload,
+                ..
+            } => {
                 self.relayed(cause, room, seat, conn, client_id, seq, message_type, &payload);
             }
             RelayEvent::Message { conn, client_id, room, message_type, payload } => {
@@ -99,7 +106,7 @@ impl Oracle {
         let link = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
         let session = SessionView {
             client_id,
-            link,
+            link: link.or(self.asking.remove(&conn)),
             away: None,
             seats: Default::default(),
             meta: meta.into_iter().collect(),
@@ -124,8 +131,12 @@ impl Oracle {
         reason: &DisconnectReason,
     ) {
         match reason {
-            DisconnectReason::Closed(CloseReason::IdleTimeout { .. }) => self.mark(Mark::IdleTimeout),
-            DisconnectReason::Closed(CloseReason::PingTimeout { .. }) => self.mark(Mark::PingTimeout),
+            DisconnectReason::Closed(CloseReason::IdleTimeout { .. }) => {
+                self.mark(Mark::IdleTimeout)
+            }
+            DisconnectReason::Closed(CloseReason::PingTimeout { .. }) => {
+                self.mark(Mark::PingTimeout)
+            }
             DisconnectReason::Closed(CloseReason::SlowConsumer { .. }) => {
                 self.mark(Mark::SlowConsumer);
             }
@@ -202,6 +213,22 @@ impl Oracle {
             return self.fail("I15", format!("{client_id} is resumed by {cause:?}"));
         };
         let now = self.now;
+        let mut kept: usize = 0;
+        if let Some(author) = self.owners.get(&client_id)
+            && let Some((first, lane)) = self.lanes.get_mut(&client_id)
+        {
+            let received = self.authors[*author].received;
+            while *first <= received && lane.pop_front().is_some() {
+                *first += 1;
+            }
+            kept = lane.iter().sum();
+            lane.clear();
+            *first = received + 1;
+        }
+        let most = self.swarm.relay.outbox_limit;
+        if kept > most {
+            self.fail("I12", format!("{kept} bytes were kept for {client_id}, of {most}"));
+        }
         let Some(session) = self.sessions.get_mut(&conn) else {
             return self.fail("I14", format!("{client_id} is resumed after its end"));
         };
@@ -264,11 +291,9 @@ impl Oracle {
         let key = (self.era, room);
         let now = self.now;
         let asked = match cause {
-            Cause::Answer { conn: asked, about: About::Join(about), accepted: true, words, .. }
-                if *asked == conn && *about == room =>
-            {
-                Some(words.clone())
-            }
+            Cause::Answer {
+                conn: asked, about: About::Join(about), accepted: true, words, ..
+            } if *asked == conn && *about == room => Some(words.clone()),
             _ => None,
         };
         if self.swarm.relay.ask_join && asked.is_none() {
@@ -563,7 +588,8 @@ impl Oracle {
             Some(value) => session.meta.insert(key.clone(), value.clone()),
             None => session.meta.remove(&key),
         };
-        let fenced = matches!(cause, Cause::Bytes(from) if session.link.is_some_and(|link| link != *from));
+        let fenced =
+            matches!(cause, Cause::Bytes(from) if session.link.is_some_and(|link| link != *from));
         let seats: Vec<_> = session.seats.iter().map(|(room, seat)| (*room, *seat)).collect();
         for (room, seat) in seats {
             let Some(found) = self.rooms.get_mut(&(era, room)) else { continue };

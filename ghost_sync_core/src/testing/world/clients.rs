@@ -113,7 +113,9 @@ impl World {
             self.flush(at);
             let link = self.links.get(&serial);
             let first = link.and_then(|link| link.up.bytes.get(before + HEADER_LEN..));
-            if was_resuming && first.is_some_and(|body| body.first().is_some_and(|kind| (1..=4).contains(kind))) {
+            if was_resuming
+                && first.is_some_and(|body| body.first().is_some_and(|kind| (1..=4).contains(kind)))
+            {
                 self.oracle.mark(Mark::Resubmitted);
             }
         }
@@ -202,12 +204,14 @@ impl World {
     /// A client's link is gone and the server is not told.
     pub(super) fn abandon(&mut self, at: usize) {
         let Some(serial) = self.players[at].link else { return };
+        let unread = self.links.get(&serial).map(|link| link.down.bytes.clone());
         self.client_loses(at, &DisconnectReason::ConnectionLost(std::io::ErrorKind::NetworkDown));
         if let Some(link) = self.links.get_mut(&serial) {
             link.up.ended = false;
             if self.rng.bool() {
                 // A copy of the client still has the socket.
                 (link.held, link.stale, link.player) = (true, true, None);
+                link.down.bytes = unread.unwrap_or_default();
             }
         }
     }

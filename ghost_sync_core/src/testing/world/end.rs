@@ -8,6 +8,12 @@ use crate::relay::DisconnectReason;
 impl World {
     /// Heals the network and gives everybody time; then nothing may be missing.
     pub(in crate::testing) fn finish(&mut self) {
+        if self.swarm.ends_with_shutdown && self.rng.bool() {
+            // In the middle of everything.
+            self.healed = true;
+            self.shut_down();
+            return self.oracle.emptied(&self.relay);
+        }
         self.healed = true;
         self.answer_all();
         for link in self.links.values_mut() {
@@ -54,7 +60,11 @@ impl World {
         if self.oracle.failure.is_some() {
             return;
         }
-        if self.swarm.ends_with_shutdown { self.shut_down() } else { self.all_leave() }
+        if self.swarm.ends_with_shutdown {
+            self.shut_down()
+        } else {
+            self.all_leave()
+        }
         self.oracle.emptied(&self.relay);
     }
 
@@ -94,7 +104,10 @@ impl World {
             self.advance(grace, told);
         }
         if told {
-            let waits = self.players.iter().find(|player| player.link.is_some() && !player.over);
+            let waits = self.players.iter().find(|player| {
+                let link = player.link.and_then(|serial| self.links.get(&serial));
+                link.is_some_and(|link| !link.dead && !link.down.stalled) && !player.over
+            });
             if let Some(player) = waits {
                 let seen = format!("{} is not told of the shutdown", player.author);
                 self.oracle.fail("I21", seen);

@@ -4,8 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use super::{Mark, World};
 use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Delivery, MAGIC, MessageType, Replay, ResumeFailure,
-    RoomId, Secret, SendFlags, ServerMessage, VERSION,
+    ClientId, ClientMessage, CloseReason, Delivery, MAGIC, MAX_OVERHEAD, MessageType, Replay,
+    ResumeFailure, RoomId, Secret, SendFlags, ServerMessage, VERSION,
 };
 
 impl World {
@@ -14,7 +14,7 @@ impl World {
         let known: Vec<u32> = self
             .links
             .iter()
-            .filter(|(_, link)| link.player.is_none() && link.served && link.held)
+            .filter(|(_, link)| link.player.is_none() && !link.stale && link.served && link.held)
             .map(|(serial, _)| *serial)
             .collect();
         let serial = match known.get(who as usize % (known.len() + 1)) {
@@ -27,7 +27,25 @@ impl World {
                 serial
             }
         };
-        match self.rng.u32(..14) {
+        match self.rng.u32(..15) {
+            14 => {
+                // A byte more than there may be.
+                let id = self.links.get(&serial).map(|link| link.client_id).unwrap_or_default();
+                self.deliver_up(serial, usize::MAX);
+                let most = self.swarm.relay.max_payload + MAX_OVERHEAD;
+                let len = u32::try_from(most + 1).unwrap_or(u32::MAX);
+                if self
+                    .links
+                    .get(&serial)
+                    .is_some_and(|link| link.up.bytes.is_empty() && link.clean)
+                {
+                    self.push_hostile(serial, &len.to_le_bytes());
+                    self.deliver_up(serial, usize::MAX);
+                    if self.oracle.is_alive(id) {
+                        self.oracle.fail("I12", format!("a frame of {len} bytes is awaited"));
+                    }
+                }
+            }
             0 => {
                 let len = self.rng.usize(1..64);
                 let bytes: Vec<u8> = (0..len).map(|_| self.rng.u8(..)).collect();
@@ -107,8 +125,12 @@ impl World {
         let epoch = player.epoch;
         let rooms = self.oracle.authors[player.author].stays.values();
         let rooms: Vec<_> = rooms.map(|stay| (stay.key.1, stay.next - 1)).collect();
+        let mut secret = Secret(u128::from(self.rng.u64(..)).to_le_bytes());
+        if let Some(old) = self.old_secret(at) {
+            secret = old;
+        }
+        let epoch = self.players[at].epoch;
         let serial = self.open_link(None);
-        let secret = Secret(u128::from(self.rng.u64(..)).to_le_bytes());
         let alive = self.oracle.is_alive(client_id);
         let received = self.rng.u64(..3);
         let resume = ClientMessage::Resume {
@@ -125,6 +147,27 @@ impl World {
         if alive != self.oracle.is_alive(client_id) {
             self.oracle.fail("I15", format!("{client_id} is ended by a thief"));
         }
+    }
+
+    /// The secret before the last, if the server knows that the client has the last.
+    fn old_secret(&mut self, at: usize) -> Option<Secret> {
+        let serial = self.players[at].link?;
+        let author = self.players[at].author;
+        self.oracle.authors[author].old_secret?;
+        let link = self.links.get(&serial).filter(|link| !link.dead && !link.up.stalled)?;
+        if self.players[at].resuming || link.up.ended || !self.oracle.is_linked(author, link.id) {
+            return None;
+        }
+        if self.players[at].session.list_rooms().is_ok() {
+            self.oracle.authors[author].lists_owed += 1;
+        }
+        self.flush(at);
+        while self.links.get(&serial).is_some_and(|link| !link.up.bytes.is_empty()) {
+            self.deliver_up(serial, usize::MAX);
+        }
+        let link = self.links.get(&serial)?;
+        let there = self.players[at].writing.is_empty() && self.oracle.is_linked(author, link.id);
+        if there { self.oracle.authors[author].old_secret } else { None }
     }
 
     /// Takes what a hostile peer is told.
@@ -174,6 +217,7 @@ impl World {
 
     fn push_hostile(&mut self, serial: u32, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(&serial) else { return };
+        link.clean = false;
         link.up.bytes.extend_from_slice(bytes);
     }
 }

@@ -149,9 +149,12 @@ impl World {
             OpKind::ConfigureRoom => self.configure(op.who),
             OpKind::Kick => {
                 if let Some(conn) = self.some_conn(op.who) {
-                    self.act(&Cause::Kick(conn), |relay, now, out| {
-                        let _ = relay.kick(now, conn, "out", out);
+                    let kicked = self.act(&Cause::Kick(conn), |relay, now, out| {
+                        relay.kick(now, conn, "out", out)
                     });
+                    if kicked.is_ok() && self.oracle.conns().any(|left| left == conn) {
+                        self.oracle.fail("I16", format!("{conn:?} is there after a kick"));
+                    }
                 }
             }
             OpKind::Remove => {
@@ -217,8 +220,7 @@ impl World {
         let payload = stamp(author, counter, key.1).payload(len);
         let message_type = MessageType(self.rng.u32(..3));
         let session = &mut self.players[at].session;
-        let said =
-            session.broadcast(Some(name.as_str()), delivery, flags, message_type, &payload);
+        let said = session.broadcast(Some(name.as_str()), delivery, flags, message_type, &payload);
         if let Ok(reference) = said {
             let floor = if key.0 == self.oracle.era { self.oracle.head(key) } else { 0 };
             let mut message =
@@ -242,7 +244,7 @@ impl World {
         self.flush(at);
     }
 
-    fn join(&mut self, at: usize) {
+    pub(super) fn join(&mut self, at: usize) {
         let name = self.rng.u32(..);
         let name = self.room_name(name);
         let replay = match self.rng.u32(..4) {
@@ -382,9 +384,8 @@ impl World {
         let epoch = self.unique();
         self.oracle.made = Some(mode);
         let room = RoomName::new(&name).expect("names are short");
-        let made = self.act(&Cause::Host, |relay, now, out| {
-            relay.create_room(now, room, epoch, config, out)
-        });
+        let made = self
+            .act(&Cause::Host, |relay, now, out| relay.create_room(now, room, epoch, config, out));
         self.oracle.made = None;
         if made.is_ok() {
             self.oracle.check(&self.relay, true);
@@ -434,16 +435,14 @@ impl World {
         let room = if self.rng.bool() && !all { self.relay.room_id(&name) } else { None };
         let payload = self.say(room.unwrap_or_default(), 20);
         if all {
-            let told = self.act(&Cause::Host, |relay, _, _| {
-                relay.broadcast_all(MessageType::RAW, &payload)
-            });
+            let told = self
+                .act(&Cause::Host, |relay, _, _| relay.broadcast_all(MessageType::RAW, &payload));
             return self.oracle.host_told(&conns, None, counter, told.unwrap_or(0));
         }
         let to: Vec<_> = conns.iter().copied().filter(|_| self.rng.bool()).collect();
         let about = room.map(|_| name.as_str());
-        let told = self.act(&Cause::Host, |relay, _, _| {
-            relay.direct(&to, about, MessageType::RAW, &payload)
-        });
+        let told = self
+            .act(&Cause::Host, |relay, _, _| relay.direct(&to, about, MessageType::RAW, &payload));
         self.oracle.host_told(&to, room, counter, told.unwrap_or(0));
     }
 
