@@ -25,6 +25,8 @@ pub(super) struct Swarm {
     pub(super) lazy: u32,
     /// The longest payload, but for a few.
     pub(super) payload: usize,
+    /// Whether everything that is said may be dropped.
+    pub(super) volatile: bool,
     pub(super) ends_with_shutdown: bool,
     pub(super) modes: Vec<RelayMode>,
     /// How fast rosters and the like grow: clients bring so much metadata.
@@ -98,6 +100,7 @@ impl Swarm {
             prompt: pick(&mut rng, &[8, 8, 7, 4]),
             lazy: pick(&mut rng, &[0, 0, 2, 6]),
             payload: pick(&mut rng, &[32, 32, 100, 600]),
+            volatile: rng.u32(..8) == 0,
             ends_with_shutdown: rng.u32(..4) == 0,
             modes,
             meta: pick(&mut rng, &[0, 0, 20, 600]),

@@ -111,8 +111,12 @@ impl World {
                 }
             }
             OpKind::HostBroadcast => self.host_broadcast(op.who),
-            OpKind::HostDirect => self.host_direct(op.who, false),
-            OpKind::HostAll => self.host_direct(op.who, true),
+            OpKind::HostDirect => {
+                // Now and then the whole state of a game.
+                let (times, len) = if self.rng.u32(..5) == 0 { (12, 900) } else { (1, 20) };
+                (0..times).for_each(|_| self.host_direct(op.who, false, len));
+            }
+            OpKind::HostAll => self.host_direct(op.who, true, 20),
             OpKind::HostRoomMeta => {
                 let name = self.room_name(op.who);
                 let value = (self.rng.u32(..3) > 0).then_some("value");
@@ -196,6 +200,7 @@ impl World {
 
     fn broadcast(&mut self, at: usize) {
         let delivery = match self.rng.u32(..8) {
+            _ if self.swarm.volatile => Delivery::Volatile,
             0..4 => Delivery::Reliable,
             4 | 5 => Delivery::Volatile,
             _ => Delivery::Latest(self.rng.u32(..3)),
@@ -412,6 +417,7 @@ impl World {
         let len = self.length();
         let payload = self.say(room, len);
         let delivery = match self.rng.u32(..4) {
+            _ if self.swarm.volatile => Delivery::Volatile,
             0 | 1 => Delivery::Reliable,
             2 => Delivery::Volatile,
             _ => Delivery::Latest(self.rng.u32(..3)),
@@ -425,7 +431,7 @@ impl World {
         }
     }
 
-    fn host_direct(&mut self, who: u32, all: bool) {
+    fn host_direct(&mut self, who: u32, all: bool, len: usize) {
         let conns: Vec<_> = self.oracle.conns().collect();
         if conns.is_empty() {
             return;
@@ -433,7 +439,7 @@ impl World {
         let counter = self.words;
         let name = self.room_name(who);
         let room = if self.rng.bool() && !all { self.relay.room_id(&name) } else { None };
-        let payload = self.say(room.unwrap_or_default(), 20);
+        let payload = self.say(room.unwrap_or_default(), len);
         if all {
             let told = self
                 .act(&Cause::Host, |relay, _, _| relay.broadcast_all(MessageType::RAW, &payload));
