@@ -2,7 +2,7 @@
 //! thread, and what comes from it.
 
 use bevy::prelude::*;
-pub use ghost_sync_core::embed::{LocalConnector, Network, Reconnect, Target};
+pub use ghost_sync_core::embed::{Connector, LocalConnector, Network, Reconnect, Target};
 use ghost_sync_core::{
     Client,
     embed::{ClientBridge, ClientCommand, ClientUpdate},
@@ -73,10 +73,12 @@ pub(crate) fn receive(world: &mut World) {
             }
             ClientUpdate::Connected { client_id } => {
                 let mut client = world.resource_mut::<GhostClient>();
-                client.client_id = Some(client_id);
+                let anew = client.client_id.replace(client_id).is_some();
                 client.attempt = 0;
                 client.retry_in = None;
-                set_state(world, ClientState::Connected);
+                if !anew {
+                    set_state(world, ClientState::Connected);
+                }
                 publish(world, Connected { client_id });
             }
             ClientUpdate::Event(event) => roster::apply(world, event),
@@ -136,6 +138,7 @@ fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::D
     roster::close_all(world);
     let mut client = world.resource_mut::<GhostClient>();
     client.client_id = None;
+    client.away = false;
     client.rtt = None;
     client.retry_in = retry_in;
     client.last_reason = Some(reason.clone());
@@ -148,6 +151,11 @@ fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::D
         set_state(world, ClientState::Reconnecting);
     }
     publish(world, Disconnected { reason, retry_in });
+}
+
+/// Gives up a seat that came back after the game had given it up.
+pub(crate) fn leave_again(world: &mut World, room: RoomName) {
+    world.resource_mut::<Link>().request(ClientCommand::Leave { room });
 }
 
 fn set_state(world: &mut World, state: ClientState) {
@@ -171,6 +179,9 @@ pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
         let mut builder = Client::builder().protocol(protocol).data(connect.data);
         for (key, value) in connect.meta {
             builder = builder.meta(key, value);
+        }
+        if let Some(time) = connect.resume_for {
+            builder = builder.resume_for(time);
         }
         let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
         world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
@@ -204,7 +215,8 @@ pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>, mut commands: Comm
     if link.bridge.is_none() {
         link.waiting.push(join.clone());
     } else {
-        link.request(ClientCommand::Join { room, data: join.data.clone() });
+        let (data, replay) = (join.data.clone(), join.replay);
+        link.request(ClientCommand::Join { room, data, replay });
     }
 }
 

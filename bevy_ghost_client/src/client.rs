@@ -14,10 +14,11 @@ pub enum ClientState {
     Disconnected,
     /// The first attempt is under way.
     Connecting,
-    /// Rooms can be joined.
+    /// Rooms can be joined. Still so when the link is lost and the seats are held, see
+    /// [`GhostClient::away`]: the rooms are there, and what is written leaves later.
     Connected,
-    /// There was a connection, or an attempt to get one; the next attempt waits or is
-    /// under way.
+    /// There was a connection, or an attempt to get one, and there are no rooms any more;
+    /// the next attempt waits or is under way.
     Reconnecting,
 }
 
@@ -27,11 +28,14 @@ pub enum ClientState {
 pub struct GhostClient {
     /// The own public id, while connected.
     pub client_id: Option<ClientId>,
+    /// Whether the link is lost, while the server may still hold the seats: from
+    /// [`Reconnecting`](crate::Reconnecting) on.
+    pub away: bool,
     /// Attempts to connect that have failed in a row.
     pub attempt: u32,
     /// How long the next attempt waits, as of the last [`Disconnected`](crate::Disconnected).
     pub retry_in: Option<Duration>,
-    /// Why the last connection or attempt ended.
+    /// Why the last connection, link or attempt ended.
     pub last_reason: Option<String>,
     /// The last measured time to the server and back.
     pub rtt: Option<Duration>,
@@ -74,6 +78,8 @@ pub struct JoinedRooms {
     pub(crate) rooms: Vec<(RoomName, Entity)>,
     /// Rooms whose entities are gone, but not yet the seats.
     pub(crate) leaving: Vec<(RoomName, Entity)>,
+    /// Rooms whose seats are lost and asked for again.
+    pub(crate) rejoining: Vec<RoomName>,
 }
 
 impl JoinedRooms {
@@ -103,7 +109,7 @@ impl JoinedRooms {
     }
 }
 
-/// Run condition: there is a connection.
+/// Run condition: there is a connection, even if its link is [lost](GhostClient::away).
 pub fn connected(state: Option<Res<State<ClientState>>>) -> bool {
     state.is_some_and(|state| *state.get() == ClientState::Connected)
 }

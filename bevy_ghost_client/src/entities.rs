@@ -43,6 +43,16 @@ pub struct Member {
 #[reflect(Component, Debug, Default)]
 pub struct LocalPlayer;
 
+/// Marks who has lost the connection and whose seats the server holds: a [`Member`], or
+/// on a server a player and its connection.
+///
+/// It goes when they are back; they then have missed nothing. Queries that are about
+/// those who can answer say `Without<Away>`. The own member has it while
+/// [`GhostClient::away`](crate::GhostClient::away) is set.
+#[derive(Clone, Component, Copy, Debug, Default, Reflect)]
+#[reflect(Component, Debug, Default)]
+pub struct Away;
+
 /// The room that a [`Member`] is in.
 #[derive(Clone, Component, Copy, Debug, Eq, PartialEq, Reflect)]
 #[reflect(Component, Debug, PartialEq)]

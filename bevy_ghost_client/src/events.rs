@@ -8,19 +8,49 @@ use std::time::Duration;
 use bevy::prelude::*;
 use bytes::Bytes;
 use ghost_sync_core::wire::{
-    ClientId, GapReason, LeaveReason, MessageType, Refusal, RoomName, RoomSummary, Seat,
+    ClientId, GapReason, LeaveReason, MessageType, Refusal, ResumeFailure, RoomName, RoomSummary,
+    Seat,
 };
 
-/// The server has greeted this client; rooms can be joined.
+/// The server has greeted this client; rooms can be joined. Told again, without a
+/// [`Disconnected`] in between, when it greets it anew after [`ResumeFailed`].
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Connected {
-    /// The id that others will see; new for each connection.
+    /// The id that others will see; a new one each time.
     pub client_id: ClientId,
 }
 
+/// The link is lost, and another one is looked for. The server holds the seats for a
+/// while: this client stays in its rooms and [`Connected`](crate::ClientState::Connected),
+/// and what is written leaves later. [`Resumed`], [`ResumeFailed`] or [`Disconnected`]
+/// says how it ends.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Reconnecting {
+    /// Why, in words for people.
+    pub reason: String,
+}
+
+/// There is a link again and nothing was missed: what happened meanwhile follows, and
+/// what was written is carried out once.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Resumed;
+
+/// There is a link again, but the server has forgotten this client. It gets another id
+/// ([`Connected`]) and asks for its rooms again: [`Rejoined`] follows where it is let in,
+/// [`Left`] elsewhere. [`Refused`] tells of messages that may or may not have arrived.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ResumeFailed {
+    /// Why; its `Display` is for people.
+    pub reason: ResumeFailure,
+}
+
 /// There is no connection any more, or the attempt to get one failed. This
-/// client is in no room any more when observers hear this.
+/// client is in no room any more when observers hear this. Not told while the link is
+/// lost but the seats are held: that is [`Reconnecting`].
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Disconnected {
@@ -43,6 +73,27 @@ pub struct Joined {
     pub player: Entity,
     /// The own seat.
     pub seat: Seat,
+}
+
+/// This client asked for a seat by itself, in place of one that it has lost, and got it.
+/// What was said meanwhile is lost. [`Left`] (of the old entity) and [`Joined`] were told
+/// before: a game that heeds those may ignore this.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Rejoined {
+    /// The room's entity, which is new.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub room_name: RoomName,
+    /// The own member entity.
+    pub player: Entity,
+    /// The own seat.
+    pub seat: Seat,
+    /// The entity that the room was until now: there with its members to the end of the
+    /// frame, as [`Ended`](crate::Ended). `None` when it went earlier, with
+    /// [`Disconnected`].
+    pub former: Option<Entity>,
 }
 
 /// The server gave no seat, or could not even be asked: the text is no room name.
@@ -109,6 +160,45 @@ pub struct PlayerLeft {
     pub seq: u64,
     /// Why.
     pub reason: LeaveReason,
+}
+
+/// Somebody else has lost the connection; the seat is held, and the member's entity is
+/// [`Away`](crate::Away). [`PlayerBack`] or [`PlayerLeft`] follows.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerAway {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub room_name: RoomName,
+    /// The member's entity.
+    pub player: Entity,
+    /// Who.
+    pub client_id: ClientId,
+    /// The seat.
+    pub seat: Seat,
+    /// Place in the room's order.
+    pub seq: u64,
+}
+
+/// Somebody else who was away is back, and has missed nothing.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerBack {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub room_name: RoomName,
+    /// The member's entity.
+    pub player: Entity,
+    /// Who.
+    pub client_id: ClientId,
+    /// The seat.
+    pub seat: Seat,
+    /// Place in the room's order.
+    pub seq: u64,
 }
 
 /// [`Metadata`](crate::Metadata) of a room or a member has changed.
@@ -247,6 +337,8 @@ pub struct PayloadReceived {
     pub player: Option<Entity>,
     /// Place in the room's order, if it has one.
     pub seq: Option<u64>,
+    /// Whether it was said before this client joined.
+    pub replay: bool,
     /// What it is.
     pub message_type: MessageType,
     /// The bytes.
@@ -301,8 +393,9 @@ stream! {
     /// For code that must not mix up the order of facts of different types, such
     /// as a recorder. Whoever cares for one type reads that type.
     GhostClientEvent {
-        Connected, Disconnected, Joined, JoinRefused, Left, PlayerJoined, PlayerLeft,
-        MetadataChanged, RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList, Undecodable,
+        Connected, Reconnecting, Resumed, ResumeFailed, Disconnected, Joined, Rejoined,
+        JoinRefused, Left, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, MetadataChanged,
+        RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList, Undecodable,
     } + PayloadReceived
 }
 

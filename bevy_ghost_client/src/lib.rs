@@ -11,18 +11,19 @@ mod requests;
 mod roster;
 pub mod typed;
 
-pub use bridge::{GhostNetwork, LocalConnector, Network, Reconnect, Target};
+pub use bridge::{Connector, GhostNetwork, LocalConnector, Network, Reconnect, Target};
 pub use client::{ClientState, GhostClient, JoinedRooms, Traffic, connected, in_room};
 pub use ended::Ended;
-pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
+pub use entities::{Away, JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
 pub use events::{
     Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
-    MetadataChanged, PayloadReceived, Pinged, PlayerJoined, PlayerLeft, Refused, RoomDeleted,
-    RoomList, Undecodable, Unsent, UnsentReason,
+    MetadataChanged, PayloadReceived, Pinged, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
+    Reconnecting, Refused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList, Undecodable,
+    Unsent, UnsentReason,
 };
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
-    Protocol, Refusal, RoomName, RoomSummary, Seat, SendFlags,
+    Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
 };
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
@@ -31,10 +32,11 @@ pub use typed::{Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw,
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Acked, Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended,
+        Acked, Away, Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended,
         FromRoom, FromServer, Gap, GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems,
         Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer,
-        Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Refused,
+        Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerAway, PlayerBack, PlayerJoined,
+        PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay, ResumeFailed, Resumed,
         RoomDeleted, RoomList, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_real_timer};
 
 use crate::{
-    ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf, Members,
-    Metadata, bridge, diagnostics, events, requests::Ping, typed::MessageRegistry,
+    Away, ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
+    Members, Metadata, bridge, diagnostics, events, requests::Ping, typed::MessageRegistry,
 };
 
 /// When the client's work is done in a frame.
@@ -44,6 +44,7 @@ impl Plugin for GhostClientPlugin {
             .init_resource::<GhostClient>()
             .init_resource::<JoinedRooms>()
             .init_resource::<bridge::Link>()
+            .register_type::<Away>()
             .register_type::<GhostClient>()
             .register_type::<JoinedRoom>()
             .register_type::<Member>()

@@ -1,10 +1,12 @@
 //! What a game asks the plugin for: `commands.trigger(Join::new("lobby"))`.
 
+use std::time::Duration;
+
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::Meta;
+use ghost_sync_core::wire::{Meta, Replay};
 
-use crate::bridge::{LocalConnector, Reconnect, Target};
+use crate::bridge::{Connector, LocalConnector, Reconnect, Target};
 
 /// Asks for a connection; ends the one that is there.
 ///
@@ -15,6 +17,7 @@ pub struct Connect {
     pub(crate) data: Bytes,
     pub(crate) meta: Vec<Meta>,
     pub(crate) reconnect: Reconnect,
+    pub(crate) resume_for: Option<Duration>,
 }
 
 impl Connect {
@@ -27,6 +30,12 @@ impl Connect {
     /// listen server, or single player.
     pub fn local(connector: LocalConnector) -> Self {
         Self::new(Target::Local(connector))
+    }
+
+    /// To wherever the streams lead that `connector` makes: another transport, or a
+    /// line that a test can cut.
+    pub fn through(connector: Connector) -> Self {
+        Self::new(Target::Through(connector))
     }
 
     /// With bytes for the server's rules: a ticket, a token.
@@ -42,13 +51,23 @@ impl Connect {
         self
     }
 
-    /// With other rules for coming back after the connection broke.
+    /// With other rules for coming back after the connection broke: how long attempts
+    /// wait, and whether rooms are joined again.
     #[must_use]
     pub fn reconnecting(self, reconnect: Reconnect) -> Self {
         Self { reconnect, ..self }
     }
 
-    /// Without coming back by itself after the connection broke.
+    /// Tries for so long to come back to the same seats, before
+    /// [`Disconnected`](crate::Disconnected) says that they are lost; by default as long as
+    /// the server holds them. Zero: not at all.
+    #[must_use]
+    pub fn resume_for(self, time: Duration) -> Self {
+        Self { resume_for: Some(time), ..self }
+    }
+
+    /// Without coming back by itself after the connection broke, not even to seats that
+    /// the server holds.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.reconnect.enabled = false;
@@ -56,7 +75,13 @@ impl Connect {
     }
 
     fn new(target: Target) -> Self {
-        Self { target, data: Bytes::new(), meta: Vec::new(), reconnect: Reconnect::default() }
+        Self {
+            target,
+            data: Bytes::new(),
+            meta: Vec::new(),
+            reconnect: Reconnect::default(),
+            resume_for: None,
+        }
     }
 }
 
@@ -72,18 +97,31 @@ pub struct Disconnect;
 pub struct Join {
     pub(crate) room: String,
     pub(crate) data: Bytes,
+    pub(crate) replay: Replay,
 }
 
 impl Join {
     /// To the room of that name.
     pub fn new(room: impl Into<String>) -> Self {
-        Self { room: room.into(), data: Bytes::new() }
+        Self { room: room.into(), data: Bytes::new(), replay: Replay::Nothing }
     }
 
     /// With bytes for the server's rules: a password, say.
     #[must_use]
     pub fn with_data(self, data: impl Into<Bytes>) -> Self {
         Self { data: data.into(), ..self }
+    }
+
+    /// With what was said before, as far as the room has it for newcomers: it comes
+    /// first, and [`FromRoom::replay`](crate::FromRoom::replay) tells it apart.
+    ///
+    /// ```
+    /// # use bevy_ghost_client::{Join, Replay};
+    /// Join::new("lobby").replay(Replay::Last(50));
+    /// ```
+    #[must_use]
+    pub fn replay(self, replay: Replay) -> Self {
+        Self { replay, ..self }
     }
 }
 

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, Meta, Refusal, RoomName, Seat};
 
 use crate::{
-    Ended, GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
-    Members, Metadata,
-    bridge::{Request, RequestError, ServerEvent},
+    Away, Ended, GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member,
+    MemberOf, Members, Metadata,
+    bridge::{self, Request, RequestError, ServerEvent},
     events::{
         Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, PayloadReceived, Pinged,
-        PlayerJoined, PlayerLeft, Refused, RoomDeleted, RoomList, Undecodable, Unsent,
-        UnsentReason, publish,
+        PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Reconnecting, Refused, Rejoined,
+        ResumeFailed, Resumed, RoomDeleted, RoomList, Undecodable, Unsent, UnsentReason, publish,
     },
     typed::{MessageRegistry, Origin},
 };
@@ -23,20 +23,45 @@ struct SeatIndex(HashMap<Seat, Entity>);
 /// Takes over one event.
 pub(crate) fn apply(world: &mut World, event: ServerEvent) {
     match event {
-        ServerEvent::Joined { client_id, room, epoch, seat, capacity, members, meta, .. } => {
-            let room_entity = open(world, room.clone(), epoch, capacity, meta);
+        // The game has given the seat up while it was lost.
+        ServerEvent::Joined { room, rejoined: true, .. } if is_leaving(world, &room) => {
+            bridge::leave_again(world, room);
+        }
+        ServerEvent::Joined {
+            client_id,
+            room: room_name,
+            epoch,
+            seat,
+            capacity,
+            members,
+            meta,
+            rejoined,
+            ..
+        } => {
+            let former = find_room(world, &room_name);
+            if former.is_some() {
+                close(world, &room_name, LeaveReason::Disconnected);
+            }
+            let room = open(world, room_name.clone(), epoch, capacity, meta);
             let mut player = Entity::PLACEHOLDER;
             for member in members {
-                let entity =
-                    seat_member(world, room_entity, member.client_id, member.seat, member.meta);
+                let entity = seat_member(world, room, member.client_id, member.seat, member.meta);
                 if member.seat == seat && member.client_id == client_id {
                     world.entity_mut(entity).insert(LocalPlayer);
                     player = entity;
+                } else if member.away {
+                    world.entity_mut(entity).insert(Away);
                 }
             }
-            publish(world, Joined { room: room_entity, room_name: room, player, seat });
+            publish(world, Joined { room, room_name: room_name.clone(), player, seat });
+            if rejoined {
+                publish(world, Rejoined { room, room_name, player, seat, former });
+            }
         }
         ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) => {
+            if world.resource::<JoinedRooms>().rejoining.contains(&room) {
+                close(world, &room, LeaveReason::Disconnected);
+            }
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
         // The network thread counts from 1 what it sends; this it did not.
@@ -67,9 +92,24 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             publish(world, PlayerLeft { room, room_name, player, client_id, seat, seq, reason });
             Ended::mark(world, player);
         }
-        ServerEvent::Broadcast { sender_id, room, seat, seq, message_type, data, .. } => {
+        ServerEvent::PlayerAway { client_id, room: room_name, seat, seq } => {
+            let Some((room, player)) = find_other(world, &room_name, seat) else { return };
+            world.entity_mut(player).insert(Away);
+            publish(world, PlayerAway { room, room_name, player, client_id, seat, seq });
+        }
+        ServerEvent::PlayerBack { client_id, room: room_name, seat, seq } => {
+            let Some((room, player)) = find_other(world, &room_name, seat) else { return };
+            world.entity_mut(player).remove::<Away>();
+            publish(world, PlayerBack { room, room_name, player, client_id, seat, seq });
+        }
+        ServerEvent::Broadcast {
+            sender_id, room, seat, seq, replay, message_type, data, ..
+        } => {
             let Some(room) = find_room(world, &room) else { return };
-            let player = find_member(world, room, seat);
+            // In history, a seat may have been somebody else's.
+            let player = find_member(world, room, seat).filter(|&player| {
+                world.get::<Member>(player).is_some_and(|member| member.client_id == sender_id)
+            });
             world.resource_mut::<GhostClient>().received.count(&data);
             stream(
                 world,
@@ -77,11 +117,12 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
                     room: Some(room),
                     player,
                     seq: Some(seq),
+                    replay,
                     message_type,
                     payload: data.clone(),
                 },
             );
-            let origin = Origin::Room { room, player, sender_id, seq };
+            let origin = Origin::Room { room, player, sender_id, seq, replay };
             give(world, origin, message_type, data);
         }
         ServerEvent::Direct { room, message_type, data } => {
@@ -93,6 +134,7 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
                     room,
                     player: None,
                     seq: None,
+                    replay: false,
                     message_type,
                     payload: data.clone(),
                 },
@@ -125,6 +167,29 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             publish(world, Pinged { rtt });
         }
         ServerEvent::Rooms { count, rooms } => publish(world, RoomList { count, rooms }),
+        ServerEvent::Reconnecting { reason } => {
+            let reason = reason.to_string();
+            let mut client = world.resource_mut::<GhostClient>();
+            client.away = true;
+            client.last_reason = Some(reason.clone());
+            for player in local_players(world) {
+                world.entity_mut(player).insert(Away);
+            }
+            publish(world, Reconnecting { reason });
+        }
+        ServerEvent::Resumed => {
+            world.resource_mut::<GhostClient>().away = false;
+            for player in local_players(world) {
+                world.entity_mut(player).remove::<Away>();
+            }
+            publish(world, Resumed);
+        }
+        ServerEvent::ResumeFailed { reason } => {
+            world.resource_mut::<GhostClient>().away = false;
+            let mut rooms = world.resource_mut::<JoinedRooms>();
+            rooms.rejoining = rooms.rooms.iter().map(|(name, _)| name.clone()).collect();
+            publish(world, ResumeFailed { reason });
+        }
         other => debug!("an event that this version does not know: {other:?}"),
     }
 }
@@ -146,7 +211,9 @@ pub(crate) fn close_all(world: &mut World) {
     {
         close(world, &name, LeaveReason::Disconnected);
     }
-    world.resource_mut::<JoinedRooms>().leaving.clear();
+    let mut rooms = world.resource_mut::<JoinedRooms>();
+    rooms.leaving.clear();
+    rooms.rejoining.clear();
 }
 
 fn open(
@@ -156,9 +223,6 @@ fn open(
     capacity: Option<u32>,
     meta: Vec<Meta>,
 ) -> Entity {
-    if find_room(world, &name).is_some() {
-        close(world, &name, LeaveReason::Moved);
-    }
     let room = world
         .spawn((
             Name::new(name.as_str().to_owned()),
@@ -181,6 +245,7 @@ fn close(world: &mut World, name: &RoomName, reason: LeaveReason) {
     let mut rooms = world.resource_mut::<JoinedRooms>();
     rooms.rooms.retain(|&(_, known)| known != room);
     rooms.leaving.retain(|&(_, known)| known != room);
+    rooms.rejoining.retain(|known| known != name);
     publish(world, Left { room, room_name: name.clone(), reason });
     let members = world.get::<Members>(room).map(|members| members.iter().collect::<Vec<_>>());
     for ended in members.into_iter().flatten().chain([room]) {
@@ -231,6 +296,24 @@ fn stream(world: &mut World, payload: PayloadReceived) {
 
 fn find_room(world: &World, name: &RoomName) -> Option<Entity> {
     world.resource::<JoinedRooms>().get(name.as_str())
+}
+
+/// Whether a room's entity is gone, but not yet the seat, and no other is there.
+fn is_leaving(world: &World, name: &RoomName) -> bool {
+    let rooms = world.resource::<JoinedRooms>();
+    rooms.get(name.as_str()).is_none() && rooms.leaving.iter().any(|(known, _)| known == name)
+}
+
+/// The own members.
+fn local_players(world: &mut World) -> Vec<Entity> {
+    world.query_filtered::<Entity, With<LocalPlayer>>().iter(world).collect()
+}
+
+/// The entities of a room and of a seat there, unless it is the own one.
+fn find_other(world: &World, room: &RoomName, seat: Seat) -> Option<(Entity, Entity)> {
+    let room = find_room(world, room)?;
+    let member = find_member(world, room, seat)?;
+    (!world.entity(member).contains::<LocalPlayer>()).then_some((room, member))
 }
 
 /// The entity of a seat, unless the game has despawned it.

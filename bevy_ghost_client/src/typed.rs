@@ -43,6 +43,7 @@ mod ends;
 mod envelopes;
 mod parcels;
 mod registry;
+mod words;
 
 use bevy::{app::App, utils::prelude::ShortName};
 use wincode::{SchemaRead, SchemaWrite, config::DefaultConfig};
@@ -54,6 +55,7 @@ pub use envelopes::{
 };
 pub use parcels::{ClientParcel, ClientReceiver, Origin, ServerParcel, ServerReceiver};
 pub use registry::MessageRegistry;
+pub use words::Words;
 
 /// A type that can be sent: anything owned that wincode reads and writes.
 ///

@@ -1,7 +1,10 @@
 //! Puts the network thread's questions to observers and collects the answers.
 
 use bevy::prelude::*;
-use bevy_ghost_client::Metadata;
+use bevy_ghost_client::{
+    Metadata,
+    typed::{MessageRegistry, Words},
+};
 use ghost_sync_core::wire::RoomName;
 
 use crate::{
@@ -18,6 +21,8 @@ use crate::{
 pub(crate) struct Waiting {
     /// Tickets that must be accepted.
     tickets: usize,
+    /// What the client is told then.
+    words: Words,
     /// The room that comes with a yes.
     grant: Option<Grant>,
 }
@@ -33,10 +38,10 @@ pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
         return;
     };
     match decision.outcome() {
-        Outcome::Accept => answer(world, ask, Ok(()), grant),
+        Outcome::Accept(words) => answer(world, ask, Ok(words), grant),
         Outcome::Reject(reason) => answer(world, ask, Err(reason), None),
-        Outcome::Deferred(tickets) => {
-            world.resource_mut::<Link>().waiting.insert(ask, Waiting { tickets, grant });
+        Outcome::Deferred(tickets, words) => {
+            world.resource_mut::<Link>().waiting.insert(ask, Waiting { tickets, words, grant });
         }
     }
 }
@@ -47,21 +52,25 @@ pub(crate) fn take_replies(world: &mut World) {
         let mut link = world.resource_mut::<Link>();
         let Some(waiting) = link.waiting.get_mut(&ask) else { continue };
         waiting.tickets -= 1;
-        if verdict.is_err() || waiting.tickets == 0 {
-            let grant = link.waiting.remove(&ask).and_then(|waiting| waiting.grant);
-            answer(world, ask, verdict, grant);
+        let verdict = verdict.map(|words| waiting.words.append(words));
+        if (verdict.is_err() || waiting.tickets == 0)
+            && let Some(Waiting { words, grant, .. }) = link.waiting.remove(&ask)
+        {
+            answer(world, ask, verdict.map(|()| words), grant);
         }
     }
 }
 
-fn answer(world: &mut World, ask: AskId, verdict: Result<(), String>, grant: Option<Grant>) {
-    if let (Ok(()), Some((name, config))) = (&verdict, grant)
+fn answer(world: &mut World, ask: AskId, verdict: Result<Words, String>, grant: Option<Grant>) {
+    if let (Ok(_), Some((name, config))) = (&verdict, grant)
         && world.resource::<Rooms>().get(name.as_str()).is_none()
     {
         world.spawn((Room::from(name), config));
         // Before the verdict, so that the room has its rules when the client comes in.
         world.resource_mut::<Outbox>().hurry();
     }
+    let registry = world.resource::<MessageRegistry>();
+    let verdict = verdict.map(|words| words.numbered(registry));
     world.resource_mut::<Outbox>().answer(ask, verdict);
 }
 

@@ -272,4 +272,7 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
         .overflow(config.overflow)
         .create_on_join(config.create_on_join)
         .handshake_timeout(config.handshake_timeout)
+        .resume_grace(config.resume_grace)
+        .history_limit(config.history_limit)
+        .retry_after(config.retry_after)
 }

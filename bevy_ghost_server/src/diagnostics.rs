@@ -11,7 +11,9 @@ use crate::{ConnectionStats, GhostServer, Rooms};
 pub const ROOMS: DiagnosticPath = DiagnosticPath::const_new("ghost/server/rooms");
 /// Seats taken, in all rooms.
 pub const PLAYERS: DiagnosticPath = DiagnosticPath::const_new("ghost/server/players");
-/// Clients connected.
+/// Seats held for players that are away, in all rooms.
+pub const AWAY: DiagnosticPath = DiagnosticPath::const_new("ghost/server/away");
+/// Clients connected, or away.
 pub const CONNECTIONS: DiagnosticPath = DiagnosticPath::const_new("ghost/server/connections");
 /// Payloads that systems sent in a frame.
 pub const MESSAGES_SENT: DiagnosticPath = DiagnosticPath::const_new("ghost/server/messages_sent");
@@ -36,6 +38,7 @@ pub(crate) fn register(app: &mut App) {
     for path in [
         ROOMS,
         PLAYERS,
+        AWAY,
         CONNECTIONS,
         MESSAGES_SENT,
         MESSAGES_RECEIVED,
@@ -60,6 +63,7 @@ pub(crate) fn measure(
     let since = |now: u64, before: u64| (now - before) as f64;
     diagnostics.add_measurement(&ROOMS, || rooms.len() as f64);
     diagnostics.add_measurement(&PLAYERS, || server.players as f64);
+    diagnostics.add_measurement(&AWAY, || server.away as f64);
     diagnostics.add_measurement(&CONNECTIONS, || server.connections as f64);
     diagnostics.add_measurement(&MESSAGES_SENT, || since(sent.messages, last.sent.messages));
     diagnostics.add_measurement(&BYTES_SENT, || since(sent.bytes, last.sent.bytes));

@@ -8,7 +8,10 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, Traffic};
-use ghost_sync_core::wire::{ClientId, InvalidRoomName, RoomName, Seat};
+use ghost_sync_core::{
+    relay::History,
+    wire::{ClientId, InvalidRoomName, RoomName, Seat},
+};
 
 /// A room. Spawning one opens it to clients, despawning closes it.
 ///
@@ -71,6 +74,34 @@ pub struct RoomConfig {
     pub listed: bool,
     /// Removes the room when it was empty for so long; `None` (the default) keeps it.
     pub remove_when_empty: Option<Duration>,
+    /// How much of what happens is kept.
+    pub history: RoomHistory,
+    /// Events of the past that a newcomer may ask for. Default: none.
+    pub replay: u32,
+    /// Values that newcomers are given: of each sender and key the newest
+    /// [`latest`](crate::ToRoom::latest) message. Default: 1,024; those past it are not kept.
+    pub retain: usize,
+}
+
+/// How much of a room's past is kept: what all three limits allow. It is what players
+/// that were [`Away`](crate::Away) are given when they come back, and what newcomers may
+/// ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Reflect)]
+#[reflect(Debug, Default, PartialEq)]
+pub struct RoomHistory {
+    /// Events. 8,192.
+    pub events: usize,
+    /// Bytes. 512 KiB.
+    pub bytes: usize,
+    /// Age. A minute.
+    pub age: Duration,
+}
+
+impl Default for RoomHistory {
+    fn default() -> Self {
+        let History { events, bytes, age } = History::default();
+        Self { events, bytes, age }
+    }
 }
 
 impl RoomConfig {
@@ -94,6 +125,9 @@ impl Default for RoomConfig {
             observe: Observe::Registered,
             listed: true,
             remove_when_empty: None,
+            history: RoomHistory::default(),
+            replay: 0,
+            retain: 1024,
         }
     }
 }
@@ -138,6 +172,9 @@ pub struct RoomStats {
 }
 
 /// A client's connection. Despawning it cuts the connection.
+///
+/// It outlives a network that fails: it is [`Away`](crate::Away) then, up to
+/// [`resume_grace`](crate::ServerConfig::resume_grace), if the client has a seat.
 #[derive(Clone, Component, Debug, Reflect)]
 #[component(immutable)]
 #[reflect(Component, Debug, from_reflect = false)]
@@ -145,7 +182,7 @@ pub struct RoomStats {
 pub struct Connection {
     /// The client's public id; new for each connection.
     pub client_id: ClientId,
-    /// Where it dialled from.
+    /// Where it dialled from last.
     pub addr: SocketAddr,
 }
 

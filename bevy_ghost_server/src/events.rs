@@ -46,7 +46,8 @@ pub struct ConnectionOpened {
     pub addr: SocketAddr,
 }
 
-/// A client is gone. The entity still is there to the end of the frame, as
+/// A client is gone: it said goodbye, was cut, or lost its connection and had no seat that
+/// is held for it (any more, see [`PlayerAway`]). The entity still is there to the end of the frame, as
 /// [`Ended`](crate::Ended), unless it was despawned to cut it.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
@@ -133,6 +134,10 @@ pub struct PlayerJoined {
 
 /// A seat is free. Told once for each [`PlayerJoined`], whatever the end was.
 ///
+/// Who loses the connection does not leave yet: that is [`PlayerAway`] first, and this
+/// only when [`resume_grace`](crate::ServerConfig::resume_grace) is over, with the reason
+/// for the loss.
+///
 /// The player's entity still is there to the end of the frame, as
 /// [`Ended`](crate::Ended), unless the server's own systems despawned it (or its
 /// room, or its connection).
@@ -154,6 +159,46 @@ pub struct PlayerLeft {
     pub seat: Seat,
     /// Why.
     pub reason: LeaveReason,
+}
+
+/// A player has lost its connection; its seat is held. Its entity and that of its
+/// connection are [`Away`](crate::Away). [`PlayerBack`] follows, or, after
+/// [`resume_grace`](crate::ServerConfig::resume_grace), [`PlayerLeft`].
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerAway {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub room_name: RoomName,
+    /// The player's entity.
+    pub player: Entity,
+    /// The entity of its connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The seat.
+    pub seat: Seat,
+}
+
+/// A player that was away is back, on the same entities, and is given what it missed.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct PlayerBack {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub room_name: RoomName,
+    /// The player's entity.
+    pub player: Entity,
+    /// The entity of its connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The seat.
+    pub seat: Seat,
 }
 
 /// A player was too slow for some of its room's messages and was told that they are missing.
@@ -258,7 +303,7 @@ stream! {
     /// as a recorder. Whoever cares for one type reads that type.
     GhostServerEvent {
         ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
-        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, Lagged, MetadataChanged, Missed,
+        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, Missed,
         Undecodable,
     } + PayloadReceived
 }

@@ -26,7 +26,7 @@ mod decision;
 use std::net::SocketAddr;
 
 use bevy::prelude::*;
-use bevy_ghost_client::Metadata;
+use bevy_ghost_client::{GhostMessage, Metadata};
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, MessageType, RoomName};
 
@@ -126,6 +126,34 @@ pub struct RelayRequest {
     /// The bytes, as the client sent them: not checked yet.
     pub payload: Bytes,
     pub(crate) decision: Decision,
+}
+
+impl JoinRequest {
+    /// Tells the newcomer something if it is let in, right after who is in the room and
+    /// before anything else of it: the state of the game, say. It reads
+    /// [`FromServer`](crate::typed::FromServer). Several observers may add to it.
+    ///
+    /// All of it should be well below half of
+    /// [`outbox_limit`](crate::ServerConfig::outbox_limit). A message that cannot be
+    /// encoded, or whose type is not
+    /// [registered](crate::GhostAppExt::add_ghost_message), is left out; the log says so.
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_ghost_server::prelude::*;
+    /// #[derive(Component, SchemaRead, SchemaWrite)]
+    /// struct Board(Vec<u8>); // registered with `add_ghost_message`
+    ///
+    /// fn show_board(mut request: On<JoinRequest>, boards: Query<&Board>) {
+    ///     if let Ok(board) = boards.get(request.room) {
+    ///         request.greet_with(board);
+    ///     }
+    /// }
+    /// # App::new().add_ghost_message::<Board>().add_observer(show_board);
+    /// ```
+    pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
+        self.decision.greet_with(message);
+    }
 }
 
 macro_rules! decided {

@@ -53,6 +53,8 @@ pub(crate) struct SeatRecord {
     pub(crate) conn: ConnId,
     pub(crate) client_id: ClientId,
     pub(crate) seat: Seat,
+    /// Whether it was told to be away and not yet to be back.
+    pub(crate) away: bool,
 }
 
 impl Index {

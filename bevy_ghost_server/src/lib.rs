@@ -19,7 +19,7 @@ mod sync;
 pub mod testing;
 
 pub use bevy_ghost_client::{
-    ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork,
+    Away, ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork,
     InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Network, Raw, RoomName,
     Seat, Traffic, typed,
 };
@@ -27,12 +27,12 @@ pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy, ServerHandle};
 pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,
-    RoomStats, SeatOf, Seats,
+    RoomHistory, RoomStats, SeatOf, Seats,
 };
 pub use events::{
     ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, Missed,
-    PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
-    ServerFailed, ServerStarted, ServerStopped, Undecodable,
+    PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
+    RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, Undecodable,
 };
 pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ticket};
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
@@ -45,12 +45,13 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 /// What most servers import.
 pub mod prelude {
     pub use crate::{
-        CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed, ConnectionOpened,
-        CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection, FromPlayer, GhostAppExt,
-        GhostServer, GhostServerPlugin, GhostServerSystems, InRoom, JoinRequest, Kick, Metadata,
-        Observe, Player, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
-        RoomClosed, RoomConfig, RoomEmptied, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf,
-        Seats, ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
+        Away, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
+        ConnectionOpened, CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection,
+        FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin, GhostServerSystems, InRoom,
+        JoinRequest, Kick, Metadata, Observe, Player, PlayerAway, PlayerBack, PlayerJoined,
+        PlayerLeft, Players, Raw, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
+        RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf, Seats,
+        ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
         StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, room_exists,
         server_running,
     };

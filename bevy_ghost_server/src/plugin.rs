@@ -6,9 +6,9 @@ use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_rea
 use bevy_ghost_client::{Metadata, typed::MessageRegistry};
 
 use crate::{
-    Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig, RoomStats,
-    Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge, diagnostics, events,
-    index::Index, lifecycle, rooms,
+    Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig,
+    RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge, diagnostics,
+    events, index::Index, lifecycle, rooms,
 };
 
 /// When the server's work is done in a frame.
@@ -74,6 +74,7 @@ impl Plugin for GhostServerPlugin {
             .init_resource::<Index>()
             .init_resource::<bridge::Link>()
             .init_resource::<bridge::Outbox>()
+            .register_type::<Away>()
             .register_type::<Connection>()
             .register_type::<ConnectionStats>()
             .register_type::<GhostServer>()

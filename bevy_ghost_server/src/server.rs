@@ -31,6 +31,14 @@ pub struct ServerConfig {
     /// How long the rules may take to decide a request, all frames and tickets
     /// included; after that the answer is no. 2 s.
     pub ask_timeout: Duration,
+    /// How long a client that lost its connection keeps its seats, to come back and miss
+    /// nothing. 30 s. Zero: it leaves at once.
+    pub resume_grace: Duration,
+    /// Bytes of history that all rooms together keep; the oldest goes first. 64 MiB.
+    pub history_limit: usize,
+    /// When clients that find the server full, or are told that it stops, are asked to come
+    /// back at the earliest. 1 s.
+    pub retry_after: Duration,
     /// Messages that wait for a slow client. 1,024.
     pub channel_capacity: usize,
     /// Bytes that wait for a slow client. 1 MiB.
@@ -55,6 +63,9 @@ impl Default for ServerConfig {
             ping_interval: Duration::from_secs(13),
             handshake_timeout: Duration::from_secs(5),
             ask_timeout: Duration::from_secs(2),
+            resume_grace: Duration::from_secs(30),
+            history_limit: 64 << 20,
+            retry_after: Duration::from_secs(1),
             channel_capacity: 1024,
             outbox_limit: 1 << 20,
             overflow: OverflowPolicy::default(),
@@ -83,10 +94,12 @@ pub enum ServerState {
 pub struct GhostServer {
     /// Where it listens, while it runs; `None` for connections of this process only.
     pub addr: Option<SocketAddr>,
-    /// Clients connected.
+    /// Clients connected, or away.
     pub connections: usize,
     /// Seats taken, in all rooms.
     pub players: usize,
+    /// Those of them whose players are [`Away`](crate::Away).
+    pub away: usize,
     /// Payloads that systems sent, since the app began.
     pub sent: Traffic,
     /// Payloads that systems saw, since the app began.

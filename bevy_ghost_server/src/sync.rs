@@ -9,13 +9,13 @@ use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, RoomId, RoomName, Seat};
 
 use crate::{
-    Connection, ConnectionStats, GhostServer, InRoom, Observe, Player, Room, RoomConfig, RoomStats,
-    Rooms, SeatOf,
+    Away, Connection, ConnectionStats, GhostServer, InRoom, Observe, Player, Room, RoomConfig,
+    RoomStats, Rooms, SeatOf,
     bridge::{ConnId, DisconnectReason, RelayEvent},
     events::{
         ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged,
-        PayloadReceived, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened,
-        RoomRefused, Undecodable, publish,
+        PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
+        RoomOpened, RoomRefused, Undecodable, publish,
     },
     index::{ConnectionRecord, Index, RoomRecord, SeatRecord},
     lifecycle,
@@ -42,6 +42,20 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             publish(world, ConnectionClosed { connection, client_id, reason });
             Ended::mark(world, connection);
         }
+        RelayEvent::ConnectionLost { conn, client_id, reason } => {
+            debug!("{client_id} has lost the connection: {reason}");
+            if let Some(connection) = find_connection(world, conn) {
+                world.entity_mut(connection).insert(Away);
+            }
+        }
+        RelayEvent::ConnectionResumed { conn, client_id, addr } => {
+            let Some(connection) = find_connection(world, conn) else { return };
+            let mut connection = world.entity_mut(connection);
+            connection.remove::<Away>();
+            if connection.get::<Connection>().is_some_and(|known| known.addr != addr) {
+                connection.insert(Connection { client_id, addr });
+            }
+        }
         RelayEvent::RoomCreated { room, name } => room_created(world, room, name),
         RelayEvent::RoomDeleted { room: id, name, message } => {
             let mut index = world.resource_mut::<Index>();
@@ -65,6 +79,18 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             if let Some((player, seat)) = world.resource_mut::<Index>().take_seat(room, seat) {
                 player_left(world, player, seat, reason);
             }
+        }
+        RelayEvent::PlayerAway { room, name: room_name, seat, client_id, .. } => {
+            let Some((player, record)) = turn_away(world, room, seat, true) else { return };
+            let SeatRecord { room, connection, .. } = record;
+            world.entity_mut(player).insert(Away);
+            publish(world, PlayerAway { room, room_name, player, connection, client_id, seat });
+        }
+        RelayEvent::PlayerBack { room, name: room_name, seat, client_id, .. } => {
+            let Some((player, record)) = turn_away(world, room, seat, false) else { return };
+            let SeatRecord { room, connection, .. } = record;
+            world.entity_mut(player).remove::<Away>();
+            publish(world, PlayerBack { room, room_name, player, connection, client_id, seat });
         }
         RelayEvent::Lagged { room, seat, dropped, .. } => {
             let Some((player, record)) = world.resource::<Index>().seat(room, seat) else { return };
@@ -176,9 +202,10 @@ fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
 }
 
 fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: LeaveReason) {
-    let SeatRecord { room, name, connection, client_id, seat, .. } = seat;
+    let SeatRecord { room, name, connection, client_id, seat, away, .. } = seat;
     let mut server = world.resource_mut::<GhostServer>();
     server.players = server.players.saturating_sub(1);
+    server.away = server.away.saturating_sub(usize::from(away));
     if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
         stats.players = stats.players.saturating_sub(1);
     }
@@ -234,7 +261,8 @@ fn player_joined(
         return;
     }
     let player = world.spawn((InRoom(room), SeatOf(connection), Player { client_id, seat })).id();
-    let record = SeatRecord { room, name: name.clone(), connection, conn, client_id, seat };
+    let record =
+        SeatRecord { room, name: name.clone(), connection, conn, client_id, seat, away: false };
     let mut index = world.resource_mut::<Index>();
     index.seats.insert((room_id, seat), player);
     index.seat_records.insert(player, record);
@@ -249,6 +277,31 @@ fn player_joined(
         world,
         PlayerJoined { room, room_name: name, player, connection, client_id, seat, data },
     );
+}
+
+/// Notes whether a player is away. `None` if it was so before, or our own systems have
+/// put it out.
+fn turn_away(
+    world: &mut World,
+    room: RoomId,
+    seat: Seat,
+    away: bool,
+) -> Option<(Entity, SeatRecord)> {
+    let mut index = world.resource_mut::<Index>();
+    let player = *index.seats.get(&(room, seat))?;
+    let record = index.seat_records.get_mut(&player)?;
+    if std::mem::replace(&mut record.away, away) == away {
+        return None;
+    }
+    let record = record.clone();
+    let mut server = world.resource_mut::<GhostServer>();
+    server.away = if away { server.away + 1 } else { server.away.saturating_sub(1) };
+    is_there(world, player).then_some((player, record))
+}
+
+fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
+    let connection = *world.resource::<Index>().connections.get(&conn)?;
+    is_there(world, connection).then_some(connection)
 }
 
 fn said(

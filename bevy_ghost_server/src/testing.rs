@@ -17,7 +17,9 @@
 //! assert_eq!(rooms.single(net.server.world()).unwrap().players, 1);
 //! ```
 
-use std::time::Duration;
+mod line;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use bevy::{prelude::*, time::TimeUpdateStrategy};
 use bevy_ghost_client::{
@@ -25,7 +27,11 @@ use bevy_ghost_client::{
 };
 use tokio::{runtime::Runtime, task::yield_now};
 
-use crate::{GhostServer, GhostServerPlugin, ServerConfig, ServerState};
+use crate::{
+    GhostServer, GhostServerPlugin, ServerConfig, ServerHandle, ServerState, StartServer,
+    StopServer,
+};
+use line::Line;
 
 /// A server app, its client apps, and the network between them.
 pub struct TestNet {
@@ -33,6 +39,8 @@ pub struct TestNet {
     pub server: App,
     /// The clients, numbered as [`connect`](Self::connect) returned.
     pub clients: Vec<App>,
+    /// The ways of clients to the server.
+    lines: BTreeMap<usize, Line>,
     /// After the apps, so that it outlives them.
     runtime: Runtime,
 }
@@ -60,10 +68,9 @@ impl TestNet {
         server.add_plugins(GhostServerPlugin::with(ServerConfig { bind: None, ..config }));
         build(&mut server);
         ready(&mut server);
-        let mut net = Self { server, clients: Vec::new(), runtime };
-        net.run_until("the server runs", |net| {
-            *net.server.world().resource::<State<ServerState>>().get() == ServerState::Running
-        });
+        let (clients, lines) = (Vec::new(), BTreeMap::new());
+        let mut net = Self { server, clients, lines, runtime };
+        net.run_until_server_is(ServerState::Running);
         net
     }
 
@@ -73,9 +80,9 @@ impl TestNet {
     /// # Panics
     /// When it gets no connection.
     pub fn connect(&mut self, build: impl FnOnce(&mut App)) -> usize {
-        let connector = self.connector();
         let client = self.client(build);
-        self.clients[client].world_mut().trigger(Connect::local(connector));
+        let connect = self.dial(client);
+        self.clients[client].world_mut().trigger(connect);
         self.run_until("the client is connected", |net| {
             let state = net.clients[client].world().resource::<State<ClientState>>();
             *state.get() == ClientState::Connected
@@ -92,6 +99,18 @@ impl TestNet {
         ready(&mut client);
         self.clients.push(client);
         self.clients.len() - 1
+    }
+
+    /// What [`connect`](Self::connect) triggers: a way to the server that is the client's
+    /// own, for [`cut`](Self::cut) and [`stall`](Self::stall). Add to it what the client
+    /// needs: `net.dial(client).with_meta("name", "Ada")`.
+    ///
+    /// # Panics
+    /// When the server was stopped.
+    pub fn dial(&mut self, client: usize) -> Connect {
+        let server = self.handle();
+        let line = self.lines.entry(client).or_insert_with(|| Line::new(server));
+        Connect::through(line.connector())
     }
 
     /// The way to the server, for [`Connect::local`].
@@ -117,6 +136,78 @@ impl TestNet {
     /// A client's entity of a room that it is in.
     pub fn room(&self, client: usize, room: &str) -> Option<Entity> {
         self.clients[client].world().resource::<JoinedRooms>().get(room)
+    }
+
+    /// Cuts a client's link: what is on it is lost, both sides notice at once, and there is
+    /// no other way until [`mend`](Self::mend).
+    ///
+    /// The server holds the client's seats while the clock stands still; let it go on with
+    /// [`advance`](Self::advance).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bevy_ghost_server::{GhostServer, Room, testing::TestNet};
+    ///
+    /// let mut net = TestNet::new(|server| {
+    ///     server.world_mut().spawn(Room::new("lobby"));
+    /// });
+    /// let alice = net.connect(|_client| {});
+    /// net.join(alice, "lobby");
+    /// net.cut(alice);
+    /// net.settle();
+    /// assert_eq!(net.server.world().resource::<GhostServer>().away, 1);
+    /// net.mend(alice);
+    /// net.advance(Duration::from_secs(5)); // the longest wait between attempts
+    /// net.settle();
+    /// assert_eq!(net.server.world().resource::<GhostServer>().away, 0);
+    /// ```
+    ///
+    /// # Panics
+    /// When the client did not come with [`connect`](Self::connect) or [`dial`](Self::dial).
+    pub fn cut(&mut self, client: usize) {
+        self.line(client).cut();
+        self.drive();
+    }
+
+    /// Lets nothing through to a client and from it until [`mend`](Self::mend): what is
+    /// said waits on the link. Neither side notices before its time is up, when the clock
+    /// goes on.
+    ///
+    /// # Panics
+    /// As [`cut`](Self::cut).
+    pub fn stall(&mut self, client: usize) {
+        self.line(client).stall();
+        self.drive();
+    }
+
+    /// Undoes [`cut`](Self::cut) and [`stall`](Self::stall). A client whose link was cut
+    /// comes back with its next attempt, within 5 s of [`advance`](Self::advance).
+    ///
+    /// # Panics
+    /// As [`cut`](Self::cut).
+    pub fn mend(&mut self, client: usize) {
+        self.line(client).mend();
+        self.drive();
+    }
+
+    /// Starts the server anew as if its program had crashed: it has forgotten all
+    /// connections, and its room entities open again. Clients find it with their next
+    /// attempt, also those that had been [cut](Self::cut).
+    ///
+    /// # Panics
+    /// When the server does not stop or start.
+    pub fn restart_server(&mut self) {
+        self.lines.values().for_each(Line::cut);
+        self.drive();
+        self.server.world_mut().trigger(StopServer::default());
+        self.run_until_server_is(ServerState::Stopped);
+        self.server.world_mut().trigger(StartServer);
+        self.run_until_server_is(ServerState::Running);
+        let server = self.handle();
+        for line in self.lines.values() {
+            line.lead_to(server.clone());
+            line.mend();
+        }
     }
 
     /// One frame of the server and of each client, with everything that they
@@ -154,9 +245,38 @@ impl TestNet {
 
     /// Moves the network's clock, for what depends on time: timeouts, pings,
     /// reconnecting. The apps' own time goes on by 1/64 s a frame.
+    ///
+    /// It goes a second at a time (or a thousandth of `by`, if that is longer), so that
+    /// nobody seems to have been silent.
     pub fn advance(&mut self, by: Duration) {
-        self.runtime.block_on(tokio::time::advance(by));
-        self.drive();
+        let step = (by / 1000).max(Duration::from_secs(1));
+        let mut left = by;
+        loop {
+            let step = left.min(step);
+            self.runtime.block_on(tokio::time::advance(step));
+            self.drive();
+            left -= step;
+            if left.is_zero() {
+                return;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn run_until_server_is(&mut self, state: ServerState) {
+        self.run_until(&format!("the server is {state:?}"), |net| {
+            *net.server.world().resource::<State<ServerState>>().get() == state
+        });
+    }
+
+    fn handle(&self) -> ServerHandle {
+        let server = self.server.world().resource::<GhostServer>();
+        server.handle().expect("the server has not been stopped")
+    }
+
+    #[track_caller]
+    fn line(&self, client: usize) -> &Line {
+        self.lines.get(&client).unwrap_or_else(|| panic!("client {client} has no line of its own"))
     }
 
     /// Gives the network's tasks 64 turns, several times what a frame's requests need.

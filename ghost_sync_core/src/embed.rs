@@ -34,7 +34,7 @@ mod network;
 mod server;
 mod update;
 
-pub use client::{ClientBridge, Reconnect, Target};
+pub use client::{ClientBridge, Connector, Reconnect, Target};
 pub use command::{ClientCommand, OutboxFull, ServerCommand};
 pub use network::Network;
 pub use server::{LocalConnector, ServerBridge};

@@ -49,6 +49,7 @@ use deadlines::{Deadlines, Due, millis};
 use log::Origin;
 use meta::clamp_u32;
 use outbox::ItemKind;
+use resume::Barred;
 use room::Room;
 use session::{Connection, JoinStage, SeatRef, Session};
 
@@ -73,7 +74,7 @@ pub struct Relay {
     /// Connections without a link, those away longest first.
     away: VecDeque<ConnId>,
     /// Sessions that were ended while away, with what they are to be told.
-    barred: VecDeque<(ClientId, Secret, CloseReason)>,
+    barred: VecDeque<Barred>,
     /// Deleted rooms that somebody may still have to be told about, the oldest first.
     buried: VecDeque<RoomId>,
     /// When which room's history is looked at next.
@@ -402,6 +403,12 @@ impl Relay {
             return;
         }
         connection.outbox.push(kind, frame);
+        self.make_ready(conn);
+    }
+
+    /// Lists a connection among those that have something to send.
+    fn make_ready(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
         if !connection.ready {
             connection.ready = true;
             self.ready.push(conn);
@@ -437,7 +444,7 @@ impl Relay {
             idle_timeout_ms: millis(self.config.idle_timeout),
             resume_grace_ms: millis(self.config.resume_grace),
             epoch: self.epoch,
-            secret: connection.secret,
+            secret: connection.secrets.newest,
         };
         self.push(conn, ItemKind::Control, &welcome);
     }

@@ -6,13 +6,17 @@
     reason = "a test fails where it meets what it does not expect"
 )]
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     Client, ClientId, Delivery, GapReason, MessageType, Question, Refusal, RelayEvent, RelayMode,
-    Request, RoomConfig, RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle,
-    ServerMessage, VERSION, Verdict, embed::*,
+    Replay, Request, RoomConfig, RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle,
+    ServerMessage, VERSION, Verdict, embed::*, link::Conditioner,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -65,6 +69,14 @@ impl World {
         }
     }
 
+    /// Lets some seconds pass.
+    async fn pass(&mut self) {
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.step().await;
+        }
+    }
+
     fn connect(&self, client: ghost_sync_core::ClientBuilder) -> ClientBridge {
         let target = Target::Local(self.server.local());
         ClientBridge::connect(&self.network, client, target, Reconnect::default())
@@ -90,7 +102,7 @@ fn name(name: &str) -> RoomName {
 }
 
 fn join(room: &str) -> ClientCommand {
-    ClientCommand::Join { room: name(room), data: Bytes::new() }
+    ClientCommand::Join { room: name(room), data: Bytes::new(), replay: Replay::Nothing }
 }
 
 fn set_name(value: String) -> ClientCommand {
@@ -621,4 +633,127 @@ fn dropping_everything_says_goodbye_and_ends_the_threads() {
     drop(server);
     assert!(!handle.is_running());
     assert!(std::net::TcpStream::connect(addr).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_may_ask_for_what_was_said_before() {
+    let mut world = World::new().await;
+    let config = RoomConfig::default().replay(2);
+    world.server.send(ServerCommand::ConfigureRoom { name: name("lobby"), config });
+    let (mut speaker, _) = world.join().await;
+    for payload in [b"one", b"two", b"six"] {
+        speaker.send(say(payload)).unwrap();
+    }
+    speaker.flush();
+    world.step().await;
+    let mut newcomer = world.connect(Client::builder());
+    let (room, data, replay) = (name("lobby"), Bytes::new(), Replay::Last(8));
+    newcomer.send(ClientCommand::Join { room, data, replay }).unwrap();
+    newcomer.flush();
+    world.step().await;
+    let said: Vec<_> = events(poll(&mut newcomer))
+        .into_iter()
+        .filter_map(|event| match event {
+            ServerEvent::Broadcast { replay: true, data, .. } => Some(data),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, ["two", "six"]);
+}
+
+/// Lines to whichever server is there, all of which can be cut.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<(Option<ServerHandle>, Vec<Conditioner>)>>);
+
+impl Lines {
+    fn lead_to(&self, server: Option<ServerHandle>) {
+        let (there, lines) = &mut *self.0.lock().unwrap();
+        *there = server;
+        lines.drain(..).for_each(|line| line.cut());
+    }
+
+    fn connector(&self) -> Connector {
+        let lines = self.0.clone();
+        Connector::new(move || {
+            let (server, lines) = &mut *lines.lock().unwrap();
+            let stream = server.as_ref().map(|server| {
+                let (stream, line) = Conditioner::new(server.connect_local());
+                lines.push(line);
+                stream
+            });
+            std::future::ready(stream.ok_or_else(|| std::io::ErrorKind::ConnectionRefused.into()))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_greeted_anew_is_told_its_new_id_before_its_rooms() {
+    let mut world = World::new().await;
+    let lines = Lines::default();
+    lines.lead_to(Some(world.server.handle()));
+    let target = Target::Through(lines.connector());
+    let reconnect = Reconnect::default();
+    let mut client = ClientBridge::connect(&world.network, Client::builder(), target, reconnect);
+    client.send(join("lobby")).unwrap();
+    client.flush();
+    world.step().await;
+    poll(&mut client);
+
+    lines.lead_to(None);
+    let mut world = World::new().await;
+    lines.lead_to(Some(world.server.handle()));
+    world.pass().await;
+    let updates = poll(&mut client);
+    let [
+        ClientUpdate::Event(ServerEvent::Reconnecting { .. }),
+        ClientUpdate::Event(ServerEvent::ResumeFailed { .. }),
+        ClientUpdate::Connected { client_id: new },
+        ClientUpdate::Event(ServerEvent::Joined { client_id, rejoined: true, .. }),
+    ] = updates[..]
+    else {
+        panic!("{updates:?}")
+    };
+    assert_eq!(new, client_id);
+
+    // One that says goodbye to everybody ends the session, and is come back to as well.
+    let (message, deadline) = ("restart".to_owned(), Duration::from_secs(1));
+    world.server.send(ServerCommand::Shutdown { message, deadline });
+    world.server.flush();
+    world.step().await;
+    let mut world = World::new().await;
+    lines.lead_to(Some(world.server.handle()));
+    world.pass().await;
+    let updates = poll(&mut client);
+    assert!(
+        matches!(
+            updates.last(),
+            Some(ClientUpdate::Event(ServerEvent::Joined { rejoined: true, .. }))
+        ),
+        "{updates:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_in_no_room_that_is_greeted_anew_is_told_its_new_id() {
+    let mut world = World::new().await;
+    let lines = Lines::default();
+    lines.lead_to(Some(world.server.handle()));
+    let (target, reconnect) = (Target::Through(lines.connector()), Reconnect::default());
+    let mut client = ClientBridge::connect(&world.network, Client::builder(), target, reconnect);
+    world.step().await;
+    poll(&mut client);
+    lines.lead_to(Some(world.server.handle()));
+    world.pass().await;
+    let updates = poll(&mut client);
+    assert!(
+        matches!(
+            updates[..],
+            [
+                ClientUpdate::Event(ServerEvent::Reconnecting { .. }),
+                ClientUpdate::Event(ServerEvent::ResumeFailed { .. }),
+                ClientUpdate::Connected { .. }
+            ]
+        ),
+        "{updates:?}"
+    );
 }

@@ -101,8 +101,8 @@ fn give<T: Codec>(
 ) -> Result<(), ReadError> {
     let message = T::decode(message_type, payload)?;
     match origin {
-        Origin::Room { room, player, sender_id, seq } => {
-            world.write_message(FromRoom { room, player, sender_id, seq, message });
+        Origin::Room { room, player, sender_id, seq, replay } => {
+            world.write_message(FromRoom { room, player, sender_id, seq, replay, message });
         }
         Origin::Server { room } => {
             world.write_message(FromServer { room, message });

@@ -91,6 +91,11 @@ pub struct FromRoom<T> {
     pub sender_id: ClientId,
     /// Place in the room's order.
     pub seq: u64,
+    /// Whether it was said before this client joined: history that the
+    /// [`Join`](crate::Join::replay) asked for, or a [`latest`](Broadcast::latest) message
+    /// that is still the newest of its sender and key. A sender who had left and is not
+    /// known any more is nil.
+    pub replay: bool,
     /// What was said.
     pub message: T,
 }

@@ -68,6 +68,8 @@ pub enum Origin {
         sender_id: ClientId,
         /// Place in the room's order.
         seq: u64,
+        /// Whether it was said before the client joined.
+        replay: bool,
     },
     /// To a client, from the server program.
     Server {

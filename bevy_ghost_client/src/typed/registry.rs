@@ -61,6 +61,12 @@ impl MessageRegistry {
         (entry.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
     }
 
+    /// The number of a type.
+    pub(super) fn number_of(&self, rust_type: TypeId) -> Option<MessageType> {
+        let entry = self.entries.iter().find(|entry| entry.rust_type == rust_type)?;
+        Some(entry.message_type)
+    }
+
     /// Payloads that came but were not what their type says, since the app began.
     pub fn undecodable(&self) -> u64 {
         self.undecodable

@@ -1,13 +1,14 @@
 //! What a frame asks of the network thread, in the words of the plugin.
 
 use bevy::prelude::*;
+use bytes::Bytes;
 use ghost_sync_core::{
     embed::ServerCommand,
-    relay::{self, AskId, ConnId, RelayMode, Verdict},
-    wire::RoomName,
+    relay::{self, AskId, ConnId, History, RelayMode, Verdict},
+    wire::{MessageType, RoomName},
 };
 
-use crate::{Observe, Relaying, RoomConfig};
+use crate::{Observe, Relaying, RoomConfig, RoomHistory};
 
 /// What the frame asks of the network thread, in order.
 #[derive(Default, Resource)]
@@ -59,9 +60,14 @@ impl Outbox {
         self.answers.append(&mut self.commands);
     }
 
-    pub(crate) fn answer(&mut self, ask: AskId, verdict: Result<(), String>) {
+    /// Gives a verdict; yes comes with what a newcomer is told.
+    pub(crate) fn answer(
+        &mut self,
+        ask: AskId,
+        verdict: Result<Vec<(MessageType, Bytes)>, String>,
+    ) {
         let verdict = match verdict {
-            Ok(()) => Verdict::Accept,
+            Ok(words) => Verdict::AcceptWith { words },
             Err(message) => Verdict::Reject { message },
         };
         if self.active {
@@ -84,6 +90,10 @@ impl Outbox {
         };
         core.listed = config.listed;
         core.remove_when_empty = config.remove_when_empty;
+        let RoomHistory { events, bytes, age } = config.history;
+        core.history = History { events, bytes, age };
+        core.replay = config.replay;
+        core.retain = config.retain;
         core
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bevy_ghost_client::{GhostMessage, typed::Words};
 use crossbeam_channel::Sender;
 
 use crate::bridge::AskId;
@@ -13,28 +14,30 @@ pub(crate) struct Decision {
     /// Sorted, so that the words do not depend on the order of observers.
     reasons: BTreeSet<String>,
     tickets: usize,
+    /// What the client is told if the answer is yes.
+    words: Words,
     replies: Sender<Reply>,
 }
 
 /// What the observers came to.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    Accept,
+    Accept(Words),
     Reject(String),
     /// So many tickets must be accepted.
-    Deferred(usize),
+    Deferred(usize, Words),
 }
 
 /// What one ticket says.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) ask: AskId,
-    pub(crate) verdict: Result<(), String>,
+    pub(crate) verdict: Result<Words, String>,
 }
 
 impl Decision {
     pub(crate) fn new(ask: AskId, replies: Sender<Reply>) -> Self {
-        Self { ask, reasons: BTreeSet::new(), tickets: 0, replies }
+        Self { ask, reasons: BTreeSet::new(), tickets: 0, words: Words::default(), replies }
     }
 
     pub(crate) fn reject(&mut self, reason: String) {
@@ -43,7 +46,11 @@ impl Decision {
 
     pub(crate) fn defer(&mut self) -> Ticket {
         self.tickets += 1;
-        Ticket { ask: self.ask, replies: Some(self.replies.clone()) }
+        Ticket { ask: self.ask, words: Words::default(), replies: Some(self.replies.clone()) }
+    }
+
+    pub(crate) fn greet_with<T: GhostMessage>(&mut self, message: &T) {
+        self.words.say(message);
     }
 
     pub(crate) fn is_rejected(&self) -> bool {
@@ -54,9 +61,9 @@ impl Decision {
         if self.is_rejected() {
             Outcome::Reject(Vec::from_iter(self.reasons).join("; "))
         } else if self.tickets > 0 {
-            Outcome::Deferred(self.tickets)
+            Outcome::Deferred(self.tickets, self.words)
         } else {
-            Outcome::Accept
+            Outcome::Accept(self.words)
         }
     }
 }
@@ -68,13 +75,22 @@ impl Decision {
 #[must_use = "a ticket that is dropped rejects the request"]
 pub struct Ticket {
     ask: AskId,
+    words: Words,
     replies: Option<Sender<Reply>>,
 }
 
 impl Ticket {
+    /// As [`JoinRequest::greet_with`](crate::JoinRequest::greet_with), with what is known
+    /// only now: it comes after what was said there. Other requests than joins have
+    /// nobody to greet.
+    pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
+        self.words.say(message);
+    }
+
     /// Grants the request, as far as this ticket goes.
     pub fn accept(mut self) {
-        self.reply(Ok(()));
+        let words = std::mem::take(&mut self.words);
+        self.reply(Ok(words));
     }
 
     /// Refuses the request; the reason reaches the client.
@@ -82,7 +98,7 @@ impl Ticket {
         self.reply(Err(reason.into()));
     }
 
-    fn reply(&mut self, verdict: Result<(), String>) {
+    fn reply(&mut self, verdict: Result<Words, String>) {
         if let Some(replies) = self.replies.take() {
             // A server that is gone needs no answer.
             replies.send(Reply { ask: self.ask, verdict }).ok();

@@ -6,8 +6,8 @@ use bevy::prelude::*;
 use bevy_ghost_client::{
     Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, GhostClient,
     GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, Left, LocalPlayer, Member, MemberOf,
-    Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Refusal,
-    Refused, SetMetadata, ToServer, Unsent, UnsentReason,
+    Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Reconnecting,
+    Refusal, Refused, ResumeFailed, ResumeFailure, SetMetadata, ToServer, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
     ConnectionStats, GhostServer, Room, Rooms, ServerConfig, ServerState, StartServer, StopServer,
@@ -321,6 +321,8 @@ fn a_client_that_was_too_slow_comes_back_by_itself_and_into_its_room() {
     let mut net = TestNet::new(lobby);
     let client = net.connect(|client| {
         record::<Connected>(client);
+        record::<Reconnecting>(client);
+        record::<ResumeFailed>(client);
         record::<Joined>(client);
         record::<Disconnected>(client);
     });
@@ -334,15 +336,17 @@ fn a_client_that_was_too_slow_comes_back_by_itself_and_into_its_room() {
         net.advance(Duration::ZERO);
     }
     net.settle();
-    let gone = &recorded::<Disconnected>(&net.clients[client])[0];
-    assert!(gone.retry_in.is_some(), "{}", gone.reason);
-    assert_eq!(state(&net, client), ClientState::Reconnecting);
-    assert_eq!(net.room(client, "lobby"), None);
+    assert_eq!(recorded::<Reconnecting>(&net.clients[client]).len(), 1);
+    assert_eq!(net.room(client, "lobby"), Some(old));
 
     net.advance(Duration::from_secs(1));
-    net.run_until("the client is back", |net| net.room(client, "lobby").is_some());
+    net.run_until("the client is back", |net| net.room(client, "lobby") != Some(old));
     assert_eq!(state(&net, client), ClientState::Connected);
-    assert_ne!(net.room(client, "lobby"), Some(old));
+    // The room keeps less than it has missed.
+    let failed = &recorded::<ResumeFailed>(&net.clients[client])[0];
+    assert!(matches!(failed.reason, ResumeFailure::TooOld { .. }), "{}", failed.reason);
+    assert!(net.room(client, "lobby").is_some());
+    assert!(recorded::<Disconnected>(&net.clients[client]).is_empty());
     assert_eq!(recorded::<Connected>(&net.clients[client]).len(), 2);
     assert_eq!(recorded::<Joined>(&net.clients[client]).len(), 2);
 }

@@ -1,10 +1,13 @@
 //! Random histories: whatever happens in whatever order, entities, facts and
 //! counts agree on both sides in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bevy::prelude::*;
-use bevy_ghost_client::{Connect, Disconnect, GhostClient, Join, JoinedRoom, Member, MemberOf};
+use bevy_ghost_client::{Disconnect, GhostClient, Join, JoinedRoom, JoinedRooms, Member, MemberOf};
 use bevy_ghost_server::{
     ClientId, GhostServerEvent,
     prelude::*,
@@ -41,9 +44,9 @@ fn step(net: &mut TestNet, random: &mut Random) {
     let room = ROOMS[random.below(ROOMS.len())];
     let joined = net.room(client, room);
     let there = net.clients[client].world().resource::<GhostClient>().client_id.is_some();
-    let connect = Connect::local(net.connector());
+    let connect = net.dial(client);
     let world = net.clients[client].world_mut();
-    match random.below(20) {
+    match random.below(30) {
         0..7 if there => world.trigger(Join::new(room)),
         0..7 => world.trigger(connect),
         7..9 => _ = joined.map(|room| world.despawn(room)),
@@ -52,6 +55,10 @@ fn step(net: &mut TestNet, random: &mut Random) {
         11..13 => despawn_one::<Player>(net, random),
         13 => despawn_one::<Room>(net, random),
         14 => despawn_one::<Connection>(net, random),
+        20..23 if !world.resource::<JoinedRooms>().is_empty() => net.cut(client),
+        23 => net.stall(client),
+        24..28 => net.mend(client),
+        28..30 => net.advance(Duration::from_secs(1)),
         15..18 => _ = net.server.world_mut().spawn(Room::new(room)),
         _ => net.exchange(),
     }
@@ -112,17 +119,22 @@ fn check_facts(net: &mut TestNet) {
     assert_eq!(players.iter(net.server.world()).collect::<BTreeSet<_>>(), there);
     let mut connections = net.server.world_mut().query::<&Connection>();
     let connections = connections.iter(net.server.world()).count();
+    let mut away = net.server.world_mut().query_filtered::<(), With<Away>>();
+    assert_eq!(away.iter(net.server.world()).count(), 0, "everybody is back or gone");
     let server = net.server.world().resource::<GhostServer>();
+    assert_eq!(server.away, 0);
     assert_eq!((server.players, server.connections), (there.len(), connections));
 }
 
 #[test]
 fn after_any_history_both_sides_agree_and_each_join_has_one_end() {
-    let mut joins = 0;
+    let (mut joins, mut back) = (0, 0);
     for seed in 0..8 {
         let mut random = Random(seed);
         let rooms_per_client = 1 + random.below(2);
-        let config = ServerConfig { rooms_per_client, ..ServerConfig::default() };
+        // Who ends a connection whose link is lost cannot say goodbye.
+        let resume_grace = Duration::from_secs(8);
+        let config = ServerConfig { rooms_per_client, resume_grace, ..ServerConfig::default() };
         let mut net = TestNet::with_config(config, |server| {
             record::<GhostServerEvent>(server);
             server.world_mut().spawn_batch(ROOMS.map(Room::new));
@@ -137,12 +149,18 @@ fn after_any_history_both_sides_agree_and_each_join_has_one_end() {
             for _ in 0..40 {
                 step(&mut net, &mut random);
             }
-            net.settle();
+            (0..CLIENTS).for_each(|client| net.mend(client));
+            for _ in 0..2 {
+                net.advance(Duration::from_secs(6));
+                net.settle();
+            }
             check_facts(&mut net);
             assert_eq!(seen_by_server(&mut net), seen_by_clients(&mut net), "seed {seed}");
         }
         let events = recorded::<GhostServerEvent>(&net.server);
         joins += events.iter().filter(|it| matches!(it, GhostServerEvent::PlayerJoined(_))).count();
+        back += events.iter().filter(|it| matches!(it, GhostServerEvent::PlayerBack(_))).count();
     }
-    assert!(joins > 100, "histories without joins prove nothing: {joins}");
+    assert!(back > 2, "histories without a way back prove nothing: {back}");
+    assert!(joins > 50, "histories without joins prove nothing: {joins}");
 }

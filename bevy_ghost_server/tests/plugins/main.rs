@@ -8,5 +8,6 @@ mod listen;
 mod players;
 mod rooms;
 mod runner;
+mod sessions;
 mod surface;
 mod typed;

@@ -1339,6 +1339,7 @@ fn show_readouts(
     mut veil: Single<&mut Visibility, With<Veil>>,
 ) {
     let trouble = match state.get() {
+        ClientState::Connected if client.away => "RECONNECTING",
         ClientState::Connected => "",
         ClientState::Connecting => "CONNECTING",
         ClientState::Reconnecting => "RECONNECTING",

@@ -96,6 +96,8 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         &["--max-clients", "0"],
         &["--idle-timeout", "soon"],
         &["--ping-interval", "40s"],
+        &["--resume-grace", "soon"],
+        &["--replay", "all"],
         &["--log", "=,="],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_relay")).args(args).output().unwrap();

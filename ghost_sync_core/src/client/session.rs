@@ -54,6 +54,9 @@ use unconfirmed::Unconfirmed;
 /// ask for before it gives up.
 const MAX_PONGS: usize = 4096;
 
+/// Rooms left with broadcasts on their way that are remembered.
+const MAX_LATE: usize = 64;
+
 /// What one client and its server know of each other.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -76,6 +79,8 @@ pub(crate) struct Session {
     order: Vec<RoomId>,
     /// Joins without an answer yet, by their numbers.
     joins: VecDeque<(u32, Asked)>,
+    /// Own broadcasts on their way to rooms that this client has left.
+    late: BTreeMap<RoomId, u64>,
     sent: Sent,
     pings: Pings,
     next_request: u32,
@@ -157,6 +162,7 @@ impl Session {
             rooms: BTreeMap::new(),
             order: Vec::new(),
             joins: VecDeque::new(),
+            late: BTreeMap::new(),
             sent: Sent::default(),
             pings: Pings::default(),
             next_request: 0,

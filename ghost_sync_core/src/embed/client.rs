@@ -1,5 +1,6 @@
 //! A client for programs that run in frames.
 
+mod connector;
 mod session;
 
 use std::{io, sync::Arc};
@@ -9,6 +10,7 @@ use crossbeam_channel::Receiver;
 use crate::client::{Client, ClientBuilder, ConnectError};
 
 pub use crate::client::Reconnect;
+pub use connector::Connector;
 
 use super::{
     ClientCommand, ClientUpdate, LocalConnector, Network, OutboxFull,
@@ -41,6 +43,8 @@ pub enum Target {
     Addr(String),
     /// In this process.
     Local(LocalConnector),
+    /// Wherever these streams lead to.
+    Through(Connector),
 }
 
 impl ClientBridge {
@@ -105,6 +109,10 @@ impl Target {
                     async move { server.connect().await.map_err(refused) }
                 };
                 builder.connect_through(connector).await
+            }
+            Self::Through(connector) => {
+                let connector = connector.clone();
+                builder.connect_through(move || connector.connect()).await
             }
         }
     }

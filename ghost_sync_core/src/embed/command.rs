@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     relay::{AskId, ConnId, RoomConfig, Verdict},
-    wire::{Delivery, MessageType, RoomName, SendFlags},
+    wire::{Delivery, MessageType, Replay, RoomName, SendFlags},
 };
 
 /// Something that a server is to do. What cannot be done, because the room or
@@ -132,6 +132,9 @@ pub enum ClientCommand {
         room: RoomName,
         /// For the server's rules, such as a password.
         data: Bytes,
+        /// What is wanted of what was said before; not again when the client joins
+        /// again by itself.
+        replay: Replay,
     },
     /// Gives a seat up.
     Leave {

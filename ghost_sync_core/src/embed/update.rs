@@ -57,10 +57,11 @@ pub enum ClientUpdate {
         /// How many failed before it in a row.
         attempt: u32,
     },
-    /// There is a connection. Rooms from before are joined again by themselves.
+    /// There is a connection, or the server has greeted this client anew after
+    /// [`ServerEvent::ResumeFailed`]. Rooms from before are joined again by themselves,
+    /// which [`ServerEvent::Joined`] says with `rejoined`.
     Connected {
-        /// The own id; another one each time, and after
-        /// [`ServerEvent::ResumeFailed`].
+        /// The own id; another one each time.
         client_id: ClientId,
     },
     /// Something happened.

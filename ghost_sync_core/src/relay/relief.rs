@@ -3,7 +3,7 @@
 //! member never holds a log back; too much of that ends the connection.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -186,10 +186,14 @@ impl Relay {
 fn choose(items: &VecDeque<Item>, config: &RelayConfig) -> Vec<bool> {
     let mut doomed = vec![false; items.len()];
     let mut left = Threshold { frames: 0, bytes: 0 };
-    let mut newest: HashMap<(RoomId, Seat, u32), usize> = HashMap::new();
+    let mut newest: BTreeMap<(RoomId, Seat, u32), usize> = BTreeMap::new();
     for (at, item) in items.iter().enumerate() {
         if item.kind == ItemKind::Roster {
             continue;
+        }
+        if let ItemKind::Joined { room } = item.kind {
+            // What comes again in the history of another stay replaces nothing of the last.
+            newest.retain(|(known, ..), _| *known != room);
         }
         left.frames += 1;
         left.bytes += item.frame.len();

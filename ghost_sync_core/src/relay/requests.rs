@@ -168,14 +168,12 @@ impl Relay {
             },
             (_, ClientMessage::Close { reason: _ }) => {
                 // Whatever reason a client gives for going, to others it just left.
-                let reason = DisconnectReason::Closed(CloseReason::Requested);
-                self.part(now, conn, reason, out);
-                self.forget(conn, out);
+                self.farewell(now, conn, out);
             }
             (Session::Open, message) => {
                 // It spoke after it was given its new secret: it has that.
                 if !planted!("old-secret-stays-good") {
-                    connection.old_secret = None;
+                    connection.secrets.old = None;
                 }
                 self.request(now, conn, message, out);
             }
@@ -189,6 +187,21 @@ impl Relay {
                 let what = "a message before the handshake was complete".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }
+        }
+    }
+
+    /// Lets a client go that said goodbye, once it has got what was said before.
+    fn farewell(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        if self.conns.get(conn).is_some_and(super::session::Connection::is_open) {
+            self.take_out(conn);
+        }
+        self.part(now, conn, DisconnectReason::Closed(CloseReason::Requested), out);
+        let Some(connection) = self.conns.get(conn) else { return };
+        if self.has_pending(connection) {
+            self.schedule(conn);
+            self.make_ready(conn);
+        } else {
+            self.forget(conn, out);
         }
     }
 

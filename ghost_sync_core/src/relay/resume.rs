@@ -1,6 +1,9 @@
 //! Sessions without a link: held for a while, then taken up again or ended.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
 
 use bytes::Bytes;
 
@@ -11,7 +14,7 @@ use super::{
     meta::clamp_u32,
     outbox::{Item, ItemKind, Outbox},
     room::Room,
-    session::{Connection, SeatRef, Session, Threshold, Told},
+    session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
 };
 use crate::wire::{
     ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, ResumeFailure, RoomId, Seat, Secret,
@@ -32,6 +35,21 @@ pub(super) struct Ticket {
 struct Plan {
     items: Vec<Item>,
     cursors: Vec<(SeatRef, u64)>,
+}
+
+/// A stay in a room that is over, and which of its events is next to be told.
+struct Stay {
+    held: SeatRef,
+    next: u64,
+    before: u64,
+}
+
+/// A session that was ended while it was away, with what it is to be told.
+#[derive(Debug)]
+pub(super) struct Barred {
+    client_id: ClientId,
+    secrets: Secrets,
+    reason: CloseReason,
 }
 
 /// Why a session does not go on.
@@ -161,7 +179,8 @@ impl Relay {
     /// Remembers what a session that is ended while it is away is to be told.
     pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
         let Some(connection) = self.conns.get(conn) else { return };
-        self.barred.push_back((connection.client_id, connection.secret, reason));
+        let (client_id, secrets) = (connection.client_id, connection.secrets);
+        self.barred.push_back(Barred { client_id, secrets, reason });
         if self.barred.len() > MAX_BARRED {
             self.barred.pop_front();
         }
@@ -218,20 +237,17 @@ impl Relay {
     /// The connection whose session a ticket is for.
     pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
-            let mut barred = self.barred.iter();
-            let known = barred
-                .find(|(id, secret, _)| *id == ticket.client_id && secret.is_same(&ticket.secret))
-                .filter(|_| !planted!("kick-while-away-forgotten"));
+            let known = self.barred.iter().find(|barred| {
+                !planted!("kick-while-away-forgotten")
+                    && barred.client_id == ticket.client_id
+                    && barred.secrets.open_to(&ticket.secret)
+            });
             return Err(match known {
-                Some((_, _, reason)) => Denied::Barred(reason.clone()),
+                Some(barred) => Denied::Barred(barred.reason.clone()),
                 None => Denied::Failed(ResumeFailure::Expired),
             });
         };
-        let connection = &self.conns[conn];
-        let old = connection.old_secret.as_ref();
-        if connection.secret.is_same(&ticket.secret)
-            || old.is_some_and(|old| old.is_same(&ticket.secret))
-        {
+        if self.conns[conn].secrets.open_to(&ticket.secret) {
             return Ok(conn);
         }
         Err(Denied::Failed(ResumeFailure::Denied))
@@ -251,14 +267,38 @@ impl Relay {
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
         let mut last: BTreeMap<RoomId, u64> = ticket.rooms.iter().copied().collect();
-        let mut items = Vec::new();
-        for item in connection.outbox.rewind() {
+        let rewound = connection.outbox.rewind();
+        // The stays that ended since, by room. If there was a later one there, the
+        // client's word is about the first of them.
+        let mut stays: BTreeMap<RoomId, VecDeque<Stay>> = BTreeMap::new();
+        for item in &rewound {
             if let ItemKind::Left { room, seat, since, before } = item.kind {
-                // A room that was left before a later stay there: the client's word is about
-                // the first of them.
                 let next = last.remove(&room).map_or(since, |last| last.saturating_add(1));
-                let stay = SeatRef { room, seat };
-                copy_events(self.rooms.get(&room), stay, next, before, &mut items)?;
+                let stay = Stay { held: SeatRef { room, seat }, next, before };
+                stays.entry(room).or_default().push_back(stay);
+            }
+        }
+        let mut items = Vec::new();
+        for item in rewound {
+            match item.kind {
+                ItemKind::Left { room, .. } => {
+                    if let Some(mut stay) = stays.get_mut(&room).and_then(VecDeque::pop_front) {
+                        stay.copy_events(self.rooms.get(&room), u64::MAX, &mut items)?;
+                    }
+                }
+                ItemKind::After { room, before } => {
+                    if let Some(stay) = stays.get_mut(&room).and_then(VecDeque::front_mut) {
+                        stay.copy_events(self.rooms.get(&room), before, &mut items)?;
+                    }
+                }
+                ItemKind::Control
+                | ItemKind::Pong
+                | ItemKind::Reply
+                | ItemKind::Lane
+                | ItemKind::Joined { .. }
+                | ItemKind::Roster
+                | ItemKind::Event { .. }
+                | ItemKind::Gap { .. } => {}
             }
             items.push(item);
         }
@@ -287,8 +327,10 @@ impl Relay {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
-        let (addr, secret) = (new.addr, new.secret);
-        let secret = if planted!("secret-not-new") { self.conns[conn].secret } else { secret };
+        let (addr, mut secret) = (new.addr, new.secrets.newest);
+        if planted!("secret-not-new") {
+            secret = self.conns[conn].secrets.newest;
+        }
         self.forget(greeter, out);
         self.links[link] = conn;
         self.away.retain(|away| *away != conn);
@@ -297,7 +339,8 @@ impl Relay {
         let was_away = connection.is_away();
         connection.link = Some(link);
         connection.addr = addr;
-        connection.old_secret = Some(std::mem::replace(&mut connection.secret, secret));
+        let old = connection.secrets.newest;
+        connection.secrets = Secrets { newest: secret, old: Some(old) };
         connection.session = Session::Open;
         connection.blocked = None;
         connection.liveness.heard = now;
@@ -327,8 +370,9 @@ impl Relay {
     ) {
         let Some(was_away) = self.attach(now, greeter, conn, out) else { return };
         let connection = &mut self.conns[conn];
-        connection.old_secret = Some(ticket.session.secret);
-        let (secret, mut received) = (connection.secret, connection.requests);
+        // The answer with the last one may have been lost.
+        connection.secrets.old = Some(ticket.session.secret);
+        let (secret, mut received) = (connection.secrets.newest, connection.requests);
         if planted!("request-carried-out-twice") {
             received = received.saturating_sub(1);
         }
@@ -438,35 +482,39 @@ fn check_kept(room: &Room, id: RoomId, next: u64, end: u64) -> Result<(), Refuse
     Ok(())
 }
 
-/// Copies the events of a stay that is over, from `next` up to before `before`.
-fn copy_events(
-    room: Option<&Room>,
-    stay: SeatRef,
-    next: u64,
-    before: u64,
-    items: &mut Vec<Item>,
-) -> Result<(), Refused> {
-    let Some(found) = room else {
-        if next == before {
+impl Stay {
+    /// Copies the events of the stay from the next on, up to before `until`.
+    fn copy_events(
+        &mut self,
+        room: Option<&Room>,
+        until: u64,
+        items: &mut Vec<Item>,
+    ) -> Result<(), Refused> {
+        let SeatRef { room: id, seat } = self.held;
+        let Some(room) = room else {
+            if self.next == self.before {
+                return Ok(());
+            }
+            let too_old = ResumeFailure::TooOld { room: id, oldest: self.before };
+            return Err(Refused::Failed(too_old));
+        };
+        if planted!("ended-stay-not-replayed") {
             return Ok(());
         }
-        let too_old = ResumeFailure::TooOld { room: stay.room, oldest: before };
-        return Err(Refused::Failed(too_old));
-    };
-    if planted!("ended-stay-not-replayed") {
-        return Ok(());
+        check_kept(room, id, self.next, self.before)?;
+        let end = until.min(self.before);
+        self.next = room.log.skip_own(self.next, seat);
+        while self.next < end
+            && let Some(entry) = room.log.entry(self.next)
+        {
+            let (sender, class): (Seat, Class) = (entry.sender, entry.class);
+            let kind = ItemKind::Event { room: id, seq: self.next, sender, class };
+            items.push(Item { frame: Bytes::copy_from_slice(room.log.bytes(self.next)), kind });
+            self.next = room.log.skip_own(self.next + 1, seat);
+        }
+        self.next = self.next.min(self.before);
+        Ok(())
     }
-    check_kept(found, stay.room, next, before)?;
-    let mut seq = found.log.skip_own(next, stay.seat);
-    while seq < before
-        && let Some(entry) = found.log.entry(seq)
-    {
-        let (sender, class): (Seat, Class) = (entry.sender, entry.class);
-        let kind = ItemKind::Event { room: stay.room, seq, sender, class };
-        items.push(Item { frame: Bytes::copy_from_slice(found.log.bytes(seq)), kind });
-        seq = found.log.skip_own(seq + 1, stay.seat);
-    }
-    Ok(())
 }
 
 /// Clients that may be away, at least.

@@ -34,9 +34,7 @@ pub(super) struct Connection {
     pub(super) addr: SocketAddr,
     pub(super) link: Option<LinkId>,
     /// What its client shows to take the session up on another link.
-    pub(super) secret: Secret,
-    /// What it showed last time; good until it is known to have the new one.
-    pub(super) old_secret: Option<Secret>,
+    pub(super) secrets: Secrets,
     pub(super) session: Session,
     /// Whether it has asked for another connection's session.
     pub(super) tried_resume: bool,
@@ -83,6 +81,14 @@ pub(super) enum Session {
     Closing {
         until: Instant,
     },
+}
+
+/// What takes a session up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Secrets {
+    pub(super) newest: Secret,
+    /// What the client showed last time; good until it is known to have the newest.
+    pub(super) old: Option<Secret>,
 }
 
 /// Requests that the client was not told about yet.
@@ -173,8 +179,7 @@ impl Connection {
             client_id,
             addr,
             link: None,
-            secret,
-            old_secret: None,
+            secrets: Secrets { newest: secret, old: None },
             session: Session::Greeting { until: now + config.handshake_timeout },
             tried_resume: false,
             decoder: Decoder::new(MAX_HELLO),
@@ -267,6 +272,13 @@ impl Connection {
         if let Some(blocked) = &mut self.blocked {
             blocked.since += by;
         }
+    }
+}
+
+impl Secrets {
+    /// Whether `key` is one of them.
+    pub(super) fn open_to(&self, key: &Secret) -> bool {
+        self.newest.is_same(key) | self.old.is_some_and(|old| old.is_same(key))
     }
 }
 

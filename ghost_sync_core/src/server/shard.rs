@@ -189,6 +189,11 @@ impl Shard {
     pub(super) fn lost(self: &Arc<Self>, id: LinkId, reason: DisconnectReason) {
         let mut guard = self.lock();
         let state = &mut *guard;
+        if reason == DisconnectReason::ConnectionClosed {
+            // Who has nothing more to say may still listen for the answers.
+            let mut cx = Context::from_waker(Waker::noop());
+            link::without_budget(|| state.write(link::now(), id, &mut cx));
+        }
         let Some(link) = state.links.remove(id) else { return };
         let reason = link.broken.clone().unwrap_or(reason);
         let input = Input::Disconnected { link: id, reason };

@@ -10,7 +10,7 @@ use ghost_sync_core::{
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::Instant};
 
 use crate::{
-    peer::{Peer, broadcast, frame},
+    peer::{Peer, broadcast, frame, hello},
     rig::{PATIENCE, Rig, SHARED, builder, until},
 };
 
@@ -42,11 +42,11 @@ async fn fault_36_connections_that_come_and_go_leave_nothing_behind() {
 #[tokio::test]
 async fn fault_40_who_is_one_too_many_is_told_so_and_when_to_come_back() {
     let rig = Rig::with(builder().max_clients(6)).await;
-    let first = Peer::connect(rig.addr).await;
-    // Connections count before they have said anything.
+    let first = Peer::greeted(rig.addr).await;
     let mut second = Peer::greeted(rig.addr).await;
     for _ in 0..50 {
         let mut late = Peer::connect(rig.addr).await;
+        late.say(&hello()).await;
         let reason = late.close_reason().await;
         assert!(matches!(reason, CloseReason::MaxClientsReached { max: 6, .. }), "{reason:?}");
         assert!(reason.retry_after().is_some());

@@ -151,7 +151,6 @@ async fn ask_and_stop_talking(rig: &Rig, goodbye: Option<ClientMessage<'_>>) {
 }
 
 #[tokio::test]
-#[ignore = "bug: at the end of a stream the server drops what it has not written yet"]
 async fn fault_08_a_peer_that_says_goodbye_and_stops_talking_gets_its_answers() {
     let rig = Rig::new().await;
     let goodbye = ClientMessage::Close { reason: CloseReason::Requested };
@@ -160,7 +159,6 @@ async fn fault_08_a_peer_that_says_goodbye_and_stops_talking_gets_its_answers() 
 }
 
 #[tokio::test]
-#[ignore = "bug: at the end of a stream the server drops what it has not written yet"]
 async fn fault_08_a_peer_that_just_stops_talking_gets_its_answers() {
     let rig = Rig::new().await;
     ask_and_stop_talking(&rig, None).await;

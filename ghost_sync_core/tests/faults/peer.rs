@@ -133,7 +133,14 @@ impl Peer {
 }
 
 pub(crate) fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: b"", meta: vec![] }
+    ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: b"",
+        meta: vec![],
+        session: None,
+    }
 }
 
 pub(crate) fn join(room: &str) -> ClientMessage<'_> {

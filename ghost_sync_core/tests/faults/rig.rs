@@ -30,7 +30,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Settings that leave nothing behind when a connection is gone.
 pub(crate) fn builder() -> ServerBuilder {
-    Server::builder().bind("127.0.0.1:0").room(SHARED).room(CALM)
+    Server::builder().bind("127.0.0.1:0").room(SHARED).room(CALM).resume_grace(Duration::ZERO)
 }
 
 /// A server, and two honest clients in each of its rooms.

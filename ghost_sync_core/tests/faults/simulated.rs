@@ -10,6 +10,8 @@ use crate::rig::SHARED;
 
 const PORT: u16 = 7777;
 
+const GRACE: Duration = Duration::from_secs(60);
+
 /// A network with a server on it.
 fn network(seed: u64) -> Sim<'static> {
     let mut network = Builder::new()
@@ -18,7 +20,8 @@ fn network(seed: u64) -> Sim<'static> {
         .tick_duration(Duration::from_millis(5))
         .build();
     network.host("server", || async {
-        let server = Server::builder().local_only().room(SHARED).build().run().await?;
+        let server = Server::builder().local_only().room(SHARED).resume_grace(GRACE);
+        let server = server.build().run().await?;
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -35,8 +38,8 @@ async fn carry(mut outside: TcpStream, server: ServerHandle) {
 }
 
 async fn enter() -> Client {
-    let stream = TcpStream::connect(("server", PORT)).await.unwrap();
-    let mut client = Client::builder().connect_over(stream).await.unwrap();
+    let connector = || TcpStream::connect(("server", PORT));
+    let mut client = Client::builder().connect_through(connector).await.unwrap();
     client.join(SHARED).await.unwrap();
     assert!(matches!(client.recv().await, Ok(Some(ServerEvent::Joined { .. }))));
     client
@@ -57,9 +60,12 @@ fn fault_28_a_client_beyond_a_dead_link_is_missed_in_time_and_notices_in_time() 
             turmoil::hold("lost", "server");
             let start = Instant::now();
             let event = client.recv().await?;
+            assert!(matches!(event, Some(ServerEvent::PlayerAway { .. })), "{event:?}");
+            assert!(start.elapsed() <= Duration::from_secs(45), "{:?}", start.elapsed());
+            let event = client.recv().await?;
             let Some(ServerEvent::PlayerLeft { reason, .. }) = event else { panic!("{event:?}") };
             assert_eq!(reason, LeaveReason::TimedOut);
-            assert!(start.elapsed() <= Duration::from_secs(45), "{:?}", start.elapsed());
+            assert!(start.elapsed() <= GRACE + Duration::from_secs(45), "{:?}", start.elapsed());
             left.set(left.get() + 1);
             Ok(())
         });
@@ -80,6 +86,57 @@ fn fault_28_a_client_beyond_a_dead_link_is_missed_in_time_and_notices_in_time() 
         });
         network.run().unwrap();
         assert_eq!(noticed.get(), 2);
+    }
+}
+
+#[test]
+fn a_network_that_falls_apart_and_heals_costs_time_and_nothing_else() {
+    for seed in 0..5 {
+        let mut network = network(seed);
+        let resumed = Rc::new(Cell::new(0));
+        for name in ["one", "other"] {
+            let resumed = resumed.clone();
+            network.client(name, async move {
+                let mut client = enter().await;
+                let sender = client.sender().clone();
+                tokio::spawn(async move {
+                    // Both are in by then.
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    for number in 0..300_u32 {
+                        sender.broadcast(number.to_le_bytes()).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                });
+                let mut heard = 0_u32;
+                while heard < 300 {
+                    match client.recv().await?.unwrap() {
+                        ServerEvent::Broadcast { data, .. } => {
+                            assert_eq!(data, heard.to_le_bytes()[..]);
+                            heard += 1;
+                            if heard == 50 && name == "one" {
+                                turmoil::partition("one", "server");
+                                tokio::spawn(async {
+                                    tokio::time::sleep(Duration::from_secs(50)).await;
+                                    turmoil::repair("one", "server");
+                                });
+                            }
+                        }
+                        ServerEvent::Resumed => resumed.set(resumed.get() + 1),
+                        ServerEvent::PlayerJoined { .. }
+                        | ServerEvent::PlayerAway { .. }
+                        | ServerEvent::PlayerBack { .. }
+                        | ServerEvent::Reconnecting { .. } => {}
+                        event => panic!("{event:?}"),
+                    }
+                }
+                // The other may not have heard it all yet.
+                tokio::time::sleep(Duration::from_secs(120)).await;
+                client.close().await;
+                Ok(())
+            });
+        }
+        network.run().unwrap();
+        assert_eq!(resumed.get(), 1, "seed {seed}");
     }
 }
 

@@ -576,3 +576,33 @@ fn a_ticket_that_leads_nowhere_begins_a_session_like_any_other() {
     assert_eq!(world.relay.client_count(), 2);
     assert_eq!(world.closed(alice), None);
 }
+
+#[test]
+fn words_about_a_room_keep_their_place_in_a_stay_that_ended_while_away() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    world.broadcast(bob, "a", "one");
+    world.direct(alice, "a", "two");
+    world.broadcast(bob, "a", "three");
+    let (conn, room) = (world.peers[alice].conn, world.peers[alice].rooms["a"].0);
+    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    let again = world.resume(&ticket);
+    let story = story(&mut world, again);
+    assert_eq!(story, ["resumed", "away 1", "one", "direct two", "three", "out: kicked: out"]);
+}
+
+#[test]
+fn a_kick_while_away_is_told_to_the_old_secret_too() {
+    let mut world = world();
+    let alice = world.member("a");
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    let lost = world.resume(&ticket);
+    world.hang_up(lost);
+    let conn = world.peers[alice].conn;
+    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again), ["closed: kicked: cheating"]);
+}

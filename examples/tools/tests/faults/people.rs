@@ -86,6 +86,7 @@ impl Raw {
             protocol: 0,
             data: b"",
             meta: vec![],
+            session: None,
         });
         raw
     }

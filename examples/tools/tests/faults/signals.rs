@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ghost_sync_core::{LeaveReason, ServerEvent};
+use ghost_sync_core::{Client, LeaveReason, ResumeFailure, ServerEvent};
 use tokio::time::timeout;
 
 use crate::{
@@ -122,14 +122,7 @@ async fn fault_105_the_clients_of_a_killed_relay_know_at_once_and_find_the_next_
     relay.process.signal("KILL");
     let start = Instant::now();
     for client in [&mut pair.mouth, &mut pair.ear] {
-        let end = timeout(PATIENCE, async {
-            loop {
-                if let Err(reason) = client.recv().await {
-                    break reason;
-                }
-            }
-        });
-        assert!(end.await.unwrap().may_reconnect());
+        hear(client, |event| matches!(event, ServerEvent::Reconnecting { .. })).await;
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(relay.process.wait(), None, "a signal ended it");
@@ -137,5 +130,16 @@ async fn fault_105_the_clients_of_a_killed_relay_know_at_once_and_find_the_next_
     let bind = relay.addr.to_string();
     let again = Relay::spawn(command(&bind, &[]).stderr(Stdio::null()));
     assert_eq!(again.addr, relay.addr);
-    Pair::join(again.addr).await.talk().await;
+    for client in [&mut pair.mouth, &mut pair.ear] {
+        let reason = ResumeFailure::EpochChanged;
+        hear(client, |event| *event == ServerEvent::ResumeFailed { reason: reason.clone() }).await;
+        hear(client, |event| matches!(event, ServerEvent::Joined { rejoined: true, .. })).await;
+    }
+    pair.talk().await;
+}
+
+/// Waits for an event.
+async fn hear(client: &mut Client, is_it: impl Fn(&ServerEvent) -> bool) {
+    let heard = async { while !is_it(&client.recv().await.unwrap().unwrap()) {} };
+    timeout(PATIENCE, heard).await.unwrap();
 }

@@ -9,8 +9,8 @@ use crate::wire::{
 };
 
 use super::{
-    Asked, Kind, MAX_PONGS, Membership, Place, Request, RequestError, ServerEvent, Session,
-    Violation,
+    Asked, Kind, MAX_LATE, MAX_PONGS, Membership, Place, Request, RequestError, ServerEvent,
+    Session, Violation,
 };
 
 impl Session {
@@ -62,6 +62,7 @@ impl Session {
                 let own = (seat, self.client_id());
                 let mut joined = Membership::new(asked, seq, since, former)?;
                 joined.announce(members, own, event)?;
+                joined.inherit(self.late.remove(&room).unwrap_or_default());
                 if self.rooms.insert(room, joined).is_some() {
                     return Err(format!("a second seat in {room:?}").into());
                 }
@@ -171,6 +172,7 @@ impl Session {
             ServerMessage::Ack { room, reference, seq } => {
                 let room = self.seated(room)?.name().clone();
                 let reference = self.sent.number(reference);
+                self.sent.answered(reference);
                 events.push(ServerEvent::Ack { room, reference, seq });
             }
             ServerMessage::Refused { room, reference, reason } => {
@@ -243,6 +245,13 @@ impl Session {
             return Err(format!("left {id:?} without a seat there").into());
         };
         self.order.retain(|other| *other != id);
+        // What is on its way there may yet be said in another stay in the room.
+        if left.unseen() > 0 {
+            self.late.insert(id, left.unseen());
+            if self.late.len() > MAX_LATE {
+                self.late.pop_first();
+            }
+        }
         events.push(ServerEvent::Left { room: left.asked.room, reason });
         Ok(())
     }
@@ -263,12 +272,18 @@ impl Session {
         } else {
             let kind = self.sent.kind(self.sent.number(reference))?;
             let reference = self.sent.number(reference);
+            self.sent.answered(reference);
             match kind {
                 Some(Kind::Broadcast) => {
                     if let Some(member) = member {
                         member.refused()?;
+                    } else if let Some(late) = self.late.get_mut(&id) {
+                        *late = late.saturating_sub(1);
                     }
                     Request::Broadcast { room, reference }
+                }
+                Some(Kind::Answered) => {
+                    return Err(format!("two answers to message {reference}").into());
                 }
                 Some(Kind::Echo) | None => Request::Broadcast { room, reference },
                 Some(Kind::Send) => Request::Send { room, reference },

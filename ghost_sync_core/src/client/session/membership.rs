@@ -89,6 +89,16 @@ impl Membership {
         Ok(())
     }
 
+    /// Own broadcasts that may have got a number which was not met yet.
+    pub(crate) fn unseen(&self) -> u64 {
+        self.unseen
+    }
+
+    /// So many own broadcasts from an earlier stay may be said in this one.
+    pub(crate) fn inherit(&mut self, unseen: u64) {
+        self.unseen += unseen;
+    }
+
     /// The room.
     pub(crate) fn name(&self) -> &RoomName {
         &self.asked.room

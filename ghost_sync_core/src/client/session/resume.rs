@@ -107,6 +107,7 @@ impl Session {
         events.extend(self.forget_messages());
         self.introduce();
         (self.ticket, self.lane) = (None, Lane::default());
+        self.late.clear();
         let mut rooms = std::mem::take(&mut self.rooms);
         let joins = std::mem::take(&mut self.joins);
         for id in std::mem::take(&mut self.order) {
@@ -163,14 +164,18 @@ impl Session {
                 | ClientMessage::Close { .. } => None,
             })
             .collect();
-        let last = self.sent.last();
-        self.sent.start_anew();
         let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
-        let numbers = last.saturating_sub(count) + 1..;
+        let numbers = self.sent.last().saturating_sub(count) + 1..;
+        let unknown =
+            |(_, number): &(_, u64)| !matches!(self.sent.kind(*number), Ok(Some(Kind::Answered)));
+        let lost: Vec<_> = lost.into_iter().zip(numbers).filter(unknown).collect();
+        self.sent.start_anew();
         let error = |((room, kind), reference): ((RoomId, Kind), u64)| {
             let room = self.rooms.get(&room).map(|room| room.name().clone());
             let request = match kind {
-                Kind::Broadcast | Kind::Echo => Request::Broadcast { room, reference },
+                Kind::Broadcast | Kind::Echo | Kind::Answered => {
+                    Request::Broadcast { room, reference }
+                }
                 Kind::Send => Request::Send { room, reference },
             };
             let message = "the session ended before the server confirmed it: nobody knows \
@@ -178,6 +183,6 @@ impl Session {
                 .to_owned();
             ServerEvent::Error(RequestError { request, reason: Refusal::Rejected { message } })
         };
-        lost.into_iter().zip(numbers).map(error).collect()
+        lost.into_iter().map(error).collect()
     }
 }

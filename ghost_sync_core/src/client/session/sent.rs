@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Echo,
     /// A message to the server.
     Send,
+    /// Any of them, and what became of it is known.
+    Answered,
 }
 
 impl Sent {
@@ -54,6 +56,15 @@ impl Sent {
     /// What the program knows the server's `reference` as.
     pub(crate) fn number(&self, reference: u64) -> u64 {
         self.before.saturating_add(reference)
+    }
+
+    /// What became of message `reference` is known.
+    pub(crate) fn answered(&mut self, reference: u64) {
+        let age = self.last.checked_sub(reference).and_then(|age| usize::try_from(age).ok());
+        let at = age.and_then(|age| self.recent.len().checked_sub(age.saturating_add(1)));
+        if let Some(kind) = at.and_then(|at| self.recent.get_mut(at)) {
+            *kind = Kind::Answered;
+        }
     }
 
     /// What message `reference` was; `None` if that is forgotten.

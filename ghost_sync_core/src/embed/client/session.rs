@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     client::{
@@ -19,7 +19,7 @@ use crate::{
         mailbox::{Orders, Updates},
     },
     link,
-    wire::{Refusal, Replay, RoomName},
+    wire::{ClientId, Refusal, Replay, RoomName},
 };
 
 use super::{Reconnect, Target};
@@ -30,6 +30,9 @@ const LIMIT: usize = 512 * 1024;
 /// Bytes of events that are moved at once.
 const BATCH: usize = 64 * 1024;
 
+/// How often a client that is greeted anew looks whether it was: nothing tells it.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// A client bridge's task.
 pub(super) struct Session {
     builder: ClientBuilder,
@@ -38,17 +41,31 @@ pub(super) struct Session {
     orders: Orders<ClientCommand>,
     updates: Arc<Updates<ClientUpdate>>,
     wanted: Wanted,
+    /// The own id, as the program knows it.
+    client_id: ClientId,
+    /// Whether the server has forgotten this client and gives it another id.
+    renewing: bool,
 }
 
 /// What the program wants, with and without a connection.
 #[derive(Default)]
 struct Wanted {
     /// Rooms to be in, in the order in which they were joined.
-    rooms: Vec<(RoomName, Bytes)>,
+    rooms: Vec<Wish>,
     /// Rooms that the connection was asked for and has not answered about.
     joining: Vec<RoomName>,
     /// Metadata that the connection does not know that is being made.
     late: BTreeMap<String, Option<String>>,
+}
+
+/// A room to be in.
+#[derive(Debug)]
+struct Wish {
+    room: RoomName,
+    data: Bytes,
+    replay: Replay,
+    /// Whether the client has been in it.
+    joined: bool,
 }
 
 impl Session {
@@ -60,7 +77,9 @@ impl Session {
         updates: Arc<Updates<ClientUpdate>>,
     ) -> Self {
         let builder = builder.reconnect(reconnect.clone());
-        Self { builder, target, reconnect, orders, updates, wanted: Wanted::default() }
+        let wanted = Wanted::default();
+        let (client_id, renewing) = (ClientId::nil(), false);
+        Self { builder, target, reconnect, orders, updates, wanted, client_id, renewing }
     }
 
     pub(super) async fn run(mut self) {
@@ -145,11 +164,12 @@ impl Session {
     async fn serve(&mut self, client: Client) -> ClientEnd {
         let client_id = client.client_id();
         self.updates.push(ClientUpdate::Connected { client_id });
+        (self.client_id, self.renewing) = (client_id, false);
         let (sender, receiver) = client.split();
         let late = std::mem::take(&mut self.wanted.late).into_iter();
         let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
         self.wanted.joining.clear();
-        let mut asked: VecDeque<_> = late.chain(self.wanted.rooms.iter().map(join)).collect();
+        let mut asked: VecDeque<_> = late.chain(self.wanted.rooms.iter().map(Wish::ask)).collect();
         let reason = self.converse(&sender, &receiver, &mut asked).await;
         if !self.reconnect.rejoin {
             self.wanted.rooms.clear();
@@ -174,12 +194,15 @@ impl Session {
             };
             tokio::select! {
                 told = told => {
-                    self.tell(&mut events);
+                    self.tell(&mut events, sender.client_id());
                     match told {
                         Ok(()) => {}
                         Err(Some(reason)) => return reason.into(),
                         Err(None) => return ClientEnd::Requested,
                     }
+                }
+                () = sleep(LOOK), if self.renewing => {
+                    self.tell(&mut events, sender.client_id());
                 }
                 () = sender.room(), if !asked.is_empty() && !over => {
                     match self.ask(sender, asked) {
@@ -202,13 +225,38 @@ impl Session {
         }
     }
 
-    /// Shows events to the program.
-    fn tell(&mut self, events: &mut Vec<ServerEvent>) {
-        events.iter().for_each(|event| self.wanted.hear(event));
-        self.updates.change(|updates, bytes| {
-            *bytes += events.iter().map(ServerEvent::cost).sum::<usize>();
-            updates.extend(events.drain(..).map(ClientUpdate::Event));
-        });
+    /// Shows events to the program, and the id that the client has by now if that
+    /// is another one.
+    fn tell(&mut self, events: &mut Vec<ServerEvent>, client_id: ClientId) {
+        let mut told = Vec::with_capacity(events.len() + 1);
+        let mut cost = 0;
+        for mut event in events.drain(..) {
+            cost += event.cost();
+            self.wanted.hear(&mut event);
+            if let ServerEvent::ResumeFailed { .. } = event {
+                self.renewing = true;
+            } else if let ServerEvent::Joined { client_id, .. } = event {
+                told.extend(self.renew(client_id));
+            } else if !ends_session(&event) {
+                told.extend(self.renew(client_id));
+            }
+            told.push(ClientUpdate::Event(event));
+        }
+        told.extend(self.renew(client_id));
+        if !told.is_empty() {
+            self.updates.change(|updates, bytes| {
+                *bytes += cost;
+                updates.append(&mut told);
+            });
+        }
+    }
+
+    fn renew(&mut self, client_id: ClientId) -> Option<ClientUpdate> {
+        if !self.renewing || client_id == self.client_id {
+            return None;
+        }
+        (self.client_id, self.renewing) = (client_id, false);
+        Some(ClientUpdate::Connected { client_id })
     }
 
     /// Makes requests of commands, as many as the outbox takes.
@@ -237,6 +285,15 @@ impl Session {
     }
 }
 
+/// Whether an event may be about a session that is over, rather than of the next.
+fn ends_session(event: &ServerEvent) -> bool {
+    if let ServerEvent::Error(RequestError { request, .. }) = event {
+        matches!(request, Request::Broadcast { .. } | Request::Send { .. })
+    } else {
+        matches!(event, ServerEvent::Left { .. })
+    }
+}
+
 /// What became of an attempt to make requests.
 enum Asked {
     /// Everything was asked for, or the outbox is full.
@@ -262,11 +319,13 @@ impl Wanted {
     /// Remembers what a command changes for later connections.
     fn note(&mut self, command: &ClientCommand) -> Noted {
         match command {
-            ClientCommand::Join { room, data } => {
-                self.rooms.retain(|(wanted, _)| wanted != room);
-                self.rooms.push((room.clone(), data.clone()));
+            ClientCommand::Join { room, data, replay } => {
+                let (room, data, replay) = (room.clone(), data.clone(), *replay);
+                let joined = self.find(&room).is_some_and(|wish| wish.joined);
+                self.forget(&room);
+                self.rooms.push(Wish { room, data, replay, joined });
             }
-            ClientCommand::Leave { room } => self.rooms.retain(|(wanted, _)| wanted != room),
+            ClientCommand::Leave { room } => self.forget(room),
             ClientCommand::SetMeta { .. } => {}
             ClientCommand::Broadcast { .. }
             | ClientCommand::Send { .. }
@@ -277,11 +336,15 @@ impl Wanted {
         Noted::Later
     }
 
-    /// Forgets rooms that the client is not to be in any more.
-    fn hear(&mut self, event: &ServerEvent) {
+    /// Forgets rooms that the client is not to be in any more, and says of others
+    /// whether it was in them before.
+    fn hear(&mut self, event: &mut ServerEvent) {
         let gone = if let ServerEvent::Left { room, .. } = event {
             room
-        } else if let ServerEvent::Joined { room, .. } = event {
+        } else if let ServerEvent::Joined { room, rejoined, .. } = event {
+            if let Some(wish) = self.find(room) {
+                *rejoined |= std::mem::replace(&mut wish.joined, true);
+            }
             return self.answered(room);
         } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) =
             event
@@ -296,8 +359,16 @@ impl Wanted {
         };
         // Unless it has asked again since.
         if !self.joining.contains(gone) {
-            self.rooms.retain(|(wanted, _)| wanted != gone);
+            self.forget(gone);
         }
+    }
+
+    fn find(&mut self, room: &RoomName) -> Option<&mut Wish> {
+        self.rooms.iter_mut().find(|wish| wish.room == *room)
+    }
+
+    fn forget(&mut self, room: &RoomName) {
+        self.rooms.retain(|wish| wish.room != *room);
     }
 
     fn answered(&mut self, room: &RoomName) {
@@ -307,13 +378,17 @@ impl Wanted {
     }
 }
 
-fn join((room, data): &(RoomName, Bytes)) -> ClientCommand {
-    ClientCommand::Join { room: room.clone(), data: data.clone() }
+impl Wish {
+    /// What was said before is asked for once only.
+    fn ask(&self) -> ClientCommand {
+        let replay = if self.joined { Replay::Nothing } else { self.replay };
+        ClientCommand::Join { room: self.room.clone(), data: self.data.clone(), replay }
+    }
 }
 
 fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendError> {
     sender.try_request(|session| match command {
-        ClientCommand::Join { room, data } => session.join(room.clone(), data, Replay::Nothing),
+        ClientCommand::Join { room, data, replay } => session.join(room.clone(), data, *replay),
         ClientCommand::Leave { room } => session.leave(Some(room.as_str())),
         ClientCommand::Broadcast { room, delivery, flags, message_type, payload } => {
             let room = room.as_ref().map(RoomName::as_str);

@@ -80,8 +80,15 @@ pub(crate) fn dial(
     let connected = connect(addr, stalled);
     let mut stream = connected.map_err(|source| DialError::Connect { addr, source })?;
     let mut hello = BytesMut::new();
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data: &[], meta: vec![], session: None }
-        .encode(&mut hello);
+    ClientMessage::Hello {
+        magic: MAGIC,
+        version: VERSION,
+        protocol: 0,
+        data: &[],
+        meta: vec![],
+        session: None,
+    }
+    .encode(&mut hello);
     if let Some(room) = room {
         ClientMessage::Join { request: 1, room, data: &[], replay: Replay::Nothing }
             .encode(&mut hello);

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use clap::ValueEnum;
-use ghost_sync_core::{OverflowPolicy, RelayConfig, RoomName};
+use ghost_sync_core::{History, OverflowPolicy, RelayConfig, RoomConfig, RoomName};
 use tracing_subscriber::EnvFilter;
 
 /// Rooms for multiplayer games, without game logic: what a member says to its
@@ -72,6 +72,30 @@ pub(crate) struct Args {
     /// Bytes that may wait for one client
     #[arg(long, value_name = "BYTES", default_value_t = limits().outbox_limit, value_parser = at_least_one)]
     pub(crate) outbox_limit: usize,
+
+    /// Time that a client which lost its connection keeps its seats; 0 for none
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = any_duration)]
+    pub(crate) resume_grace: Duration,
+
+    /// Bytes of the past that each room keeps for those who come back; 0 for nothing
+    #[arg(long, value_name = "BYTES", default_value_t = History::default().bytes)]
+    pub(crate) history: usize,
+
+    /// Time for which it is kept
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = any_duration)]
+    pub(crate) history_age: Duration,
+
+    /// Bytes of the past that all rooms together keep
+    #[arg(long, value_name = "BYTES", default_value_t = limits().history_limit)]
+    pub(crate) history_limit: usize,
+
+    /// Events of the past that a newcomer may ask for
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) replay: u32,
+
+    /// Latest values that each room keeps for newcomers
+    #[arg(long, value_name = "N", default_value_t = RoomConfig::default().retain)]
+    pub(crate) retain: usize,
 
     /// What becomes of droppable messages that wait for a client that is behind
     #[arg(long, value_enum, default_value_t = Overflow::DropOldest)]

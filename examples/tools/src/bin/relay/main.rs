@@ -22,11 +22,16 @@ use std::{
 
 use args::Args;
 use clap::{CommandFactory, Parser};
-use ghost_sync_core::{BindError, CreateOnJoin, RoomConfig, RoomName, Server, ServerBuilder};
+use ghost_sync_core::{
+    BindError, CreateOnJoin, History, RoomConfig, RoomName, Server, ServerBuilder,
+};
 use tracing_subscriber::EnvFilter;
 
 /// What clients are told when the relay stops.
 const GOODBYE: &str = "the relay was stopped";
+
+/// Lines of the log that may wait to be written.
+const LOG_LINES: usize = 4096;
 
 /// Why the relay did not run to a regular end.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +51,16 @@ fn main() -> ExitCode {
     if let Err(complaint) = args.check() {
         Args::command().error(clap::error::ErrorKind::ArgumentConflict, complaint).exit();
     }
+    // A log that nobody reads, or a disk that is full, must not stop the relay: lines
+    // are dropped then.
+    let (stderr, _flush) = tracing_appender::non_blocking::NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES)
+        .finish(io::stderr());
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_env_filter(filter(&args))
+        .log_internal_errors(false)
         .init();
     match start(&args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,7 +102,12 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
 }
 
 fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
-    let room = RoomConfig::default().capacity(args.capacity);
+    let history = History { bytes: args.history, age: args.history_age, ..History::default() };
+    let room = RoomConfig::default()
+        .capacity(args.capacity)
+        .history(history)
+        .replay(args.replay)
+        .retain(args.retain);
     let made_on_join = room.clone().remove_when_empty(args.empty_room_timeout);
     let create = if args.create_on_join { CreateOnJoin::Always } else { CreateOnJoin::Never };
     let builder = Server::builder()
@@ -105,6 +121,8 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         .channel_capacity(args.channel_capacity)
         .outbox_limit(args.outbox_limit)
         .overflow(args.overflow.into())
+        .resume_grace(args.resume_grace)
+        .history_limit(args.history_limit)
         .create_on_join(create)
         .room_defaults(made_on_join);
     rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))

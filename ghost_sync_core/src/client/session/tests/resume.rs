@@ -344,3 +344,46 @@ fn a_seat_whose_roster_is_not_complete_outlives_its_link() {
     let events = talk.accepts(&[joined(2, 1), roster(&[(1, OTHER)])], 1);
     assert!(matches!(events[0], ServerEvent::Joined { rejoined: false, .. }), "{events:?}");
 }
+
+#[test]
+fn a_message_that_was_answered_is_not_called_lost() {
+    let mut talk = Talk::held();
+    for _ in 0..3 {
+        talk.say();
+    }
+    let ack = ServerMessage::Ack { room: ROOM, reference: 1, seq: 11 };
+    let reason = Refusal::Busy;
+    let refused = ServerMessage::Refused { room: ROOM, reference: 3, reason };
+    talk.accepts(&[ack, refused], 2);
+    talk.relink();
+    let events = talk.accepts(&[expired()], 2);
+    assert!(matches!(events[0], ServerEvent::ResumeFailed { .. }));
+    let ServerEvent::Error(error) = &events[1] else { panic!() };
+    assert!(matches!(error.request, Request::Broadcast { reference: 2, .. }), "{error:?}");
+}
+
+#[test]
+fn a_broadcast_on_its_way_may_be_said_in_the_next_stay() {
+    let mut talk = Talk::held();
+    talk.session.join(name(), b"", Replay::Nothing).unwrap();
+    talk.say();
+    // Put out, in again, and only then heard.
+    let left = ServerMessage::Left { room: ROOM, reason: LeaveReason::Left };
+    let again = ServerMessage::Joined {
+        request: 2,
+        room: ROOM,
+        name: "lobby",
+        epoch: 77,
+        seq: 12,
+        since: 13,
+        seat: Seat(3),
+        capacity: 0,
+        members: 2,
+        meta_version: 0,
+        meta: vec![],
+        former: vec![],
+    };
+    talk.accepts(&[left, again, roster(&[(2, OTHER), (3, ME)]), said(14, 2)], 3);
+    let (_, end) = talk.hear(&[said(16, 2)]);
+    assert!(end.is_err(), "one number was its own, not two");
+}

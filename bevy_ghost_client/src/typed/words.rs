@@ -1,0 +1,49 @@
+//! Typed messages that are said before their numbers are known.
+
+use std::any::{TypeId, type_name};
+
+use bevy::log::error;
+use bytes::Bytes;
+use ghost_sync_core::wire::MessageType;
+
+use super::{GhostMessage, MessageRegistry, codec::Codec};
+
+/// Typed messages as bytes, in the order in which they were said.
+#[derive(Clone, Debug, Default)]
+pub struct Words(Vec<Word>);
+
+#[derive(Clone, Debug)]
+struct Word {
+    rust_type: TypeId,
+    rust_name: &'static str,
+    payload: Bytes,
+}
+
+impl Words {
+    /// Adds a message. One that cannot be encoded is left out, and the log says so.
+    pub fn say<T: GhostMessage>(&mut self, message: &T) {
+        let (rust_type, rust_name) = (TypeId::of::<T>(), type_name::<T>());
+        match message.encode(MessageType::RAW) {
+            Ok((_, payload)) => self.0.push(Word { rust_type, rust_name, payload }),
+            Err(error) => error!("cannot encode a {rust_name}: {error}"),
+        }
+    }
+
+    /// Adds what others say.
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
+    /// What the payloads are, and their bytes. Those of types that `registry` does not
+    /// know are left out, and the log says so.
+    pub fn numbered(self, registry: &MessageRegistry) -> Vec<(MessageType, Bytes)> {
+        let number = |word: Word| {
+            let message_type = registry.number_of(word.rust_type);
+            if message_type.is_none() {
+                error!("cannot send a {}: it is not registered", word.rust_name);
+            }
+            Some((message_type?, word.payload))
+        };
+        self.0.into_iter().filter_map(number).collect()
+    }
+}

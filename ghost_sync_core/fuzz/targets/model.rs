@@ -1,0 +1,321 @@
+//! What a client knows of its session, and what it must never be told.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ghost_sync_core::{
+    ClientId, Delivery, MemberInfo, RoomId, Seat, Secret, SendFlags, ServerMessage,
+};
+
+/// What was said in rooms, by number; and the bytes of each event.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) said: BTreeMap<(RoomId, u64), Said>,
+    /// The event that everybody in the room gets, as whoever got it first got it.
+    frames: BTreeMap<(RoomId, u64), Bytes>,
+    /// What the host said to each client alone, in order.
+    pub(super) directs: BTreeMap<ClientId, Vec<u32>>,
+    /// Lists of rooms that each client asked for, in order, and how many were asked for.
+    pub(super) listed: BTreeMap<ClientId, Vec<u32>>,
+    pub(super) lists: u32,
+    /// How many messages of each room had been said when a seat was given up.
+    pub(super) left_at: BTreeMap<(RoomId, Seat), u64>,
+}
+
+/// A broadcast that has its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) sender: Seat,
+    /// How it was sent; `None`: the fuzzer wrote the bytes itself.
+    pub(super) how: Option<(Delivery, SendFlags)>,
+}
+
+/// A session as its client sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) epoch: u64,
+    pub(super) client_id: ClientId,
+    pub(super) secret: Secret,
+    /// Numbered messages that it was given.
+    pub(super) received: u64,
+    pub(super) stays: BTreeMap<RoomId, Stay>,
+    /// What the host said to it alone, as far as it was given.
+    pub(super) directs: usize,
+    /// Lists of rooms that it was given.
+    pub(super) listed: usize,
+    /// Requests that it knows to be received.
+    requests: u64,
+    /// It lied about what it has, so that nothing can be said of what it gets.
+    pub(super) blind: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stay {
+    pub(super) seat: Seat,
+    /// The next event that is due.
+    pub(super) next: u64,
+    /// The own join.
+    join: u64,
+    /// Members that were not listed yet.
+    unlisted: u32,
+}
+
+impl Record {
+    pub(super) fn last_said(&self, room: RoomId) -> u64 {
+        let mut of_room = self.said.range((room, 0)..=(room, u64::MAX));
+        of_room.next_back().map_or(0, |((_, seq), _)| *seq)
+    }
+
+    /// Whether event `seq` is not given to a member because it is its own; `None`:
+    /// it may or may not be.
+    fn is_own(&self, room: RoomId, stay: &Stay, seq: u64) -> Option<bool> {
+        if seq == stay.join {
+            return Some(true);
+        }
+        match self.said.get(&(room, seq)) {
+            Some(said) if said.sender == stay.seat => {
+                said.how.map(|(_, flags)| !flags.contains(SendFlags::ECHO))
+            }
+            Some(_) | None => Some(false),
+        }
+    }
+
+    /// Checks that the events before `seq` that a member was not given are its own.
+    fn skip_own(&self, room: RoomId, stay: &Stay, seq: u64) {
+        assert!(seq >= stay.next, "{room:?}: event {seq} again, {} is due", stay.next);
+        for missing in stay.next..seq {
+            let own = self.is_own(room, stay, missing);
+            assert_ne!(own, Some(false), "{room:?}: event {missing} is missing before {seq}");
+        }
+    }
+
+    /// Checks that a member was given everything up to the room's last event.
+    pub(super) fn all_given(&self, room: RoomId, stay: &Stay, last: u64) {
+        assert_eq!(stay.unlisted, 0, "{room:?}: members were not listed");
+        if last + 1 > stay.next {
+            self.skip_own(room, stay, last + 1);
+        }
+    }
+
+    fn may_drop(&self, room: RoomId, seq: u64) -> bool {
+        let Some(said) = self.said.get(&(room, seq)) else { return false };
+        match said.how {
+            Some((Delivery::Reliable, _)) => false,
+            Some((Delivery::Volatile, _)) | None => true,
+            Some((Delivery::Latest(key), _)) => {
+                let later = self.said.range((room, seq + 1)..=(room, u64::MAX));
+                later.map(|(_, newer)| newer).any(|newer| {
+                    let same = |how: (Delivery, SendFlags)| how.0 == Delivery::Latest(key);
+                    newer.sender == said.sender && newer.how.is_none_or(same)
+                })
+            }
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(epoch: u64, client_id: ClientId, secret: Secret) -> Self {
+        Self {
+            epoch,
+            client_id,
+            secret,
+            received: 0,
+            stays: BTreeMap::new(),
+            directs: 0,
+            listed: 0,
+            requests: 0,
+            blind: false,
+        }
+    }
+
+    /// The rooms as a ticket lists them.
+    pub(super) fn rooms(&self) -> Vec<(RoomId, u64)> {
+        self.stays.iter().map(|(room, stay)| (*room, stay.next - 1)).collect()
+    }
+
+    /// The server said how many requests it has.
+    pub(super) fn confirm(&mut self, count: u64) {
+        assert!(self.blind || count >= self.requests, "requests were forgotten");
+        self.requests = count;
+    }
+
+    /// Takes a message of an open session; `frame` is all of it.
+    pub(super) fn told(&mut self, record: &mut Record, message: &ServerMessage<'_>, frame: &Bytes) {
+        self.received += u64::from(message.is_numbered());
+        if self.blind {
+            return;
+        }
+        if let Some((room, seq)) = place(message) {
+            self.event(record, room, seq, message, frame);
+            return;
+        }
+        match message {
+            ServerMessage::Joined { room, seq, since, seat, members, .. } => {
+                assert!(*since <= seq + 1 && *since > 0, "history from {since} of {seq}");
+                assert!(*members > 0, "its own seat is one");
+                let stay = Stay { seat: *seat, next: *since, join: *seq, unlisted: *members };
+                assert!(self.stays.insert(*room, stay).is_none(), "{room:?} joined twice");
+            }
+            ServerMessage::Roster { room, members } => self.listed(*room, members),
+            ServerMessage::Left { room, .. } => {
+                let stay = self.stays.remove(room).expect("a room that it is in is left");
+                let left_at = record.left_at.get(&(*room, stay.seat));
+                record.all_given(*room, &stay, *left_at.expect("the host was told"));
+            }
+            ServerMessage::Retained { room, seq, sender, .. } => {
+                let stay = self.settled(*room);
+                assert!(*seq <= stay.join, "a value of later than the join");
+                let said = record.said.get(&(*room, *seq)).expect("it was said");
+                assert_eq!(said.sender, *sender);
+            }
+            ServerMessage::Ack { room, seq, .. } => {
+                assert!(record.said.contains_key(&(*room, *seq)), "that was never said");
+            }
+            ServerMessage::Direct { payload, .. } => {
+                let Some((mark, number)) = payload.split_at_checked(4) else { return };
+                let Ok(number) = <[u8; 4]>::try_from(number) else { return };
+                if mark == DIRECT {
+                    let due = record.directs.get(&self.client_id).expect("it was said something");
+                    let number = u32::from_le_bytes(number);
+                    assert_eq!(due.get(self.directs), Some(&number), "one was lost or repeated");
+                    self.directs += 1;
+                }
+            }
+            ServerMessage::Gap { room, from, to, own, .. } => {
+                self.gap(record, *room, (*from, *to), *own);
+            }
+            ServerMessage::Ping { received: count, .. } | ServerMessage::Received { count } => {
+                self.confirm(*count);
+            }
+            ServerMessage::Rooms { request, .. } if request >> 16 == OUR_LISTS >> 16 => {
+                let due = record.listed.get(&self.client_id).expect("it asked");
+                assert_eq!(due.get(self.listed), Some(request), "one was lost or repeated");
+                self.listed += 1;
+            }
+            ServerMessage::JoinRefused { .. }
+            | ServerMessage::Refused { .. }
+            | ServerMessage::Rooms { .. }
+            | ServerMessage::Pong { .. } => {}
+            ServerMessage::Welcome { .. }
+            | ServerMessage::Close { .. }
+            | ServerMessage::Resumed { .. }
+            | ServerMessage::ResumeFailed { .. }
+            | ServerMessage::Broadcast { .. }
+            | ServerMessage::PlayerJoined { .. }
+            | ServerMessage::PlayerLeft { .. }
+            | ServerMessage::PlayerAway { .. }
+            | ServerMessage::PlayerBack { .. }
+            | ServerMessage::RoomMeta { .. }
+            | ServerMessage::PlayerMeta { .. }
+            | ServerMessage::RoomDeleted { .. } => {
+                panic!("{message:?} does not belong in a session")
+            }
+        }
+    }
+
+    fn event(
+        &mut self,
+        record: &mut Record,
+        room: RoomId,
+        seq: u64,
+        message: &ServerMessage<'_>,
+        frame: &Bytes,
+    ) {
+        let stay = self.settled(room);
+        record.skip_own(room, stay, seq);
+        assert_ne!(record.is_own(room, stay, seq), Some(true), "its own event {seq}");
+        stay.next = seq + 1;
+        if let ServerMessage::Broadcast { sender, delivery, .. } = message {
+            let said = record.said.get(&(room, seq)).expect("it was said");
+            assert_eq!(said.sender, *sender, "somebody else said it");
+            assert!(said.how.is_none_or(|(how, _)| how == *delivery));
+        } else {
+            assert!(!record.said.contains_key(&(room, seq)), "a broadcast is {message:?}");
+        }
+        let first = record.frames.entry((room, seq)).or_insert_with(|| frame.clone());
+        assert_eq!(first, frame, "{room:?}: event {seq} is another for another member");
+    }
+
+    fn gap(&mut self, record: &Record, room: RoomId, (from, to): (u64, u64), own: u32) {
+        let stay = self.settled(room);
+        assert!(from <= to, "a gap from {from} to {to}");
+        record.skip_own(room, stay, from);
+        let (mut certain, mut possible) = (0, 0);
+        for seq in from..=to {
+            match record.is_own(room, stay, seq) {
+                Some(false) => assert!(record.may_drop(room, seq), "event {seq} was dropped"),
+                Some(true) => (certain, possible) = (certain + 1, possible + 1),
+                None => possible += 1,
+            }
+        }
+        assert!((certain..=possible).contains(&own), "{own} own events, not {certain}");
+        stay.next = to + 1;
+    }
+
+    fn listed(&mut self, room: RoomId, members: &[MemberInfo]) {
+        let stay = self.stays.get_mut(&room).expect("rosters follow a join");
+        let count = u32::try_from(members.len()).expect("few members");
+        let left = stay.unlisted.checked_sub(count);
+        stay.unlisted = left.expect("more members were listed than there are");
+    }
+
+    /// The stay in a room about which something comes that is no roster.
+    fn settled(&mut self, room: RoomId) -> &mut Stay {
+        let stay = self.stays.get_mut(&room).expect("nothing comes of rooms that it is not in");
+        assert_eq!(stay.unlisted, 0, "something comes between a join and its rosters");
+        stay
+    }
+}
+
+/// The place of an event in its room.
+fn place(message: &ServerMessage<'_>) -> Option<(RoomId, u64)> {
+    match message {
+        ServerMessage::Broadcast { room, seq, .. }
+        | ServerMessage::PlayerJoined { room, seq, .. }
+        | ServerMessage::PlayerLeft { room, seq, .. }
+        | ServerMessage::PlayerAway { room, seq, .. }
+        | ServerMessage::PlayerBack { room, seq, .. }
+        | ServerMessage::RoomMeta { room, seq, .. }
+        | ServerMessage::PlayerMeta { room, seq, .. }
+        | ServerMessage::RoomDeleted { room, seq, .. } => Some((*room, *seq)),
+        _ => None,
+    }
+}
+
+/// A payload that says how it was sent: the relay does not show that to the host.
+pub(super) fn marked(delivery: Delivery, flags: SendFlags, padding: &[u8]) -> Vec<u8> {
+    let (class, key) = match delivery {
+        Delivery::Reliable => (0, 0),
+        Delivery::Volatile => (1, 0),
+        Delivery::Latest(key) => (2, key.to_le_bytes()[0]),
+    };
+    let mut payload = MARK.to_vec();
+    payload.extend_from_slice(&[flags.0, class, key, check(flags.0, class, key)]);
+    payload.extend_from_slice(padding);
+    payload
+}
+
+/// How a payload was sent, if [`marked`] made it.
+pub(super) fn read_mark(payload: &[u8]) -> Option<(Delivery, SendFlags)> {
+    let &[flags, class, key, sum] = payload.strip_prefix(&MARK)?.first_chunk()?;
+    let delivery = match class {
+        0 => Delivery::Reliable,
+        1 => Delivery::Volatile,
+        _ => Delivery::Latest(key.into()),
+    };
+    (sum == check(flags, class, key)).then_some((delivery, SendFlags(flags)))
+}
+
+/// What the host says to one client alone, numbered.
+pub(super) fn direct(number: u32) -> Vec<u8> {
+    [DIRECT, number.to_le_bytes()].concat()
+}
+
+fn check(flags: u8, class: u8, key: u8) -> u8 {
+    flags.wrapping_mul(31) ^ class.wrapping_mul(77) ^ key.wrapping_add(0x5a)
+}
+
+/// Where the numbers of lists start that were not asked for in bytes of the fuzzer.
+pub(super) const OUR_LISTS: u32 = 0x5eed_0000;
+const MARK: [u8; 4] = [0xb7, 0x1c, 0xee, 0x42];
+const DIRECT: [u8; 4] = [0xd1, 0x4e, 0xc7, 0x9b];
