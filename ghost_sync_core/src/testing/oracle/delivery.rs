@@ -473,8 +473,7 @@ impl Oracle {
             && let Some(stay) = self.authors[author].stays.get(&room)
             && let Some(log) = self.rooms.get(&stay.key)
         {
-            let ended = !log.members.contains_key(&stay.seat) && !AFTER_THE_END;
-            let mut next = if ended { u64::MAX } else { stay.next };
+            let mut next = stay.next;
             while next < before && log.is_own(next, stay.seat) {
                 next += 1;
             }
@@ -581,8 +580,7 @@ impl Oracle {
         if alive {
             self.fail("I14", format!("{client_id} goes on after {reason}"));
         }
-        let unseen = self.authors[author].resumed_unseen && !BARRED_WITH_OLD_SECRET;
-        if barred && !unseen && *reason == ResumeFailure::Expired {
+        if barred && *reason == ResumeFailure::Expired {
             self.fail("I16", format!("{client_id} was kicked and is told: {reason}"));
         }
         if let Some(seen) = seen {
@@ -599,12 +597,6 @@ impl Oracle {
         state.barred = false;
     }
 }
-
-/// Whether a kick counts for those who show the secret before the last.
-const BARRED_WITH_OLD_SECRET: bool = false;
-
-/// Whether words about a room come in their place when the stay has ended too.
-const AFTER_THE_END: bool = false;
 
 fn is_same(
     said: &Said,

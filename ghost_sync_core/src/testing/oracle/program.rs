@@ -157,7 +157,9 @@ impl Oracle {
                     let state = &mut self.authors[author];
                     let fresh = state.reported.insert(at);
                     let fate = state.messages.get(at).map(|message| message.fate);
-                    if !fresh || fate.is_none() {
+                    let told = matches!(fate, None | Some(Fate::Refused));
+                    let acked = state.messages.get(at).is_some_and(|message| message.acked);
+                    if !fresh || told || acked {
                         let seen = format!("message {reference} is said to be lost, is {fate:?}");
                         self.fail("I13", seen);
                     }
