@@ -345,7 +345,7 @@ impl Relay {
                 ServerMessage::PlayerLeft { room, seq, seat, reason }.encode(buf);
             });
         }
-        if !deleted && !(planted!("left-not-told-after-grace") && !goes_on) {
+        if !deleted && (goes_on || !planted!("left-not-told-after-grace")) {
             let reason = reason.clone();
             let seat = held.seat;
             self.append(now, room, Origin::unheard(seat), 128, |buf, seq| {

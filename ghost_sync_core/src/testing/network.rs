@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     relay::LinkId,
-    wire::{ClientId, Decoder, MAX_SERVER_FRAME, Secret},
+    wire::{ClientId, Decoder, MAX_SERVER_FRAME},
 };
 
 /// One connection between a client and the server.
@@ -20,7 +20,6 @@ pub(super) struct Link {
     pub(super) author: Option<usize>,
     /// The id that a session begun here has.
     pub(super) client_id: ClientId,
-    pub(super) secret: Secret,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
     /// Whether the server's end is open.
@@ -53,19 +52,13 @@ pub(super) struct Pipe {
 }
 
 impl Link {
-    pub(super) fn new(
-        era: u32,
-        player: Option<usize>,
-        client_id: ClientId,
-        secret: Secret,
-    ) -> Self {
+    pub(super) fn new(era: u32, player: Option<usize>, client_id: ClientId) -> Self {
         Self {
             id: LinkId::default(),
             era,
             player,
             author: None,
             client_id,
-            secret,
             up: Pipe::default(),
             down: Pipe::default(),
             served: true,

@@ -19,7 +19,7 @@ use super::{
     swarm::Swarm,
 };
 use crate::{
-    relay::{AskId, ConnId, LinkId, RelayMode},
+    relay::{ConnId, LinkId, RelayMode},
     wire::{ClientId, Delivery, MessageType, RoomId, RoomName, Seat, Secret, ServerMessage},
 };
 
@@ -47,9 +47,9 @@ impl fmt::Display for Failure {
 #[derive(Clone, Debug)]
 pub(super) enum Cause {
     Bytes(LinkId),
-    Lost(LinkId),
+    Lost,
     Tick,
-    Answer { ask: AskId, conn: ConnId, about: About, accepted: bool, words: std::ops::Range<u32> },
+    Answer { conn: ConnId, about: About, accepted: bool, words: std::ops::Range<u32> },
     Kick(ConnId),
     Host,
     Shutdown,
@@ -150,6 +150,8 @@ pub(super) struct Author {
     reported: BTreeSet<usize>,
     /// The session was ended on purpose while it was away.
     barred: bool,
+    /// The server does not take what it asks for, again and again.
+    throttled: bool,
     secret: Secret,
     /// The secret before; of no use any more.
     pub(super) old_secret: Option<Secret>,
@@ -211,7 +213,6 @@ pub(super) struct Stay {
     /// Members not listed yet.
     listing: usize,
     roster: BTreeMap<Seat, bool>,
-    listed: Vec<room::Present>,
     retained: VecDeque<u64>,
     /// Later stays have higher ones.
     pub(super) order: u64,

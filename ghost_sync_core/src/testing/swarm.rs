@@ -36,8 +36,7 @@ pub(super) struct Swarm {
 impl Swarm {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5a4d);
-        let mut relay = RelayConfig::default();
-        relay.seed = seed;
+        let mut relay = RelayConfig { seed, ..RelayConfig::default() };
         relay.max_payload = 4096;
         relay.max_clients = pick(&mut rng, &[64, 64, 64, 64, 5, 2]);
         relay.max_rooms = pick(&mut rng, &[16, 16, 16, 3, 1]);

@@ -215,7 +215,7 @@ impl World {
             self.oracle.mark(Mark::LateAnswer);
         }
         let words = first..self.words;
-        let cause = Cause::Answer { ask, conn, about, accepted: accepted && asked, words };
+        let cause = Cause::Answer { conn, about, accepted: accepted && asked, words };
         self.oracle.outcomes = 0;
         let mut outputs = 0;
         self.act(&cause, |relay, now, out| {
@@ -349,7 +349,7 @@ impl World {
         link.up.bytes.clear();
         let id = link.id;
         self.by_id.remove(&id);
-        self.act(&Cause::Lost(id), |relay, now, out| {
+        self.act(&Cause::Lost, |relay, now, out| {
             relay.handle(now, Input::Disconnected { link: id, reason }, out);
         });
     }
@@ -439,7 +439,7 @@ impl World {
         if let Some(player) = player {
             self.oracle.owns(client_id, self.players[player].author);
         }
-        self.links.insert(serial, Link::new(self.oracle.era, player, client_id, secret));
+        self.links.insert(serial, Link::new(self.oracle.era, player, client_id));
         // What comes of it is looked at once the link is known.
         let mut out = Vec::new();
         let id = self.relay.connect(self.now, addr, client_id, secret, &mut out);

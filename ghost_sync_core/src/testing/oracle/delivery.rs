@@ -41,6 +41,9 @@ impl Oracle {
                     | CloseReason::ConnectionRefused { .. } => {
                         self.authors[author].turned_away = true;
                     }
+                    CloseReason::TooManyRequests { .. } | CloseReason::SlowConsumer { .. } => {
+                        self.authors[author].throttled = true;
+                    }
                     CloseReason::Protocol { what } => {
                         self.fail("I27", format!("an honest client is told: {what}"));
                     }
@@ -105,7 +108,6 @@ impl Oracle {
                     next: since,
                     listing: arrival.roster.len(),
                     roster: Default::default(),
-                    listed: Vec::new(),
                     retained: arrival.retained.into(),
                 };
                 if self.authors[author].stays.insert(room, stay).is_some() {
@@ -317,7 +319,7 @@ impl Oracle {
             self.fail("I10", format!("{author} gets event {seq} of {room:?} and is not in it"));
             return None;
         };
-        let Some(log) = self.rooms.get(&stay.key) else { return None };
+        let log = self.rooms.get(&stay.key)?;
         let (listing, kept) = (stay.listing, stay.retained.len());
         while stay.next < seq && log.is_own(stay.next, stay.seat) {
             stay.next += 1;
@@ -439,7 +441,7 @@ impl Oracle {
             .entries
             .iter()
             .position(|entry| matches!(entry.what, What::Left { seat, .. } if seat == stay.seat));
-        let end = end.map_or(log.head(), |end| end as u64) + 1;
+        let end = end.map_or_else(|| log.head(), |end| end as u64) + 1;
         while stay.next < end && log.is_own(stay.next, stay.seat) {
             stay.next += 1;
         }

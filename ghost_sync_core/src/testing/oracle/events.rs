@@ -106,7 +106,7 @@ impl Oracle {
         let link = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
         let session = SessionView {
             client_id,
-            link: link.or(self.asking.remove(&conn)),
+            link: link.or_else(|| self.asking.remove(&conn)),
             away: None,
             seats: Default::default(),
             meta: meta.into_iter().collect(),
@@ -316,11 +316,6 @@ impl Oracle {
         let gone = found.deleted.is_some();
         found.last_seat = seat;
         found.owners.insert(seat, client_id);
-        let kept = if self.swarm.relay.history_limit < 1 << 20 {
-            found.head() + 2
-        } else {
-            found.kept(&self.swarm.room, now)
-        };
         let seq = found.append(What::Joined { seat }, 400 + self.swarm.meta, now);
         found.members.insert(seat, Member { conn, client_id, away });
         let roster = found.members.iter().filter_map(|(seat, member)| {
@@ -340,7 +335,6 @@ impl Oracle {
             retained,
             meta_version: found.meta_version,
             meta: found.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            kept,
         };
         found.arrivals.insert(seq, arrival);
         for counter in asked.into_iter().flatten() {

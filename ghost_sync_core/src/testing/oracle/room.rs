@@ -84,8 +84,6 @@ pub(super) struct Arrival {
     pub(super) retained: Vec<u64>,
     pub(super) meta_version: u64,
     pub(super) meta: Vec<(String, String)>,
-    /// The first event that must still be there for its history.
-    pub(super) kept: u64,
 }
 
 impl RoomLog {

@@ -122,7 +122,6 @@ impl World {
         if client_id == ClientId::nil() {
             return;
         }
-        let epoch = player.epoch;
         let rooms = self.oracle.authors[player.author].stays.values();
         let rooms: Vec<_> = rooms.map(|stay| (stay.key.1, stay.next - 1)).collect();
         let mut secret = Secret(u128::from(self.rng.u64(..)).to_le_bytes());
