@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) tap: Decoder,
     /// Whether only whole frames were sent on it.
     pub(super) clean: bool,
+    /// Reads along what the server gets.
+    pub(super) fed: Decoder,
     /// Reads along what the server writes.
     pub(super) wrote: Decoder,
     /// Whether its client has forgotten it, and somebody still reads it.
@@ -66,6 +68,7 @@ impl Link {
             dead: false,
             full: false,
             tap: Decoder::new(MAX_SERVER_FRAME),
+            fed: Decoder::new(MAX_SERVER_FRAME),
             wrote: Decoder::new(MAX_SERVER_FRAME),
             clean: true,
             stale: false,

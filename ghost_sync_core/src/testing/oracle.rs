@@ -16,11 +16,15 @@ use std::{
 
 use super::{
     marks::{Mark, Marks},
+    stamp,
     swarm::Swarm,
 };
 use crate::{
     relay::{ConnId, LinkId, RelayMode},
-    wire::{ClientId, Delivery, MessageType, RoomId, RoomName, Seat, Secret, ServerMessage},
+    wire::{
+        ClientId, ClientMessage, Delivery, MessageType, RoomId, RoomName, Seat, Secret,
+        ServerMessage,
+    },
 };
 
 pub(super) use program::Expected;
@@ -178,6 +182,8 @@ pub(super) struct Message {
     verdict: Option<bool>,
     asked: bool,
     acked: bool,
+    /// Whether the server got it, over whatever link.
+    fed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -271,6 +277,24 @@ impl Oracle {
     pub(super) fn author(&mut self) -> usize {
         self.authors.push(Author::default());
         self.authors.len() - 1
+    }
+
+    /// The server gets a whole frame.
+    pub(super) fn fed(&mut self, body: &[u8]) {
+        let (ClientMessage::Broadcast { payload, .. } | ClientMessage::Send { payload, .. }) =
+            (match ClientMessage::decode(body) {
+                Ok(message) => message,
+                Err(error) => return self.fail("I26", error.to_string()),
+            })
+        else {
+            return;
+        };
+        if let Some(stamp) = stamp::Stamp::read(payload)
+            && let Some(author) = self.authors.get_mut(stamp.author as usize)
+            && let Some(message) = author.messages.get_mut(stamp.counter as usize)
+        {
+            message.fed = true;
+        }
     }
 
     /// A whole frame was written to a link.
@@ -376,7 +400,7 @@ impl Oracle {
         self.said.insert(counter, Saying { len });
         let said = room::Said {
             sender: Seat::SERVER,
-            author: super::stamp::Stamp::HOST,
+            author: stamp::Stamp::HOST,
             counter,
             delivery,
             echo: true,
@@ -425,7 +449,7 @@ impl Oracle {
 
     /// A question to the host about a broadcast.
     pub(super) fn asked(&mut self, payload: &[u8]) {
-        if let Some(stamp) = super::stamp::Stamp::read(payload)
+        if let Some(stamp) = stamp::Stamp::read(payload)
             && let Some(author) = self.authors.get_mut(stamp.author as usize)
             && let Some(message) = author.messages.get_mut(stamp.counter as usize)
         {
@@ -440,7 +464,7 @@ impl Oracle {
 
     /// The host's verdict about a broadcast, in time.
     pub(super) fn judged(&mut self, payload: &[u8], accepted: bool) {
-        if let Some(stamp) = super::stamp::Stamp::read(payload)
+        if let Some(stamp) = stamp::Stamp::read(payload)
             && let Some(author) = self.authors.get_mut(stamp.author as usize)
             && let Some(message) = author.messages.get_mut(stamp.counter as usize)
         {
@@ -479,6 +503,7 @@ impl Message {
             verdict: None,
             asked: false,
             acked: false,
+            fed: false,
         }
     }
 }

@@ -324,6 +324,12 @@ impl World {
                 self.oracle.mark(Mark::StaleBytes);
             }
             let bytes = &bytes[..];
+            let mut whole = bytes;
+            if author.is_some() {
+                while let Ok(Some(body)) = link.fed.next_frame(&mut whole) {
+                    self.oracle.fed(body);
+                }
+            }
             self.oracle.tell(|| format!("  link {serial} to server: {} bytes", bytes.len()));
             self.act(&Cause::Bytes(id), |relay, now, out| {
                 relay.handle(now, Input::Bytes { link: id, bytes }, out);

@@ -178,12 +178,11 @@ impl Oracle {
         state.joins_owed += i64::try_from(state.leaves_due).unwrap_or(0);
         let reported = std::mem::take(&mut state.reported);
         let mut silent = None;
-        // Answers go with a session that asks for too much.
-        let throttled = state.throttled;
         for (at, message) in state.messages.iter_mut().enumerate().skip(state.base) {
             if message.fate == Fate::Open {
                 message.fate = Fate::Unknown;
-                if !throttled && !message.asked && !reported.contains(&at) {
+                // The answer to one that the server got may be lost with the session.
+                if !message.fed && !reported.contains(&at) {
                     silent = Some(at);
                 }
             }
