@@ -21,6 +21,8 @@ pub mod client;
 pub mod embed;
 #[cfg(feature = "net")]
 pub mod link;
+#[cfg(feature = "net")]
+pub mod recording;
 pub mod relay;
 #[cfg(feature = "net")]
 pub mod server;
@@ -33,6 +35,8 @@ pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
     SendOptions, ServerEvent,
 };
+#[cfg(feature = "net")]
+pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
 pub use relay::*;
 #[cfg(feature = "net")]
 pub use server::{

@@ -24,6 +24,7 @@ mod requests;
 mod resume;
 mod room;
 mod session;
+mod snapshot;
 mod transmit;
 
 use std::{
@@ -44,6 +45,7 @@ pub use event::{
 };
 pub use outbox::QueueLen;
 pub use room::{PastEvent, RoomHistory, RoomInfo};
+pub use snapshot::RoomSnapshot;
 
 use deadlines::{Deadlines, Due, millis};
 use log::Origin;

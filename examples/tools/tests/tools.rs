@@ -8,6 +8,9 @@ use std::{
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
+#[cfg(unix)]
+use ghost_sync_core::{Client, ServerEvent, recording::Ending};
+
 /// A relay on a port of its own, stopped at the end.
 struct Relay {
     child: Child,
@@ -17,7 +20,11 @@ struct Relay {
 
 impl Relay {
     fn start(args: &[&str]) -> Self {
-        let mut child = relay(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::of(&mut relay(args))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -205,4 +212,46 @@ fn a_proxy_slows_a_line_down_and_can_break_it() {
     let mut usage = Command::new(env!("CARGO_BIN_EXE_proxy"));
     usage.args(["h:1", "--reset-at", "5..5"]);
     assert_eq!(usage.output().unwrap().status.code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn rooms_are_recorded_and_their_recordings_played() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("recordings");
+    let _ = fs::remove_dir_all(&dir);
+    let path = dir.to_str().unwrap();
+    let mut relay = Relay::start(&["--create-on-join", "--record", path]);
+    let args = [&relay.addr, "--room-prefix", "a/b-", "--members", "2", "--seconds", "0.5"];
+    assert!(loadtest(&args).status.success());
+    let pid = relay.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(relay.child.wait().unwrap().code(), Some(0));
+    drop(relay);
+
+    let files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    assert!(file.file_name().unwrap().to_str().unwrap().starts_with("a_b-0-"));
+    let recording = ghost_sync_core::Recording::open(file).unwrap();
+    assert_eq!(recording.room(), &"a/b-0");
+    assert_eq!((recording.first_seq(), recording.ending()), (1, Ending::Stopped));
+
+    let mut player = Command::new(env!("CARGO_BIN_EXE_relay"));
+    player.arg("play").arg(file).args(["--bind", "127.0.0.1:0", "--speed", "max"]);
+    let player = Relay::of(&mut player);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut played = 0;
+    runtime.block_on(async {
+        let mut viewer = Client::connect(&player.addr).await.unwrap();
+        viewer.join("a/b-0").await.unwrap();
+        while !matches!(viewer.recv().await.unwrap(), Some(ServerEvent::Left { .. })) {
+            played += 1;
+        }
+    });
+    // `Joined` beside the events.
+    assert_eq!(played, recording.last_seq() + 1);
+
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_relay")).args(["play", "no/such/file"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot play no/such/file"), "{}", stderr(&output));
 }

@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{
     Relay,
     config::RoomConfig,
@@ -16,7 +14,7 @@ use super::{
     log::Origin,
     outbox::{ItemKind, QueueLen},
     requests::Broadcast,
-    room::{Member, PastEvent, Room, RoomHistory, RoomInfo},
+    room::{Member, Room, RoomHistory, RoomInfo},
     session::Connection,
 };
 use crate::wire::{
@@ -370,21 +368,7 @@ impl Relay {
     /// What a room keeps of what happened from event `from` on, as far as it is
     /// kept, and up to about `max_bytes` (but at least one event).
     pub fn history(&self, name: &str, from: u64, max_bytes: usize) -> Option<RoomHistory> {
-        let log = &self.rooms.get(self.names.get(name)?)?.log;
-        let (oldest, next) = (log.first(), log.next());
-        let mut events = Vec::new();
-        let mut bytes = 0;
-        for seq in from.max(oldest)..next {
-            let Some(entry) = log.entry(seq) else { break };
-            let frame = log.bytes(seq);
-            bytes += frame.len();
-            if bytes > max_bytes && !events.is_empty() {
-                break;
-            }
-            let frame = Bytes::copy_from_slice(frame);
-            events.push(PastEvent { seq, at_ms: entry.at, frame });
-        }
-        Some(RoomHistory { oldest, next, events })
+        self.history_of(self.room_id(name)?, from, max_bytes)
     }
 
     /// Everybody in a room now, as a roster shows them, in the order of their seats.

@@ -1,6 +1,7 @@
 //! The way to a server, from anywhere.
 
 mod meta;
+mod record;
 mod rooms;
 mod speak;
 mod values;

@@ -21,7 +21,8 @@ const IMPATIENT: [&str; 4] = ["--ping-interval", "300ms", "--idle-timeout", "1s"
 
 #[tokio::test]
 async fn fault_29_a_client_that_is_stopped_loses_its_seat_and_learns_so_when_it_goes_on() {
-    let relay = Relay::start(&[&IMPATIENT[..], &["--create-on-join"]].concat());
+    let more = ["--create-on-join", "--resume-grace", "0s"];
+    let relay = Relay::start(&[&IMPATIENT[..], &more].concat());
     let mut witness = enter(relay.addr, "load-0").await;
     let mut stopped = load(&relay, &["--members", "2", "--seconds", "60"]);
     let mut present = 0;

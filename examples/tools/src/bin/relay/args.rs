@@ -3,7 +3,9 @@
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use clap::ValueEnum;
-use ghost_sync_core::{History, OverflowPolicy, RelayConfig, RoomConfig, RoomName};
+use ghost_sync_core::{
+    History, OverflowPolicy, RelayConfig, RoomConfig, RoomName, recording::Speed,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Rooms for multiplayer games, without game logic: what a member says to its
@@ -13,8 +15,11 @@ use tracing_subscriber::EnvFilter;
 /// quits at once. Durations are written like 31s, 500ms or 2m; a bare number
 /// means seconds.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "relay", version)]
+#[command(name = "relay", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7777", value_parser = host_and_port)]
     pub(crate) bind: String,
@@ -105,6 +110,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = any_duration)]
     pub(crate) drain: Duration,
 
+    /// Record every room to a file of its own in this directory
+    ///
+    /// Show them with `relay play FILE`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+
     /// Worker threads
     #[arg(long, value_name = "N", default_value_t = default_threads())]
     pub(crate) threads: NonZeroUsize,
@@ -114,6 +125,32 @@ pub(crate) struct Args {
     /// Without it, the variable RUST_LOG decides; without that, info.
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     pub(crate) log: Option<EnvFilter>,
+}
+
+/// What else the program can do.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Shows a recording to every client that joins the room of its name
+    Play(PlayArgs),
+}
+
+/// What can be said about playing.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PlayArgs {
+    /// A file that --record made
+    pub(crate) file: PathBuf,
+
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7777", value_parser = host_and_port)]
+    pub(crate) bind: String,
+
+    /// How many times as fast as it happened; max for as fast as possible
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = speed)]
+    pub(crate) speed: Speed,
+
+    /// The first event, by its number in the room's order; 0 for all
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(crate) from: u64,
 }
 
 /// Policies of [`OverflowPolicy`], as they are written.
@@ -172,6 +209,14 @@ fn host_and_port(text: &str) -> Result<String, String> {
         Some(Err(_)) => Err("the port must be a number from 0 to 65535".to_owned()),
         None => Err("a port is missing: write HOST:PORT".to_owned()),
     }
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::FASTEST);
+    }
+    let times = text.parse().ok().and_then(Speed::new);
+    times.ok_or_else(|| "write a number above 0, such as 1 or 0.5, or max".to_owned())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

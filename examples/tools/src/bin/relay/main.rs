@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! cargo run --release --bin relay -- --room lobby --room arena
+//! cargo run --release --bin relay -- --record matches
+//! cargo run --release --bin relay -- play matches/lobby-0123456789abcdef.ghostrec --speed 2
 //! cargo run --release --bin relay -- --help
 //! ```
 //!
@@ -11,6 +13,8 @@
 
 mod args;
 mod descriptors;
+mod play;
+mod record;
 mod rooms;
 mod signals;
 
@@ -38,6 +42,10 @@ const LOG_LINES: usize = 4096;
 enum RelayError {
     #[error(transparent)]
     Rooms(#[from] rooms::RoomsFileError),
+    #[error(transparent)]
+    Play(#[from] play::PlayError),
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
     #[error("cannot start the relay")]
     Bind(#[from] BindError),
     #[error("cannot start threads")]
@@ -73,20 +81,28 @@ fn main() -> ExitCode {
 }
 
 fn start(args: &Args) -> Result<(), RelayError> {
+    if let Some(args::Command::Play(play)) = &args.command {
+        return runtime(args)?.block_on(play::serve(play));
+    }
     let rooms = rooms::of(args)?;
     descriptors::allow(args.max_clients);
+    runtime(args)?.block_on(serve(args, &rooms))
+}
+
+fn runtime(args: &Args) -> Result<tokio::runtime::Runtime, RelayError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(args.threads.get())
         .thread_name("relay")
         .enable_all()
         .build()
-        .map_err(RelayError::Threads)?
-        .block_on(serve(args, &rooms))
+        .map_err(RelayError::Threads)
 }
 
 async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
     let signals = signals::Signals::new().map_err(RelayError::Signals)?;
+    args.record.as_deref().map(record::prepare).transpose()?;
     let server = builder(args, rooms).build().run().await?;
+    let recording = args.record.clone().map(|dir| tokio::spawn(record::all(server.clone(), dir)));
     let addr = server.local_addr().map_or_else(|| args.bind.clone(), |addr| addr.to_string());
     let mut stdout = io::stdout();
     // Whoever started the relay may have closed its end; that is no reason to stop.
@@ -97,6 +113,9 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
     let clients = server.client_count();
     tracing::info!(signal, clients, within = ?args.drain, "draining; once more quits at once");
     server.shutdown_with(GOODBYE, args.drain).await;
+    if let Some(recording) = recording {
+        let _ = recording.await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
