@@ -230,6 +230,12 @@ pub enum ServerEvent {
         /// Why.
         reason: ResumeFailure,
     },
+    /// The server greeted this client anew after [`ResumeFailed`](Self::ResumeFailed).
+    /// A [`Joined`](Self::Joined) or an [`Error`](Self::Error) follows for each of its rooms.
+    Renewed {
+        /// The id that it has from here on.
+        client_id: ClientId,
+    },
 }
 
 impl ServerEvent {
@@ -254,7 +260,8 @@ impl ServerEvent {
             | Self::Rooms { .. }
             | Self::Reconnecting { .. }
             | Self::Resumed
-            | Self::ResumeFailed { .. } => None,
+            | Self::ResumeFailed { .. }
+            | Self::Renewed { .. } => None,
         }
     }
 
@@ -284,7 +291,8 @@ impl ServerEvent {
             | Self::Pong { .. }
             | Self::Reconnecting { .. }
             | Self::Resumed
-            | Self::ResumeFailed { .. } => 0,
+            | Self::ResumeFailed { .. }
+            | Self::Renewed { .. } => 0,
         };
         size_of::<Self>() + heap
     }
@@ -310,7 +318,8 @@ impl ServerEvent {
             | Self::Rooms { .. }
             | Self::Reconnecting { .. }
             | Self::Resumed
-            | Self::ResumeFailed { .. } => None,
+            | Self::ResumeFailed { .. }
+            | Self::Renewed { .. } => None,
         }
     }
 }

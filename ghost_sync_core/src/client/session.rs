@@ -263,7 +263,9 @@ impl Session {
     ) -> Result<(), Violation> {
         match (self.phase, message) {
             (Phase::Open, message) => self.on_event(now, message, body, events),
-            (Phase::Greeting, message @ ServerMessage::Welcome { .. }) => self.on_welcome(&message),
+            (Phase::Greeting, message @ ServerMessage::Welcome { .. }) => {
+                self.on_welcome(&message, events)
+            }
             (Phase::Greeting, _) => Err("the first message is not a welcome".into()),
             (Phase::Resuming, ServerMessage::Resumed { secret, received }) => {
                 self.on_resumed(secret, received, events)
@@ -276,7 +278,11 @@ impl Session {
         }
     }
 
-    fn on_welcome(&mut self, welcome: &ServerMessage<'_>) -> Result<(), Violation> {
+    fn on_welcome(
+        &mut self,
+        welcome: &ServerMessage<'_>,
+        events: &mut Vec<ServerEvent>,
+    ) -> Result<(), Violation> {
         let ServerMessage::Welcome {
             version,
             client_id,
@@ -297,6 +303,9 @@ impl Session {
         // that pings rarely is heard of rarely.
         let silence = Duration::from_millis(idle_timeout_ms.into())
             .max(Duration::from_millis(ping_interval_ms.into()) * 2);
+        if self.greeted.is_some() {
+            events.push(ServerEvent::Renewed { client_id });
+        }
         self.greeted = Some(Greeted {
             client_id,
             max_payload: max_payload as usize,

@@ -292,6 +292,7 @@ async fn a_server_that_was_restarted_gives_the_rooms_back() {
     assert_eq!(asked(&mut server).await, format!("{join:?}"));
     seat(&mut server, 2, other).await;
     assert_eq!(next(&mut client).await, ServerEvent::ResumeFailed { reason });
+    assert_eq!(next(&mut client).await, ServerEvent::Renewed { client_id: other });
     let ServerEvent::Joined { client_id, rejoined: true, .. } = next(&mut client).await else {
         panic!()
     };

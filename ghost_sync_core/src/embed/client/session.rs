@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     client::{
@@ -19,7 +19,7 @@ use crate::{
         mailbox::{Orders, Updates},
     },
     link,
-    wire::{ClientId, Refusal, Replay, RoomName},
+    wire::{Refusal, Replay, RoomName},
 };
 
 use super::{Reconnect, Target};
@@ -30,9 +30,6 @@ const LIMIT: usize = 512 * 1024;
 /// Bytes of events that are moved at once.
 const BATCH: usize = 64 * 1024;
 
-/// How often a client that is greeted anew looks whether it was: nothing tells it.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// A client bridge's task.
 pub(super) struct Session {
     builder: ClientBuilder,
@@ -41,10 +38,6 @@ pub(super) struct Session {
     orders: Orders<ClientCommand>,
     updates: Arc<Updates<ClientUpdate>>,
     wanted: Wanted,
-    /// The own id, as the program knows it.
-    client_id: ClientId,
-    /// Whether the server has forgotten this client and gives it another id.
-    renewing: bool,
 }
 
 /// What the program wants, with and without a connection.
@@ -78,8 +71,7 @@ impl Session {
     ) -> Self {
         let builder = builder.reconnect(reconnect.clone());
         let wanted = Wanted::default();
-        let (client_id, renewing) = (ClientId::nil(), false);
-        Self { builder, target, reconnect, orders, updates, wanted, client_id, renewing }
+        Self { builder, target, reconnect, orders, updates, wanted }
     }
 
     pub(super) async fn run(mut self) {
@@ -164,7 +156,6 @@ impl Session {
     async fn serve(&mut self, client: Client) -> ClientEnd {
         let client_id = client.client_id();
         self.updates.push(ClientUpdate::Connected { client_id });
-        (self.client_id, self.renewing) = (client_id, false);
         let (sender, receiver) = client.split();
         let late = std::mem::take(&mut self.wanted.late).into_iter();
         let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
@@ -194,15 +185,12 @@ impl Session {
             };
             tokio::select! {
                 told = told => {
-                    self.tell(&mut events, sender.client_id());
+                    self.tell(&mut events);
                     match told {
                         Ok(()) => {}
                         Err(Some(reason)) => return reason.into(),
                         Err(None) => return ClientEnd::Requested,
                     }
-                }
-                () = sleep(LOOK), if self.renewing => {
-                    self.tell(&mut events, sender.client_id());
                 }
                 () = sender.room(), if !asked.is_empty() && !over => {
                     match self.ask(sender, asked) {
@@ -225,38 +213,20 @@ impl Session {
         }
     }
 
-    /// Shows events to the program, and the id that the client has by now if that
-    /// is another one.
-    fn tell(&mut self, events: &mut Vec<ServerEvent>, client_id: ClientId) {
-        let mut told = Vec::with_capacity(events.len() + 1);
-        let mut cost = 0;
-        for mut event in events.drain(..) {
-            cost += event.cost();
-            self.wanted.hear(&mut event);
-            if let ServerEvent::ResumeFailed { .. } = event {
-                self.renewing = true;
-            } else if let ServerEvent::Joined { client_id, .. } = event {
-                told.extend(self.renew(client_id));
-            } else if !ends_session(&event) {
-                told.extend(self.renew(client_id));
+    /// Shows events to the program.
+    fn tell(&mut self, events: &mut Vec<ServerEvent>) {
+        let wanted = &mut self.wanted;
+        self.updates.change(|updates, bytes| {
+            for mut event in events.drain(..) {
+                *bytes += event.cost();
+                wanted.hear(&mut event);
+                updates.push(if let ServerEvent::Renewed { client_id } = event {
+                    ClientUpdate::Connected { client_id }
+                } else {
+                    ClientUpdate::Event(event)
+                });
             }
-            told.push(ClientUpdate::Event(event));
-        }
-        told.extend(self.renew(client_id));
-        if !told.is_empty() {
-            self.updates.change(|updates, bytes| {
-                *bytes += cost;
-                updates.append(&mut told);
-            });
-        }
-    }
-
-    fn renew(&mut self, client_id: ClientId) -> Option<ClientUpdate> {
-        if !self.renewing || client_id == self.client_id {
-            return None;
-        }
-        (self.client_id, self.renewing) = (client_id, false);
-        Some(ClientUpdate::Connected { client_id })
+        });
     }
 
     /// Makes requests of commands, as many as the outbox takes.
@@ -282,15 +252,6 @@ impl Session {
             asked.pop_front();
         }
         Asked::AsMuch
-    }
-}
-
-/// Whether an event may be about a session that is over, rather than of the next.
-fn ends_session(event: &ServerEvent) -> bool {
-    if let ServerEvent::Error(RequestError { request, .. }) = event {
-        matches!(request, Request::Broadcast { .. } | Request::Send { .. })
-    } else {
-        matches!(event, ServerEvent::Left { .. })
     }
 }
 
