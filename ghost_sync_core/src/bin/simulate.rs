@@ -76,13 +76,13 @@ fn run(args: &Args, seeds: std::ops::Range<u64>) -> ExitCode {
     });
     let (start, first) = (Instant::now(), seeds.start);
     let mut marks = Marks::default();
-    let mut failures = 0;
-    let mut done = 0;
+    let (mut failures, mut done, mut trace) = (0, 0, 0_u64);
     let mut told = Instant::now();
     for seed in seeds {
         let ops = given.clone().unwrap_or_else(|| Op::list(seed, args.steps));
         let report = replay(seed, &ops);
         marks.merge(report.marks);
+        trace = trace.rotate_left(1) ^ report.trace;
         done = seed - first + 1;
         if let Some(failure) = report.failure {
             failures += 1;
@@ -99,6 +99,7 @@ fn run(args: &Args, seeds: std::ops::Range<u64>) -> ExitCode {
         }
     }
     progress(done, start, marks);
+    println!("trace {trace:016x}");
     let missing: Vec<_> = marks.missing().collect();
     if !missing.is_empty() {
         println!("not reached: {}", missing.join(", "));

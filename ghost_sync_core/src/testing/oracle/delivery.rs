@@ -27,9 +27,12 @@ impl Oracle {
                 state.secret = secret;
                 state.old_secret = None;
                 state.received = 0;
-                state.client_id = client_id;
+                let before = std::mem::replace(&mut state.client_id, client_id);
                 state.era = era;
                 state.turned_away = false;
+                if !before.is_nil() {
+                    self.expect(Expected::renewed(client_id));
+                }
                 if self.owners.get(&client_id) != Some(&author) {
                     self.fail("I15", format!("{author} is welcomed as {client_id}"));
                 }

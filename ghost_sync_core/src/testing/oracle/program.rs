@@ -37,6 +37,7 @@ impl Expected {
     pub(super) const RESUMED: u8 = 18;
     pub(super) const RESUME_FAILED: u8 = 19;
     const RECONNECTING: u8 = 20;
+    const RENEWED: u8 = 21;
 
     pub(super) fn of(tag: u8) -> Self {
         Self::at(tag, 0)
@@ -44,6 +45,10 @@ impl Expected {
 
     pub(super) fn at(tag: u8, seq: u64) -> Self {
         Self { tag, seq, sender: None, stamp: None }
+    }
+
+    pub(super) fn renewed(client_id: ClientId) -> Self {
+        Self { sender: Some(client_id), ..Self::of(Self::RENEWED) }
     }
 
     pub(super) fn direct(stamp: Stamp) -> Self {
@@ -84,6 +89,7 @@ impl Expected {
             ServerEvent::Reconnecting { .. } => Self::of(Self::RECONNECTING),
             ServerEvent::Resumed => Self::of(Self::RESUMED),
             ServerEvent::ResumeFailed { .. } => Self::of(Self::RESUME_FAILED),
+            ServerEvent::Renewed { client_id } => Self::renewed(*client_id),
         }
     }
 }
