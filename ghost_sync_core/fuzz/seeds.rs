@@ -110,6 +110,7 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
             epoch: 1,
             client_id: ClientId::from_u128(1),
             secret: Secret([2; 16]),
+            attempt: 1,
             received: 3,
             rooms: vec![(room, 4), (RoomId(2), u64::MAX)],
         },

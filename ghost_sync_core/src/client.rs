@@ -39,7 +39,11 @@ pub use receiver::ClientReceiver;
 pub use reconnect::Reconnect;
 pub use sender::{ClientSender, SendOptions};
 
+#[cfg(feature = "testing")]
+pub(crate) use introduction::Introduction;
 pub(crate) use reconnect::{Attempts, retry_after};
+#[cfg(feature = "testing")]
+pub(crate) use session::Session;
 use shared::Shared;
 
 /// A connection to a relay.

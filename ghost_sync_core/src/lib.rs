@@ -1,6 +1,20 @@
 #![cfg_attr(feature = "net", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "net"), doc = "Rooms for multiplayer games: the pure layers.")]
 
+/// Whether a bug that was planted on purpose is to show; never outside of simulations.
+#[cfg(feature = "testing")]
+macro_rules! planted {
+    ($name:literal) => {
+        $crate::testing::is_planted($name)
+    };
+}
+#[cfg(not(feature = "testing"))]
+macro_rules! planted {
+    ($name:literal) => {
+        false
+    };
+}
+
 #[cfg(feature = "net")]
 pub mod client;
 #[cfg(feature = "net")]
@@ -12,6 +26,8 @@ pub mod recording;
 pub mod relay;
 #[cfg(feature = "net")]
 pub mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;
 
 #[cfg(feature = "net")]

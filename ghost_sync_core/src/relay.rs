@@ -336,6 +336,9 @@ impl Relay {
     /// with the oldest events give up half of theirs.
     fn bound_history(&mut self, now: Instant) {
         while self.history_bytes > self.config.history_limit as u64 {
+            if planted!("history-unbounded") {
+                return;
+            }
             let Some((due, room)) = self.histories.pop_first() else { return };
             let Some(found) = self.rooms.get_mut(&room) else { continue };
             found.history_due = None;
@@ -451,7 +454,8 @@ impl Relay {
     /// Why a new client cannot be taken, if every place is taken.
     fn no_place(&self) -> Option<CloseReason> {
         let max = self.config.max_clients;
-        (self.clients.len() >= max).then(|| CloseReason::MaxClientsReached {
+        let most = max + usize::from(planted!("one-client-too-many"));
+        (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
             max: clamp_u32(max),
             retry_after_ms: millis(self.config.retry_after),
         })
@@ -595,8 +599,14 @@ impl Relay {
     }
 
     fn ask_expired(&mut self, now: Instant, ask: AskId, out: &mut Vec<Output>) {
+        if planted!("late-answer-counts") {
+            return;
+        }
         if let Some(pending) = self.asks.remove(&ask) {
             let after_ms = millis(self.config.ask_timeout);
+            if planted!("timeout-means-yes") {
+                return self.decided(now, ask, pending.target, Verdict::Accept, out);
+            }
             self.refused(now, ask, pending.target, Refusal::TimedOut { after_ms }, out);
         }
     }

@@ -88,6 +88,7 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
             epoch: *long,
             client_id: ClientId::from_u128(u128::from(*long)),
             secret: Secret([*number as u8; 16]),
+            attempt: *number,
             received: *long,
             rooms: vec![(room, *long); (*number % 5) as usize],
         },

@@ -17,6 +17,8 @@ use ghost_sync_core::{
 use super::model::{OUR_LISTS, Record, Said, Session, read_mark};
 
 pub(super) struct World {
+    /// Resumes sent so far, by anybody.
+    attempts: u32,
     pub(super) relay: Relay,
     pub(super) now: Instant,
     pub(super) links: Vec<Link>,
@@ -91,6 +93,7 @@ impl World {
     pub(super) fn new(config: RelayConfig) -> Self {
         let outbox_limit = config.outbox_limit;
         Self {
+            attempts: 0,
             relay: Relay::new(config),
             now: Instant::now(),
             links: Vec::new(),
@@ -190,12 +193,14 @@ impl World {
 
     pub(super) fn show(&mut self, link: usize, ticket: &Ticket, session: Session) {
         let Ticket { epoch, client_id, secret, received, rooms } = ticket.clone();
+        self.attempts += 1;
         let resume = ClientMessage::Resume {
             magic: MAGIC,
             version: VERSION,
             epoch,
             client_id,
             secret,
+            attempt: self.attempts,
             received,
             rooms,
         };

@@ -120,6 +120,8 @@ pub(crate) struct Greeted {
 struct Ticket {
     epoch: u64,
     secret: Secret,
+    /// Resumes sent so far.
+    attempt: u32,
 }
 
 /// What a seat was asked for with.
@@ -312,7 +314,7 @@ impl Session {
             silence: (ping_interval_ms > 0).then_some(silence),
             grace: Duration::from_millis(resume_grace_ms.into()),
         });
-        self.ticket = Some(Ticket { epoch, secret });
+        self.ticket = Some(Ticket { epoch, secret, attempt: 0 });
         let former = self.introduction.session.take();
         self.continued = former.is_some_and(|former| former.client_id == client_id);
         self.phase = Phase::Open;

@@ -141,6 +141,11 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), ClientNotFound> {
         self.present(conn)?;
+        if planted!("kicked-still-heard") && self.conns[conn].is_open() {
+            let reason = CloseReason::Kicked { message: message.to_owned() };
+            self.push(conn, ItemKind::Control, &ServerMessage::Close { reason });
+            return Ok(());
+        }
         self.close(now, conn, CloseReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }
@@ -204,6 +209,7 @@ impl Relay {
             let Ok(connection) = self.present(*conn) else { continue };
             let kind = match room {
                 Some(room) => match connection.seat_in(room) {
+                    Some(_) if planted!("words-overtake") => ItemKind::Lane,
                     Some(seat) => ItemKind::After { room, seat, before },
                     None => continue,
                 },
@@ -305,7 +311,10 @@ impl Relay {
             message: message.to_owned(),
             retry_after_ms: millis(self.config.retry_after),
         };
-        let conns: Vec<_> = self.conns.keys().collect();
+        let mut conns: Vec<_> = self.conns.keys().collect();
+        if planted!("shutdown-forgets-away") {
+            conns.retain(|conn| !self.conns[*conn].is_away());
+        }
         // What was said before still arrives; that everybody leaves need not.
         for conn in &conns {
             if self.conns[*conn].is_open() {

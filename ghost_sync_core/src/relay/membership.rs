@@ -83,7 +83,10 @@ impl Relay {
         name: RoomName,
         out: &mut Vec<Output>,
     ) {
-        let (epoch, config) = (self.random(), self.config.room_defaults.clone());
+        let (mut epoch, config) = (self.random(), self.config.room_defaults.clone());
+        if planted!("epoch-used-again") {
+            epoch = 7;
+        }
         match self.create_room(now, name, epoch, config, out) {
             Ok(room) => self.ask_join(now, conn, room, out),
             Err(_) => {
@@ -280,7 +283,11 @@ impl Relay {
             members: clamp_u32(found.members().len()),
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
-            former: if since > seq { Vec::new() } else { found.former(since) },
+            former: if planted!("former-forgotten") || since > seq {
+                Vec::new()
+            } else {
+                found.former(since)
+            },
         };
         let joined = joined.to_frame();
         let mut rosters = Vec::new();
@@ -297,10 +304,17 @@ impl Relay {
                 size = 0;
             }
         }
+        if planted!("roster-incomplete") && page.len() > 1 {
+            page.pop();
+        }
         if !page.is_empty() {
             rosters.push(ServerMessage::Roster { room, members: page }.to_frame());
         }
-        self.push_frame(conn, ItemKind::Joined { room }, joined);
+        let mut kind = ItemKind::Joined { room };
+        if planted!("event-overtakes-join") {
+            kind = ItemKind::After { room, seat, before: u64::MAX };
+        }
+        self.push_frame(conn, kind, joined);
         for frame in rosters {
             self.push_frame(conn, ItemKind::Roster, frame);
         }
@@ -332,7 +346,13 @@ impl Relay {
         let since = found.unseat(held.seat).map_or(0, |member| member.since);
         let (name, deleted, before) = (found.name.clone(), found.deleted, found.log.next());
         found.retire(held.seat, client_id, before);
-        if !deleted {
+        if planted!("left-twice") && !goes_on && !deleted {
+            self.append(now, room, Origin::unheard(held.seat), 128, |buf, seq| {
+                let (seat, reason) = (held.seat, LeaveReason::Left);
+                ServerMessage::PlayerLeft { room, seq, seat, reason }.encode(buf);
+            });
+        }
+        if !deleted && (goes_on || !planted!("left-not-told-after-grace")) {
             let reason = reason.clone();
             let seat = held.seat;
             self.append(now, room, Origin::unheard(seat), 128, |buf, seq| {

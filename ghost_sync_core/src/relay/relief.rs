@@ -152,6 +152,9 @@ impl Relay {
         let doomed = choose(&items, &self.config);
         let (kept, dropped) = announce(items, &doomed);
         for item in kept {
+            if planted!("dropped-without-gap") && matches!(item.kind, ItemKind::Gap { .. }) {
+                continue;
+            }
             connection.outbox.push(item.kind, item.frame);
         }
         dropped
@@ -216,6 +219,9 @@ fn choose(items: &VecDeque<Item>, config: &RelayConfig) -> Vec<bool> {
     let mut doom = |at: usize| {
         let over = left.frames > keep.frames || left.bytes > keep.bytes;
         let class = Class::Message(Delivery::Volatile);
+        let reliable = Class::Message(Delivery::Reliable);
+        let class = if planted!("reliable-dropped") { reliable } else { class };
+        let class = if planted!("control-dropped") { Class::Control } else { class };
         if over && matches!(items[at].kind, ItemKind::Event { class: c, .. } if c == class) {
             doomed[at] = true;
             left.frames -= 1;
@@ -273,6 +279,7 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
             _ => (first, 0),
         };
         let own = u32::try_from(last - from + 1 - before - lost).unwrap_or(u32::MAX);
+        let last = if planted!("gap-too-long") { last + 1 } else { last };
         let reason = GapReason::Lagged;
         let frame = ServerMessage::Gap { room, from, to: last, own, reason }.to_frame();
         let gap = Item { frame, kind: ItemKind::Gap { room, from, to: last, own } };

@@ -157,11 +157,20 @@ impl Relay {
             }
             (
                 Session::Greeting { .. },
-                ClientMessage::Resume { magic, version, epoch, client_id, secret, received, rooms },
+                ClientMessage::Resume {
+                    magic,
+                    version,
+                    epoch,
+                    client_id,
+                    secret,
+                    attempt,
+                    received,
+                    rooms,
+                },
             ) => match check_version(magic, version) {
                 Ok(()) => {
                     let session = SessionTicket { client_id, secret };
-                    let ticket = Ticket { epoch, session, received, rooms };
+                    let ticket = Ticket { epoch, session, attempt, received, rooms };
                     self.resume(now, conn, &ticket, out);
                 }
                 Err(reason) => self.close(now, conn, reason, out),
@@ -172,7 +181,9 @@ impl Relay {
             }
             (Session::Open, message) => {
                 // It spoke after it was given its new secret: it has that.
-                connection.secrets.old = None;
+                if !planted!("old-secret-stays-good") {
+                    connection.secrets.old = None;
+                }
                 self.request(now, conn, message, out);
             }
             (
@@ -380,7 +391,10 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Broadcast { room, flags, message_type, payload, .. } = broadcast;
-        let seq = self.append_broadcast(now, seat, !flags.contains(SendFlags::ECHO), broadcast);
+        let echo = flags.contains(SendFlags::ECHO) || planted!("own-words-come-back");
+        let seq = self.append_broadcast(now, seat, !echo, broadcast);
+        let reference =
+            if planted!("wrong-acknowledged") { reference.max(2) - 1 } else { reference };
         if flags.contains(SendFlags::ACK) {
             self.push(conn, ItemKind::Lane, &ServerMessage::Ack { room, reference, seq });
         }
@@ -410,6 +424,7 @@ impl Relay {
         broadcast: Broadcast<'_>,
     ) -> u64 {
         let Broadcast { room, delivery, message_type, payload, .. } = broadcast;
+        let sender = if planted!("sender-of-another") { Seat(sender.0.min(1)) } else { sender };
         let size = payload.len() + BROADCAST_HEADER;
         let origin = Origin { sender, class: Class::Message(delivery), skip_sender };
         self.append(now, room, origin, size, |buf, seq| {

@@ -25,6 +25,7 @@ use crate::wire::{
 pub(super) struct Ticket {
     pub(super) epoch: u64,
     pub(super) session: SessionTicket,
+    pub(super) attempt: u32,
     /// Numbered messages that it has.
     pub(super) received: u64,
     /// Its rooms, with the last event that it was given or told a gap about.
@@ -82,7 +83,9 @@ impl Relay {
         rest.due = now + self.config.linger;
         let due = rest.due;
         let rest = self.conns.insert(rest);
-        self.links[link] = rest;
+        if !planted!("old-link-not-fenced") {
+            self.links[link] = rest;
+        }
         self.deadlines.add(due, super::Due::Connection(rest));
         self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
     }
@@ -95,7 +98,10 @@ impl Relay {
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
-        let until = now + self.config.resume_grace;
+        let grace = self.config.resume_grace;
+        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
+        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
+        let until = now + grace;
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.outbox.lose_link();
         connection.session = Session::Away { until, reason: reason.clone() };
@@ -114,6 +120,7 @@ impl Relay {
         }
         self.end_if_overfull(now, conn, out);
         let most = (self.config.max_clients / 4).max(MIN_AWAY);
+        let most = if planted!("any-number-away") { usize::MAX } else { most };
         while self.away.len() > most
             && let Some(longest) = self.away.front().copied()
         {
@@ -136,7 +143,7 @@ impl Relay {
             member.away = true;
         }
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted {
+        if !deleted && !planted!("away-not-told") {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
             });
@@ -220,17 +227,27 @@ impl Relay {
     }
 
     fn find_session(&self, ticket: &Ticket) -> Result<ConnId, Denied> {
+        if ticket.epoch != self.epoch && planted!("wrong-resume-failure") {
+            return Err(Denied::Failed(ResumeFailure::Expired));
+        }
         if ticket.epoch != self.epoch {
             return Err(Denied::Failed(ResumeFailure::EpochChanged));
         }
-        self.session_of(&ticket.session)
+        let conn = self.session_of(&ticket.session)?;
+        // One that was under way for longer than a later one.
+        if ticket.attempt <= self.conns[conn].attempt {
+            return Err(Denied::Failed(ResumeFailure::Denied));
+        }
+        Ok(conn)
     }
 
     /// The connection whose session a ticket is for.
     pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
             let known = self.barred.iter().find(|barred| {
-                barred.client_id == ticket.client_id && barred.secrets.open_to(&ticket.secret)
+                !planted!("kick-while-away-forgotten")
+                    && barred.client_id == ticket.client_id
+                    && barred.secrets.open_to(&ticket.secret)
             });
             return Err(match known {
                 Some(barred) => Denied::Barred(barred.reason.clone()),
@@ -251,7 +268,8 @@ impl Relay {
             let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
             return Err(Refused::Failed(too_old));
         }
-        if !connection.outbox.confirm(ticket.received) {
+        let less = u64::from(planted!("confirmed-message-again"));
+        if !connection.outbox.confirm(ticket.received.saturating_sub(less)) {
             let received = ticket.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
@@ -298,6 +316,8 @@ impl Relay {
             let Some(room) = self.rooms.get(&held.room) else { continue };
             let since = room.member(held.seat).map_or(0, |member| member.since);
             let next = last.get(&held.room).map_or(since, |last| last.saturating_add(1));
+            let next = if planted!("replay-starts-late") { next + 1 } else { next };
+            let next = if planted!("replay-starts-early") { next.max(2) - 1 } else { next };
             check_kept(room, held.room, next, room.log.next())?;
             cursors.push((*held, next));
         }
@@ -316,7 +336,10 @@ impl Relay {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
-        let (addr, secret) = (new.addr, new.secrets.newest);
+        let (addr, mut secret) = (new.addr, new.secrets.newest);
+        if planted!("secret-not-new") {
+            secret = self.conns[conn].secrets.newest;
+        }
         self.forget(greeter, out);
         self.links[link] = conn;
         self.away.retain(|away| *away != conn);
@@ -334,6 +357,9 @@ impl Relay {
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.told = Told::default();
+        if planted!("references-per-link") {
+            connection.reference = 0;
+        }
         connection.outbox.lose_link();
         let client_id = connection.client_id;
         self.schedule(conn);
@@ -355,7 +381,14 @@ impl Relay {
         let connection = &mut self.conns[conn];
         // The answer with the last one may have been lost.
         connection.secrets.old = Some(ticket.session.secret);
-        let (secret, received) = (connection.secrets.newest, connection.requests);
+        connection.attempt = ticket.attempt;
+        let (secret, mut received) = (connection.secrets.newest, connection.requests);
+        if planted!("request-carried-out-twice") {
+            received = received.saturating_sub(1);
+        }
+        if planted!("request-skipped-at-resume") {
+            received += 1;
+        }
         self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
         let outbox = &mut self.conns[conn].outbox;
         plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
@@ -387,6 +420,7 @@ impl Relay {
         connection.outbox = Outbox::new(connection.outbox.keep());
         connection.requests = 0;
         connection.reference = 0;
+        connection.attempt = 0;
         self.welcome(conn);
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];
@@ -420,7 +454,7 @@ impl Relay {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get(&room) else { return };
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted {
+        if !deleted && !planted!("back-not-told") {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerBack { room, seq, seat }.encode(buf);
             });
@@ -475,7 +509,12 @@ impl Stay {
             let too_old = ResumeFailure::TooOld { room: id, oldest: self.before };
             return Err(Refused::Failed(too_old));
         };
-        check_kept(room, id, self.next, self.before)?;
+        if planted!("ended-stay-not-replayed") {
+            return Ok(());
+        }
+        if self.next != self.before {
+            check_kept(room, id, self.next, self.before)?;
+        }
         let end = until.min(self.before);
         self.next = room.log.skip_own(self.next, seat);
         while self.next < end

@@ -153,6 +153,9 @@ impl Room {
         };
         let from = wanted.max(most).max(self.log.first());
         // Its own join is no history to it.
+        if planted!("history-without-end") && from < joined && from > self.log.first() {
+            return from - 1;
+        }
         if from >= joined { joined + 1 } else { from }
     }
 
@@ -170,7 +173,8 @@ impl Room {
     /// Forgets the newest values of a seat that is given up, and who had it
     /// once the log has forgotten event `seq`.
     pub(super) fn retire(&mut self, seat: Seat, client_id: ClientId, seq: u64) {
-        while let Some((key, _)) = self.latest.range((seat, 0)..=(seat, u32::MAX)).next()
+        let seat_of = if planted!("values-of-leavers-stay") { Seat(u32::MAX) } else { seat };
+        while let Some((key, _)) = self.latest.range((seat_of, 0)..=(seat_of, u32::MAX)).next()
             && let key = *key
             && let Some(value) = self.latest.remove(&key)
         {
@@ -287,7 +291,8 @@ impl Room {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.config.capacity.is_some_and(|seats| self.members.len() >= seats.get() as usize)
+        let more = usize::from(planted!("one-seat-too-many"));
+        self.config.capacity.is_some_and(|seats| self.members.len() >= seats.get() as usize + more)
     }
 
     /// Seats; 0 where only the server's limit holds.

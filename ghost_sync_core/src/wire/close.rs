@@ -198,7 +198,7 @@ pub enum ResumeFailure {
     /// The session ended, because the client was away for too long or too many were.
     #[error("the session has ended")]
     Expired,
-    /// The secret is not (or no longer) that of the session.
+    /// The secret is not (or no longer) that of the session, or a later resume came first.
     #[error("the session cannot be taken over with that secret")]
     Denied,
 }

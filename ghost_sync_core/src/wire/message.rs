@@ -271,6 +271,9 @@ pub enum ClientMessage<'a> {
         client_id: ClientId,
         /// The newest secret of that session.
         secret: Secret,
+        /// Rises with each resume that the client sends, so that one which was
+        /// long under way does not take the session from a later one.
+        attempt: u32,
         /// As in [`Received`](Self::Received).
         received: u64,
         /// The rooms that the client is in, with the last event that it was

@@ -676,3 +676,23 @@ fn rosters_that_nobody_reads_are_bounded() {
     });
     assert!(before.bytes_current < 200_000, "{} bytes", before.bytes_current);
 }
+
+#[test]
+fn a_resume_that_was_long_under_way_takes_nothing_from_a_later_one() {
+    let mut world = world();
+    let alice = world.member("a");
+    let first = world.ticket(alice);
+    world.hang_up(alice);
+    let second = world.resume(&Ticket { attempt: Some(2), ..first.clone() });
+    // Sent before that, over a link that the client had given up.
+    let stale = world.resume(&Ticket { attempt: Some(1), ..first });
+    assert_eq!(story(&mut world, stale), ["failed: Denied"]);
+    assert_eq!(world.closed(second), None);
+    let ticket = world.ticket(second);
+    // However often the answer gets lost, what the client shows stays good.
+    for _ in 0..10 {
+        let lost = world.resume(&ticket);
+        assert_eq!(story(&mut world, lost)[0], "resumed");
+        world.hang_up(lost);
+    }
+}

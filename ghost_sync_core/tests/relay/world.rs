@@ -40,6 +40,8 @@ pub(crate) struct Ticket {
     pub(crate) secret: Secret,
     pub(crate) received: u64,
     pub(crate) rooms: Vec<(RoomId, u64)>,
+    /// The number of the resume; `None`: one higher than all before.
+    pub(crate) attempt: Option<u32>,
 }
 
 pub(crate) struct Peer {
@@ -171,7 +173,7 @@ impl World {
         let Peer { client_id, secret, received, heard, .. } = &self.peers[peer];
         let rooms = heard.iter().map(|(room, seq)| (*room, *seq)).collect();
         let (epoch, secret) = (self.server_epoch, *secret);
-        Ticket { epoch, client_id: *client_id, secret, received: *received, rooms }
+        Ticket { epoch, client_id: *client_id, secret, received: *received, rooms, attempt: None }
     }
 
     /// A new link of a program that remembers its ticket only; a peer of its own.
@@ -193,7 +195,7 @@ impl World {
     /// A new link that asks for an old session; a peer of its own.
     pub(crate) fn resume(&mut self, ticket: &Ticket) -> PeerId {
         let peer = self.socket();
-        let Ticket { epoch, client_id, secret, received, rooms } = ticket.clone();
+        let Ticket { epoch, client_id, secret, received, rooms, .. } = ticket.clone();
         let state = &mut self.peers[peer];
         state.received = received;
         state.heard = rooms.iter().copied().collect();
@@ -210,6 +212,7 @@ impl World {
             epoch,
             client_id,
             secret,
+            attempt: ticket.attempt.unwrap_or_else(|| u32::try_from(peer).unwrap()),
             received,
             rooms,
         };

@@ -117,7 +117,7 @@ impl Session {
     fn ask(&mut self, request: &ClientMessage<'_>) {
         let start = self.outbox.len();
         request.encode(&mut self.outbox);
-        if self.is_held() {
+        if self.is_held() && (self.is_open() || !planted!("client-forgets-while-away")) {
             self.unconfirmed.keep(&self.outbox[start..]);
         }
         if !self.is_open() {

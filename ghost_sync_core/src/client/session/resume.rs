@@ -43,18 +43,24 @@ impl Session {
         if self.phase == Phase::Closed {
             return;
         }
-        self.decoder = Decoder::new(MAX_SERVER_FRAME);
+        if !planted!("client-keeps-half-a-frame") {
+            self.decoder = Decoder::new(MAX_SERVER_FRAME);
+        }
         self.pings.forget();
         self.pongs = 0;
         self.outbox.clear();
-        let Some(ticket) = self.ticket else { return self.introduce() };
-        let place = |(id, room): (&RoomId, &Membership)| (*id, room.last());
+        let Some(ticket) = &mut self.ticket else { return self.introduce() };
+        ticket.attempt += 1;
+        let ticket = *ticket;
+        let less = u64::from(planted!("client-forgets-its-last-event"));
+        let place = |(id, room): (&RoomId, &Membership)| (*id, room.last().saturating_sub(less));
         ClientMessage::Resume {
             magic: MAGIC,
             version: VERSION,
             epoch: ticket.epoch,
             client_id: self.client_id(),
             secret: ticket.secret,
+            attempt: ticket.attempt,
             received: self.lane.confirm(),
             rooms: self.rooms.iter().map(place).collect(),
         }
@@ -87,7 +93,9 @@ impl Session {
             ticket.secret = secret;
         }
         self.phase = Phase::Open;
-        self.outbox.extend_from_slice(self.unconfirmed.frames());
+        if !planted!("client-asks-once-only") {
+            self.outbox.extend_from_slice(self.unconfirmed.frames());
+        }
         events.push(ServerEvent::Resumed);
         Ok(())
     }
@@ -124,6 +132,9 @@ impl Session {
             events.push(ServerEvent::Left { room: member.asked.room, reason });
         }
         for (_, asked) in joins {
+            if planted!("client-forgets-to-join") {
+                continue;
+            }
             self.ask_to_join(asked);
         }
         Ok(())

@@ -58,6 +58,7 @@ fn resume(secret: u8, received: u64, last: u64) -> ClientMessage<'static> {
         epoch: 5,
         client_id: ME,
         secret: Secret([secret; 16]),
+        attempt: secret.into(),
         received,
         rooms: vec![(ROOM, last)],
     }

@@ -1,0 +1,509 @@
+//! Judges a simulation while it runs. Knows no data structure of the relay: it
+//! keeps each room's log from what the host is told, each client's place in it
+//! from the frames that the client gets, and compares.
+
+mod delivery;
+mod end;
+mod events;
+mod program;
+mod room;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    time::{Duration, Instant},
+};
+
+use super::{
+    marks::{Mark, Marks},
+    stamp,
+    swarm::Swarm,
+};
+use crate::{
+    relay::{ConnId, LinkId, RelayMode},
+    wire::{
+        ClientId, ClientMessage, Delivery, MessageType, RoomId, RoomName, Seat, Secret,
+        ServerMessage,
+    },
+};
+
+pub(super) use program::Expected;
+use room::RoomLog;
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// Which: `I1` to `I29`, or `panic`.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// After how many operations.
+    pub step: usize,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at operation {}: {}", self.invariant, self.step, self.seen)
+    }
+}
+
+/// What the relay was given when it said something.
+#[derive(Clone, Debug)]
+pub(super) enum Cause {
+    Bytes(LinkId),
+    Lost,
+    Tick,
+    Answer { conn: ConnId, about: About, accepted: bool, words: std::ops::Range<u32> },
+    Kick(ConnId),
+    Host,
+    Shutdown,
+    Write,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum About {
+    Connect,
+    CreateRoom,
+    Join(RoomId),
+    Relay,
+}
+
+/// A room of one relay; its numbers start anew when the server is restarted.
+pub(super) type RoomKey = (u32, RoomId);
+
+#[derive(Debug)]
+pub(super) struct Oracle {
+    pub(super) failure: Option<Failure>,
+    pub(super) marks: Marks,
+    pub(super) trace: u64,
+    pub(super) step: usize,
+    pub(super) now: Instant,
+    /// What the clients were given since they were last asked what they make of it.
+    pub(super) expected: VecDeque<Expected>,
+    pub(super) era: u32,
+    swarm: Swarm,
+    rooms: BTreeMap<RoomKey, RoomLog>,
+    sessions: BTreeMap<ConnId, SessionView>,
+    /// Words on their way, by the session that they are for.
+    directs: BTreeMap<ClientId, VecDeque<Direct>>,
+    /// Who a session's client is.
+    owners: BTreeMap<ClientId, usize>,
+    /// Sessions of this relay that are over.
+    ended: BTreeSet<ClientId>,
+    epochs: BTreeSet<u64>,
+    pub(super) authors: Vec<Author>,
+    /// What the server program said: the broadcasts.
+    said: BTreeMap<u32, Saying>,
+    pub(super) stopping: bool,
+    last_room: RoomId,
+    /// The mode of the room that the host is making.
+    pub(super) made: Option<RelayMode>,
+    /// Whose bytes the relay is given.
+    pub(super) feeding: Option<usize>,
+    /// The links of those whom the host is asked about.
+    pub(super) asking: BTreeMap<ConnId, LinkId>,
+    /// Bytes of each numbered message that was written, by session, with the
+    /// number of the first.
+    lanes: BTreeMap<ClientId, (u64, VecDeque<usize>)>,
+    /// What became of the join that is being accepted.
+    pub(super) outcomes: usize,
+    stays: u64,
+    /// What happened, in words, if somebody wants to know.
+    pub(super) story: Option<Vec<String>>,
+}
+
+/// A session, as the host is told about it.
+#[derive(Debug)]
+struct SessionView {
+    client_id: ClientId,
+    link: Option<LinkId>,
+    away: Option<Away>,
+    seats: BTreeMap<RoomId, Seat>,
+    meta: BTreeMap<String, String>,
+    meta_version: u64,
+    last_room: RoomId,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Away {
+    /// The session ends no earlier by itself.
+    pub(super) earliest: Instant,
+    /// And no later.
+    pub(super) latest: Instant,
+}
+
+/// A simulated client: what its program did, and what it was given.
+#[derive(Debug, Default)]
+pub(super) struct Author {
+    pub(super) messages: Vec<Message>,
+    /// Where the references of the current session begin among the messages.
+    base: usize,
+    /// The current session.
+    pub(super) client_id: ClientId,
+    era: u32,
+    /// Whether something may still happen to it.
+    pub(super) over: bool,
+    pub(super) stays: BTreeMap<RoomId, Stay>,
+    /// Joins and lists that were asked for and not answered.
+    pub(super) joins_owed: i64,
+    pub(super) lists_owed: i64,
+    /// Whether errors and leaves after a failed resume may follow.
+    reckoning: bool,
+    leaves_due: usize,
+    reported: BTreeSet<usize>,
+    /// The session was ended on purpose while it was away.
+    barred: bool,
+    /// The server does not take what it asks for, again and again.
+    throttled: bool,
+    secret: Secret,
+    /// The secret before; of no use any more.
+    pub(super) old_secret: Option<Secret>,
+    /// Numbered messages of this session.
+    received: u64,
+    /// The server had no place for it.
+    turned_away: bool,
+    /// The server resumed it, and it does not know that yet.
+    resumed_unseen: bool,
+}
+
+/// A broadcast or a message to the server.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) room: Option<RoomKey>,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) echo: bool,
+    pub(super) ack: bool,
+    pub(super) message_type: MessageType,
+    /// The room's last event when it was said.
+    pub(super) floor: u64,
+    pub(super) len: usize,
+    fate: Fate,
+    verdict: Option<bool>,
+    asked: bool,
+    acked: bool,
+    /// Whether the server got it, over whatever link.
+    fed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    Open,
+    Accepted(u64),
+    Reported,
+    Refused,
+    Unknown,
+}
+
+/// A broadcast of the server program.
+#[derive(Clone, Copy, Debug)]
+struct Saying {
+    len: usize,
+}
+
+/// Words for one client alone.
+#[derive(Clone, Copy, Debug)]
+struct Direct {
+    counter: u32,
+    /// The room, and its next event when it was said.
+    room: Option<(RoomKey, u64)>,
+}
+
+/// A stay of a client in a room, as the frames tell it.
+#[derive(Debug)]
+pub(super) struct Stay {
+    pub(super) key: RoomKey,
+    seat: Seat,
+    joined: u64,
+    pub(super) next: u64,
+    /// Members not listed yet.
+    listing: usize,
+    roster: BTreeMap<Seat, bool>,
+    retained: VecDeque<u64>,
+    /// Later stays have higher ones.
+    pub(super) order: u64,
+}
+
+impl Oracle {
+    pub(super) fn new(swarm: Swarm, now: Instant) -> Self {
+        Self {
+            failure: None,
+            marks: Marks::default(),
+            trace: 0,
+            step: 0,
+            now,
+            expected: VecDeque::new(),
+            era: 0,
+            swarm,
+            rooms: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            epochs: BTreeSet::new(),
+            authors: Vec::new(),
+            said: BTreeMap::new(),
+            stopping: false,
+            last_room: RoomId(0),
+            made: None,
+            feeding: None,
+            asking: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            outcomes: 0,
+            stays: 0,
+            story: None,
+        }
+    }
+
+    /// Keeps the first thing that is wrong.
+    pub(super) fn fail(&mut self, invariant: &'static str, seen: impl Into<String>) {
+        if self.failure.is_none() {
+            self.failure = Some(Failure { invariant, seen: seen.into(), step: self.step });
+        }
+    }
+
+    /// Writes down what happens, if somebody wants to know.
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(what());
+        }
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks.reach(mark);
+    }
+
+    /// Another client of the simulation; returns its number.
+    pub(super) fn author(&mut self) -> usize {
+        self.authors.push(Author::default());
+        self.authors.len() - 1
+    }
+
+    /// The server gets a whole frame.
+    pub(super) fn fed(&mut self, body: &[u8]) {
+        let (ClientMessage::Broadcast { payload, .. } | ClientMessage::Send { payload, .. }) =
+            (match ClientMessage::decode(body) {
+                Ok(message) => message,
+                Err(error) => return self.fail("I26", error.to_string()),
+            })
+        else {
+            return;
+        };
+        if let Some(stamp) = stamp::Stamp::read(payload)
+            && let Some(author) = self.authors.get_mut(stamp.author as usize)
+            && let Some(message) = author.messages.get_mut(stamp.counter as usize)
+        {
+            message.fed = true;
+        }
+    }
+
+    /// A whole frame was written to a link.
+    pub(super) fn wrote(&mut self, link: LinkId, body: &[u8]) {
+        let Ok(message) = ServerMessage::decode(body) else {
+            return self.fail("I26", "a frame that means nothing is written");
+        };
+        if !message.is_numbered() {
+            return;
+        }
+        let mut sessions = self.sessions.values();
+        let Some(session) = sessions.find(|session| session.link == Some(link)) else { return };
+        let lane = self.lanes.entry(session.client_id).or_insert((1, VecDeque::new()));
+        lane.1.push_back(body.len() + 4);
+    }
+
+    /// Sessions that begin with this id are that client's.
+    pub(super) fn owns(&mut self, client_id: ClientId, author: usize) {
+        self.owners.insert(client_id, author);
+    }
+
+    /// The server was restarted.
+    pub(super) fn restarted(&mut self) {
+        if !self.sessions.is_empty() {
+            self.mark(Mark::Restarted);
+        }
+        self.era += 1;
+        self.sessions.clear();
+        self.ended.clear();
+        self.stopping = false;
+        self.last_room = RoomId(0);
+    }
+
+    /// Until when a client's session is held, if it is away.
+    pub(super) fn away(&self, author: usize) -> Option<Away> {
+        let client_id = self.authors.get(author)?.client_id;
+        self.sessions.values().find(|session| session.client_id == client_id)?.away
+    }
+
+    /// The head of a room's log.
+    pub(super) fn head(&self, key: RoomKey) -> u64 {
+        self.rooms.get(&key).map_or(0, RoomLog::head)
+    }
+
+    /// The sessions that there are.
+    pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.sessions.keys().copied()
+    }
+
+    /// Whether a session with that id goes on.
+    pub(super) fn is_alive(&self, client_id: ClientId) -> bool {
+        self.sessions.values().any(|session| session.client_id == client_id)
+    }
+
+    /// Whether that link is the one of a client's session.
+    pub(super) fn is_linked(&self, author: usize, link: LinkId) -> bool {
+        self.session_of(author).is_some_and(|session| session.link == Some(link))
+    }
+
+    fn session_of(&self, author: usize) -> Option<&SessionView> {
+        let client_id = self.authors[author].client_id;
+        self.sessions.values().find(|session| session.client_id == client_id)
+    }
+
+    /// What an honest client said, and the number that its program got for it.
+    pub(super) fn says(&mut self, author: usize, reference: u64, message: Message) {
+        let messages = &mut self.authors[author].messages;
+        messages.push(message);
+        let count = messages.len() as u64;
+        if reference != count {
+            self.fail("I13", format!("message {count} got number {reference}"));
+        }
+    }
+
+    /// Whether a room has that name.
+    pub(super) fn is_called(&self, key: RoomKey, name: &RoomName) -> bool {
+        self.rooms.get(&key).is_some_and(|room| room.name == *name)
+    }
+
+    /// The epoch of the room of that name, if somebody knows it.
+    pub(super) fn epoch_of(&self, name: &str) -> Option<u64> {
+        let of_era = self.rooms.range((self.era, RoomId(0))..);
+        let mut open = of_era.filter(|(_, room)| room.deleted.is_none());
+        open.find(|(_, room)| *room.name.as_str() == *name)?.1.epoch
+    }
+
+    /// How a room treats broadcasts.
+    pub(super) fn mode_of(&self, room: RoomId) -> RelayMode {
+        self.rooms.get(&(self.era, room)).map(|room| room.mode).unwrap_or_default()
+    }
+
+    /// The server program said something to a room, with that place in its order.
+    pub(super) fn host_said(
+        &mut self,
+        room: RoomId,
+        counter: u32,
+        seq: u64,
+        delivery: Delivery,
+        message_type: MessageType,
+        len: usize,
+    ) {
+        let key = (self.era, room);
+        self.said.insert(counter, Saying { len });
+        let said = room::Said {
+            sender: Seat::SERVER,
+            author: stamp::Stamp::HOST,
+            counter,
+            delivery,
+            echo: true,
+            message_type,
+        };
+        let now = self.now;
+        let Some(found) = self.rooms.get_mut(&key) else { return };
+        let got = found.say(said, len, now);
+        if got != seq {
+            self.fail("I1", format!("the host's broadcast is event {seq} instead of {got}"));
+        }
+    }
+
+    /// The server program said something to some clients; `told` is how many it
+    /// was told get it.
+    pub(super) fn host_told(
+        &mut self,
+        conns: &[ConnId],
+        room: Option<RoomId>,
+        counter: u32,
+        told: usize,
+    ) {
+        let place = room.map(|room| ((self.era, room), self.head((self.era, room)) + 1));
+        let mut count = 0;
+        for conn in conns {
+            let Some(session) = self.sessions.get(conn) else { continue };
+            if room.is_some_and(|room| !session.seats.contains_key(&room)) {
+                continue;
+            }
+            count += 1;
+            let direct = Direct { counter, room: place };
+            self.directs.entry(session.client_id).or_default().push_back(direct);
+        }
+        if count != told {
+            self.fail("I10", format!("{told} clients get words that are for {count}"));
+        }
+    }
+
+    /// A room's settings were changed.
+    pub(super) fn configured(&mut self, room: RoomId, capacity: u32, retain: usize) {
+        if let Some(found) = self.rooms.get_mut(&(self.era, room)) {
+            found.capacity = capacity;
+            found.retain = retain;
+        }
+    }
+
+    /// A question to the host about a broadcast.
+    pub(super) fn asked(&mut self, payload: &[u8]) {
+        if let Some(stamp) = stamp::Stamp::read(payload)
+            && let Some(author) = self.authors.get_mut(stamp.author as usize)
+            && let Some(message) = author.messages.get_mut(stamp.counter as usize)
+        {
+            let again = std::mem::replace(&mut message.asked, true);
+            if again {
+                self.fail("I5", format!("the host is asked twice about {stamp:?}"));
+            }
+        } else {
+            self.fail("I2", "the host is asked about a payload that nobody sent");
+        }
+    }
+
+    /// The host's verdict about a broadcast, in time.
+    pub(super) fn judged(&mut self, payload: &[u8], accepted: bool) {
+        if let Some(stamp) = stamp::Stamp::read(payload)
+            && let Some(author) = self.authors.get_mut(stamp.author as usize)
+            && let Some(message) = author.messages.get_mut(stamp.counter as usize)
+        {
+            message.verdict = Some(accepted);
+        }
+        self.mark(if accepted { Mark::Moderated } else { Mark::ModeratedRejected });
+    }
+
+    /// A tick came so much after the relay wanted it.
+    pub(super) fn slept(&mut self, late: Duration) {
+        for session in self.sessions.values_mut() {
+            if let Some(away) = &mut session.away {
+                away.latest += late;
+            }
+        }
+    }
+}
+
+impl Message {
+    pub(super) fn new(
+        room: Option<RoomKey>,
+        delivery: Option<Delivery>,
+        message_type: MessageType,
+        floor: u64,
+        len: usize,
+    ) -> Self {
+        Self {
+            room,
+            delivery,
+            echo: false,
+            ack: false,
+            message_type,
+            floor,
+            len,
+            fate: Fate::Open,
+            verdict: None,
+            asked: false,
+            acked: false,
+            fed: false,
+        }
+    }
+}

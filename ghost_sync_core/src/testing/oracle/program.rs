@@ -1,0 +1,203 @@
+//! What the client's program is told, against the frames that its client got.
+
+use super::{Fate, Mark, Oracle};
+use crate::{
+    client::{Request, ServerEvent},
+    testing::stamp::Stamp,
+    wire::ClientId,
+};
+
+/// One event that a program must be told next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::testing) struct Expected {
+    tag: u8,
+    seq: u64,
+    sender: Option<ClientId>,
+    stamp: Option<(u32, u32)>,
+}
+
+impl Expected {
+    pub(super) const JOINED: u8 = 1;
+    pub(super) const ERROR: u8 = 2;
+    pub(super) const LEFT: u8 = 3;
+    pub(super) const PLAYER_JOINED: u8 = 4;
+    pub(super) const PLAYER_LEFT: u8 = 5;
+    pub(super) const BROADCAST: u8 = 6;
+    pub(super) const REPLAYED: u8 = 7;
+    pub(super) const DIRECT: u8 = 8;
+    pub(super) const ROOM_META: u8 = 9;
+    pub(super) const PLAYER_META: u8 = 10;
+    pub(super) const AWAY: u8 = 11;
+    pub(super) const BACK: u8 = 12;
+    pub(super) const ROOM_DELETED: u8 = 13;
+    pub(super) const GAP: u8 = 14;
+    pub(super) const ACK: u8 = 15;
+    pub(super) const PONG: u8 = 16;
+    pub(super) const ROOMS: u8 = 17;
+    pub(super) const RESUMED: u8 = 18;
+    pub(super) const RESUME_FAILED: u8 = 19;
+    const RECONNECTING: u8 = 20;
+    const RENEWED: u8 = 21;
+
+    pub(super) fn of(tag: u8) -> Self {
+        Self::at(tag, 0)
+    }
+
+    pub(super) fn at(tag: u8, seq: u64) -> Self {
+        Self { tag, seq, sender: None, stamp: None }
+    }
+
+    pub(super) fn renewed(client_id: ClientId) -> Self {
+        Self { sender: Some(client_id), ..Self::of(Self::RENEWED) }
+    }
+
+    pub(super) fn direct(stamp: Stamp) -> Self {
+        Self { stamp: Some((stamp.author, stamp.counter)), ..Self::of(Self::DIRECT) }
+    }
+
+    pub(super) fn broadcast(seq: u64, replay: bool, sender: ClientId, stamp: Stamp) -> Self {
+        let tag = if replay { Self::REPLAYED } else { Self::BROADCAST };
+        let stamp = Some((stamp.author, stamp.counter));
+        Self { tag, seq, sender: Some(sender), stamp }
+    }
+
+    fn from(event: &ServerEvent) -> Self {
+        match event {
+            ServerEvent::Joined { seq, .. } => Self::at(Self::JOINED, *seq),
+            ServerEvent::Error(_) => Self::of(Self::ERROR),
+            ServerEvent::Left { .. } => Self::of(Self::LEFT),
+            ServerEvent::PlayerJoined { seq, .. } => Self::at(Self::PLAYER_JOINED, *seq),
+            ServerEvent::PlayerLeft { seq, .. } => Self::at(Self::PLAYER_LEFT, *seq),
+            ServerEvent::Broadcast { sender_id, seq, replay, data, .. } => {
+                let tag = if *replay { Self::REPLAYED } else { Self::BROADCAST };
+                let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
+                Self { tag, seq: *seq, sender: Some(*sender_id), stamp }
+            }
+            ServerEvent::Direct { data, .. } => {
+                let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
+                Self { stamp, ..Self::of(Self::DIRECT) }
+            }
+            ServerEvent::RoomMeta { seq, .. } => Self::at(Self::ROOM_META, *seq),
+            ServerEvent::PlayerMeta { seq, .. } => Self::at(Self::PLAYER_META, *seq),
+            ServerEvent::PlayerAway { seq, .. } => Self::at(Self::AWAY, *seq),
+            ServerEvent::PlayerBack { seq, .. } => Self::at(Self::BACK, *seq),
+            ServerEvent::RoomDeleted { seq, .. } => Self::at(Self::ROOM_DELETED, *seq),
+            ServerEvent::Gap { to, .. } => Self::at(Self::GAP, *to),
+            ServerEvent::Ack { seq, .. } => Self::at(Self::ACK, *seq),
+            ServerEvent::Pong { .. } => Self::of(Self::PONG),
+            ServerEvent::Rooms { .. } => Self::of(Self::ROOMS),
+            ServerEvent::Reconnecting { .. } => Self::of(Self::RECONNECTING),
+            ServerEvent::Resumed => Self::of(Self::RESUMED),
+            ServerEvent::ResumeFailed { .. } => Self::of(Self::RESUME_FAILED),
+            ServerEvent::Renewed { client_id } => Self::renewed(*client_id),
+        }
+    }
+}
+
+impl Oracle {
+    pub(super) fn expect(&mut self, expected: Expected) {
+        self.expected.push_back(expected);
+    }
+
+    /// Takes what a client made of the frames that it just got.
+    pub(in crate::testing) fn on_told(&mut self, author: usize, events: &[ServerEvent]) {
+        for event in events {
+            let told = Expected::from(event);
+            if self.authors[author].reckoning
+                && matches!(told.tag, Expected::LEFT | Expected::ERROR)
+                && self.expected.front() != Some(&told)
+            {
+                self.reckon(author, event);
+                continue;
+            }
+            if told.tag == Expected::PONG && self.expected.front() != Some(&told) {
+                return self.fail("I5", "a pong nobody sent");
+            }
+            while told.tag != Expected::PONG
+                && self.expected.front().is_some_and(|due| due.tag == Expected::PONG)
+            {
+                // Answers to pings of an earlier link mean nothing.
+                self.expected.pop_front();
+            }
+            if self.authors[author].reckoning && told.tag != Expected::RESUME_FAILED {
+                self.end_reckoning(author);
+            }
+            let due = self.expected.pop_front();
+            if due != Some(told) {
+                let seen = format!("{author} is told {event:?}, and {due:?} came");
+                return self.fail("I4", seen);
+            }
+            match event {
+                ServerEvent::Joined { .. } => self.authors[author].joins_owed -= 1,
+                ServerEvent::Error(error) if matches!(error.request, Request::Join { .. }) => {
+                    self.authors[author].joins_owed -= 1;
+                }
+                ServerEvent::Rooms { .. } => self.authors[author].lists_owed -= 1,
+                _ => {}
+            }
+        }
+        while self.expected.front().is_some_and(|due| due.tag == Expected::PONG) {
+            self.expected.pop_front();
+        }
+        if self.authors[author].reckoning && !events.is_empty() {
+            self.end_reckoning(author);
+        }
+        if let Some(due) = self.expected.pop_front() {
+            self.fail("I4", format!("{author} is not told {due:?}"));
+        }
+    }
+
+    /// What a client says about a session that is over.
+    fn reckon(&mut self, author: usize, event: &ServerEvent) {
+        match event {
+            ServerEvent::Left { .. } => {
+                let state = &mut self.authors[author];
+                match state.leaves_due.checked_sub(1) {
+                    Some(less) => state.leaves_due = less,
+                    None => self.fail("I9", format!("{author} left a room too many")),
+                }
+            }
+            ServerEvent::Error(error) => match &error.request {
+                Request::Broadcast { reference, .. } | Request::Send { reference, .. } => {
+                    let at = usize::try_from(*reference).unwrap_or(0).wrapping_sub(1);
+                    let state = &mut self.authors[author];
+                    let fresh = state.reported.insert(at);
+                    let fate = state.messages.get(at).map(|message| message.fate);
+                    let told = matches!(fate, None | Some(Fate::Refused));
+                    let acked = state.messages.get(at).is_some_and(|message| message.acked);
+                    if !fresh || told || acked {
+                        let seen = format!("message {reference} is said to be lost, is {fate:?}");
+                        self.fail("I13", seen);
+                    }
+                }
+                _ => self.fail("I13", format!("{author} is told {error}")),
+            },
+            _ => {}
+        }
+    }
+
+    /// Everything was said about the session that is over.
+    fn end_reckoning(&mut self, author: usize) {
+        let state = &mut self.authors[author];
+        state.reckoning = false;
+        // Rooms that were not left are joined again.
+        state.joins_owed += i64::try_from(state.leaves_due).unwrap_or(0);
+        let reported = std::mem::take(&mut state.reported);
+        let mut silent = None;
+        for (at, message) in state.messages.iter_mut().enumerate().skip(state.base) {
+            if message.fate == Fate::Open {
+                message.fate = Fate::Unknown;
+                // The answer to one that the server got may be lost with the session.
+                if !message.fed && !reported.contains(&at) {
+                    silent = Some(at);
+                }
+            }
+        }
+        state.base = state.messages.len();
+        if let Some(at) = silent {
+            let message = &self.authors[author].messages[at];
+            self.fail("I13", format!("message {at} is lost without a word: {message:?}"));
+        }
+        self.mark(Mark::ResumeExpired);
+    }
+}

@@ -1,0 +1,191 @@
+//! A room's log, as the host's events tell it.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use crate::{
+    relay::{ConnId, RelayMode, RoomConfig},
+    wire::{ClientId, Delivery, LeaveReason, MessageType, RoomName, Seat},
+};
+
+#[derive(Debug)]
+pub(super) struct RoomLog {
+    pub(super) name: RoomName,
+    pub(super) epoch: Option<u64>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) members: BTreeMap<Seat, Member>,
+    /// Everybody who ever had a seat.
+    pub(super) owners: BTreeMap<Seat, ClientId>,
+    pub(super) deleted: Option<Instant>,
+    pub(super) capacity: u32,
+    pub(super) retain: usize,
+    pub(super) mode: RelayMode,
+    pub(super) meta_version: u64,
+    pub(super) meta: BTreeMap<String, String>,
+    /// The newest values that newcomers are given.
+    pub(super) latest: BTreeMap<(Seat, u32), u64>,
+    /// What each newcomer is to be told, by the event of its join.
+    pub(super) arrivals: BTreeMap<u64, Arrival>,
+    pub(super) last_seat: Seat,
+    /// The last message of each author.
+    pub(super) last_said: BTreeMap<u32, u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) what: What,
+    pub(super) at: Instant,
+    /// Bytes of its frame, at most.
+    pub(super) size: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Joined { seat: Seat },
+    Left { seat: Seat, reason: LeaveReason },
+    Away { seat: Seat },
+    Back { seat: Seat },
+    Said(Said),
+    RoomMeta { version: u64, key: String, value: Option<String> },
+    PlayerMeta { seat: Seat, version: u64, key: String, value: Option<String> },
+    Deleted { message: String },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) sender: Seat,
+    pub(super) author: u32,
+    pub(super) counter: u32,
+    pub(super) delivery: Delivery,
+    pub(super) echo: bool,
+    pub(super) message_type: MessageType,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) conn: ConnId,
+    pub(super) client_id: ClientId,
+    pub(super) away: bool,
+}
+
+/// A member, as a newcomer sees it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Present {
+    pub(super) seat: Seat,
+    pub(super) client_id: ClientId,
+    pub(super) away: bool,
+    pub(super) meta_version: u64,
+    pub(super) meta: Vec<(String, String)>,
+}
+
+/// What a newcomer is to be told.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) roster: Vec<Present>,
+    pub(super) retained: Vec<u64>,
+    pub(super) meta_version: u64,
+    pub(super) meta: Vec<(String, String)>,
+}
+
+impl RoomLog {
+    pub(super) fn new(name: RoomName, config: &RoomConfig, mode: RelayMode) -> Self {
+        Self {
+            name,
+            epoch: None,
+            entries: Vec::new(),
+            members: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            deleted: None,
+            capacity: config.capacity.map_or(0, std::num::NonZeroU32::get),
+            retain: config.retain,
+            mode,
+            meta_version: 0,
+            meta: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            last_seat: Seat(0),
+            last_said: BTreeMap::new(),
+        }
+    }
+
+    /// The last event's number.
+    pub(super) fn head(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+    }
+
+    pub(super) fn append(&mut self, what: What, size: usize, at: Instant) -> u64 {
+        self.entries.push(Entry { what, at, size });
+        self.head()
+    }
+
+    pub(super) fn say(&mut self, said: Said, len: usize, at: Instant) -> u64 {
+        let seq = self.append(What::Said(said), len + 64, at);
+        if let Delivery::Latest(key) = said.delivery {
+            self.latest.remove(&(said.sender, key));
+            if self.latest.len() < self.retain {
+                self.latest.insert((said.sender, key), seq);
+            }
+        }
+        seq
+    }
+
+    /// Whether the member in `seat` is spared event `seq`, because it is its own.
+    pub(super) fn is_own(&self, seq: u64, seat: Seat) -> bool {
+        match self.entry(seq).map(|entry| &entry.what) {
+            Some(What::Said(said)) => said.sender == seat && !said.echo,
+            Some(What::Joined { seat: own } | What::Left { seat: own, .. }) => *own == seat,
+            _ => false,
+        }
+    }
+
+    /// Whether event `seq` may be dropped: it is volatile, or there is a newer
+    /// value of its sender and key.
+    pub(super) fn may_drop(&self, seq: u64) -> bool {
+        let Some(What::Said(said)) = self.entry(seq).map(|entry| &entry.what) else { return false };
+        match said.delivery {
+            Delivery::Reliable => false,
+            Delivery::Volatile => true,
+            Delivery::Latest(_) => {
+                let later = self.entries.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX));
+                later.map(|entry| &entry.what).any(|what| {
+                    matches!(what, What::Said(newer)
+                        if newer.sender == said.sender && newer.delivery == said.delivery)
+                })
+            }
+        }
+    }
+
+    /// The oldest event that a history of these limits must still have.
+    pub(super) fn kept(&self, config: &RoomConfig, now: Instant) -> u64 {
+        let mut oldest = self.head() + 1;
+        let mut bytes = 0;
+        let slack = std::time::Duration::from_millis(1);
+        for entry in self.entries.iter().rev() {
+            let count = self.head() + 2 - oldest;
+            bytes += entry.size;
+            let age = now.saturating_duration_since(entry.at) + slack;
+            if count > config.history.events as u64
+                || bytes > config.history.bytes
+                || age >= config.history.age
+            {
+                break;
+            }
+            oldest -= 1;
+        }
+        oldest
+    }
+
+    /// Who left at event `since` or later and before `joined`.
+    pub(super) fn former(&self, since: u64, joined: u64) -> Vec<(Seat, ClientId)> {
+        let mut former = Vec::new();
+        for seq in since..joined {
+            if let Some(What::Left { seat, .. }) = self.entry(seq).map(|entry| &entry.what) {
+                former.push((*seat, self.owners.get(seat).copied().unwrap_or_default()));
+            }
+        }
+        former
+    }
+}

@@ -1,0 +1,112 @@
+//! What kind of world a seed is about: limits, habits, faults.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::relay::{CreateOnJoin, History, OverflowPolicy, RelayConfig, RelayMode, RoomConfig};
+
+/// The settings of one simulation.
+#[derive(Clone, Debug)]
+pub(super) struct Swarm {
+    pub(super) relay: RelayConfig,
+    /// Rooms are made with these, and with another mode each.
+    pub(super) room: RoomConfig,
+    pub(super) players: usize,
+    /// Different names of rooms.
+    pub(super) names: usize,
+    /// Bytes that a socket takes until its other end reads.
+    pub(super) pipe: usize,
+    /// Bytes that one write takes at most.
+    pub(super) write: usize,
+    /// Of 8 questions, how many are answered at once.
+    pub(super) prompt: u32,
+    /// Of 8 operations, after how many the relay gets no turn to write.
+    pub(super) lazy: u32,
+    /// The longest payload, but for a few.
+    pub(super) payload: usize,
+    /// Whether everything that is said may be dropped.
+    pub(super) volatile: bool,
+    pub(super) ends_with_shutdown: bool,
+    pub(super) modes: Vec<RelayMode>,
+    /// How fast rosters and the like grow: clients bring so much metadata.
+    pub(super) meta: usize,
+}
+
+impl Swarm {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x5a4d);
+        let mut relay = RelayConfig { seed, ..RelayConfig::default() };
+        relay.max_payload = 4096;
+        relay.max_clients = pick(&mut rng, &[64, 64, 64, 64, 5, 2]);
+        relay.max_rooms = pick(&mut rng, &[16, 16, 16, 3, 1]);
+        relay.rooms_per_client = pick(&mut rng, &[1, 1, 2, 3, 8]);
+        relay.resume_grace = Duration::from_secs(pick(&mut rng, &[30, 30, 30, 30, 5, 1, 0, 3600]));
+        relay.ask_timeout = Duration::from_millis(pick(&mut rng, &[2000, 2000, 300]));
+        relay.write_timeout = Duration::from_secs(pick(&mut rng, &[10, 10, 2]));
+        relay.channel_capacity = pick(&mut rng, &[1024, 1024, 64, 16, 2]);
+        relay.outbox_limit = pick(&mut rng, &[1 << 20, 1 << 20, 64 << 10, 16 << 10, 4 << 10]);
+        relay.max_owed_replies = pick(&mut rng, &[32, 32, 4]);
+        relay.history_limit = pick(&mut rng, &[64 << 20, 64 << 20, 64 << 20, 16 << 10, 2 << 10]);
+        relay.overflow = pick(
+            &mut rng,
+            &[
+                OverflowPolicy::DropOldest,
+                OverflowPolicy::DropOldest,
+                OverflowPolicy::DropNewest,
+                OverflowPolicy::KeepLatest,
+                OverflowPolicy::Disconnect,
+            ],
+        );
+        relay.create_on_join =
+            pick(&mut rng, &[CreateOnJoin::Never, CreateOnJoin::Always, CreateOnJoin::Ask]);
+        relay.ask_connect = rng.u32(..5) == 0;
+        relay.ask_join = rng.u32(..3) == 0;
+        let history = History {
+            events: pick(&mut rng, &[8192, 8192, 8192, 200, 20, 2, 0]),
+            bytes: pick(&mut rng, &[512 << 10, 512 << 10, 8 << 10]),
+            age: Duration::from_secs(pick(&mut rng, &[60, 60, 60, 3600, 5])),
+        };
+        let mut room = RoomConfig::default()
+            .observed()
+            .history(history)
+            .replay(pick(&mut rng, &[0, 5, 100, 10_000]))
+            .retain(pick(&mut rng, &[1024, 1024, 2, 0]))
+            .capacity(pick(&mut rng, &[0, 0, 0, 3, 1]));
+        if rng.u32(..6) == 0 {
+            room = room.remove_when_empty(Duration::from_secs(pick(&mut rng, &[0, 5, 60])));
+        }
+        relay.room_defaults = room.clone();
+        let modes = match rng.u32(..8) {
+            0 | 1 => vec![RelayMode::Moderated],
+            2 => vec![RelayMode::Relay, RelayMode::Moderated, RelayMode::Server],
+            _ => vec![RelayMode::Relay],
+        };
+        let crowd = rng.u32(..48) == 0;
+        if crowd {
+            relay.max_clients = 64;
+            relay.resume_grace = Duration::from_secs(30);
+            relay.ask_join = false;
+            room = room.capacity(0);
+        }
+        Self {
+            relay,
+            room,
+            players: if crowd { 24 } else { pick(&mut rng, &[2, 2, 3, 3, 4, 6]) },
+            names: pick(&mut rng, &[1, 1, 2, 4]),
+            pipe: pick(&mut rng, &[1 << 20, 1 << 20, 16 << 10, 2 << 10, 700, 200]),
+            write: pick(&mut rng, &[1 << 20, 1 << 20, 500, 7]),
+            prompt: pick(&mut rng, &[8, 8, 7, 4]),
+            lazy: pick(&mut rng, &[0, 0, 2, 6]),
+            payload: pick(&mut rng, &[32, 32, 100, 600]),
+            volatile: rng.u32(..8) == 0,
+            ends_with_shutdown: rng.u32(..4) == 0,
+            modes,
+            meta: pick(&mut rng, &[0, 0, 20, 600]),
+        }
+    }
+}
+
+fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.usize(..from.len())].clone()
+}

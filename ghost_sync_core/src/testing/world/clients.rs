@@ -1,0 +1,221 @@
+//! Honest clients: the real session, and a program that watches it.
+
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+
+use super::{Link, Mark, Player, World, mix_bytes};
+use crate::{
+    client::{Introduction, Reconnect, Session},
+    relay::DisconnectReason,
+    wire::{CloseReason, HEADER_LEN, ServerMessage},
+};
+
+impl World {
+    /// A client that never had a link.
+    pub(super) fn player(&mut self) -> Player {
+        let author = self.oracle.author();
+        let mut introduction = Introduction::default();
+        if self.swarm.meta > 0 {
+            introduction.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
+        }
+        let rejoin = author % 4 != 3;
+        let reconnect = Reconnect { rejoin, ..Reconnect::default() };
+        let session = Session::new(introduction, reconnect).expect("the introduction is short");
+        Player {
+            session,
+            author,
+            link: None,
+            writing: BytesMut::new(),
+            heard: self.now,
+            fresh: true,
+            resuming: false,
+            over: false,
+            epoch: 0,
+        }
+    }
+
+    /// Gives a client without a link one; a new one takes the place of a client
+    /// that is over.
+    pub(super) fn connect(&mut self, at: usize) {
+        if self.players[at].link.is_some() {
+            return;
+        }
+        if self.players[at].over {
+            self.players[at] = self.player();
+        }
+        let serial = self.open_link(Some(at));
+        let now = self.now;
+        let player = &mut self.players[at];
+        player.link = Some(serial);
+        player.heard = now;
+        player.writing.clear();
+        if !std::mem::replace(&mut player.fresh, false) {
+            player.session.reopen();
+            player.resuming = true;
+        }
+        self.flush(at);
+    }
+
+    /// Moves what a client has to say into its socket.
+    pub(super) fn flush(&mut self, at: usize) {
+        let player = &mut self.players[at];
+        let Some(link) = player.link.and_then(|serial| self.links.get_mut(&serial)) else { return };
+        loop {
+            if player.writing.is_empty() {
+                player.writing = player.session.take_outbox();
+            }
+            let pipe = if self.healed { 1 << 22 } else { self.swarm.pipe };
+            let room = pipe.saturating_sub(link.up.bytes.len()).min(player.writing.len());
+            if room == 0 {
+                return;
+            }
+            link.up.bytes.extend_from_slice(&player.writing[..room]);
+            player.writing.advance(room);
+        }
+    }
+
+    /// Gives a client up to `most` bytes of its link.
+    pub(super) fn deliver_down(&mut self, serial: u32, most: usize) -> bool {
+        let Some(link) = self.links.get_mut(&serial) else { return false };
+        let bytes = link.down.take(most);
+        if link.full && !bytes.is_empty() {
+            link.full = false;
+            self.writable.push(serial);
+        }
+        if !link.held {
+            return !bytes.is_empty();
+        }
+        let moved = !bytes.is_empty();
+        let Some(at) = link.player else { return self.hear_hostile(serial, &bytes) || moved };
+        if moved {
+            self.oracle.trace = mix_bytes(self.oracle.trace, &bytes);
+            let was_resuming = self.players[at].resuming;
+            self.tap(serial, at, &bytes);
+            let mut told = std::mem::take(&mut self.told);
+            let now = self.now;
+            let player = &mut self.players[at];
+            player.heard = now;
+            let author = player.author;
+            let result = player.session.receive(now, bytes, &mut told);
+            self.oracle.on_told(author, &told);
+            told.clear();
+            self.told = told;
+            if let Err(reason) = result {
+                let closed = self.links.get(&serial).is_some_and(|link| link.closed);
+                if !closed {
+                    self.oracle.fail("I4", format!("{author} sees a violation: {reason}"));
+                }
+                self.client_loses(at, &reason);
+                return true;
+            }
+            let before = self.links.get(&serial).map_or(0, |link| link.up.bytes.len());
+            self.flush(at);
+            let link = self.links.get(&serial);
+            let first = link.and_then(|link| link.up.bytes.get(before + HEADER_LEN..));
+            if was_resuming
+                && first.is_some_and(|body| body.first().is_some_and(|kind| (1..=4).contains(kind)))
+            {
+                self.oracle.mark(Mark::Resubmitted);
+            }
+        }
+        let Some(link) = self.links.get(&serial) else { return true };
+        if link.held && link.down.ended && link.down.bytes.is_empty() {
+            self.client_loses(at, &DisconnectReason::ConnectionClosed);
+            return true;
+        }
+        moved
+    }
+
+    /// Shows the oracle the frames that a client is about to get.
+    fn tap(&mut self, serial: u32, at: usize, mut bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(&serial) else { return };
+        let player = &mut self.players[at];
+        let Link { tap, closed, era, .. } = link;
+        loop {
+            let body = match tap.next_frame(&mut bytes) {
+                Ok(Some(body)) => body,
+                Ok(None) => return,
+                Err(error) => return self.oracle.fail("I26", error.to_string()),
+            };
+            if *closed {
+                return self.oracle.fail("I27", "a frame after the last one");
+            }
+            let message = match ServerMessage::decode(body) {
+                Ok(message) => message,
+                Err(error) => return self.oracle.fail("I26", error.to_string()),
+            };
+            let author = player.author;
+            self.oracle.tell(|| format!("  link {serial} to client {author}: {message:?}"));
+            match message {
+                ServerMessage::Welcome { epoch, .. } => player.epoch = epoch,
+                ServerMessage::Resumed { .. } | ServerMessage::ResumeFailed { .. } => {
+                    player.resuming = false;
+                }
+                ServerMessage::Close { .. } => *closed = true,
+                _ => {}
+            }
+            self.oracle.on_frame(player.author, *era, &message);
+        }
+    }
+
+    /// A client's link is gone, as far as it knows.
+    pub(super) fn client_loses(&mut self, at: usize, reason: &DisconnectReason) {
+        self.flush(at);
+        let player = &mut self.players[at];
+        let Some(serial) = player.link.take() else { return };
+        let author = player.author;
+        self.oracle.tell(|| format!("  client {author} loses link {serial}: {reason}"));
+        if player.resuming {
+            self.oracle.mark(Mark::SecondResume);
+        }
+        player.resuming = false;
+        player.over = !player.session.link_lost(reason);
+        self.oracle.authors[player.author].over = player.over;
+        if let Some(link) = self.links.get_mut(&serial) {
+            link.held = false;
+            link.up.ended = true;
+            link.down.bytes.clear();
+            if link.full {
+                link.full = false;
+                self.writable.push(serial);
+            }
+            if link.tap.partial_len() > 0 {
+                self.oracle.mark(Mark::PartialAtCut);
+            }
+        }
+    }
+
+    /// Clients that heard nothing for too long give their links up.
+    pub(super) fn notice_silence(&mut self) {
+        for at in 0..self.players.len() {
+            let player = &self.players[at];
+            let silence = player.session.greeted().and_then(|greeted| greeted.silence);
+            let Some(silence) = silence.filter(|_| player.link.is_some()) else { continue };
+            if player.heard + silence <= self.now {
+                self.oracle.mark(Mark::Silence);
+                let after_ms = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+                let reason = DisconnectReason::Closed(CloseReason::IdleTimeout { after_ms });
+                self.client_loses(at, &reason);
+            }
+        }
+    }
+
+    /// A client's link is gone and the server is not told.
+    pub(super) fn abandon(&mut self, at: usize) {
+        let Some(serial) = self.players[at].link else { return };
+        let unread = self.links.get(&serial).map(|link| link.down.bytes.clone());
+        self.client_loses(at, &DisconnectReason::ConnectionLost(std::io::ErrorKind::NetworkDown));
+        if let Some(link) = self.links.get_mut(&serial) {
+            link.up.ended = false;
+            if self.rng.bool() {
+                // A copy of the client still has the socket.
+                (link.held, link.stale, link.player) = (true, true, None);
+                link.down.bytes = unread.unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// So long a client sleeps at most in one operation.
+pub(super) const LONG: Duration = Duration::from_secs(3 * 3600);
