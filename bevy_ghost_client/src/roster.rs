@@ -190,6 +190,8 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             rooms.rejoining = rooms.rooms.iter().map(|(name, _)| name.clone()).collect();
             publish(world, ResumeFailed { reason });
         }
+        // The bridge tells it as a connection.
+        ServerEvent::Renewed { .. } => {}
         other => debug!("an event that this version does not know: {other:?}"),
     }
 }
