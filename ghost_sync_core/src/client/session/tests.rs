@@ -1,4 +1,5 @@
 mod history;
+mod nonsense;
 mod resume;
 
 use crate::wire::{

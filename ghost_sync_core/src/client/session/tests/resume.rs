@@ -18,7 +18,7 @@ fn holding(client_id: ClientId) -> ServerMessage<'static> {
 
 impl Talk {
     /// As [`joined`](Self::joined), in a session that outlives its link.
-    fn held() -> Self {
+    pub(super) fn held() -> Self {
         let mut talk = Self::new();
         talk.accepts(&[holding(ME)], 0);
         talk.session.join(name(), b"key", Replay::Last(3)).unwrap();
