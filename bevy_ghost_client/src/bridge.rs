@@ -81,6 +81,9 @@ pub(crate) fn receive(world: &mut World) {
                 }
                 publish(world, Connected { client_id });
             }
+            ClientUpdate::Ticket { ticket } => {
+                world.resource_mut::<GhostClient>().ticket = ticket;
+            }
             ClientUpdate::Event(event) => roster::apply(world, event),
             ClientUpdate::Disconnected { reason, retry_in } => {
                 disconnected(world, reason.to_string(), retry_in);
@@ -179,6 +182,9 @@ pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
         let mut builder = Client::builder().protocol(protocol).data(connect.data);
         for (key, value) in connect.meta {
             builder = builder.meta(key, value);
+        }
+        if let Some(ticket) = connect.session {
+            builder = builder.session(ticket);
         }
         if let Some(time) = connect.resume_for {
             builder = builder.resume_for(time);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use crossbeam_channel::Receiver;
-use ghost_sync_core::wire::{ClientId, RoomName};
+use ghost_sync_core::wire::{ClientId, RoomName, SessionTicket};
 
 /// Whether there is a connection; details are in [`GhostClient`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Reflect, States)]
@@ -43,6 +43,12 @@ pub struct GhostClient {
     pub sent: Traffic,
     /// Payloads read, since the app began.
     pub received: Traffic,
+    /// What another process needs to go on as this player, with the same id and seats,
+    /// should this one die: keep it in a file and give it to
+    /// [`Connect::session`](crate::Connect::session). It changes with each
+    /// [`Connected`](crate::Connected) and [`Resumed`](crate::Resumed); whoever has it is this player.
+    #[reflect(ignore)]
+    pub ticket: Option<SessionTicket>,
     #[reflect(ignore)]
     pub(crate) wake: Option<Receiver<()>>,
 }

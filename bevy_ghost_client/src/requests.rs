@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::{Meta, Replay};
+use ghost_sync_core::wire::{Meta, Replay, SessionTicket};
 
 use crate::bridge::{Connector, LocalConnector, Reconnect, Target};
 
@@ -18,6 +18,7 @@ pub struct Connect {
     pub(crate) meta: Vec<Meta>,
     pub(crate) reconnect: Reconnect,
     pub(crate) resume_for: Option<Duration>,
+    pub(crate) session: Option<SessionTicket>,
 }
 
 impl Connect {
@@ -66,6 +67,15 @@ impl Connect {
         Self { resume_for: Some(time), ..self }
     }
 
+    /// Goes on as the player of an earlier process that died, if the server still holds
+    /// its seats: with the same id, and in its rooms, for each of which
+    /// [`Joined`](crate::Joined) and [`Rejoined`](crate::Rejoined) come by themselves. Else
+    /// a new player. [`GhostClient::ticket`](crate::GhostClient::ticket) is what to keep for that.
+    #[must_use]
+    pub fn session(self, ticket: SessionTicket) -> Self {
+        Self { session: Some(ticket), ..self }
+    }
+
     /// Without coming back by itself after the connection broke, not even to seats that
     /// the server holds.
     #[must_use]
@@ -81,6 +91,7 @@ impl Connect {
             meta: Vec::new(),
             reconnect: Reconnect::default(),
             resume_for: None,
+            session: None,
         }
     }
 }

@@ -501,3 +501,34 @@ fn a_player_that_is_put_out_while_away_leaves_once() {
     );
     assert_eq!(net.room(bob, "lobby"), None);
 }
+
+#[test]
+fn a_game_that_was_killed_is_back_as_the_same_player() {
+    let (mut net, alice, bob) = lobby(ServerConfig::default());
+    let ticket = net.clients[alice].world().resource::<GhostClient>().ticket.expect("a ticket");
+    let id = net.clients[alice].world().resource::<GhostClient>().client_id;
+    let mut players = net.server.world_mut().query::<(Entity, &Player)>();
+    let mut seats: Vec<_> = players.iter(net.server.world()).map(|(it, _)| it).collect();
+    seats.sort();
+    // Nobody says goodbye for it.
+    net.cut(alice);
+    let connector = net.connector();
+    let again = net.client(player);
+    let connect = bevy_ghost_client::Connect::local(connector).session(ticket);
+    net.clients[again].world_mut().trigger(connect);
+    net.run_until("the seat is back", |net| {
+        let rooms = net.clients[again].world().resource::<JoinedRooms>();
+        rooms.get("lobby").is_some()
+    });
+    net.settle();
+    let game = &net.clients[again];
+    assert_eq!(game.world().resource::<GhostClient>().client_id, id);
+    assert_eq!(recorded::<Rejoined>(game).len(), 1);
+    let mut now: Vec<_> = players.iter(net.server.world()).map(|(it, _)| it).collect();
+    now.sort();
+    assert_eq!(now, seats);
+    net.clients[again].world_mut().write_message(Broadcast::new(Count(7)));
+    net.settle();
+    let heard = recorded::<FromRoom<Count>>(&net.clients[bob]);
+    assert_eq!(heard.iter().map(|heard| heard.message.0).collect::<Vec<_>>(), [7]);
+}

@@ -6,7 +6,7 @@ use crate::{
     client::{ConnectError, ServerEvent, retry_after},
     relay::{AskId, CreateRoomError, DisconnectReason, Question, RelayEvent},
     server::BindError,
-    wire::{ClientId, RoomName},
+    wire::{ClientId, RoomName, SessionTicket},
 };
 
 /// Something that a server's program is told.
@@ -63,6 +63,12 @@ pub enum ClientUpdate {
     Connected {
         /// The own id; another one each time.
         client_id: ClientId,
+    },
+    /// What another process needs to go on as this client, should this one die;
+    /// `None` where the server holds no sessions. Told when it changes.
+    Ticket {
+        /// For [`ClientBuilder::session`](crate::client::ClientBuilder::session).
+        ticket: Option<SessionTicket>,
     },
     /// Something happened.
     Event(ServerEvent),

@@ -156,6 +156,7 @@ impl Session {
     async fn serve(&mut self, client: Client) -> ClientEnd {
         let client_id = client.client_id();
         self.updates.push(ClientUpdate::Connected { client_id });
+        self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
         let late = std::mem::take(&mut self.wanted.late).into_iter();
         let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
@@ -185,7 +186,13 @@ impl Session {
             };
             tokio::select! {
                 told = told => {
+                    let renewed = events.iter().any(|event| {
+                        matches!(event, ServerEvent::Resumed | ServerEvent::Renewed { .. })
+                    });
                     self.tell(&mut events);
+                    if renewed {
+                        self.updates.push(ClientUpdate::Ticket { ticket: sender.ticket() });
+                    }
                     match told {
                         Ok(()) => {}
                         Err(Some(reason)) => return reason.into(),
@@ -305,6 +312,10 @@ impl Wanted {
         } else if let ServerEvent::Joined { room, rejoined, .. } = event {
             if let Some(wish) = self.find(room) {
                 *rejoined |= std::mem::replace(&mut wish.joined, true);
+            } else if *rejoined {
+                // An earlier process took that seat.
+                let (room, data, replay) = (room.clone(), Bytes::new(), Replay::Nothing);
+                self.rooms.push(Wish { room, data, replay, joined: true });
             }
             return self.answered(room);
         } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) =
