@@ -335,23 +335,27 @@ impl Relay {
     /// Keeps the rooms' histories within what they may take together: the rooms
     /// with the oldest events give up half of theirs.
     fn bound_history(&mut self, now: Instant) {
-        while self.history_bytes > self.config.history_limit as u64 {
-            if planted!("history-unbounded") {
-                return;
-            }
-            let Some((due, room)) = self.histories.pop_first() else { return };
+        if planted!("history-unbounded") {
+            return;
+        }
+        // Those who keep all of it for somebody who still has to get it.
+        let mut needed = Vec::new();
+        while self.history_bytes > self.config.history_limit as u64
+            && needed.len() < MAX_NEEDED
+            && let Some((due, room)) = self.histories.pop_first()
+        {
             let Some(found) = self.rooms.get_mut(&room) else { continue };
             found.history_due = None;
             let freed = found.trim_half();
             self.history_bytes -= freed;
             if freed == 0 {
-                // Somebody still has to get all of it.
                 found.history_due = Some(due);
-                self.histories.insert((due, room));
-                return;
+                needed.push((due, room));
+            } else {
+                self.watch_history(now, room);
             }
-            self.watch_history(now, room);
         }
+        self.histories.extend(needed);
     }
 
     /// Removes a room for good.
@@ -670,6 +674,9 @@ const MIN_GREETERS: usize = 64;
 
 /// Deleted rooms that are kept for those who may come back.
 const MAX_BURIED: usize = 1024;
+
+/// Rooms that are passed over at a time because somebody still needs all they keep.
+const MAX_NEEDED: usize = 64;
 
 /// A room's history is not looked at more often than this for its age.
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);

@@ -95,7 +95,8 @@ impl ClientBuilder {
 
     /// Goes on with the session of an earlier process that died, if the server still
     /// holds it: with the same id, and in its rooms, for each of which a
-    /// [`Joined`](ServerEvent::Joined) comes by itself. Else it begins a new one.
+    /// [`Joined`](super::ServerEvent::Joined) comes by itself. Else it begins a new one.
+    /// The metadata stays as that process left it, and the server's rules are not asked again.
     /// [`Client::ticket`] gives what to keep for that.
     #[must_use]
     pub fn session(mut self, ticket: SessionTicket) -> Self {

@@ -218,7 +218,8 @@ impl RoomState {
             ServerMessage::PlayerJoined { member, .. } => self.seat(member)?,
             ServerMessage::PlayerLeft { seat, .. } => {
                 self.members.remove(&seat).ok_or(NOBODY)?;
-                self.latest.retain(|(sender, _), _| *sender != seat);
+                let own = (seat, 0)..=(seat, u32::MAX);
+                self.latest.extract_if(own, |_, _| true).for_each(drop);
             }
             ServerMessage::PlayerAway { seat, .. } => self.member(seat)?.away = true,
             ServerMessage::PlayerBack { seat, .. } => self.member(seat)?.away = false,

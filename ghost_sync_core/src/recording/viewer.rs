@@ -29,6 +29,8 @@ pub(super) struct Viewer<'a, S> {
     watching: Option<Watching>,
     out: BytesMut,
     heard: Instant,
+    opened: Instant,
+    tried_resume: bool,
     next_ping: Instant,
 }
 
@@ -57,6 +59,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
             watching: None,
             out: BytesMut::new(),
             heard: now,
+            opened: now,
+            tried_resume: false,
             next_ping: now + PING_INTERVAL,
         }
     }
@@ -84,7 +88,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
         let mut read = BytesMut::with_capacity(READ);
         loop {
             let due = self.due();
-            let silent = self.heard + if self.greeted { IDLE_TIMEOUT } else { HANDSHAKE_TIMEOUT };
+            let silent = if self.greeted {
+                self.heard + IDLE_TIMEOUT
+            } else {
+                self.opened + HANDSHAKE_TIMEOUT
+            };
             tokio::select! {
                 len = self.stream.read_buf(&mut read) => {
                     if len.unwrap_or(0) == 0 {
@@ -208,13 +216,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                 .encode(&mut self.out);
                 Ok(())
             }
-            ClientMessage::Resume { magic: MAGIC, version: VERSION, .. } => {
+            ClientMessage::Resume { magic: MAGIC, version: VERSION, .. } if !self.tried_resume => {
+                self.tried_resume = true;
                 let reason = ResumeFailure::Expired;
                 ServerMessage::ResumeFailed { reason }.encode(&mut self.out);
                 Ok(())
             }
             ClientMessage::Hello { magic: MAGIC, version, .. }
-            | ClientMessage::Resume { magic: MAGIC, version, .. } => {
+            | ClientMessage::Resume { magic: MAGIC, version, .. }
+                if version != VERSION =>
+            {
                 Err(Some(CloseReason::VersionMismatch { client: version, server: VERSION }))
             }
             _ => Err(Some(protocol("the first message is not a hello"))),

@@ -183,12 +183,12 @@ pub struct History {
     pub events: usize,
     /// Bytes. 512 KiB by default.
     pub bytes: usize,
-    /// Age. A minute by default.
+    /// Age. A minute by default; longer while somebody is away whose seat is held for longer.
     pub age: Duration,
 }
 
 impl History {
-    /// Nothing is kept: only who missed nothing can come back.
+    /// Nothing is kept, and so nobody can come back: who loses its connection joins anew.
     pub const NONE: Self = Self { events: 0, bytes: 0, age: Duration::ZERO };
 }
 

@@ -58,9 +58,15 @@ impl Relay {
         if let Some(late) = late.filter(|late| *late > ASLEEP) {
             // This process stood still: peers must not pay for it.
             self.conns.values_mut().for_each(|connection| connection.postpone(late));
-            for room in self.names.values() {
-                if let Some(found) = self.rooms.get_mut(room) {
-                    found.postpone(late);
+            // In whatever order: each moves by itself.
+            self.rooms.values_mut().for_each(|room| room.postpone(late));
+            for room in self.buried.iter().copied() {
+                if let Some(found) = self.rooms.get_mut(&room)
+                    && let Some(at) = &mut found.expires
+                {
+                    self.deadlines.remove(*at, Due::Room(room));
+                    *at += late;
+                    self.deadlines.add(*at, Due::Room(room));
                 }
             }
         }

@@ -46,7 +46,8 @@ impl Relay {
         }
         self.last_room += 1;
         let room = RoomId(self.last_room);
-        self.rooms.insert(room, Room::new(now, name.clone(), epoch, config));
+        self.rooms
+            .insert(room, Room::new(now, name.clone(), epoch, config, self.config.resume_grace));
         self.names.insert(name.clone(), room);
         out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
         self.expire_when_empty(now, room);

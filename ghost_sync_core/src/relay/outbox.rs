@@ -155,7 +155,13 @@ impl Outbox {
         }
         self.kept_bytes = 0;
         let waiting = self.take();
-        kept.into_iter().chain(waiting).filter(|item| item.kind.is_numbered()).collect()
+        let numbered = kept.into_iter().chain(waiting).filter(|item| item.kind.is_numbered());
+        // What is sent again is not owed for a request of this link.
+        let requeued = numbered.map(|item| {
+            let kind = if item.kind == ItemKind::Reply { ItemKind::Lane } else { item.kind };
+            Item { kind, ..item }
+        });
+        requeued.collect()
     }
 
     /// Drops what would mean nothing on another link.

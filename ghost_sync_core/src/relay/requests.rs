@@ -269,8 +269,10 @@ impl Relay {
                 client: hello.protocol,
                 types: known.types().to_vec(),
             }
-        } else if let Some(held) = hello.session.and_then(|ticket| self.session_of(&ticket).ok()) {
-            return self.begin_anew(now, conn, held, out);
+        } else if let Some(ticket) = hello.session
+            && let Ok(held) = self.session_of(&ticket)
+        {
+            return self.begin_anew(now, conn, held, ticket.secret, out);
         } else if let Some(reason) = self.no_place() {
             reason
         } else {

@@ -234,8 +234,11 @@ impl Relay {
             return Err(Denied::Failed(ResumeFailure::EpochChanged));
         }
         let conn = self.session_of(&ticket.session)?;
-        // One that was under way for longer than a later one.
-        if ticket.attempt <= self.conns[conn].attempt {
+        // One that was under way for longer than a later one, or one of a program that
+        // another has followed: that has had the newest secret only.
+        let connection = &self.conns[conn];
+        let newest = connection.secrets.newest.is_same(&ticket.session.secret);
+        if ticket.attempt <= connection.attempt || connection.is_new_program && !newest {
             return Err(Denied::Failed(ResumeFailure::Denied));
         }
         Ok(conn)
@@ -286,18 +289,22 @@ impl Relay {
             }
         }
         let mut items = Vec::new();
+        // A stay may have brought much history; the client may have had many stays.
+        let mut room_left = self.config.outbox_limit.max(MIN_COPIED);
         for item in rewound {
             match item.kind {
                 ItemKind::Left { room, .. } => {
                     if let Some(mut stay) = stays.get_mut(&room).and_then(VecDeque::pop_front) {
-                        stay.copy_events(self.rooms.get(&room), u64::MAX, &mut items)?;
+                        let room = self.rooms.get(&room);
+                        stay.copy_events(room, u64::MAX, &mut room_left, &mut items)?;
                     }
                 }
                 ItemKind::After { room, seat, before } => {
                     if let Some(stay) = stays.get_mut(&room).and_then(VecDeque::front_mut)
                         && stay.held.seat == seat
                     {
-                        stay.copy_events(self.rooms.get(&room), before, &mut items)?;
+                        let room = self.rooms.get(&room);
+                        stay.copy_events(room, before, &mut room_left, &mut items)?;
                     }
                 }
                 ItemKind::Control
@@ -331,6 +338,7 @@ impl Relay {
         now: Instant,
         greeter: ConnId,
         conn: ConnId,
+        shown: Secret,
         out: &mut Vec<Output>,
     ) -> Option<bool> {
         self.detach(now, conn, CloseReason::TakenOver);
@@ -348,8 +356,8 @@ impl Relay {
         let was_away = connection.is_away();
         connection.link = Some(link);
         connection.addr = addr;
-        let old = connection.secrets.newest;
-        connection.secrets = Secrets { newest: secret, old: Some(old) };
+        // The answer with the last one may have been lost: what it shows stays good.
+        connection.secrets = Secrets { newest: secret, old: Some(shown) };
         connection.session = Session::Open;
         connection.blocked = None;
         connection.liveness.heard = now;
@@ -377,11 +385,11 @@ impl Relay {
         plan: Plan,
         out: &mut Vec<Output>,
     ) {
-        let Some(was_away) = self.attach(now, greeter, conn, out) else { return };
+        let shown = ticket.session.secret;
+        let Some(was_away) = self.attach(now, greeter, conn, shown, out) else { return };
         let connection = &mut self.conns[conn];
-        // The answer with the last one may have been lost.
-        connection.secrets.old = Some(ticket.session.secret);
         connection.attempt = ticket.attempt;
+        connection.is_new_program = false;
         let (secret, mut received) = (connection.secrets.newest, connection.requests);
         if planted!("request-carried-out-twice") {
             received = received.saturating_sub(1);
@@ -409,9 +417,10 @@ impl Relay {
         now: Instant,
         greeter: ConnId,
         conn: ConnId,
+        shown: Secret,
         out: &mut Vec<Output>,
     ) {
-        let Some(was_away) = self.attach(now, greeter, conn, out) else { return };
+        let Some(was_away) = self.attach(now, greeter, conn, shown, out) else { return };
         self.withdraw_all(conn);
         while let Some(room) = self.deleted_room_of(conn) {
             self.leave(now, conn, room, LeaveReason::Disconnected, out);
@@ -421,6 +430,7 @@ impl Relay {
         connection.requests = 0;
         connection.reference = 0;
         connection.attempt = 0;
+        connection.is_new_program = true;
         self.welcome(conn);
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];
@@ -428,6 +438,12 @@ impl Relay {
                 self.mark_back(now, conn, held, out);
             }
             let next = self.set_cursor(held, |room| room.log.next());
+            if let Some(room) = self.rooms.get_mut(&held.room)
+                && let Some(member) = room.member_mut(held.seat)
+            {
+                // What it is told begins here.
+                member.since = next;
+            }
             self.greet(conn, held.room, held.seat, next - 1, next, 0);
             self.tell_retained(conn, held.room);
         }
@@ -499,6 +515,7 @@ impl Stay {
         &mut self,
         room: Option<&Room>,
         until: u64,
+        room_left: &mut usize,
         items: &mut Vec<Item>,
     ) -> Result<(), Refused> {
         let SeatRef { room: id, seat } = self.held;
@@ -522,13 +539,22 @@ impl Stay {
         {
             let (sender, class): (Seat, Class) = (entry.sender, entry.class);
             let kind = ItemKind::Event { room: id, seq: self.next, sender, class };
-            items.push(Item { frame: Bytes::copy_from_slice(room.log.bytes(self.next)), kind });
+            let bytes = room.log.bytes(self.next);
+            let Some(rest) = room_left.checked_sub(bytes.len()) else {
+                let too_old = ResumeFailure::TooOld { room: id, oldest: self.before };
+                return Err(Refused::Failed(too_old));
+            };
+            *room_left = rest;
+            items.push(Item { frame: Bytes::copy_from_slice(bytes), kind });
             self.next = room.log.skip_own(self.next + 1, seat);
         }
         self.next = self.next.min(self.before);
         Ok(())
     }
 }
+
+/// Bytes of ended stays that a resume may bring back, at least.
+const MIN_COPIED: usize = 1 << 20;
 
 /// Clients that may be away, at least.
 const MIN_AWAY: usize = 16;

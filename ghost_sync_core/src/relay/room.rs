@@ -38,6 +38,7 @@ pub(super) struct Room {
     /// When its history is looked at next.
     pub(super) history_due: Option<Instant>,
     born: Instant,
+    grace: Duration,
     /// The newest value of each sender and key.
     latest: BTreeMap<(Seat, u32), Latest>,
     /// Bytes of those values.
@@ -69,7 +70,14 @@ pub(super) struct Member {
 }
 
 impl Room {
-    pub(super) fn new(now: Instant, name: RoomName, epoch: u64, config: RoomConfig) -> Self {
+    /// `grace` is how long its members may be away.
+    pub(super) fn new(
+        now: Instant,
+        name: RoomName,
+        epoch: u64,
+        config: RoomConfig,
+        grace: Duration,
+    ) -> Self {
         Self {
             name,
             epoch,
@@ -83,6 +91,7 @@ impl Room {
             expires: None,
             history_due: None,
             born: now,
+            grace,
             latest: BTreeMap::new(),
             latest_bytes: 0,
             former: VecDeque::new(),
@@ -234,8 +243,8 @@ impl Room {
     /// Forgets what every member has been given and history does not keep;
     /// returns how many bytes that was.
     pub(super) fn trim(&mut self, now: Instant) -> u64 {
-        let History { events, bytes, age } = self.config.history;
-        let (head, clock, age) = (self.log.next(), self.clock(now), millis(age));
+        let History { events, bytes, .. } = self.config.history;
+        let (head, clock, age) = (self.log.next(), self.clock(now), millis(self.age()));
         let is_history = |log: &Log, seq: u64| {
             let count = usize::try_from(head - seq).unwrap_or(usize::MAX);
             let size = usize::try_from(log.end() - log.start_of(seq)).unwrap_or(usize::MAX);
@@ -262,7 +271,14 @@ impl Room {
     pub(super) fn history_ends(&self, now: Instant) -> Option<Instant> {
         let oldest = self.log.entry(self.log.first())?;
         let age = Duration::from_millis(self.clock(now).wrapping_sub(oldest.at).into());
-        Some(now + self.config.history.age.min(FOR_EVER).saturating_sub(age))
+        Some(now + self.age().saturating_sub(age))
+    }
+
+    /// How old events may become: who is away must find those of its absence.
+    fn age(&self) -> Duration {
+        let away = self.members.iter().any(|member| member.away);
+        let grace = if away { self.grace } else { Duration::ZERO };
+        self.config.history.age.max(grace).min(FOR_EVER)
     }
 
     /// The oldest event that somebody has not been given yet.

@@ -37,6 +37,8 @@ pub(super) struct Connection {
     pub(super) secrets: Secrets,
     /// The number of the last resume.
     pub(super) attempt: u32,
+    /// Whether another program than the last goes on with the session, and has not resumed it yet.
+    pub(super) is_new_program: bool,
     pub(super) session: Session,
     /// Whether it has asked for another connection's session.
     pub(super) tried_resume: bool,
@@ -183,6 +185,7 @@ impl Connection {
             link: None,
             secrets: Secrets { newest: secret, old: None },
             attempt: 0,
+            is_new_program: false,
             session: Session::Greeting { until: now + config.handshake_timeout },
             tried_resume: false,
             decoder: Decoder::new(MAX_HELLO),
@@ -239,7 +242,11 @@ impl Connection {
         if planted!("any-frame-length") {
             return usize::MAX;
         }
-        if self.is_open() { config.max_payload + MAX_OVERHEAD } else { MAX_HELLO }
+        if self.is_open() {
+            return config.max_payload + MAX_OVERHEAD;
+        }
+        // A resume names the client's rooms.
+        MAX_HELLO.max(RESUME + PER_ROOM * config.rooms_per_client.min(MAX_RESUMED))
     }
 
     /// When something has to be done about it if it stays silent.
@@ -284,6 +291,13 @@ impl Secrets {
         self.newest.is_same(key) | self.old.is_some_and(|old| old.is_same(key))
     }
 }
+
+/// Bytes of a resume without rooms, about, and of each room in it.
+const RESUME: usize = 96;
+const PER_ROOM: usize = 12;
+
+/// Rooms that a resume may name, however many a client may be in.
+const MAX_RESUMED: usize = 8192;
 
 impl Threshold {
     /// Where dropping begins: all frames, half of the bytes.

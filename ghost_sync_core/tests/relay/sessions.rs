@@ -696,3 +696,232 @@ fn a_resume_that_was_long_under_way_takes_nothing_from_a_later_one() {
         world.hang_up(lost);
     }
 }
+
+#[test]
+fn a_program_may_show_its_ticket_until_it_is_heard() {
+    let mut world = world();
+    let (alice, _bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    let one = world.begin_anew(&ticket);
+    world.hang_up(one);
+    let two = world.begin_anew(&ticket);
+    assert_eq!(story(&mut world, two), ["Welcome", "Joined", "Roster"]);
+    world.hang_up(two);
+    let three = world.begin_anew(&ticket);
+    assert_eq!(story(&mut world, three), ["Welcome", "Joined", "Roster"]);
+}
+
+#[test]
+fn a_seat_told_anew_is_told_again_as_it_was_then() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    world.broadcast(bob, "a", "old");
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    let one = world.begin_anew(&ticket);
+    let frames = world.take(one);
+    let Ok(ServerMessage::Welcome { secret, client_id, epoch, .. }) =
+        ServerMessage::decode(&frames[0])
+    else {
+        panic!()
+    };
+    // Only the welcome arrived.
+    world.hang_up(one);
+    let again = world.resume(&Ticket {
+        epoch,
+        client_id,
+        secret,
+        received: 0,
+        rooms: vec![],
+        attempt: Some(1000),
+    });
+    let frames = world.take(again);
+    let since = frames
+        .iter()
+        .find_map(|f| match ServerMessage::decode(f).unwrap() {
+            ServerMessage::Joined { since, .. } => Some(since),
+            _ => None,
+        })
+        .unwrap();
+    let first = frames
+        .iter()
+        .find_map(|f| match ServerMessage::decode(f).unwrap() {
+            ServerMessage::PlayerJoined { seq, .. }
+            | ServerMessage::Broadcast { seq, .. }
+            | ServerMessage::PlayerAway { seq, .. }
+            | ServerMessage::PlayerBack { seq, .. } => Some(seq),
+            _ => None,
+        })
+        .unwrap();
+    assert!(first >= since, "event {first} before since {since}");
+}
+
+#[test]
+fn history_is_bounded_whatever_one_slow_member_needs() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.history_limit = 64 << 10;
+    });
+    world.room("stuck");
+    world.room("busy");
+    let (slow, fast) = (world.member("stuck"), world.member("stuck"));
+    world.peers[slow].takes = Some(0);
+    world.broadcast(fast, "stuck", "unread");
+    let (a, _b) = (world.member("busy"), world.member("busy"));
+    let big = "x".repeat(10_000);
+    for _ in 0..40 {
+        world.broadcast(a, "busy", &big);
+    }
+    assert!(world.relay.history_bytes() <= 64 << 10, "{}", world.relay.history_bytes());
+}
+
+#[test]
+fn a_resume_over_many_stays_takes_bounded_memory() {
+    let mut world = World::with(held);
+    world.room_with("a", RoomConfig::default().replay(10_000));
+    let bob = world.member("a");
+    let big = "x".repeat(10_000);
+    for _ in 0..40 {
+        world.broadcast(bob, "a", &big);
+    }
+    let alice = world.client();
+    world.room("b");
+    for _ in 0..200 {
+        world.join_with(alice, "a", Replay::Last(10_000));
+        world.join(alice, "b");
+    }
+    let mut ticket = world.ticket(alice);
+    ticket.received = 0;
+    ticket.rooms.clear();
+    world.hang_up(alice);
+    let again = world.socket();
+    let resume = ghost_sync_core::ClientMessage::Resume {
+        magic: ghost_sync_core::MAGIC,
+        version: ghost_sync_core::VERSION,
+        epoch: ticket.epoch,
+        client_id: ticket.client_id,
+        secret: ticket.secret,
+        attempt: 9,
+        received: 0,
+        rooms: vec![],
+    };
+    let mut bytes = bytes::BytesMut::new();
+    resume.encode(&mut bytes);
+    world.bytes(again, &bytes);
+    let conn = world.relay.conn_on(world.peers[again].link).unwrap();
+    let queued = world.relay.queue_len(conn).bytes;
+    assert!(queued < 4 << 20, "{queued}");
+}
+
+#[test]
+fn who_is_in_many_rooms_can_come_back() {
+    let mut world = World::with(|config| {
+        held(config);
+        config.rooms_per_client = 1000;
+    });
+    let alice = world.client();
+    for n in 0..400 {
+        let name = format!("r{n}");
+        world.room(&name);
+        world.join(alice, &name);
+    }
+    let mut ticket = world.ticket(alice);
+    ticket.rooms = world.peers[alice].rooms.values().map(|(room, _)| (*room, 1)).collect();
+    world.hang_up(alice);
+    let again = world.resume(&ticket);
+    let story = story(&mut world, again);
+    assert_eq!(story[0], "resumed");
+}
+
+#[test]
+fn answers_that_are_sent_again_are_not_owed() {
+    let mut world = world();
+    let alice = world.member("a");
+    let mut ticket = world.ticket(alice);
+    for _ in 0..1100 {
+        world.join(alice, "nowhere");
+    }
+    ticket.secret = world.ticket(alice).secret;
+    world.hang_up(alice);
+    let again = world.socket();
+    let mut bytes = bytes::BytesMut::new();
+    ghost_sync_core::ClientMessage::Resume {
+        magic: ghost_sync_core::MAGIC,
+        version: ghost_sync_core::VERSION,
+        epoch: ticket.epoch,
+        client_id: ticket.client_id,
+        secret: ticket.secret,
+        attempt: 9,
+        received: ticket.received,
+        rooms: ticket.rooms,
+    }
+    .encode(&mut bytes);
+    ghost_sync_core::ClientMessage::Ping { nonce: 1 }.encode(&mut bytes);
+    world.bytes(again, &bytes);
+    world.pump();
+    let story = story(&mut world, again);
+    assert_eq!(story[0], "resumed");
+    assert!(!story.last().unwrap().starts_with("closed"), "{:?}", story.last());
+}
+
+#[test]
+fn answers_that_are_sent_again_end_no_slow_link() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let before = world.ticket(alice);
+    for _ in 0..60 {
+        world.join(alice, "nowhere");
+    }
+    // The answers were written, but the line broke before they arrived.
+    world.hang_up(alice);
+    world.broadcast(bob, "a", "while away");
+    let again = world.socket();
+    let mut bytes = bytes::BytesMut::new();
+    ghost_sync_core::ClientMessage::Resume {
+        magic: ghost_sync_core::MAGIC,
+        version: ghost_sync_core::VERSION,
+        epoch: before.epoch,
+        client_id: before.client_id,
+        secret: before.secret,
+        attempt: 9,
+        received: before.received,
+        rooms: before.rooms,
+    }
+    .encode(&mut bytes);
+    world.peers[again].takes = Some(60);
+    world.bytes(again, &bytes);
+    world.pump();
+    world.read_on(again, 1 << 20);
+    let story = story(&mut world, again);
+    assert!(!story.last().unwrap().starts_with("closed"), "{:?}", story);
+}
+
+#[test]
+fn history_reaches_back_as_far_as_seats_are_held() {
+    let mut world = World::with(|config| config.resume_grace = secs(600));
+    world.room("a");
+    let alice = world.member("a");
+    let _bob = world.member("a");
+    world.take(alice);
+    let ticket = world.ticket(alice);
+    world.hang_up(alice);
+    world.wait(secs(90));
+    let again = world.resume(&ticket);
+    assert_eq!(story(&mut world, again)[0], "resumed");
+}
+
+#[test]
+fn a_late_resume_of_a_dead_program_is_denied() {
+    let mut world = world();
+    let (alice, _bob) = (world.member("a"), world.member("a"));
+    let mut ticket = world.ticket(alice);
+    world.hang_up(alice);
+    let one = world.begin_anew(&ticket);
+    world.take(one);
+    ticket.attempt = Some(1);
+    ticket.received = 50;
+    let old = world.resume(&ticket);
+    let told = (story(&mut world, old), story(&mut world, one));
+    assert_eq!(told.1, Vec::<String>::new(), "{told:?}");
+}
