@@ -796,18 +796,7 @@ fn a_resume_over_many_stays_takes_bounded_memory() {
     ticket.rooms.clear();
     world.hang_up(alice);
     let again = world.socket();
-    let resume = ghost_sync_core::ClientMessage::Resume {
-        magic: ghost_sync_core::MAGIC,
-        version: ghost_sync_core::VERSION,
-        epoch: ticket.epoch,
-        client_id: ticket.client_id,
-        secret: ticket.secret,
-        attempt: 9,
-        received: 0,
-        rooms: vec![],
-    };
-    let mut bytes = bytes::BytesMut::new();
-    resume.encode(&mut bytes);
+    let bytes = crate::world::encode(&ticket.resume());
     world.bytes(again, &bytes);
     let conn = world.relay.conn_on(world.peers[again].link).unwrap();
     let queued = world.relay.queue_len(conn).bytes;
@@ -845,18 +834,7 @@ fn answers_that_are_sent_again_are_not_owed() {
     ticket.secret = world.ticket(alice).secret;
     world.hang_up(alice);
     let again = world.socket();
-    let mut bytes = bytes::BytesMut::new();
-    ghost_sync_core::ClientMessage::Resume {
-        magic: ghost_sync_core::MAGIC,
-        version: ghost_sync_core::VERSION,
-        epoch: ticket.epoch,
-        client_id: ticket.client_id,
-        secret: ticket.secret,
-        attempt: 9,
-        received: ticket.received,
-        rooms: ticket.rooms,
-    }
-    .encode(&mut bytes);
+    let mut bytes = crate::world::encode(&ticket.resume());
     ghost_sync_core::ClientMessage::Ping { nonce: 1 }.encode(&mut bytes);
     world.bytes(again, &bytes);
     world.pump();
@@ -877,18 +855,7 @@ fn answers_that_are_sent_again_end_no_slow_link() {
     world.hang_up(alice);
     world.broadcast(bob, "a", "while away");
     let again = world.socket();
-    let mut bytes = bytes::BytesMut::new();
-    ghost_sync_core::ClientMessage::Resume {
-        magic: ghost_sync_core::MAGIC,
-        version: ghost_sync_core::VERSION,
-        epoch: before.epoch,
-        client_id: before.client_id,
-        secret: before.secret,
-        attempt: 9,
-        received: before.received,
-        rooms: before.rooms,
-    }
-    .encode(&mut bytes);
+    let bytes = crate::world::encode(&before.resume());
     world.peers[again].takes = Some(60);
     world.bytes(again, &bytes);
     world.pump();

@@ -44,6 +44,14 @@ pub(crate) struct Ticket {
     pub(crate) attempt: Option<u32>,
 }
 
+impl Ticket {
+    pub(crate) fn resume(&self) -> ClientMessage<'static> {
+        let Self { epoch, client_id, secret, received, rooms, attempt } = self.clone();
+        let (magic, version, attempt) = (MAGIC, VERSION, attempt.unwrap_or(u32::MAX));
+        ClientMessage::Resume { magic, version, epoch, client_id, secret, attempt, received, rooms }
+    }
+}
+
 pub(crate) struct Peer {
     pub(crate) link: LinkId,
     pub(crate) conn: ConnId,
@@ -195,7 +203,7 @@ impl World {
     /// A new link that asks for an old session; a peer of its own.
     pub(crate) fn resume(&mut self, ticket: &Ticket) -> PeerId {
         let peer = self.socket();
-        let Ticket { epoch, client_id, secret, received, rooms, .. } = ticket.clone();
+        let Ticket { client_id, received, rooms, .. } = ticket.clone();
         let state = &mut self.peers[peer];
         state.received = received;
         state.heard = rooms.iter().copied().collect();
@@ -206,16 +214,8 @@ impl World {
             state.conn = conn;
             state.rooms = rooms;
         }
-        let resume = ClientMessage::Resume {
-            magic: MAGIC,
-            version: VERSION,
-            epoch,
-            client_id,
-            secret,
-            attempt: ticket.attempt.unwrap_or_else(|| u32::try_from(peer).unwrap()),
-            received,
-            rooms,
-        };
+        let attempt = ticket.attempt.unwrap_or_else(|| u32::try_from(peer).unwrap());
+        let resume = Ticket { attempt: Some(attempt), ..ticket.clone() }.resume();
         self.say(peer, &resume);
         peer
     }
