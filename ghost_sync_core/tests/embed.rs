@@ -371,7 +371,7 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
     let mut client = ClientBridge::connect(&network, builder, target, reconnect);
     let stream = greet_only(&listener).await;
     let mut updates = Vec::new();
-    while !matches!(updates.last(), Some(ClientUpdate::Connected { .. })) {
+    while !updates.iter().any(|update| matches!(update, ClientUpdate::Connected { .. })) {
         yield_now().await;
         client.poll(&mut updates);
     }
@@ -703,7 +703,9 @@ async fn a_client_that_is_greeted_anew_is_told_its_new_id_before_its_rooms() {
     let mut world = World::new().await;
     lines.lead_to(Some(world.server.handle()));
     world.pass().await;
-    let updates = poll(&mut client);
+    let mut updates = poll(&mut client);
+    let ticket = |update: &mut ClientUpdate| matches!(update, ClientUpdate::Ticket { .. });
+    assert_eq!(updates.extract_if(.., ticket).count(), 1);
     let [
         ClientUpdate::Event(ServerEvent::Reconnecting { .. }),
         ClientUpdate::Event(ServerEvent::ResumeFailed { .. }),
@@ -744,7 +746,9 @@ async fn a_client_in_no_room_that_is_greeted_anew_is_told_its_new_id() {
     poll(&mut client);
     lines.lead_to(Some(world.server.handle()));
     world.pass().await;
-    let updates = poll(&mut client);
+    let mut updates = poll(&mut client);
+    let ticket = |update: &mut ClientUpdate| matches!(update, ClientUpdate::Ticket { .. });
+    assert_eq!(updates.extract_if(.., ticket).count(), 1);
     assert!(
         matches!(
             updates[..],
