@@ -178,22 +178,16 @@ impl Relay {
         link
     }
 
-    /// Keeps those who have not said who they are from being more than `max`: who
-    /// has been silent longest goes, so that a flood of them keeps nobody out.
+    /// Keeps those who have not said who they are from being more than twice `max`:
+    /// who has been silent longest goes, so that a flood of them keeps nobody out.
     fn bound_greeters(&mut self, now: Instant, max: usize, out: &mut Vec<Output>) {
-        if self.greeters.len() <= max {
+        // Looked at only now and then: most have greeted long ago.
+        if self.greeters.len() <= max.saturating_mul(2) {
             return;
         }
-        let greets = |conns: &SlotMap<ConnId, Connection>, conn: &ConnId| {
-            conns.get(*conn).is_some_and(Connection::is_greeting)
-        };
-        while self.greeters.front().is_some_and(|conn| !greets(&self.conns, conn)) {
-            self.greeters.pop_front();
-        }
-        if self.greeters.len() > max.saturating_mul(2) {
-            self.greeters.retain(|conn| greets(&self.conns, conn));
-        }
-        if self.greeters.len() > max
+        let conns = &self.conns;
+        self.greeters.retain(|conn| conns.get(*conn).is_some_and(Connection::is_greeting));
+        while self.greeters.len() > max
             && let Some(conn) = self.greeters.pop_front()
         {
             let waited = self.conns[conn].liveness.heard;
@@ -668,8 +662,8 @@ impl Relay {
     }
 }
 
-/// Connections that may be in their handshake, at least; as many as there may be
-/// clients where those are more.
+/// Half of the connections that may be in their handshake, at least; as many as
+/// there may be clients where those are more.
 const MIN_GREETERS: usize = 64;
 
 /// Deleted rooms that are kept for those who may come back.

@@ -9,8 +9,8 @@ use crate::wire::Protocol;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RelayConfig {
-    /// Clients at once, those that are away included. As many connections (but 64)
-    /// may be in their handshake besides; who is silent longest then goes.
+    /// Clients at once, those that are away included. Twice as many connections
+    /// (but 128) may be in their handshake besides; who is silent longest then goes.
     pub max_clients: usize,
     /// Bytes of one message's payload.
     pub max_payload: usize,

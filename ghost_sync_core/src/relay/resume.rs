@@ -451,8 +451,8 @@ impl Relay {
 
     /// A room of the connection that was deleted softly.
     fn deleted_room_of(&self, conn: ConnId) -> Option<RoomId> {
-        let rooms = self.conns.get(conn)?.seats.iter().map(|held| held.room);
-        rooms.into_iter().find(|room| self.rooms.get(room).is_none_or(|found| found.deleted))
+        let mut rooms = self.conns.get(conn)?.seats.iter().map(|held| held.room);
+        rooms.find(|room| self.rooms.get(room).is_none_or(|found| found.deleted))
     }
 
     /// Puts a member that is back to the event that it gets next, and returns that.

@@ -169,14 +169,29 @@ fn metadata_past_its_limit_is_refused_in_a_hello_and_later() {
 }
 
 #[test]
+fn who_greets_late_is_not_taken_for_one_of_many() {
+    let mut world = World::with(|config| config.max_clients = 2);
+    let slow = world.socket();
+    for _ in 0..200 {
+        let client = world.client();
+        world.hang_up(client);
+    }
+    assert_eq!(world.closed(slow), None);
+    world.greet(slow);
+    assert_eq!(world.relay.client_count(), 1);
+}
+
+#[test]
 fn silent_connections_keep_nobody_out() {
     let mut world = World::with(|config| config.max_clients = 2);
-    let silent: Vec<_> = (0..100).map(|_| world.socket()).collect();
-    // The oldest of them are gone; the newest still may greet.
-    for peer in &silent[..36] {
+    let silent: Vec<_> = (0..128).map(|_| world.socket()).collect();
+    assert!(silent.iter().all(|peer| world.closed(*peer).is_none()));
+    world.socket();
+    // The older half of them is gone; the others still may greet.
+    for peer in &silent[..65] {
         assert!(matches!(world.closed(*peer), Some(CloseReason::HandshakeTimeout { .. })));
     }
-    assert_eq!(world.closed(silent[36]), None);
+    assert_eq!(world.closed(silent[65]), None);
     let (one, two) = (world.client(), world.client());
     assert_eq!((world.closed(one), world.closed(two)), (None, None));
     assert!(world.relay.connection_count() <= 66);
