@@ -374,12 +374,7 @@ impl Relay {
         self.history_of(self.room_id(name)?, from, max_bytes)
     }
 
-    /// Everybody in a room now, as a roster shows them, in the order of their seats.
-    pub fn roster(&self, name: &str) -> Option<Vec<MemberInfo>> {
-        let room = self.rooms.get(self.names.get(name)?)?;
-        Some(room.members().iter().filter_map(|member| self.member_info(member)).collect())
-    }
-
+    /// A member, as rosters show it.
     pub(super) fn member_info(&self, member: &Member) -> Option<MemberInfo> {
         let connection = self.conns.get(member.conn)?;
         Some(MemberInfo {
