@@ -81,14 +81,18 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
 
 #[test]
 fn whatever_a_server_says_the_client_ends_well() {
-    for seed in 0..3000 {
+    // Many short conversations: the first nonsense ends most of them.
+    for seed in 0..40_000 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut talk = Talk::new();
-        if random.bool() {
+        if random.u8(..4) > 0 {
             talk = Talk::held();
+            for _ in 0..2 {
+                talk.session.join(name(), b"", Replay::Last(3)).unwrap();
+            }
         }
         let mut events = Vec::new();
-        for _ in 0..60 {
+        for _ in 0..10 {
             match random.u8(..12) {
                 0 => drop(talk.session.join(name(), b"", Replay::Last(3))),
                 1 => drop(talk.session.leave(None)),
