@@ -19,6 +19,7 @@ mod membership;
 mod meta;
 mod moderation;
 mod outbox;
+mod pace;
 mod relief;
 mod requests;
 mod resume;
@@ -34,6 +35,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
 pub use config::{
@@ -46,11 +48,13 @@ pub use event::{
 pub use outbox::QueueLen;
 pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
+pub use transmit::Offer;
 
 use deadlines::{Deadlines, Due, millis};
 use log::Origin;
 use meta::clamp_u32;
 use outbox::ItemKind;
+use pace::{Pace, Pending};
 use resume::Barred;
 use room::Room;
 use session::{Connection, JoinStage, SeatRef, Session};
@@ -66,7 +70,7 @@ pub struct Relay {
     conns: SlotMap<ConnId, Connection>,
     links: SlotMap<LinkId, ConnId>,
     clients: HashMap<ClientId, ConnId>,
-    rooms: HashMap<RoomId, Room>,
+    rooms: FxHashMap<RoomId, Room>,
     names: BTreeMap<RoomName, RoomId>,
     last_room: u32,
     /// New with each start of the server.
@@ -86,7 +90,7 @@ pub struct Relay {
     last_ask: u64,
     deadlines: Deadlines,
     /// Rooms with events that nobody was told to write yet.
-    dirty_rooms: Vec<RoomId>,
+    pace: Pace,
     /// Rooms whose logs may have become shorter.
     trim_rooms: Vec<RoomId>,
     ready: Vec<ConnId>,
@@ -119,7 +123,7 @@ impl Relay {
             conns: SlotMap::with_key(),
             links: SlotMap::with_key(),
             clients: HashMap::new(),
-            rooms: HashMap::new(),
+            rooms: FxHashMap::default(),
             names: BTreeMap::new(),
             last_room: 0,
             epoch: 0,
@@ -132,7 +136,7 @@ impl Relay {
             asks: BTreeMap::new(),
             last_ask: 0,
             deadlines: Deadlines::default(),
-            dirty_rooms: Vec::new(),
+            pace: Pace::default(),
             trim_rooms: Vec::new(),
             ready: Vec::new(),
             pending_bytes: 0,
@@ -222,15 +226,16 @@ impl Relay {
     /// Call it again after writing to them: it also frees what was sent.
     pub fn take_ready(&mut self, now: Instant, ready: &mut Vec<LinkId>, out: &mut Vec<Output>) {
         self.pending_bytes = 0;
-        for room in std::mem::take(&mut self.trim_rooms) {
-            self.trim(now, room);
-        }
-        self.bound_history(now);
+        self.tidy(now);
         let mut blocked = Vec::new();
-        let mut rooms = std::mem::take(&mut self.dirty_rooms);
-        for room in rooms.drain(..) {
+        let mut due = self.pace.take(now);
+        for (room, listed) in due.drain(..) {
             let Some(found) = self.rooms.get_mut(&room) else { continue };
-            found.dirty = false;
+            // It may have left since, and wait again.
+            if found.pending != listed {
+                continue;
+            }
+            found.flushed(now);
             found.advance_cursors(|member| {
                 let Some(connection) = self.conns.get_mut(member.conn) else { return };
                 if connection.blocked.is_some() {
@@ -242,7 +247,7 @@ impl Relay {
             });
             self.trim_rooms.push(room);
         }
-        self.dirty_rooms = rooms;
+        self.pace.reuse(due);
         for conn in blocked {
             self.relieve_if_behind(now, conn, out);
         }
@@ -261,9 +266,29 @@ impl Relay {
         self.ready = listed;
     }
 
-    /// Whether [`take_ready`](Self::take_ready) has something to do.
+    /// Whether [`take_ready`](Self::take_ready) has something to do now; what waits for
+    /// its time is in [`next_deadline`](Self::next_deadline).
     pub fn is_dirty(&self) -> bool {
-        !(self.dirty_rooms.is_empty() && self.ready.is_empty() && self.trim_rooms.is_empty())
+        self.pace.is_due() || !(self.ready.is_empty() && self.trim_rooms.is_empty())
+    }
+
+    /// Frees what everybody was sent; [`take_ready`](Self::take_ready) does so first.
+    pub fn tidy(&mut self, now: Instant) {
+        for room in std::mem::take(&mut self.trim_rooms) {
+            self.trim(now, room);
+        }
+        self.bound_history(now);
+    }
+
+    /// Writing to connections took from `began` to `ended`. As it takes up the time,
+    /// rooms without a tick of their own wait for company before they are ready.
+    pub fn wrote(&mut self, began: Instant, ended: Instant) {
+        self.pace.wrote(began, ended);
+    }
+
+    /// How long a room without a tick of its own waits for company.
+    pub fn flush_delay(&self) -> Duration {
+        self.pace.delay()
     }
 
     /// Whether the answer to a question still matters: nobody left, nothing timed out.
@@ -287,13 +312,22 @@ impl Relay {
     ) -> u64 {
         let Some(found) = self.rooms.get_mut(&room) else { return 0 };
         self.pending_bytes += size;
-        if !found.dirty {
-            found.dirty = true;
-            self.dirty_rooms.push(room);
-        }
         let before = found.log.end();
         let seq = found.append(now, origin, size, encode);
         self.history_bytes += found.log.end() - before;
+        let ticks = found.config.tick.is_some();
+        match found.pending {
+            Pending::Nothing => {
+                found.pending = self.pace.due(now, found.config.tick, found.last_flush);
+                self.pace.list(now, room, found.pending, ticks);
+            }
+            Pending::Until(_) if found.unflushed() > FULL_BATCH => {
+                found.pending = Pending::Due;
+                self.pace.list(now, room, Pending::Due, ticks);
+            }
+            Pending::Until(_) if !ticks => self.pace.grew(now),
+            Pending::Until(_) | Pending::Due => {}
+        }
         seq
     }
 
@@ -671,6 +705,10 @@ const MAX_BURIED: usize = 1024;
 
 /// Rooms that are passed over at a time because somebody still needs all they keep.
 const MAX_NEEDED: usize = 64;
+
+/// Bytes of new events with which a room waits no longer: more of them would not make
+/// a write any cheaper.
+const FULL_BATCH: u64 = 16 << 10;
 
 /// A room's history is not looked at more often than this for its age.
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);

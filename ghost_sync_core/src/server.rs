@@ -6,6 +6,7 @@
 //! [`ServerHandler`] answers questions and hears what happens.
 
 mod accept;
+mod alarm;
 mod builder;
 mod connection;
 mod driver;

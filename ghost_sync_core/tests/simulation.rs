@@ -196,14 +196,14 @@ impl Served {
             let mut ready = Vec::new();
             self.act(|relay, now, out| relay.take_ready(now, &mut ready, out));
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = self.relay.transmit(link, &mut slices);
+            let offer = self.relay.transmit(link, &mut slices);
             let before = into.len();
-            slices[..count].iter().for_each(|slice| into.extend_from_slice(slice));
+            slices[..offer.slices].iter().for_each(|slice| into.extend_from_slice(slice));
             let len = into.len() - before;
             if len == 0 {
                 return;
             }
-            self.act(|relay, now, out| relay.sent(now, link, len, out));
+            self.act(|relay, now, out| relay.sent(now, link, offer, len, out));
         }
     }
 

@@ -400,13 +400,14 @@ impl World {
         let id = self.links[link].id;
         loop {
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = self.relay.transmit(id, &mut slices);
-            if count == 0 {
+            let offer = self.relay.transmit(id, &mut slices);
+            if offer.slices == 0 {
                 return;
             }
             let state = &mut self.links[link];
             assert!(!state.gone, "bytes for a link that is gone");
-            let given: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            let given: Vec<u8> =
+                slices[..offer.slices].iter().flat_map(|slice| slice.to_vec()).collect();
             assert!(!given.is_empty(), "empty pieces");
             let taken = given.len().min(state.takes.unwrap_or(usize::MAX));
             if let Some(takes) = &mut state.takes {
@@ -424,7 +425,7 @@ impl World {
                 }
                 state.told(&mut self.record, &message, &frame);
             }
-            self.act(|relay, now, out| relay.sent(now, id, taken, out));
+            self.act(|relay, now, out| relay.sent(now, id, offer, taken, out));
         }
     }
 

@@ -171,6 +171,8 @@ pub struct RoomConfig {
     pub replay: u32,
     /// Values of `Latest` that are kept for newcomers. Those past it are not.
     pub retain: usize,
+    /// Time between two flushes of what is said, at least; `None`: as soon as can be.
+    pub tick: Option<Duration>,
 }
 
 /// How much of a room's past is kept: what all three limits allow.
@@ -209,6 +211,7 @@ impl Default for RoomConfig {
             history: History::default(),
             replay: 0,
             retain: 1024,
+            tick: None,
         }
     }
 }
@@ -263,6 +266,21 @@ impl RoomConfig {
         self
     }
 
+    /// With what is said sent at most once in this time, all of it together.
+    ///
+    /// Without a tick (the default) a message leaves at once, or, when the server is busy, after
+    /// a wait for others that lasts at most 8 ms and is as short as the load allows. With
+    /// a tick everybody gets one batch a tick, whatever the load: a message waits half a
+    /// tick on average and a whole one at most, for a fraction of the cost. Measured with rooms
+    /// of 16 players who speak at 60 Hz, a tick of 16.7 ms takes about a third of the server's CPU.
+    /// What was said after a silence of a tick leaves at once, and so do answers to one client
+    /// alone. A tick is cut to one second.
+    #[must_use]
+    pub fn tick(mut self, tick: Duration) -> Self {
+        self.tick = (!tick.is_zero()).then(|| tick.min(MAX_TICK));
+        self
+    }
+
     /// Deleted after this time without players.
     #[must_use]
     pub fn remove_when_empty(mut self, after: Duration) -> Self {
@@ -270,6 +288,9 @@ impl RoomConfig {
         self
     }
 }
+
+/// The longest tick.
+const MAX_TICK: Duration = Duration::from_secs(1);
 
 /// What becomes of a client's broadcast.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

@@ -47,8 +47,14 @@ impl Deadlines {
 }
 
 impl Relay {
-    /// When [`Input::Tick`](super::Input::Tick) is needed at the latest.
+    /// When [`Input::Tick`](super::Input::Tick) and then [`take_ready`](Self::take_ready) are
+    /// needed at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_due().into_iter().chain(self.pace.next()).min()
+    }
+
+    /// When something is due other than writing.
+    pub(super) fn next_due(&self) -> Option<Instant> {
         let history = self.histories.first().map(|(at, _)| *at);
         self.deadlines.next().into_iter().chain(history).min()
     }
@@ -70,6 +76,7 @@ impl Relay {
                 }
             }
         }
+        self.pace.tick(now);
         while let Some((at, room)) = self.histories.first().copied().filter(|(at, _)| *at <= now) {
             self.histories.remove(&(at, room));
             if let Some(found) = self.rooms.get_mut(&room) {

@@ -130,6 +130,14 @@ impl Outbox {
         }
     }
 
+    /// Everything was written.
+    pub(super) fn written_all(&mut self) {
+        self.partial = Bytes::new();
+        while !self.items.is_empty() {
+            self.written();
+        }
+    }
+
     /// The client has `count` numbered frames. `false`: so many were never sent.
     pub(super) fn confirm(&mut self, count: u64) -> bool {
         if count > self.gone + self.kept.len() as u64 {

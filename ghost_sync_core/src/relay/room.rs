@@ -14,6 +14,7 @@ use super::{
     event::ConnId,
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
+    pace::Pending,
 };
 use crate::wire::{
     ClientId, Delivery, HEADER_LEN, Meta, Replay, RoomId, RoomName, Seat, ServerMessage,
@@ -32,7 +33,10 @@ pub(super) struct Room {
     /// Deleted softly: members keep their seats, nothing more is said.
     pub(super) deleted: bool,
     /// Whether it is listed among the rooms with something new.
-    pub(super) dirty: bool,
+    pub(super) pending: Pending,
+    /// When its events were last sent, and up to which byte.
+    pub(super) last_flush: Option<Instant>,
+    flushed_to: u64,
     /// When it goes if nobody joins, or, once it is deleted, for good.
     pub(super) expires: Option<Instant>,
     /// When its history is looked at next.
@@ -87,7 +91,9 @@ impl Room {
             members: Vec::new(),
             next_seat: 1,
             deleted: false,
-            dirty: false,
+            pending: Pending::Nothing,
+            last_flush: None,
+            flushed_to: 0,
             expires: None,
             history_due: None,
             born: now,
@@ -114,6 +120,21 @@ impl Room {
             self.remember(origin.sender, key, Latest { seq, len, frame: None });
         }
         seq
+    }
+
+    /// What is new is on its way.
+    pub(super) fn flushed(&mut self, now: Instant) {
+        // Late once is no reason to be late ever after.
+        let due = self.config.tick.zip(self.last_flush).map(|(tick, last)| last + tick);
+        let on_time = due.filter(|due| *due <= now && now < *due + MAX_LATE);
+        self.last_flush = Some(on_time.unwrap_or(now));
+        self.flushed_to = self.log.end();
+        self.pending = Pending::Nothing;
+    }
+
+    /// Bytes of events that nobody was told to write yet.
+    pub(super) fn unflushed(&self) -> u64 {
+        self.log.end() - self.flushed_to
     }
 
     /// Milliseconds since the room was made; they wrap after 49 days, which
@@ -320,6 +341,9 @@ impl Room {
         self.members.binary_search_by_key(&seat, |member| member.seat).ok()
     }
 }
+
+/// A tick that is late by less than this does not move those after it.
+const MAX_LATE: Duration = Duration::from_millis(5);
 
 /// Bytes of newest values that a room keeps at most.
 const MAX_LATEST: usize = 256 << 10;

@@ -16,6 +16,17 @@ use super::{
     session::{Blocked, Connection, SeatRef},
 };
 
+/// What there is to write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Offer {
+    /// Slices that were filled.
+    pub slices: usize,
+    /// Bytes in them.
+    pub bytes: usize,
+    /// Whether that is all that waits.
+    pub is_all: bool,
+}
+
 /// A piece of contiguous memory to write.
 #[derive(Clone, Copy)]
 enum Piece {
@@ -30,25 +41,37 @@ enum Piece {
 }
 
 impl Relay {
-    /// Fills `slices` with what to write to `link`, in order; returns how many.
+    /// Fills `slices` with what to write to `link`, in order.
     ///
     /// Report what was written with [`sent`](Self::sent), before anything else
     /// happens to the relay.
-    pub fn transmit<'a>(&'a self, link: LinkId, slices: &mut [IoSlice<'a>]) -> usize {
-        let Some(connection) = self.connection_on(link) else { return 0 };
-        let mut count = 0;
-        let _ = self.pieces(connection, |_, bytes| {
-            let Some(slot) = slices.get_mut(count) else { return ControlFlow::Break(()) };
+    pub fn transmit<'a>(&'a self, link: LinkId, slices: &mut [IoSlice<'a>]) -> Offer {
+        let mut offer = Offer { slices: 0, bytes: 0, is_all: true };
+        let Some(connection) = self.connection_on(link) else { return offer };
+        let flow = self.pieces(connection, |_, bytes| {
+            let Some(slot) = slices.get_mut(offer.slices) else { return ControlFlow::Break(()) };
             *slot = IoSlice::new(bytes);
-            count += 1;
+            offer.slices += 1;
+            offer.bytes += bytes.len();
             ControlFlow::Continue(())
         });
-        count
+        offer.is_all = flow.is_continue();
+        offer
     }
 
-    /// `bytes` of what [`transmit`](Self::transmit) gave were written.
-    pub fn sent(&mut self, now: Instant, link: LinkId, bytes: usize, out: &mut Vec<Output>) {
+    /// `bytes` of what [`transmit`](Self::transmit) gave, which was `offer`, were written.
+    pub fn sent(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        offer: Offer,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
         let Some(conn) = self.conn_on(link) else { return };
+        if offer.is_all && bytes == offer.bytes {
+            return self.sent_all(conn, out);
+        }
         let mut cursors = std::mem::take(&mut self.scratch_cursors);
         let mut items = 0;
         let mut partial = None;
@@ -108,6 +131,20 @@ impl Relay {
         self.relieve_if_behind(now, conn, out);
     }
 
+    /// All that waited was written, as nearly always.
+    fn sent_all(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.outbox.written_all();
+        for held in &connection.seats {
+            let Some(room) = self.rooms.get_mut(&held.room) else { continue };
+            let head = room.log.next();
+            if let Some(member) = room.member_mut(held.seat) {
+                member.cursor = head;
+            }
+        }
+        self.drained(conn, out);
+    }
+
     fn apply_sent(
         &mut self,
         conn: ConnId,
@@ -132,26 +169,36 @@ impl Relay {
 
     fn after_sent(&mut self, now: Instant, conn: ConnId, bytes: usize, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.get(conn) else { return };
-        let drained = !self.has_pending(connection);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        if drained {
-            connection.blocked = None;
-            connection.relief = super::session::Threshold::of(&self.config);
-            if connection.is_closing() {
-                self.forget(conn, out);
-                return;
-            }
-        } else if let Some(blocked) = &mut connection.blocked {
-            blocked.taken += bytes;
-            if blocked.taken >= super::config::MIN_PROGRESS {
-                *blocked = Blocked { since: now, taken: 0 };
-            }
+        if !self.has_pending(connection) {
+            return self.drained(conn, out);
         }
-        if connection.blocked.is_some() || drained {
-            for at in 0..self.conns[conn].seats.len() {
-                let room = self.conns[conn].seats[at].room;
-                self.trim_later(room);
-            }
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(blocked) = &mut connection.blocked else { return };
+        blocked.taken += bytes;
+        if blocked.taken >= super::config::MIN_PROGRESS {
+            *blocked = Blocked { since: now, taken: 0 };
+        }
+        self.trim_rooms_of(conn);
+    }
+
+    /// Nothing waits for a connection any more.
+    fn drained(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let was_behind = connection.blocked.take().is_some();
+        if was_behind {
+            connection.relief = super::session::Threshold::of(&self.config);
+        }
+        if connection.is_closing() {
+            self.forget(conn, out);
+        } else if was_behind {
+            self.trim_rooms_of(conn);
+        }
+    }
+
+    fn trim_rooms_of(&mut self, conn: ConnId) {
+        for at in 0..self.conns[conn].seats.len() {
+            let room = self.conns[conn].seats[at].room;
+            self.trim_later(room);
         }
     }
 

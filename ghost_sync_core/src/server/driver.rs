@@ -1,13 +1,10 @@
 //! The task that writes and looks at the clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use tokio::{
-    task::yield_now,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::sleep;
 
-use super::service::Service;
+use super::{alarm::Alarm, service::Service};
 
 /// The pause after a panic of ours, lest it fills the log.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,26 +26,36 @@ async fn until_stopped(service: Arc<Service>) {
 
 async fn work(service: &Service) {
     let shard = &service.shard;
+    // Without sockets there need be no I/O, and writing costs too little to wait with it.
+    let mut alarm = Alarm::new(service.addr().is_some());
     loop {
-        let deadline = shard.next_deadline().map(Instant::from_std);
-        let due = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = shard.work.notified() => {}
-            () = due => {}
-        }
-        // Whoever has bytes to read reads them first: the batches grow here.
-        yield_now().await;
+        others_first().await;
         shard.tick();
-        while shard.flush() {
-            yield_now().await;
-        }
+        shard.flush();
         if shard.host.dispatch().is_none() {
             shard.host.values.bury();
         }
+        let Ok(due) = shard.rest() else { continue };
+        alarm.set(due);
+        tokio::select! {
+            () = shard.work.notified() => {}
+            () = alarm.rang() => {}
+        }
     }
+}
+
+/// Lets everybody run who is ready to: whoever has bytes to read reads them first, and
+/// the batches grow.
+///
+/// Unlike `yield_now`, this asks for no news from the operating system.
+async fn others_first() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

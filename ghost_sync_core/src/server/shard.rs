@@ -62,6 +62,8 @@ struct State {
     ready: VecDeque<LinkId>,
     listed: Vec<LinkId>,
     out: Vec<Output>,
+    /// Until when the driver sleeps, if it does; `Some(None)`: until it is woken.
+    asleep: Option<Option<Instant>>,
     /// What is to be logged: not under the lock, where whoever takes the log
     /// could hold everybody up.
     journal: Vec<RelayEvent>,
@@ -87,6 +89,10 @@ enum Wrote {
     Nothing,
 }
 
+/// There is something to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Busy;
+
 /// Counts a connection's tasks for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Live(Arc<Shard>);
@@ -100,6 +106,7 @@ impl Shard {
             ready: VecDeque::new(),
             listed: Vec::new(),
             out: Vec::new(),
+            asleep: None,
             journal: Vec::new(),
         };
         Arc::new(Self {
@@ -171,13 +178,19 @@ impl Shard {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.relay.handle(link::now(), Input::Bytes { link: id, bytes }, &mut state.out);
+        let wake = !state.out.is_empty() || state.is_overslept();
         self.settle(state);
         let flush = state.relay.pending_bytes() > FLUSH_AT;
+        if wake {
+            state.asleep = None;
+        }
         self.release(guard);
         if flush {
             self.flush();
         }
-        self.work.notify_one();
+        if wake {
+            self.work.notify_one();
+        }
     }
 
     /// Whether a reader that gets much should leave it for a while.
@@ -213,9 +226,16 @@ impl Shard {
         })
     }
 
-    /// When [`tick`](Self::tick) is needed at the latest.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.lock().relay.next_deadline()
+    /// The driver has nothing to do now: says when it will have something at the latest.
+    /// `Err`: it has something to do after all.
+    pub(super) fn rest(&self) -> Result<Option<Instant>, Busy> {
+        let state = &mut *self.lock();
+        if state.relay.is_dirty() || !state.ready.is_empty() {
+            return Err(Busy);
+        }
+        let due = state.relay.next_deadline();
+        state.asleep = Some(due);
+        Ok(due)
     }
 
     /// Lets the relay look at the clock.
@@ -230,29 +250,33 @@ impl Shard {
         self.release(guard);
     }
 
-    /// Writes to every connection that something waits for; returns whether more
-    /// came up meanwhile.
-    pub(super) fn flush(self: &Arc<Self>) -> bool {
+    /// Writes to every connection that something waits for.
+    pub(super) fn flush(self: &Arc<Self>) {
         // Tokio's budget would make sockets look full after 128 writes.
         link::without_budget(|| {
             loop {
                 let mut guard = self.lock();
                 let state = &mut *guard;
-                let now = link::now();
+                let began = link::now();
                 if state.ready.is_empty() {
-                    state.relay.take_ready(now, &mut state.listed, &mut state.out);
+                    state.relay.take_ready(began, &mut state.listed, &mut state.out);
                     state.ready.extend(state.listed.drain(..));
                 }
                 for _ in 0..WRITES_PER_LOCK {
                     let Some(id) = state.ready.pop_front() else { break };
-                    self.write_or_wait(state, now, id);
+                    self.write_or_wait(state, began, id);
+                }
+                let ended = link::now();
+                state.relay.wrote(began, ended);
+                if state.ready.is_empty() {
+                    state.relay.tidy(ended);
                 }
                 self.settle(state);
                 if state.ready.is_empty() {
-                    return state.relay.is_dirty();
+                    return self.release(guard);
                 }
             }
-        })
+        });
     }
 
     /// Goes on writing to a connection whose socket was full.
@@ -365,29 +389,35 @@ impl Shard {
 }
 
 impl State {
+    /// Whether the driver sleeps, and too long for what has come up.
+    fn is_overslept(&self) -> bool {
+        let Some(until) = self.asleep else { return false };
+        let due = self.relay.next_deadline();
+        self.relay.is_dirty() || due.is_some_and(|due| until.is_none_or(|until| due < until))
+    }
+
     /// Writes what waits for `id` until nothing does or its socket is full.
     fn write(&mut self, now: Instant, id: LinkId, cx: &mut Context<'_>) -> Wrote {
         let Some(link) = self.links.get_mut(id).filter(|link| link.broken.is_none()) else {
             return Wrote::Nothing;
         };
-        let mut wrote_some = false;
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.relay.transmit(id, &mut slices);
-            if count == 0 {
-                if wrote_some {
-                    // Sockets have nothing to flush; other streams may buffer.
-                    let _ = std::pin::Pin::new(&mut link.writer).poll_flush(cx);
-                }
+            let offer = self.relay.transmit(id, &mut slices);
+            if offer.slices == 0 {
                 return Wrote::All;
             }
-            let writer = std::pin::Pin::new(&mut link.writer);
-            let error = match writer.poll_write_vectored(cx, &slices[..count]) {
+            let mut writer = std::pin::Pin::new(&mut link.writer);
+            let error = match writer.as_mut().poll_write_vectored(cx, &slices[..offer.slices]) {
                 Poll::Pending => return Wrote::Some,
                 Poll::Ready(Ok(0)) => std::io::ErrorKind::WriteZero.into(),
                 Poll::Ready(Ok(written)) => {
-                    wrote_some = true;
-                    self.relay.sent(now, id, written, &mut self.out);
+                    self.relay.sent(now, id, offer, written, &mut self.out);
+                    if offer.is_all && written == offer.bytes {
+                        // Sockets have nothing to flush; other streams may buffer.
+                        let _ = writer.poll_flush(cx);
+                        return Wrote::All;
+                    }
                     continue;
                 }
                 Poll::Ready(Err(error)) => error,

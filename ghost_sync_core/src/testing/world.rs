@@ -279,14 +279,14 @@ impl World {
             let Some(link) = self.links.get_mut(&serial).filter(|link| link.served) else { return };
             let id = link.id;
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = self.relay.transmit(id, &mut slices);
-            if count == 0 {
+            let offer = self.relay.transmit(id, &mut slices);
+            if offer.slices == 0 {
                 return;
             }
             let pipe = if self.healed { 1 << 22 } else { self.swarm.pipe };
             let mut room = pipe.saturating_sub(link.down.bytes.len()).min(self.swarm.write);
             let mut taken = 0;
-            for slice in &slices[..count] {
+            for slice in &slices[..offer.slices] {
                 let len = slice.len().min(room);
                 let mut whole = &slice[..len];
                 while let Ok(Some(body)) = link.wrote.next_frame(&mut whole) {
@@ -298,7 +298,7 @@ impl World {
                 room -= len;
                 taken += len;
             }
-            let given: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            let given: usize = slices[..offer.slices].iter().map(|slice| slice.len()).sum();
             if taken > 0 && taken < given {
                 self.oracle.mark(Mark::PartialWrite);
             }
@@ -307,7 +307,7 @@ impl World {
                 self.oracle.mark(Mark::Blocked);
                 return self.act(&Cause::Write, |relay, now, out| relay.blocked(now, id, out));
             }
-            self.act(&Cause::Write, |relay, now, out| relay.sent(now, id, taken, out));
+            self.act(&Cause::Write, |relay, now, out| relay.sent(now, id, offer, taken, out));
         }
     }
 

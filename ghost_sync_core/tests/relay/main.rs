@@ -8,6 +8,7 @@
 
 mod backpressure;
 mod edges;
+mod flush;
 mod handshake;
 mod histories;
 mod hooks;

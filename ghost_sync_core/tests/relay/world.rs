@@ -321,11 +321,12 @@ impl World {
         let Some(at) = self.peers.iter().position(|peer| peer.link == link) else { return };
         loop {
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = self.relay.transmit(link, &mut slices);
-            if count == 0 {
+            let offer = self.relay.transmit(link, &mut slices);
+            if offer.slices == 0 {
                 return;
             }
-            let given: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            let given: Vec<u8> =
+                slices[..offer.slices].iter().flat_map(|slice| slice.to_vec()).collect();
             let peer = &mut self.peers[at];
             let taken = given.len().min(self.write_limit).min(peer.takes.unwrap_or(usize::MAX));
             if let Some(takes) = &mut peer.takes {
@@ -371,7 +372,7 @@ impl World {
                 }
                 peer.frames.push(Bytes::copy_from_slice(frame));
             }
-            self.act(|relay, now, out| relay.sent(now, link, taken, out));
+            self.act(|relay, now, out| relay.sent(now, link, offer, taken, out));
         }
     }
 

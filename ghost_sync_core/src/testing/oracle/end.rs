@@ -36,7 +36,8 @@ impl Oracle {
             let waits = relay.queue_len(*conn);
             idle &= waits.frames == 0;
             let mut slices = [std::io::IoSlice::new(&[]); 1];
-            let to_write = relay.link_of(*conn).map_or(1, |link| relay.transmit(link, &mut slices));
+            let to_write =
+                relay.link_of(*conn).map_or(1, |link| relay.transmit(link, &mut slices).slices);
             // Own events that were not passed over yet are nothing that waits.
             if waits.bytes > limit + frame && to_write > 0 {
                 over = Some(format!("{} bytes wait for {conn:?}, at most {limit}", waits.bytes));

@@ -1,0 +1,293 @@
+//! When what was said leaves: at once while there is time for that, in ever larger
+//! batches as writing takes up the core, once a tick where a room asks for it.
+//!
+//! A write costs about the same for one message as for fifty, so a relay that waits
+//! until the core is full before it batches is late by then. This one measures which
+//! share of the time goes into writing, and lets messages wait, together, so long that
+//! the share stays below [`BUSY`].
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::wire::RoomId;
+
+/// Whether a room has something to send, and when.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Pending {
+    #[default]
+    Nothing,
+    /// It is listed as waiting until then.
+    Until(Instant),
+    /// It is listed as due.
+    Due,
+}
+
+/// The rooms that have something to send, and how long they may wait.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Rooms that are due, as they were listed.
+    due: Vec<(RoomId, Pending)>,
+    /// Rooms that wait for company, in the order in which they began to.
+    delayed: VecDeque<(Instant, RoomId)>,
+    /// Rooms that wait for their tick.
+    ticking: BTreeSet<(Instant, RoomId)>,
+    /// How long a room waits for company.
+    delay: Duration,
+    /// When something was last added to a room that waits for company.
+    grown: Option<Instant>,
+    window: Option<Window>,
+}
+
+/// What was measured since a moment.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Instant,
+    busy: Duration,
+    /// Rooms whose time was up, and rooms that left earlier because nothing more came.
+    timely: u32,
+    quiet: u32,
+}
+
+impl Pace {
+    /// When a room with something new at `now` is to be flushed.
+    pub(super) fn due(
+        &self,
+        now: Instant,
+        tick: Option<Duration>,
+        last: Option<Instant>,
+    ) -> Pending {
+        let at = match (tick, last) {
+            (Some(tick), Some(last)) => last + tick,
+            (Some(_), None) => now,
+            (None, _) => now + self.delay,
+        };
+        if at <= now { Pending::Due } else { Pending::Until(at) }
+    }
+
+    /// Lists a room.
+    pub(super) fn list(&mut self, now: Instant, room: RoomId, pending: Pending, ticks: bool) {
+        match pending {
+            Pending::Nothing => {}
+            Pending::Due => self.due.push((room, pending)),
+            Pending::Until(at) if ticks => {
+                self.ticking.insert((at, room));
+            }
+            Pending::Until(at) => {
+                self.delayed.push_back((at, room));
+                self.grown = Some(now);
+            }
+        }
+    }
+
+    /// More was added to a room that waits for company.
+    pub(super) fn grew(&mut self, now: Instant) {
+        self.grown = Some(now);
+    }
+
+    /// When the next room is due that is not yet.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let company = self.delayed.front().map(|(at, _)| (*at).min(self.quiet_at(*at)));
+        let tick = self.ticking.first().map(|(at, _)| *at);
+        company.into_iter().chain(tick).min()
+    }
+
+    /// Whether a room is due.
+    pub(super) fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Looks at the clock.
+    ///
+    /// Who would be due soon comes along: it saves a wake-up.
+    pub(super) fn tick(&mut self, now: Instant) {
+        while let Some((at, room)) = self.ticking.first().copied().filter(|(at, _)| *at <= now) {
+            self.ticking.remove(&(at, room));
+            self.due.push((room, Pending::Until(at)));
+        }
+        let Some((first, _)) = self.delayed.front().copied() else { return };
+        let quiet = self.quiet_at(first) <= now;
+        if first > now && !quiet {
+            return;
+        }
+        let before = self.due.len();
+        let soon = now + self.delay / SOON;
+        while let Some((at, room)) = self.delayed.pop_front_if(|(at, _)| *at <= soon || quiet) {
+            self.due.push((room, Pending::Until(at)));
+        }
+        if let Some(window) = &mut self.window {
+            let count = u32::try_from(self.due.len() - before).unwrap_or(u32::MAX);
+            let kind = if first > now { &mut window.quiet } else { &mut window.timely };
+            *kind = kind.saturating_add(count);
+        }
+    }
+
+    /// Takes the rooms that are due, as they were listed; some may have left since.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<(RoomId, Pending)> {
+        self.tick(now);
+        std::mem::take(&mut self.due)
+    }
+
+    /// Gives an empty list back, for the next.
+    pub(super) fn reuse(&mut self, list: Vec<(RoomId, Pending)>) {
+        if self.due.is_empty() {
+            self.due = list;
+        }
+    }
+
+    /// When rooms that wait for company leave without, since nothing comes any more.
+    fn quiet_at(&self, first: Instant) -> Instant {
+        self.grown.map_or(first, |grown| grown + self.delay / QUIET)
+    }
+
+    /// Writing took from `began` to `ended`.
+    pub(super) fn wrote(&mut self, began: Instant, ended: Instant) {
+        let window = self.window.get_or_insert(Window {
+            since: began,
+            busy: Duration::ZERO,
+            timely: 0,
+            quiet: 0,
+        });
+        window.busy += ended.saturating_duration_since(began);
+        let passed = ended.saturating_duration_since(window.since);
+        if passed < WINDOW.max(self.delay * 4) {
+            return;
+        }
+        let share = window.busy.as_secs_f64() / passed.as_secs_f64();
+        // Who waits for us says nothing meanwhile: then waiting gains nothing.
+        let in_vain = window.quiet > window.timely;
+        if share > BUSY && !in_vain {
+            let factor = (share / BUSY).clamp(1.1, 1.5);
+            self.delay = self.delay.mul_f64(factor).clamp(SHORTEST, LONGEST);
+        } else if share < IDLE || in_vain {
+            let less = if share < IDLE / 4.0 { Duration::ZERO } else { self.delay * 3 / 4 };
+            self.delay = if less < SHORTEST { Duration::ZERO } else { less };
+        }
+        self.window = None;
+    }
+
+    /// How long a room waits for company.
+    pub(super) fn delay(&self) -> Duration {
+        self.delay
+    }
+}
+
+/// The share of the time that writing may take before messages wait for company,
+/// and the share below which they wait less.
+const BUSY: f64 = 0.45;
+const IDLE: f64 = 0.28;
+
+/// What is measured at least before anything is decided.
+const WINDOW: Duration = Duration::from_millis(10);
+
+/// The shortest wait that is worth a timer, and the longest that players do not feel.
+const SHORTEST: Duration = Duration::from_micros(200);
+const LONGEST: Duration = Duration::from_millis(8);
+
+/// A room leaves early with others when its wait is over in this part of the delay.
+const SOON: u32 = 4;
+
+/// Nothing new in this part of the delay: nothing more comes.
+const QUIET: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rooms in which somebody speaks at even intervals, and what writing costs.
+    struct Load {
+        rooms: u32,
+        interval: Duration,
+        write: Duration,
+    }
+
+    /// The share of the last second's time that writing took, and the longest wait in it.
+    fn settle(pace: &mut Pace, load: &Load) -> (f64, Duration) {
+        let start = Instant::now();
+        let mut now = start;
+        let mut said = 0;
+        let mut rooms = vec![(Pending::Nothing, start); load.rooms as usize];
+        let (mut busy, mut longest) = (Duration::ZERO, Duration::ZERO);
+        let measured = start + Duration::from_secs(2);
+        while now < start + Duration::from_secs(3) {
+            while start + load.interval / load.rooms * said <= now {
+                let room = said % load.rooms;
+                let slot = &mut rooms[room as usize];
+                if slot.0 == Pending::Nothing {
+                    let due = start + load.interval / load.rooms * said;
+                    *slot = (pace.due(now, None, None), due);
+                    pace.list(now, RoomId(room), slot.0, false);
+                } else {
+                    pace.grew(now);
+                }
+                said += 1;
+            }
+            let began = now;
+            for (room, _) in pace.take(now) {
+                now += load.write;
+                if now > measured {
+                    busy += load.write;
+                    longest = longest.max(now - rooms[room.0 as usize].1);
+                }
+                rooms[room.0 as usize].0 = Pending::Nothing;
+            }
+            pace.wrote(began, now);
+            if now == began {
+                let next = start + load.interval / load.rooms * said;
+                now = pace.next().map_or(next, |due| due.min(next)).max(now);
+            }
+        }
+        (busy.as_secs_f64(), longest)
+    }
+
+    #[test]
+    fn a_relay_with_little_to_write_does_not_wait() {
+        let mut pace = Pace::default();
+        let (interval, write) = (Duration::from_millis(1), Duration::from_micros(45));
+        let (share, longest) = settle(&mut pace, &Load { rooms: 4, interval, write });
+        assert_eq!(pace.delay(), Duration::ZERO);
+        assert!((0.17..0.2).contains(&share), "{share}");
+        assert!(longest <= write * 2, "{longest:?}");
+    }
+
+    #[test]
+    fn a_relay_with_much_to_write_waits_until_it_has_time_again() {
+        for rooms in [12, 16, 32, 64] {
+            let mut pace = Pace::default();
+            let (interval, write) = (Duration::from_millis(1), Duration::from_micros(45));
+            let (share, longest) = settle(&mut pace, &Load { rooms, interval, write });
+            assert!(share < BUSY + 0.15, "{rooms} rooms: {share}");
+            assert!(longest < LONGEST * 2, "{rooms} rooms: {longest:?}");
+        }
+    }
+
+    #[test]
+    fn more_rooms_than_can_be_written_to_do_not_wait_longer_than_players_feel() {
+        let mut pace = Pace::default();
+        let (interval, write) = (Duration::from_millis(1), Duration::from_micros(45));
+        settle(&mut pace, &Load { rooms: 1000, interval, write });
+        assert!(pace.delay() <= LONGEST);
+    }
+
+    #[test]
+    fn nobody_waits_in_vain_for_those_who_wait_for_an_answer() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        let mut now = start;
+        // Everybody speaks when they have heard, and only then.
+        for _ in 0..10_000 {
+            let pending = pace.due(now, None, None);
+            (0..16).for_each(|room| pace.list(now, RoomId(room), pending, false));
+            if let Some(next) = pace.next() {
+                now = now.max(next);
+            }
+            let began = now;
+            assert_eq!(pace.take(now).len(), 16);
+            now += Duration::from_micros(700);
+            pace.wrote(began, now);
+        }
+        let round = (now - start) / 10_000;
+        assert!(round < Duration::from_micros(900), "a round took {round:?}");
+    }
+}

@@ -1,0 +1,171 @@
+//! When what was said leaves.
+
+use std::time::{Duration, Instant};
+
+use ghost_sync_core::{ClientMessage, RoomConfig, ServerMessage};
+
+use crate::world::{PeerId, World};
+
+const TICK: Duration = Duration::from_millis(20);
+
+fn ticking() -> (World, PeerId, PeerId) {
+    let mut world = World::new();
+    world.room_with("a", RoomConfig::default().tick(TICK));
+    let (talker, hearer) = (world.member("a"), world.member("a"));
+    world.wait(TICK * 2);
+    world.take(hearer);
+    (world, talker, hearer)
+}
+
+/// The texts that arrived.
+fn heard(world: &mut World, peer: PeerId) -> Vec<String> {
+    let frames = world.take(peer);
+    let texts = frames.iter().filter_map(|frame| match ServerMessage::decode(frame).unwrap() {
+        ServerMessage::Broadcast { payload, .. } => {
+            Some(String::from_utf8(payload.into()).unwrap())
+        }
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[test]
+fn a_room_with_a_tick_sends_what_was_said_in_it_together() {
+    let (mut world, talker, hearer) = ticking();
+    world.broadcast(talker, "a", "after a silence");
+    assert_eq!(heard(&mut world, hearer), ["after a silence"]);
+    world.broadcast(talker, "a", "1");
+    world.wait(TICK / 2);
+    world.broadcast(talker, "a", "2");
+    world.wait(TICK / 2 - Duration::from_micros(1));
+    assert!(heard(&mut world, hearer).is_empty());
+    world.wait(Duration::from_micros(1));
+    assert_eq!(heard(&mut world, hearer), ["1", "2"]);
+}
+
+#[test]
+fn a_tick_that_comes_a_little_late_does_not_move_the_next() {
+    let (mut world, talker, hearer) = ticking();
+    let start = world.now;
+    world.broadcast(talker, "a", "0");
+    world.broadcast(talker, "a", "1");
+    world.now = start + TICK + Duration::from_millis(2);
+    world.pump();
+    assert_eq!(heard(&mut world, hearer), ["0", "1"]);
+    world.broadcast(talker, "a", "2");
+    assert_eq!(world.relay.next_deadline(), Some(start + TICK * 2));
+}
+
+#[test]
+fn a_tick_that_comes_very_late_is_followed_by_a_whole_one() {
+    let (mut world, talker, _) = ticking();
+    world.broadcast(talker, "a", "0");
+    world.broadcast(talker, "a", "1");
+    world.now += TICK + TICK / 2;
+    let late = world.now;
+    world.pump();
+    world.broadcast(talker, "a", "2");
+    assert_eq!(world.relay.next_deadline(), Some(late + TICK));
+}
+
+#[test]
+fn a_full_batch_does_not_wait_for_the_tick() {
+    let (mut world, talker, hearer) = ticking();
+    let text = "x".repeat(1000);
+    world.broadcast(talker, "a", "after a silence");
+    world.take(hearer);
+    for _ in 0..15 {
+        world.broadcast(talker, "a", &text);
+    }
+    assert!(heard(&mut world, hearer).is_empty());
+    world.broadcast(talker, "a", &text);
+    assert_eq!(heard(&mut world, hearer).len(), 16);
+}
+
+#[test]
+fn an_answer_to_one_client_does_not_wait_for_the_tick() {
+    let (mut world, talker, hearer) = ticking();
+    world.broadcast(talker, "a", "after a silence");
+    world.broadcast(talker, "a", "waits");
+    world.take(hearer);
+    world.take(talker);
+    world.say(talker, &ClientMessage::Ping { nonce: 7 });
+    let answers = world.take(talker);
+    let answer = ServerMessage::decode(&answers[0]).unwrap();
+    assert_eq!(answer, ServerMessage::Pong { nonce: 7 });
+    assert!(heard(&mut world, hearer).is_empty());
+}
+
+#[test]
+fn a_room_that_lost_its_tick_is_not_forgotten() {
+    let (mut world, talker, hearer) = ticking();
+    world.broadcast(talker, "a", "0");
+    world.broadcast(talker, "a", "1");
+    let now = world.now;
+    world.relay.configure_room(now, "a", RoomConfig::default()).unwrap();
+    world.broadcast(talker, "a", "2");
+    world.wait(TICK);
+    assert_eq!(heard(&mut world, hearer), ["0", "1", "2"]);
+    world.broadcast(talker, "a", "3");
+    assert_eq!(heard(&mut world, hearer), ["3"]);
+}
+
+/// A relay that has spent most of its time writing.
+fn busy(world: &mut World) {
+    let mut at = world.now;
+    for _ in 0..10 {
+        let end = at + Duration::from_millis(10);
+        world.relay.wrote(at, end);
+        at = end;
+    }
+    assert!(world.relay.flush_delay() > Duration::from_millis(1));
+}
+
+#[test]
+fn a_busy_relay_lets_messages_of_different_rooms_wait_for_each_other() {
+    let mut world = World::new();
+    world.room("a");
+    world.room("b");
+    let (a, b) = (world.member("a"), world.member("b"));
+    let hearers = [world.member("a"), world.member("b")];
+    busy(&mut world);
+    let delay = world.relay.flush_delay();
+    let start = world.now;
+    world.broadcast(a, "a", "1");
+    world.now += delay / 5;
+    world.broadcast(b, "b", "2");
+    world.now += delay / 3;
+    world.broadcast(a, "a", "3");
+    world.pump();
+    assert!(hearers.iter().all(|&hearer| heard(&mut world, hearer).is_empty()));
+    world.wait((start + delay).saturating_duration_since(world.now));
+    assert_eq!(heard(&mut world, hearers[0]), ["1", "3"]);
+    assert_eq!(heard(&mut world, hearers[1]), ["2"]);
+}
+
+#[test]
+fn messages_that_nothing_follows_leave_before_their_wait_is_over() {
+    let mut world = World::new();
+    world.room("a");
+    let (talker, hearer) = (world.member("a"), world.member("a"));
+    busy(&mut world);
+    let delay = world.relay.flush_delay();
+    world.broadcast(talker, "a", "1");
+    world.wait(delay * 3 / 4);
+    assert_eq!(heard(&mut world, hearer), ["1"]);
+}
+
+#[test]
+fn an_idle_relay_sends_at_once_again() {
+    let mut world = World::new();
+    world.room("a");
+    let (talker, hearer) = (world.member("a"), world.member("a"));
+    busy(&mut world);
+    world.wait(Duration::from_secs(1));
+    let (began, ended): (Instant, Instant) = (world.now, world.now);
+    world.relay.wrote(began, ended);
+    world.wait(Duration::from_secs(1));
+    world.relay.wrote(world.now, world.now);
+    world.broadcast(talker, "a", "1");
+    assert_eq!(heard(&mut world, hearer), ["1"]);
+}
