@@ -38,14 +38,17 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into());
 }
 
-/// Reads what is there and shows it to `take`; no bytes mean the end of the stream.
+/// Reads what is there, up to `most` bytes, and shows it to `take`; no bytes mean the end
+/// of the stream.
 pub(crate) fn poll_read<R: AsyncRead + Unpin, T>(
     reader: &mut R,
     cx: &mut Context<'_>,
+    most: usize,
     take: impl FnOnce(&[u8]) -> T,
 ) -> Poll<io::Result<T>> {
     BUFFER.with_borrow_mut(|buffer| {
-        let mut buffer = ReadBuf::new(buffer);
+        let most = most.min(buffer.len());
+        let mut buffer = ReadBuf::new(&mut buffer[..most]);
         Pin::new(reader).poll_read(cx, &mut buffer).map_ok(|()| take(buffer.filled()))
     })
 }

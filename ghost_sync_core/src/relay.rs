@@ -75,6 +75,8 @@ pub struct Relay {
     last_room: u32,
     /// New with each start of the server.
     epoch: u64,
+    /// When the first connection came: pings go out at regular times from then on.
+    first_connect: Option<Instant>,
     /// Connections that may not have said hello, the oldest first.
     greeters: VecDeque<ConnId>,
     /// Connections without a link, those away longest first.
@@ -94,6 +96,8 @@ pub struct Relay {
     /// Rooms whose logs may have become shorter.
     trim_rooms: Vec<RoomId>,
     ready: Vec<ConnId>,
+    /// Connections whose sockets are full.
+    blocked: usize,
     pending_bytes: usize,
     refusing: Option<CloseReason>,
     random: u64,
@@ -127,6 +131,7 @@ impl Relay {
             names: BTreeMap::new(),
             last_room: 0,
             epoch: 0,
+            first_connect: None,
             greeters: VecDeque::new(),
             away: VecDeque::new(),
             barred: VecDeque::new(),
@@ -139,6 +144,7 @@ impl Relay {
             pace: Pace::default(),
             trim_rooms: Vec::new(),
             ready: Vec::new(),
+            blocked: 0,
             pending_bytes: 0,
             refusing: None,
             scratch_cursors: Vec::new(),
@@ -159,6 +165,7 @@ impl Relay {
         secret: Secret,
         out: &mut Vec<Output>,
     ) -> LinkId {
+        self.first_connect.get_or_insert(now);
         let connection = Connection::new(now, addr, client_id, secret, &self.config);
         let taken = self.links.len();
         let conn = self.conns.insert(connection);
@@ -454,15 +461,16 @@ impl Relay {
         if let Some(reason) = self.no_place() {
             return self.close(now, conn, reason, out);
         }
+        let next_ping = self.next_ping(now);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.session = Session::Open;
         connection.liveness.heard = now;
-        connection.liveness.next_ping = now + self.config.ping_interval;
+        connection.liveness.next_ping = next_ping;
         let (client_id, addr) = (connection.client_id, connection.addr);
         let meta = connection.meta.to_vec();
         self.clients.insert(client_id, conn);
         self.welcome(conn);
-        self.schedule(conn);
+        self.reschedule(conn);
         let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
         out.push(Output::Event(opened));
     }
@@ -593,6 +601,7 @@ impl Relay {
     /// Removes a connection that holds nothing in rooms any more, and its link.
     fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.remove(conn) else { return };
+        self.blocked -= usize::from(connection.blocked.is_some());
         self.deadlines.remove(connection.due, Due::Connection(conn));
         if let Some(link) = connection.link {
             self.links.remove(link);

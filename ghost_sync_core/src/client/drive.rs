@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<'_, S> {
                 self.heard = Instant::now();
                 return;
             }
-            match link::poll_read(&mut self.stream, cx, Bytes::copy_from_slice) {
+            match link::poll_read(&mut self.stream, cx, usize::MAX, Bytes::copy_from_slice) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
                     self.heard = Instant::now();

@@ -15,7 +15,9 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         // A server that closes at once may have said why: read before giving up.
         let written = stream.write_all(&shared.take_outbox()).await.and(stream.flush().await);
-        let read = std::future::poll_fn(|cx| link::poll_read(stream, cx, Bytes::copy_from_slice));
+        let read = std::future::poll_fn(|cx| {
+            link::poll_read(stream, cx, usize::MAX, Bytes::copy_from_slice)
+        });
         let end = match read.await {
             Ok(bytes) if bytes.is_empty() => DisconnectReason::ConnectionClosed,
             Ok(bytes) => match shared.opened(bytes) {

@@ -96,12 +96,30 @@ impl Relay {
     /// Makes sure that the connection is looked at by its deadline.
     pub(super) fn schedule(&mut self, conn: ConnId) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        let deadline = connection.deadline(&self.config);
-        if deadline < connection.due {
-            self.deadlines.remove(connection.due, Due::Connection(conn));
-            connection.due = deadline;
-            self.deadlines.add(deadline, Due::Connection(conn));
+        if connection.deadline(&self.config) < connection.due {
+            self.reschedule(conn);
         }
+    }
+
+    /// Has the connection looked at by its deadline, and not before.
+    pub(super) fn reschedule(&mut self, conn: ConnId) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        self.deadlines.remove(connection.due, Due::Connection(conn));
+        connection.due = connection.deadline(&self.config);
+        self.deadlines.add(connection.due, Due::Connection(conn));
+    }
+
+    /// When a connection is pinged next that is not to be pinged now.
+    ///
+    /// Those that are due at about the same time are pinged at the same moment: many
+    /// pings cost little more than one then, as do their answers.
+    pub(super) fn next_ping(&self, now: Instant) -> Instant {
+        let at = now + self.config.ping_interval;
+        let sweep = (self.config.ping_interval / SWEEPS).as_nanos().max(1);
+        let Some(first) = self.first_connect else { return at };
+        let late = at.saturating_duration_since(first).as_nanos() % sweep;
+        let wait = if late == 0 { 0 } else { sweep - late };
+        at + Duration::from_nanos(u64::try_from(wait).unwrap_or(0))
     }
 
     fn connection_due(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
@@ -162,12 +180,12 @@ impl Relay {
 
     fn ping_if_due(&mut self, now: Instant, conn: ConnId) {
         let nonce = self.random();
-        let interval = self.config.ping_interval;
+        let next_ping = self.next_ping(now);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         if !connection.is_open() || connection.liveness.next_ping > now {
             return;
         }
-        connection.liveness.next_ping = now + interval;
+        connection.liveness.next_ping = next_ping;
         // Behind a full socket a ping would measure the queue; the write timeout watches there.
         if connection.blocked.is_some() {
             return;
@@ -215,6 +233,9 @@ pub(super) fn millis(duration: Duration) -> u32 {
 const ASLEEP: Duration = Duration::from_secs(2);
 
 const MAX_MISSED_PINGS: u8 = 2;
+
+/// Moments in a ping interval at which pings go out.
+const SWEEPS: u32 = 256;
 
 /// Longer durations than this (some thirty years) are cut to it, lest clocks overflow.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);

@@ -12,7 +12,7 @@ use super::{
     meta::clamp_u32,
     outbox::ItemKind,
     room::Member,
-    session::{JoinStage, PendingJoin, SeatRef},
+    session::{Connection, JoinStage, PendingJoin, SeatRef},
 };
 use crate::wire::{
     LeaveReason, MemberInfo, MessageType, Refusal, Replay, RoomId, RoomName, Seat, ServerMessage,
@@ -216,7 +216,7 @@ impl Relay {
                 self.leave(now, conn, held.room, LeaveReason::Moved, out);
             }
         }
-        let Some(pending) = self.conns[conn].joins.pop_front() else { return };
+        let Some(pending) = self.conns[conn].take_join() else { return };
         let connection = &self.conns[conn];
         let client_id = connection.client_id;
         let Some(found) = self.rooms.get_mut(&room) else { return };
@@ -389,8 +389,7 @@ impl Relay {
     }
 
     fn finish_join(&mut self, conn: ConnId, result: Result<(), Refusal>) {
-        let Some(pending) = self.conns.get_mut(conn).and_then(|found| found.joins.pop_front())
-        else {
+        let Some(pending) = self.conns.get_mut(conn).and_then(Connection::take_join) else {
             return;
         };
         if let Err(reason) = result {

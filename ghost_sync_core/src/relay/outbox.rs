@@ -107,7 +107,8 @@ impl Outbox {
         let item = self.items.pop_front()?;
         *self.count(item.kind) -= item.frame.len();
         self.replies -= usize::from(item.kind.is_reply());
-        if self.items.is_empty() && self.items.capacity() > KEPT_ITEMS {
+        if self.items.is_empty() {
+            // Most connections have nothing to get most of the time.
             self.items = VecDeque::new();
         }
         Some(item)
@@ -238,8 +239,6 @@ impl Outbox {
         self.replies
     }
 }
-
-const KEPT_ITEMS: usize = 16;
 
 /// What waits for one client.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -66,6 +66,9 @@ impl Relay {
     /// waiting. A sender of much then does well to pause: the receivers may be
     /// fast, but have had no turn yet. Those who do not read do not count.
     pub fn is_congested(&self, now: Instant, link: LinkId) -> bool {
+        if self.blocked == 0 {
+            return false;
+        }
         let Some(conn) = self.conn_on(link) else { return false };
         let Some(connection) = self.conns.get(conn) else { return false };
         let rooms = connection.seats.iter().filter_map(|held| self.rooms.get(&held.room));

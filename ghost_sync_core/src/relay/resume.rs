@@ -102,11 +102,11 @@ impl Relay {
         let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
         let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
         let until = now + grace;
+        self.unblock(conn);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.outbox.lose_link();
         connection.session = Session::Away { until, reason: reason.clone() };
         connection.decoder = Decoder::new(MAX_HELLO);
-        connection.blocked = None;
         connection.relief = Threshold::of(&self.config);
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
@@ -351,7 +351,8 @@ impl Relay {
         self.forget(greeter, out);
         self.links[link] = conn;
         self.away.retain(|away| *away != conn);
-        let interval = self.config.ping_interval;
+        let next_ping = self.next_ping(now);
+        self.unblock(conn);
         let connection = &mut self.conns[conn];
         let was_away = connection.is_away();
         connection.link = Some(link);
@@ -359,9 +360,8 @@ impl Relay {
         // The answer with the last one may have been lost: what it shows stays good.
         connection.secrets = Secrets { newest: secret, old: Some(shown) };
         connection.session = Session::Open;
-        connection.blocked = None;
         connection.liveness.heard = now;
-        connection.liveness.next_ping = now + interval;
+        connection.liveness.next_ping = next_ping;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.told = Told::default();

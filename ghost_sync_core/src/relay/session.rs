@@ -237,6 +237,15 @@ impl Connection {
         self.seats.iter().find(|held| held.room == room).map(|held| held.seat)
     }
 
+    /// Takes the oldest undecided join, and leaves no memory behind after the last.
+    pub(super) fn take_join(&mut self) -> Option<PendingJoin> {
+        let join = self.joins.pop_front();
+        if self.joins.is_empty() {
+            self.joins = VecDeque::new();
+        }
+        join
+    }
+
     /// The longest frame body it may send now.
     pub(super) fn max_frame(&self, config: &RelayConfig) -> usize {
         if planted!("any-frame-length") {

@@ -126,6 +126,7 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         if connection.blocked.is_none() {
             connection.blocked = Some(Blocked { since: now, taken: 0 });
+            self.blocked += 1;
             self.schedule(conn);
         }
         self.relieve_if_behind(now, conn, out);
@@ -183,8 +184,8 @@ impl Relay {
 
     /// Nothing waits for a connection any more.
     fn drained(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        let was_behind = self.unblock(conn);
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        let was_behind = connection.blocked.take().is_some();
         if was_behind {
             connection.relief = super::session::Threshold::of(&self.config);
         }
@@ -193,6 +194,13 @@ impl Relay {
         } else if was_behind {
             self.trim_rooms_of(conn);
         }
+    }
+
+    /// The socket of a connection is not full any more; whether it was.
+    pub(super) fn unblock(&mut self, conn: ConnId) -> bool {
+        let blocked = self.conns.get_mut(conn).and_then(|found| found.blocked.take()).is_some();
+        self.blocked -= usize::from(blocked);
+        blocked
     }
 
     fn trim_rooms_of(&mut self, conn: ConnId) {

@@ -1,7 +1,7 @@
 //! The tasks of one connection: one reads, as long as it lives; one waits for a
 //! full socket; one closes.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -20,6 +20,7 @@ use super::shard::{Live, Shard};
 
 /// Feeds what comes from `reader` to the relay until the end of the stream.
 ///
+/// A sender of much gives way, a little, while those who hear it are far behind.
 /// After the relay has dropped the connection it goes on reading: a socket
 /// that is closed with unread bytes takes back what it sent last.
 pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
@@ -32,35 +33,35 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     let span = tracing::debug_span!("connection", %addr, %client_id);
     let task = async move {
         let shard = live.shard();
+        let (mut floods, mut patience) = (false, PAUSES);
         let reason = loop {
             let read = poll_fn(|cx| {
-                poll_read(&mut reader, cx, |bytes| {
+                if floods && patience > 0 && shard.is_congested(link) {
+                    return Poll::Ready(Ok(None));
+                }
+                let most = if floods { usize::MAX } else { FIRST };
+                let read = poll_read(&mut reader, cx, most, |bytes| {
                     if !bytes.is_empty() {
                         shard.feed(link, bytes);
                     }
                     bytes.len()
-                })
+                });
+                read.map_ok(Some)
             });
             match read.await {
-                Ok(0) => break DisconnectReason::ConnectionClosed,
-                Ok(len) if len >= MUCH => give_way(shard, link).await,
-                Ok(_) => {}
+                Ok(Some(0)) => break DisconnectReason::ConnectionClosed,
+                Ok(Some(len)) => (floods, patience) = (len >= MUCH, PAUSES),
+                Ok(None) => {
+                    patience -= 1;
+                    // Boxed: few ever wait here, and all would hold the room for it.
+                    Box::pin(sleep(PAUSE)).await;
+                }
                 Err(error) => break DisconnectReason::from_io(&error),
             }
         };
         shard.lost(link, reason);
     };
     task.instrument(span)
-}
-
-/// Waits a little while those who hear this connection are far behind.
-async fn give_way(shard: &Shard, link: LinkId) {
-    for _ in 0..PAUSES {
-        if !shard.is_congested(link) {
-            return;
-        }
-        sleep(PAUSE).await;
-    }
 }
 
 /// Writes to a connection whose socket was full until nothing waits any more.
@@ -83,10 +84,15 @@ pub(super) async fn close(
     reader.abort();
 }
 
-/// Bytes of one read from which on a sender is asked to give way.
-const MUCH: usize = 16 << 10;
+/// Bytes of one read from which on a sender is asked to give way: several messages at
+/// once. Who speaks as players do never waits.
+const MUCH: usize = 1 << 10;
+
+/// Bytes of one read of somebody who has not sent much before: so that many who begin to at
+/// the same moment do not fill what may wait for a client.
+const FIRST: usize = 4 << 10;
 
 /// How long a sender of much waits at a time, and how often at most before its
 /// next read.
 const PAUSE: Duration = Duration::from_millis(1);
-const PAUSES: usize = 10;
+const PAUSES: usize = 100;

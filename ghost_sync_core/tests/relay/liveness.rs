@@ -173,3 +173,20 @@ fn a_flood_of_connections_is_not_kept_waiting_for_refusals() {
         assert!(world.relay.connection_count() <= 3 * 64);
     }
 }
+
+#[test]
+fn clients_that_are_due_at_about_the_same_time_are_pinged_together() {
+    let mut world = World::new();
+    for _ in 0..200 {
+        world.client();
+        world.now += std::time::Duration::from_millis(1);
+    }
+    world.wait(secs(12));
+    let mut moments = 0;
+    while let Some(due) = world.relay.next_deadline().filter(|due| *due < world.now + secs(2)) {
+        world.wait(due - world.now);
+        moments += 1;
+    }
+    assert!(world.peers.iter().all(|peer| world.relay.rtt_of(peer.conn).is_some()));
+    assert!(moments <= 5, "{moments} moments for 200 ms");
+}
