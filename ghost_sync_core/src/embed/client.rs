@@ -62,8 +62,8 @@ impl ClientBridge {
         Self { commands, queued: 0, updates, _network: network.clone() }
     }
 
-    /// Appends what happened since the last call to `updates`: what no
-    /// frame should have to look at at once waits outside. A vector that was emptied and is used again
+    /// Appends what happened since the last call to `updates`: some 2 MiB at most; more
+    /// waits for the next call. A vector that was emptied and is used again
     /// saves its memory.
     pub fn poll(&mut self, updates: &mut Vec<ClientUpdate>) {
         self.updates.take(updates);
