@@ -5,17 +5,18 @@ use bevy::prelude::*;
 pub use ghost_sync_core::embed::{Connector, LocalConnector, Network, Reconnect, Target};
 use ghost_sync_core::{
     Client,
-    embed::{ClientBridge, ClientCommand, ClientUpdate},
+    embed::{ClientBridge, ClientCommand},
     wire::{Refusal, RoomName},
 };
-pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent};
+pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent, embed::ClientUpdate};
 
 use crate::{
-    ClientState, GhostClient, JoinedRoom, JoinedRooms,
+    ClientState, GhostClient, JoinedRoom, JoinedRooms, Traffic,
     events::{Connected, Disconnected, JoinRefused, Unsent, UnsentReason, publish},
+    hearing,
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     roster,
-    typed::{ClientParcel, ClientReceiver, MessageRegistry},
+    typed::{Arrival, ClientOrigin, ClientParcel, ClientReceiver, MessageRegistry},
 };
 
 /// The network threads of this app, shared by its client and its server.
@@ -42,7 +43,9 @@ pub(crate) struct Link {
     bridge: Option<ClientBridge>,
     /// Joins asked for before [`Connect`].
     waiting: Vec<Join>,
+    // Empty between frames, but for their memory.
     updates: Vec<ClientUpdate>,
+    arrivals: Vec<Arrival<ClientOrigin>>,
     parcels: Vec<ClientParcel>,
 }
 
@@ -63,10 +66,14 @@ impl Link {
 pub(crate) fn receive(world: &mut World) {
     let mut link = world.resource_mut::<Link>();
     let mut updates = std::mem::take(&mut link.updates);
+    let mut arrivals = std::mem::take(&mut link.arrivals);
     if let Some(bridge) = &mut link.bridge {
         bridge.poll(&mut updates);
     }
-    for update in updates.drain(..) {
+    let mut rest = updates.drain(..);
+    loop {
+        hearing::hear(world, &mut rest, &mut arrivals);
+        let Some(update) = rest.next() else { break };
         match update {
             ClientUpdate::Connecting { attempt } => {
                 world.resource_mut::<GhostClient>().attempt = attempt;
@@ -91,20 +98,19 @@ pub(crate) fn receive(world: &mut World) {
             other => debug!("an update that this version does not know: {other:?}"),
         }
     }
-    world.resource_mut::<Link>().updates = updates;
+    drop(rest);
+    let mut link = world.resource_mut::<Link>();
+    link.updates = updates;
+    link.arrivals = arrivals;
 }
 
 /// Hands what the systems have written to the network thread.
 pub(crate) fn send(world: &mut World) {
     let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
     MessageRegistry::take_client(world, &mut parcels);
-    for parcel in parcels.drain(..) {
-        let (message_type, payload) = (parcel.message_type, parcel.payload.clone());
-        match dispatch(world, parcel) {
-            Ok(()) => world.resource_mut::<GhostClient>().sent.count(&payload),
-            Err(reason) => {
-                publish(world, Unsent { message: Some((message_type, payload)), reason });
-            }
+    if !parcels.is_empty() {
+        for unsent in dispatch(world, &mut parcels) {
+            publish(world, unsent);
         }
     }
     let mut link = world.resource_mut::<Link>();
@@ -114,27 +120,48 @@ pub(crate) fn send(world: &mut World) {
     }
 }
 
-fn dispatch(world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason> {
-    if *world.resource::<State<ClientState>>().get() != ClientState::Connected {
-        return Err(UnsentReason::NotConnected);
-    }
-    let room = match parcel.room.or_else(|| world.resource::<JoinedRooms>().current()) {
-        Some(room) => Some(room_name(world, room).ok_or(UnsentReason::NotInRoom)?),
-        None => None,
-    };
-    let ClientParcel { message_type, payload, .. } = parcel;
-    let command = match parcel.to {
-        ClientReceiver::Room { .. } if room.is_none() => return Err(UnsentReason::NotInRoom),
-        ClientReceiver::Room { delivery, flags } => {
-            ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
+/// Makes commands of parcels; returns those that cannot leave.
+fn dispatch(world: &mut World, parcels: &mut Vec<ClientParcel>) -> Vec<Unsent> {
+    let connected = *world.resource::<State<ClientState>>().get() == ClientState::Connected;
+    let current = world.resource::<JoinedRooms>().current();
+    let (mut sent, mut unsent) = (Traffic::default(), Vec::new());
+    world.resource_scope(|world, mut link: Mut<Link>| {
+        let mut last: Option<(Entity, &RoomName)> = None;
+        for parcel in parcels.drain(..) {
+            let (message_type, payload) = (parcel.message_type, parcel.payload.clone());
+            let room = parcel.room.or(current);
+            if room.is_some() && room != last.map(|(room, _)| room) {
+                last = room.and_then(|room| Some((room, &world.get::<JoinedRoom>(room)?.name)));
+            }
+            let known = last.filter(|&(known, _)| Some(known) == room).map(|(_, name)| name);
+            let result = if !connected {
+                Err(UnsentReason::NotConnected)
+            } else if room.is_some() && known.is_none() {
+                Err(UnsentReason::NotInRoom)
+            } else {
+                command(parcel, known.cloned()).and_then(|command| link.send(command))
+            };
+            match result {
+                Ok(()) => sent.count(&payload),
+                Err(reason) => {
+                    unsent.push(Unsent { message: Some((message_type, payload)), reason });
+                }
+            }
         }
-        ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
-    };
-    world.resource_mut::<Link>().send(command)
+    });
+    world.resource_mut::<GhostClient>().sent += sent;
+    unsent
 }
 
-fn room_name(world: &World, room: Entity) -> Option<RoomName> {
-    world.get::<JoinedRoom>(room).map(|room| room.name.clone())
+fn command(parcel: ClientParcel, room: Option<RoomName>) -> Result<ClientCommand, UnsentReason> {
+    let ClientParcel { to, message_type, payload, .. } = parcel;
+    match to {
+        ClientReceiver::Room { .. } if room.is_none() => Err(UnsentReason::NotInRoom),
+        ClientReceiver::Room { delivery, flags } => {
+            Ok(ClientCommand::Broadcast { room, delivery, flags, message_type, payload })
+        }
+        ClientReceiver::Server => Ok(ClientCommand::Send { room, message_type, payload }),
+    }
 }
 
 fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::Duration>) {

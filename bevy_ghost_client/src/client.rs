@@ -1,6 +1,6 @@
 //! What is known about the connection right now.
 
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
 use bevy::prelude::*;
 use crossbeam_channel::Receiver;
@@ -75,6 +75,13 @@ impl Traffic {
     pub fn count(&mut self, payload: &[u8]) {
         self.messages += 1;
         self.bytes += payload.len() as u64;
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
     }
 }
 

@@ -6,6 +6,7 @@ pub mod diagnostics;
 mod ended;
 mod entities;
 mod events;
+mod hearing;
 mod plugin;
 mod requests;
 mod roster;

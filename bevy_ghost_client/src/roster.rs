@@ -1,24 +1,22 @@
 //! Keeps the entities of rooms and members as the server says they are.
 
 use bevy::{platform::collections::HashMap, prelude::*};
-use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, Meta, Refusal, RoomName, Seat};
+use ghost_sync_core::wire::{ClientId, LeaveReason, Meta, Refusal, RoomName, Seat};
 
 use crate::{
-    Away, Ended, GhostClient, GhostClientEvent, JoinedRoom, JoinedRooms, LocalPlayer, Member,
-    MemberOf, Members, Metadata,
+    Away, Ended, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf, Members,
+    Metadata,
     bridge::{self, Request, RequestError, ServerEvent},
     events::{
-        Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, PayloadReceived, Pinged,
-        PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Reconnecting, Refused, Rejoined,
-        ResumeFailed, Resumed, RoomDeleted, RoomList, Undecodable, Unsent, UnsentReason, publish,
+        Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, Pinged, PlayerAway, PlayerBack,
+        PlayerJoined, PlayerLeft, Reconnecting, Refused, Rejoined, ResumeFailed, Resumed,
+        RoomDeleted, RoomList, Unsent, UnsentReason, publish,
     },
-    typed::{MessageRegistry, Origin},
 };
 
 /// The members of a room by seat.
 #[derive(Component, Default)]
-struct SeatIndex(HashMap<Seat, Entity>);
+pub(crate) struct SeatIndex(pub(crate) HashMap<Seat, Entity>);
 
 /// Takes over one event.
 pub(crate) fn apply(world: &mut World, event: ServerEvent) {
@@ -102,45 +100,8 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             world.entity_mut(player).remove::<Away>();
             publish(world, PlayerBack { room, room_name, player, client_id, seat, seq });
         }
-        ServerEvent::Broadcast {
-            sender_id, room, seat, seq, replay, message_type, data, ..
-        } => {
-            let Some(room) = find_room(world, &room) else { return };
-            // In history, a seat may have been somebody else's.
-            let player = find_member(world, room, seat).filter(|&player| {
-                world.get::<Member>(player).is_some_and(|member| member.client_id == sender_id)
-            });
-            world.resource_mut::<GhostClient>().received.count(&data);
-            stream(
-                world,
-                PayloadReceived {
-                    room: Some(room),
-                    player,
-                    seq: Some(seq),
-                    replay,
-                    message_type,
-                    payload: data.clone(),
-                },
-            );
-            let origin = Origin::Room { room, player, sender_id, seq, replay };
-            give(world, origin, message_type, data);
-        }
-        ServerEvent::Direct { room, message_type, data } => {
-            let room = room.and_then(|name| find_room(world, &name));
-            world.resource_mut::<GhostClient>().received.count(&data);
-            stream(
-                world,
-                PayloadReceived {
-                    room,
-                    player: None,
-                    seq: None,
-                    replay: false,
-                    message_type,
-                    payload: data.clone(),
-                },
-            );
-            give(world, Origin::Server { room }, message_type, data);
-        }
+        // Taken many at once, see `hearing`.
+        ServerEvent::Broadcast { .. } | ServerEvent::Direct { .. } => {}
         ServerEvent::RoomMeta { room, version, key, value, .. } => {
             let Some(entity) = find_room(world, &room) else { return };
             change_metadata(world, MetadataChanged { entity, key, value, version });
@@ -279,21 +240,6 @@ fn change_metadata(world: &mut World, change: MetadataChanged) {
         metadata.apply(change.key.clone(), change.value.clone());
     }
     publish(world, change);
-}
-
-fn give(world: &mut World, origin: Origin, message_type: MessageType, payload: Bytes) {
-    if let Err(type_name) = MessageRegistry::give(world, origin, message_type, &payload) {
-        let (room, player) = match origin {
-            Origin::Room { room, player, .. } => (Some(room), player),
-            Origin::Server { room } => (room, None),
-            Origin::Player { .. } | Origin::Connection { .. } => (None, None),
-        };
-        publish(world, Undecodable { type_name, room, player, payload });
-    }
-}
-
-fn stream(world: &mut World, payload: PayloadReceived) {
-    world.write_message(GhostClientEvent::PayloadReceived(payload));
 }
 
 fn find_room(world: &World, name: &RoomName) -> Option<Entity> {

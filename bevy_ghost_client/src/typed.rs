@@ -53,7 +53,10 @@ pub use envelopes::{
     Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
     ToPlayer, ToRoom, ToServer,
 };
-pub use parcels::{ClientParcel, ClientReceiver, Origin, ServerParcel, ServerReceiver};
+pub use parcels::{
+    Arrival, ClientOrigin, ClientParcel, ClientReceiver, ServerOrigin, ServerParcel,
+    ServerReceiver, Unreadable,
+};
 pub use registry::MessageRegistry;
 pub use words::Words;
 

@@ -10,15 +10,14 @@ use bevy_ghost_client::{
     Ended, GhostNetwork, Traffic,
     typed::{MessageRegistry, ServerParcel, ServerReceiver},
 };
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 pub use ghost_sync_core::ServerHandle;
+pub(crate) use ghost_sync_core::embed::ServerUpdate;
 pub(crate) use ghost_sync_core::relay::{AskId, ConnId, Question, RelayEvent};
 pub use ghost_sync_core::relay::{CreateOnJoin, DisconnectReason, OverflowPolicy};
 use ghost_sync_core::{
     Server, ServerBuilder,
-    embed::{ServerBridge, ServerCommand, ServerUpdate},
-    wire::{MessageType, RoomName},
+    embed::{ServerBridge, ServerCommand},
 };
 pub(crate) use outbox::Outbox;
 
@@ -27,6 +26,7 @@ use crate::{
     ServerState, StartServer, StopServer,
     asks::{self, Waiting},
     events::{Missed, ServerFailed, ServerStarted, ServerStopped, publish},
+    hearing::Hearing,
     hooks::Reply,
     index::Index,
     lifecycle, sync,
@@ -36,7 +36,9 @@ use crate::{
 #[derive(Resource)]
 pub(crate) struct Link {
     bridge: Option<ServerBridge>,
+    // Empty between frames, but for their memory.
     updates: Vec<ServerUpdate>,
+    hearing: Hearing,
     parcels: Vec<ServerParcel>,
     /// What tickets say.
     pub(crate) replies: (Sender<Reply>, Receiver<Reply>),
@@ -49,6 +51,7 @@ impl Default for Link {
         Self {
             bridge: None,
             updates: Vec::new(),
+            hearing: Hearing::default(),
             parcels: Vec::new(),
             replies: crossbeam_channel::unbounded(),
             waiting: HashMap::default(),
@@ -72,7 +75,11 @@ pub(crate) fn receive(world: &mut World) {
     if let Some(bridge) = &mut link.bridge {
         bridge.poll(&mut updates);
     }
-    for update in updates.drain(..) {
+    let mut hearing = std::mem::take(&mut link.hearing);
+    let mut rest = updates.drain(..);
+    loop {
+        hearing.hear(world, &mut rest);
+        let Some(update) = rest.next() else { break };
         match update {
             ServerUpdate::Started { addr } => {
                 world.resource_mut::<GhostServer>().addr = addr;
@@ -99,7 +106,10 @@ pub(crate) fn receive(world: &mut World) {
             other => debug!("an update that this version does not know: {other:?}"),
         }
     }
-    world.resource_mut::<Link>().updates = updates;
+    drop(rest);
+    let mut link = world.resource_mut::<Link>();
+    link.updates = updates;
+    link.hearing = hearing;
     asks::take_replies(world);
     let answers = std::mem::take(&mut world.resource_mut::<Outbox>().answers);
     flush(world, answers);
@@ -109,25 +119,8 @@ pub(crate) fn receive(world: &mut World) {
 pub(crate) fn send(world: &mut World) {
     let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
     MessageRegistry::take_server(world, &mut parcels);
-    for parcel in parcels.drain(..) {
-        let (to, payload) = (parcel.to, parcel.payload.clone());
-        if let ServerReceiver::Room(room, _) = to
-            && let Some(mut stats) = world.get_mut::<RoomStats>(room)
-        {
-            stats.sent.count(&payload);
-        }
-        let command = dispatch(world.resource::<Index>(), parcel);
-        let mut link = world.resource_mut::<Link>();
-        match (command, &mut link.bridge) {
-            (Some(command), Some(bridge)) => {
-                bridge.send(command);
-                world.resource_mut::<GhostServer>().sent.count(&payload);
-            }
-            _ => {
-                debug!("{} bytes were for {to:?}, which is not there", payload.len());
-                world.resource_mut::<GhostServer>().undelivered += 1;
-            }
-        }
+    if !parcels.is_empty() {
+        dispatch(world, &mut parcels);
     }
     world.resource_mut::<Link>().parcels = parcels;
     asks::take_replies(world);
@@ -137,32 +130,63 @@ pub(crate) fn send(world: &mut World) {
     flush(world, commands);
 }
 
-fn dispatch(index: &Index, parcel: ServerParcel) -> Option<ServerCommand> {
+/// Makes commands of parcels and counts what became of them.
+fn dispatch(world: &mut World, parcels: &mut Vec<ServerParcel>) {
+    let (mut sent, mut undelivered) = (Traffic::default(), 0);
+    let mut rooms: Vec<(Entity, Traffic)> = Vec::new();
+    world.resource_scope(|world, mut link: Mut<Link>| {
+        let index = world.resource::<Index>();
+        for parcel in parcels.drain(..) {
+            let (to, len) = (parcel.to, parcel.payload.len());
+            if let ServerReceiver::Room(room, _) = to {
+                if rooms.last().is_none_or(|&(last, _)| last != room) {
+                    rooms.push((room, Traffic::default()));
+                }
+                if let Some((_, sent)) = rooms.last_mut() {
+                    sent.count(&parcel.payload);
+                }
+            }
+            match (command(index, parcel), &mut link.bridge) {
+                (Some(command), Some(bridge)) => {
+                    bridge.send(command);
+                    sent += Traffic { messages: 1, bytes: len as u64 };
+                }
+                _ => {
+                    debug!("{len} bytes were for {to:?}, which is not there");
+                    undelivered += 1;
+                }
+            }
+        }
+    });
+    for (room, sent) in rooms {
+        if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+            stats.sent += sent;
+        }
+    }
+    let mut server = world.resource_mut::<GhostServer>();
+    server.sent += sent;
+    server.undelivered += undelivered;
+}
+
+fn command(index: &Index, parcel: ServerParcel) -> Option<ServerCommand> {
     let ServerParcel { to, message_type, payload } = parcel;
-    let direct = |conn, room| direct(conn, room, message_type, payload.clone());
-    Some(match to {
+    let (conn, room) = match to {
         ServerReceiver::Room(room, delivery) => {
             let room = index.room_records.get(&room)?.name.clone();
-            ServerCommand::Broadcast { room, delivery, message_type, payload }
+            return Some(ServerCommand::Broadcast { room, delivery, message_type, payload });
+        }
+        ServerReceiver::Everyone => {
+            return Some(ServerCommand::BroadcastAll { message_type, payload });
         }
         ServerReceiver::Player(player) => {
             let seat = index.seat_records.get(&player)?;
-            direct(seat.conn, Some(seat.name.clone()))
+            (seat.conn, Some(seat.name.clone()))
         }
         ServerReceiver::Connection(connection) => {
-            direct(index.connection_records.get(&connection)?.conn, None)
+            (index.connection_records.get(&connection)?.conn, None)
         }
-        ServerReceiver::Everyone => ServerCommand::BroadcastAll { message_type, payload },
-    })
-}
-
-fn direct(
-    conn: ConnId,
-    room: Option<RoomName>,
-    message_type: MessageType,
-    payload: Bytes,
-) -> ServerCommand {
-    ServerCommand::Direct { conns: vec![conn], room, message_type, payload }
+    };
+    Some(ServerCommand::Direct { conns: vec![conn], room, message_type, payload })
 }
 
 fn flush(world: &mut World, commands: Vec<ServerCommand>) {

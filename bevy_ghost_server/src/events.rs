@@ -254,6 +254,7 @@ pub struct PayloadReceived {
 }
 
 /// A payload came whose bytes are no value of the type that it claims to be. It is left out.
+/// Told after everything that came in one go with it.
 ///
 /// Programs of different versions, usually: on connecting, only the names and fixed
 /// sizes of types are compared. Or somebody tries what happens.

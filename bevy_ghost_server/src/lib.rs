@@ -6,6 +6,7 @@ mod dedicated;
 pub mod diagnostics;
 mod entities;
 mod events;
+mod hearing;
 pub mod hooks;
 mod index;
 mod lifecycle;

@@ -21,8 +21,9 @@ use crate::bridge::Link;
 pub struct WakeRunnerPlugin {
     /// When the app is updated although nothing has arrived.
     pub tick: Tick,
-    /// The shortest time from the beginning of an update to the next one: what
-    /// arrives meanwhile is taken together. 1 ms.
+    /// The shortest time from the beginning of one update that an arrival caused to that
+    /// of the next: what arrives meanwhile is taken together. What comes after a longer
+    /// silence is taken at once. 1 ms.
     pub min_interval: Duration,
 }
 
@@ -62,16 +63,18 @@ impl WakeRunnerPlugin {
         }
         app.finish();
         app.cleanup();
+        let mut last_woken: Option<Instant> = None;
         loop {
             let started = Instant::now();
             app.update();
             if let Some(exit) = app.should_exit() {
                 return exit;
             }
-            let woken = sleep(app.world(), started + self.pause(app.world()));
-            if woken {
-                let since = started.elapsed();
-                std::thread::sleep(self.min_interval.saturating_sub(since));
+            if sleep(app.world(), started + self.pause(app.world())) {
+                if let Some(last) = last_woken {
+                    std::thread::sleep(self.min_interval.saturating_sub(last.elapsed()));
+                }
+                last_woken = Some(Instant::now());
             }
         }
     }

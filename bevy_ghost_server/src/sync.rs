@@ -1,21 +1,17 @@
 //! Makes the entities what the network thread says they are, and tells the facts.
 
 use bevy::prelude::*;
-use bevy_ghost_client::{
-    Ended, Metadata,
-    typed::{MessageRegistry, Origin},
-};
+use bevy_ghost_client::{Ended, Metadata};
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, RoomId, RoomName, Seat};
+use ghost_sync_core::wire::{ClientId, LeaveReason, RoomId, RoomName, Seat};
 
 use crate::{
-    Away, Connection, ConnectionStats, GhostServer, InRoom, Observe, Player, Room, RoomConfig,
-    RoomStats, Rooms, SeatOf,
+    Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Room, RoomConfig, RoomStats,
+    Rooms, SeatOf,
     bridge::{ConnId, DisconnectReason, RelayEvent},
     events::{
-        ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged,
-        PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
-        RoomOpened, RoomRefused, Undecodable, publish,
+        ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, PlayerAway, PlayerBack,
+        PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused, publish,
     },
     index::{ConnectionRecord, Index, RoomRecord, SeatRecord},
     lifecycle,
@@ -100,15 +96,8 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
                 publish(world, Lagged { room, player, dropped });
             }
         }
-        RelayEvent::Broadcast {
-            room, seat, conn, client_id, seq, message_type, payload, ..
-        } => {
-            said(world, Some((room, seat)), conn, client_id, Some(seq), message_type, payload);
-        }
-        RelayEvent::Message { conn, client_id, room, message_type, payload } => {
-            let seat = room.map(|(room, _, seat)| (room, seat));
-            said(world, seat, conn, client_id, None, message_type, payload);
-        }
+        // Taken many at once, see `hearing`.
+        RelayEvent::Broadcast { .. } | RelayEvent::Message { .. } => {}
         RelayEvent::RoomMetaChanged { room, version, key, value, .. } => {
             let entity = world.resource::<Index>().rooms.get(&room).copied();
             change_metadata(world, entity, key, value, version);
@@ -304,64 +293,10 @@ fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
     is_there(world, connection).then_some(connection)
 }
 
-fn said(
-    world: &mut World,
-    seat: Option<(RoomId, Seat)>,
-    conn: ConnId,
-    client_id: ClientId,
-    seq: Option<u64>,
-    message_type: MessageType,
-    payload: Bytes,
-) {
-    let index = world.resource::<Index>();
-    let Some(&connection) = index.connections.get(&conn) else { return };
-    if !is_there(world, connection) {
-        return;
-    }
-    let (seat, origin) = match seat {
-        None => (None, Origin::Connection { connection, client_id }),
-        Some((room, seat)) => {
-            let Some((player, record)) = index.seat(room, seat) else { return };
-            let room = record.room;
-            if !is_there(world, player) {
-                return;
-            }
-            if seq.is_some() && !is_observed(world, room, message_type) {
-                return;
-            }
-            let origin = Origin::Player { player, room, connection, client_id, seq };
-            (Some((player, room)), origin)
-        }
-    };
-    world.resource_mut::<GhostServer>().received.count(&payload);
-    if let Some(mut stats) = world.get_mut::<ConnectionStats>(connection) {
-        stats.received.count(&payload);
-    }
-    if let Some(mut stats) = seat.and_then(|(_, room)| world.get_mut::<RoomStats>(room)) {
-        stats.received.count(&payload);
-    }
-    let copy = PayloadReceived { connection, seat, seq, message_type, payload: payload.clone() };
-    world.write_message(GhostServerEvent::PayloadReceived(copy));
-    if let Err(type_name) = MessageRegistry::give(world, origin, message_type, &payload) {
-        publish(world, Undecodable { connection, seat, type_name, payload });
-    }
-}
-
 /// Whether our own systems have not despawned it: whom they have put out is not heard
 /// any more, even if the network thread does not know yet.
 pub(crate) fn is_there(world: &World, entity: Entity) -> bool {
     world.get_entity(entity).is_ok()
-}
-
-fn is_observed(world: &World, room: Entity, message_type: MessageType) -> bool {
-    match world.get::<RoomConfig>(room).map(|config| config.observe) {
-        Some(Observe::Everything) => true,
-        Some(Observe::Registered) => {
-            message_type != MessageType::RAW
-                && world.resource::<MessageRegistry>().knows(message_type)
-        }
-        Some(Observe::Nothing) | None => false,
-    }
 }
 
 fn change_metadata(

@@ -17,8 +17,11 @@ use wincode::ReadError;
 use super::{
     Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
     ToPlayer, ToRoom, ToServer,
-    codec::Codec,
-    parcels::{ClientParcel, ClientReceiver, Origin, ServerParcel, ServerReceiver},
+    codec::{Buffer, Codec},
+    parcels::{
+        Arrival, ClientOrigin, ClientParcel, ClientReceiver, ServerOrigin, ServerParcel,
+        ServerReceiver,
+    },
 };
 
 /// What can be done with a type of which only the number is known.
@@ -26,10 +29,17 @@ use super::{
 pub(super) struct Ends {
     pub(super) add_client: fn(&mut App),
     pub(super) add_server: fn(&mut App),
-    pub(super) take_client: fn(&mut World, MessageType, &mut Vec<ClientParcel>),
-    pub(super) take_server: fn(&mut World, MessageType, &mut Vec<ServerParcel>),
-    pub(super) give: fn(&mut World, Origin, MessageType, &Bytes) -> Result<(), ReadError>,
+    pub(super) take_client: fn(&mut World, MessageType, &mut Buffer, &mut Vec<ClientParcel>),
+    pub(super) take_server: fn(&mut World, MessageType, &mut Buffer, &mut Vec<ServerParcel>),
+    pub(super) give_client: Give<ClientOrigin>,
+    pub(super) give_server: Give<ServerOrigin>,
 }
+
+/// Decodes those of the arrivals that are of the type, and writes them.
+pub(super) type Give<O> = fn(&mut World, &[Arrival<O>], &[usize], &mut Failures);
+
+/// Which arrivals are not what their type says, and what is wrong with them.
+pub(super) type Failures = Vec<(usize, ReadError)>;
 
 impl Ends {
     pub(super) fn of<T: Codec>() -> Self {
@@ -38,7 +48,8 @@ impl Ends {
             add_server: add_server::<T>,
             take_client: take_client::<T>,
             take_server: take_server::<T>,
-            give: give::<T>,
+            give_client: give_client::<T>,
+            give_server: give_server::<T>,
         }
     }
 }
@@ -62,10 +73,11 @@ fn add_server<T: Codec>(app: &mut App) {
 fn take_client<T: Codec>(
     world: &mut World,
     message_type: MessageType,
+    buffer: &mut Buffer,
     out: &mut Vec<ClientParcel>,
 ) {
     let mut push = |room, to, message: &T| {
-        if let Some((message_type, payload)) = encode(message, message_type) {
+        if let Some((message_type, payload)) = encode(message, message_type, buffer) {
             out.push(ClientParcel { room, to, message_type, payload });
         }
     };
@@ -78,10 +90,11 @@ fn take_client<T: Codec>(
 fn take_server<T: Codec>(
     world: &mut World,
     message_type: MessageType,
+    buffer: &mut Buffer,
     out: &mut Vec<ServerParcel>,
 ) {
     let mut push = |to, message: &T| {
-        if let Some((message_type, payload)) = encode(message, message_type) {
+        if let Some((message_type, payload)) = encode(message, message_type, buffer) {
             out.push(ServerParcel { to, message_type, payload });
         }
     };
@@ -93,28 +106,64 @@ fn take_server<T: Codec>(
     drain(world, |it: ToEveryone<T>| push(ServerReceiver::Everyone, &it.message));
 }
 
-fn give<T: Codec>(
+fn give_client<T: Codec>(
     world: &mut World,
-    origin: Origin,
-    message_type: MessageType,
-    payload: &Bytes,
-) -> Result<(), ReadError> {
-    let message = T::decode(message_type, payload)?;
-    match origin {
-        Origin::Room { room, player, sender_id, seq, replay } => {
-            world.write_message(FromRoom { room, player, sender_id, seq, replay, message });
-        }
-        Origin::Server { room } => {
-            world.write_message(FromServer { room, message });
-        }
-        Origin::Player { player, room, connection, client_id, seq } => {
-            world.write_message(FromPlayer { player, room, connection, client_id, seq, message });
-        }
-        Origin::Connection { connection, client_id } => {
-            world.write_message(FromConnection { connection, client_id, message });
-        }
+    arrivals: &[Arrival<ClientOrigin>],
+    ts: &[usize],
+    failed: &mut Failures,
+) {
+    let from_room = write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
+        let ClientOrigin::Room { room, player, sender_id, seq, replay } = origin else {
+            return None;
+        };
+        Some(move |message| FromRoom { room, player, sender_id, seq, replay, message })
+    });
+    if from_room < ts.len() {
+        write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
+            let ClientOrigin::Server { room } = origin else { return None };
+            Some(move |message| FromServer { room, message })
+        });
     }
-    Ok(())
+}
+
+fn give_server<T: Codec>(
+    world: &mut World,
+    arrivals: &[Arrival<ServerOrigin>],
+    ts: &[usize],
+    failed: &mut Failures,
+) {
+    let from_players = write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
+        let ServerOrigin::Player { player, room, connection, client_id, seq } = origin else {
+            return None;
+        };
+        Some(move |message| FromPlayer { player, room, connection, client_id, seq, message })
+    });
+    if from_players < ts.len() {
+        write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
+            let ServerOrigin::Connection { connection, client_id } = origin else { return None };
+            Some(move |message| FromConnection { connection, client_id, message })
+        });
+    }
+}
+
+/// Decodes what goes into one kind of envelope, and returns how many there were.
+fn write<T: Codec, M: Message, F: FnOnce(T) -> M, O: Copy>(
+    world: &mut World,
+    arrivals: &[Arrival<O>],
+    ts: &[usize],
+    failed: &mut Failures,
+    envelope: impl Fn(O) -> Option<F>,
+) -> usize {
+    let Some(mut messages) = world.get_resource_mut::<Messages<M>>() else { return 0 };
+    let mut count = 0;
+    messages.write_batch(ts.iter().filter_map(|&at| {
+        let Arrival { origin, message_type, payload } = &arrivals[at];
+        let envelope = envelope(*origin)?;
+        count += 1;
+        let message = T::decode(*message_type, payload);
+        message.map_err(|error| failed.push((at, error))).ok().map(envelope)
+    }));
+    count
 }
 
 fn drain<M: Message>(world: &mut World, take: impl FnMut(M)) {
@@ -125,9 +174,13 @@ fn drain<M: Message>(world: &mut World, take: impl FnMut(M)) {
     }
 }
 
-fn encode<T: Codec>(message: &T, message_type: MessageType) -> Option<(MessageType, Bytes)> {
+fn encode<T: Codec>(
+    message: &T,
+    message_type: MessageType,
+    buffer: &mut Buffer,
+) -> Option<(MessageType, Bytes)> {
     message
-        .encode(message_type)
+        .encode(message_type, buffer)
         .inspect_err(|error| error!("cannot encode a {}: {error}", type_name::<T>()))
         .ok()
 }

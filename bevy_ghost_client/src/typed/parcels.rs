@@ -55,10 +55,30 @@ pub enum ServerReceiver {
     Everyone,
 }
 
-/// Where a payload came from.
+/// One payload on its way in.
+#[derive(Clone, Debug)]
+pub struct Arrival<O> {
+    /// Where it came from.
+    pub origin: O,
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// An arrival that is not what its type says.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its place among the arrivals.
+    pub at: usize,
+    /// The name under which the type is registered.
+    pub type_name: String,
+}
+
+/// Where a payload came from that is for a client.
 #[derive(Clone, Copy, Debug)]
-pub enum Origin {
-    /// To a client, from its room.
+pub enum ClientOrigin {
+    /// From its room.
     Room {
         /// The room.
         room: Entity,
@@ -71,12 +91,17 @@ pub enum Origin {
         /// Whether it was said before the client joined.
         replay: bool,
     },
-    /// To a client, from the server program.
+    /// From the server program.
     Server {
         /// The room it is about.
         room: Option<Entity>,
     },
-    /// To a server, from a player.
+}
+
+/// Where a payload came from that is for a server.
+#[derive(Clone, Copy, Debug)]
+pub enum ServerOrigin {
+    /// From a player.
     Player {
         /// The player.
         player: Entity,
@@ -89,7 +114,7 @@ pub enum Origin {
         /// Place in the room's order, if it has one.
         seq: Option<u64>,
     },
-    /// To a server, from a client outside of any room.
+    /// From a client outside of any room.
     Connection {
         /// The connection.
         connection: Entity,

@@ -1,6 +1,9 @@
 //! The types that an app knows, by name and number.
 
-use std::any::{TypeId, type_name};
+use std::{
+    any::{TypeId, type_name},
+    fmt::{self, Debug},
+};
 
 use bevy::{
     app::App,
@@ -10,13 +13,13 @@ use bevy::{
 };
 use bytes::Bytes;
 use ghost_sync_core::wire::{MessageType, Protocol};
-use wincode::{SchemaWrite, TypeMeta, config::DefaultConfig};
+use wincode::{ReadError, SchemaWrite, TypeMeta, config::DefaultConfig};
 
 use super::{
     GhostMessage, Raw,
-    codec::Codec,
-    ends::Ends,
-    parcels::{ClientParcel, Origin, ServerParcel},
+    codec::{Buffer, Codec},
+    ends::{Ends, Failures, Give},
+    parcels::{Arrival, ClientOrigin, ClientParcel, ServerOrigin, ServerParcel, Unreadable},
 };
 
 /// The typed messages of this app; filled by
@@ -25,6 +28,9 @@ use super::{
 pub struct MessageRegistry {
     entries: Vec<Entry>,
     by_type: HashMap<MessageType, usize>,
+    /// Places of arrivals, sorted by entry while they are given.
+    sorted: Vec<Vec<usize>>,
+    buffer: Buffer,
     client: bool,
     server: bool,
     undecodable: u64,
@@ -97,46 +103,60 @@ impl MessageRegistry {
     /// Everything that the systems of a client have written, in the order in
     /// which the types were registered.
     pub fn take_client(world: &mut World, out: &mut Vec<ClientParcel>) {
+        let mut buffer = std::mem::take(&mut world.resource_mut::<Self>().buffer);
         for (message_type, ends) in Self::all_types(world) {
-            (ends.take_client)(world, message_type, out);
+            (ends.take_client)(world, message_type, &mut buffer, out);
         }
+        world.resource_mut::<Self>().buffer = buffer;
     }
 
     /// Everything that the systems of a server have written, in the order in
     /// which the types were registered.
     pub fn take_server(world: &mut World, out: &mut Vec<ServerParcel>) {
+        let mut buffer = std::mem::take(&mut world.resource_mut::<Self>().buffer);
         for (message_type, ends) in Self::all_types(world) {
-            (ends.take_server)(world, message_type, out);
+            (ends.take_server)(world, message_type, &mut buffer, out);
         }
+        world.resource_mut::<Self>().buffer = buffer;
     }
 
-    /// Decodes a payload and writes it as a Bevy message: typed if its type is
-    /// registered, else [`Raw`].
+    /// Decodes payloads for a client and writes them as Bevy messages: typed where the
+    /// type is registered, else [`Raw`]. Each type is written at once; its messages keep
+    /// their order.
     ///
-    /// # Errors
-    /// The name of the registered type that the payload is none of. It is counted
-    /// and left out: that is its sender's fault. The log has the first of them, the
-    /// second, the fourth and so on, so that no sender can flood it.
-    pub fn give(
+    /// Returns those that are none of the registered type that they claim to be. They are
+    /// counted and left out: that is their senders' fault. The log has the first of them,
+    /// the second, the fourth and so on, so that no sender can flood it.
+    pub fn give_client(world: &mut World, arrivals: &[Arrival<ClientOrigin>]) -> Vec<Unreadable> {
+        Self::give(world, arrivals, |ends| ends.give_client)
+    }
+
+    /// Decodes payloads for a server, like [`give_client`](Self::give_client).
+    pub fn give_server(world: &mut World, arrivals: &[Arrival<ServerOrigin>]) -> Vec<Unreadable> {
+        Self::give(world, arrivals, |ends| ends.give_server)
+    }
+
+    fn give<O: Debug>(
         world: &mut World,
-        origin: Origin,
-        message_type: MessageType,
-        payload: &Bytes,
-    ) -> Result<(), String> {
-        let registry = world.resource::<Self>();
-        let Some(entry) = registry.entry(message_type) else { return Ok(()) };
-        let give = entry.ends.give;
-        give(world, origin, message_type, payload).map_err(|error| {
-            let mut registry = world.resource_mut::<Self>();
-            registry.undecodable += 1;
-            let name = registry.entry(message_type).map(|entry| entry.name.clone());
-            let name = name.unwrap_or_default();
-            let count = registry.undecodable;
-            if count.is_power_of_two() {
-                warn!("left out a payload that is no {name}, {count} by now: {error} ({origin:?})");
+        arrivals: &[Arrival<O>],
+        end: fn(&Ends) -> Give<O>,
+    ) -> Vec<Unreadable> {
+        let mut registry = world.resource_mut::<Self>();
+        let mut sorted = std::mem::take(&mut registry.sorted);
+        registry.sort(arrivals, &mut sorted);
+        let (mut failed, mut unreadable) = (Failures::new(), Vec::new());
+        for (entry, places) in sorted.iter_mut().enumerate().filter(|(_, it)| !it.is_empty()) {
+            let give = end(&world.resource::<Self>().entries[entry].ends);
+            give(world, arrivals, places, &mut failed);
+            places.clear();
+            for (at, error) in failed.drain(..) {
+                let type_name = world.resource_mut::<Self>().report(entry, &arrivals[at], &error);
+                unreadable.push(Unreadable { at, type_name });
             }
-            name
-        })
+        }
+        world.resource_mut::<Self>().sorted = sorted;
+        unreadable.sort_by_key(|it| it.at);
+        unreadable
     }
 
     pub(super) fn add<T: GhostMessage>(app: &mut App, name: &str) {
@@ -182,11 +202,34 @@ impl MessageRegistry {
         }
     }
 
-    /// What is known of a type; of an unknown one, what is known of raw bytes.
-    fn entry(&self, message_type: MessageType) -> Option<&Entry> {
-        let known = self.by_type.get(&message_type);
-        let at = known.or_else(|| self.by_type.get(&MessageType::RAW))?;
-        self.entries.get(*at)
+    /// Sorts the places of arrivals by entry: those of unknown types are raw bytes.
+    fn sort<O>(&self, arrivals: &[Arrival<O>], sorted: &mut Vec<Vec<usize>>) {
+        sorted.resize_with(self.entries.len(), Vec::new);
+        let Some(&raw) = self.by_type.get(&MessageType::RAW) else { return };
+        let mut last = (MessageType::RAW, raw);
+        for (at, arrival) in arrivals.iter().enumerate() {
+            if arrival.message_type != last.0 {
+                let known = self.by_type.get(&arrival.message_type).copied();
+                last = (arrival.message_type, known.unwrap_or(raw));
+            }
+            sorted[last.1].push(at);
+        }
+    }
+
+    /// Counts an arrival that its type does not read, and returns the type's name.
+    fn report<O: Debug>(
+        &mut self,
+        entry: usize,
+        arrival: &Arrival<O>,
+        error: &ReadError,
+    ) -> String {
+        self.undecodable += 1;
+        let (name, count) = (self.entries[entry].name.clone(), self.undecodable);
+        if count.is_power_of_two() {
+            let origin = &arrival.origin;
+            warn!("left out a payload that is no {name}, {count} by now: {error} ({origin:?})");
+        }
+        name
     }
 
     fn all_ends(world: &World) -> Vec<Ends> {
@@ -199,8 +242,8 @@ impl MessageRegistry {
     }
 }
 
-impl std::fmt::Debug for MessageRegistry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Debug for MessageRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
     }
 }

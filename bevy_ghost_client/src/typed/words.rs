@@ -6,7 +6,7 @@ use bevy::log::error;
 use bytes::Bytes;
 use ghost_sync_core::wire::MessageType;
 
-use super::{GhostMessage, MessageRegistry, codec::Codec};
+use super::{GhostMessage, MessageRegistry};
 
 /// Typed messages as bytes, in the order in which they were said.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,8 @@ impl Words {
     /// Adds a message. One that cannot be encoded is left out, and the log says so.
     pub fn say<T: GhostMessage>(&mut self, message: &T) {
         let (rust_type, rust_name) = (TypeId::of::<T>(), type_name::<T>());
-        match message.encode(MessageType::RAW) {
-            Ok((_, payload)) => self.0.push(Word { rust_type, rust_name, payload }),
+        match wincode::serialize(message) {
+            Ok(payload) => self.0.push(Word { rust_type, rust_name, payload: payload.into() }),
             Err(error) => error!("cannot encode a {rust_name}: {error}"),
         }
     }

@@ -7,11 +7,15 @@ use bevy_ghost_client::{
     Connect, Connected, FromServer, GhostClientPlugin, GhostNetwork, ToServer,
 };
 use bevy_ghost_server::{
-    Network, ServerFailed, ServerStarted, Tick, WakeRunnerPlugin,
+    Network, ServerFailed, ServerStarted, Tick, WakeRunnerPlugin, WakeSources,
     prelude::*,
     testing::{record, recorded},
 };
 use ghost_sync_core::{Client, ServerEvent};
+
+fn an_hour() -> Duration {
+    Duration::from_secs(3600)
+}
 
 /// Echoes what clients send, and exits on `exit`.
 fn echo(
@@ -31,7 +35,7 @@ fn echo(
 fn what_arrives_wakes_a_sleeping_server() {
     let (started, addr) = mpsc::channel::<SocketAddr>();
     let server = thread::spawn(move || {
-        let an_hour = Tick::Every(Duration::from_secs(3600));
+        let an_hour = Tick::Every(an_hour());
         let runner = WakeRunnerPlugin { tick: an_hour, ..WakeRunnerPlugin::default() };
         App::new()
             .add_plugins((
@@ -84,7 +88,7 @@ fn what_arrives_wakes_a_sleeping_client_too() {
     let (ended, end) = mpsc::channel();
     thread::spawn(move || {
         let mut app = App::new();
-        let an_hour = Tick::Every(Duration::from_secs(3600));
+        let an_hour = Tick::Every(an_hour());
         let runner = WakeRunnerPlugin { tick: an_hour, ..WakeRunnerPlugin::default() };
         app.add_plugins(MinimalPlugins.build().disable::<bevy::app::ScheduleRunnerPlugin>())
             .add_plugins((runner, GhostServerPlugin::local(), GhostClientPlugin::default()))
@@ -96,6 +100,30 @@ fn what_arrives_wakes_a_sleeping_client_too() {
             )
             .add_observer(|_: On<Connected>, mut questions: MessageWriter<ToServer<Raw>>| {
                 questions.write(ToServer::new(Raw::new(vec![1])));
+            });
+        ended.send(app.run())
+    });
+    assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(AppExit::Success));
+}
+
+#[test]
+fn what_arrives_after_a_silence_is_taken_at_once() {
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        let (tick, min_interval) = (Tick::Every(Duration::from_millis(1)), an_hour());
+        let mut ticks = 0;
+        let mut app = App::new();
+        app.add_plugins(MinimalPlugins.build().disable::<bevy::app::ScheduleRunnerPlugin>())
+            .add_plugins(WakeRunnerPlugin { tick, min_interval })
+            .insert_resource(WakeSources(vec![woken.clone()]))
+            .add_systems(Update, move |mut exit: MessageWriter<AppExit>| {
+                ticks += 1;
+                if woken.try_recv().is_ok() {
+                    exit.write(AppExit::Success);
+                } else if ticks == 3 {
+                    wake.send(()).unwrap();
+                }
             });
         ended.send(app.run())
     });

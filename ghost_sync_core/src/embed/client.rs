@@ -62,9 +62,11 @@ impl ClientBridge {
         Self { commands, queued: 0, updates, _network: network.clone() }
     }
 
-    /// Appends what happened since the last call to `updates`.
+    /// Appends what happened since the last call to `updates`: some 2 MiB at most; more
+    /// waits for the next call. A vector that was emptied and is used again
+    /// saves its memory.
     pub fn poll(&mut self, updates: &mut Vec<ClientUpdate>) {
-        updates.append(&mut self.updates.take());
+        self.updates.take(updates);
     }
 
     /// Adds a command to those that [`flush`](Self::flush) sends.

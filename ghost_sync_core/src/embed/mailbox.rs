@@ -113,9 +113,14 @@ impl<T> Updates<T> {
     pub(super) fn change(&self, change: impl FnOnce(&mut Vec<T>, &mut usize)) {
         let mut waiting = self.lock();
         let Waiting { updates, bytes } = &mut *waiting;
+        let first = updates.is_empty();
         change(updates, bytes);
+        let news = first && !updates.is_empty();
         drop(waiting);
-        let _ = self.wake.try_send(());
+        // Whoever is told takes everything, also what comes until then.
+        if news {
+            let _ = self.wake.try_send(());
+        }
     }
 
     /// Waits until less than `limit` bytes wait.
@@ -130,18 +135,23 @@ impl<T> Updates<T> {
         }
     }
 
-    /// Takes everything.
-    pub(super) fn take(&self) -> Vec<T> {
+    /// Appends everything to `updates`. If that is empty, the two vectors change places:
+    /// one swap, and memory that was needed once serves again.
+    pub(super) fn take(&self, updates: &mut Vec<T>) {
         // In this order: what comes after the look wakes again.
         let _ = self.woken.try_recv();
         let mut waiting = self.lock();
         waiting.bytes = 0;
-        let updates = std::mem::take(&mut waiting.updates);
-        drop(waiting);
-        if !updates.is_empty() {
-            self.taken.notify_waiters();
+        if waiting.updates.is_empty() {
+            return;
         }
-        updates
+        if updates.is_empty() {
+            std::mem::swap(updates, &mut waiting.updates);
+        } else {
+            updates.append(&mut waiting.updates);
+        }
+        drop(waiting);
+        self.taken.notify_waiters();
     }
 
     /// Gets a token whenever there is something new.
@@ -151,5 +161,46 @@ impl<T> Updates<T> {
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_tells_of_all_that_waits_and_another_of_what_comes_after_a_look() {
+        let updates = Updates::new();
+        let wake = updates.wake();
+        updates.change(|_, _| {});
+        assert!(wake.is_empty(), "there is nothing to look at");
+        updates.push(1);
+        updates.push(2);
+        // Whoever sleeps takes the token first and looks then.
+        assert_eq!(wake.try_iter().count(), 1);
+        updates.push(3);
+        let mut seen = Vec::new();
+        updates.take(&mut seen);
+        updates.push(4);
+        assert_eq!(wake.try_iter().count(), 1);
+        updates.take(&mut seen);
+        assert_eq!(seen, [1, 2, 3, 4]);
+        assert!(wake.is_empty());
+    }
+
+    #[test]
+    fn memory_that_was_needed_once_serves_again() {
+        let updates = Updates::new();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            updates.change(|waiting, _| waiting.extend(0..1000));
+            updates.take(&mut seen);
+            seen.clear();
+        }
+        let needed = seen.capacity();
+        assert!(needed >= 1000);
+        updates.push(0);
+        updates.take(&mut seen);
+        assert!(seen.capacity() >= 1000, "the vector of the round before");
     }
 }

@@ -35,9 +35,9 @@ const DROPPED: (&str, Duration) = ("the server program has ended", Duration::fro
 pub struct ServerBridge {
     handle: ServerHandle,
     commands: Commands<ServerCommand>,
-    updates: Arc<Inbox>,
+    inbox: Arc<Inbox>,
     /// What came before the start was told: the rooms to start with.
-    early: Option<Vec<Waiting>>,
+    early: Option<Vec<ServerUpdate>>,
     network: Network,
 }
 
@@ -53,11 +53,14 @@ impl ServerBridge {
     /// [`Started`](ServerUpdate::Started) or [`Failed`](ServerUpdate::Failed) is
     /// the first update.
     pub fn start(network: &Network, builder: ServerBuilder) -> Self {
-        let inbox = Arc::new(Inbox(Updates::new()));
+        // The clock belongs to the runtime, which may be paused.
+        let guard = network.handle().enter();
+        let inbox = Arc::new(Inbox { updates: Updates::new(), start: link::now() });
+        drop(guard);
         let server = builder.bridge(inbox.clone()).build();
         let handle = server.handle();
         let (commands, orders) = commands();
-        let updates = inbox.clone();
+        let shown = inbox.clone();
         network.spawn_bridge(async move {
             match server.run().await {
                 Ok(handle) => {
@@ -68,28 +71,39 @@ impl ServerBridge {
                 Err(error) => inbox.push(ServerUpdate::Failed(error)),
             }
         });
-        Self { handle, commands, updates, early: Some(Vec::new()), network: network.clone() }
+        Self { handle, commands, inbox: shown, early: Some(Vec::new()), network: network.clone() }
     }
 
-    /// Appends what happened since the last call to `updates`.
+    /// Appends what happened since the last call to `updates`: messages of at most some
+    /// 8 MiB, beside what must not be left out. A vector that was emptied and is used
+    /// again saves its memory.
     pub fn poll(&mut self, updates: &mut Vec<ServerUpdate>) {
-        let mut waiting = self.updates.0.take();
-        if let Some(early) = &mut self.early {
-            early.append(&mut waiting);
-            let Some(start) = early.iter().position(Waiting::is_start) else { return };
+        let known = updates.len();
+        if let Some(mut early) = self.early.take() {
+            self.inbox.updates.take(&mut early);
+            let Some(start) = early.iter().position(is_start) else {
+                self.early = Some(early);
+                return;
+            };
             early[..=start].rotate_right(1);
-            waiting = self.early.take().unwrap_or_default();
+            updates.append(&mut early);
+        } else {
+            self.inbox.updates.take(updates);
         }
-        // The clock belongs to the runtime, which may be paused.
         let _guard = self.network.handle().enter();
-        let now = link::now();
-        updates.extend(waiting.into_iter().filter_map(|waiting| match waiting {
-            Waiting::Update(update) => Some(update),
-            Waiting::Ask { ask, question, deadline } => {
-                let expires_in = deadline.checked_duration_since(now)?;
-                Some(ServerUpdate::Ask { ask, question, expires_in })
+        let passed = link::now().saturating_duration_since(self.inbox.start);
+        let mut at = 0;
+        updates.retain_mut(|update| {
+            at += 1;
+            if at > known
+                && let ServerUpdate::Ask { expires_in, .. } = update
+            {
+                let left = expires_in.checked_sub(passed);
+                *expires_in = left.unwrap_or_default();
+                return left.is_some();
             }
-        }));
+            true
+        });
     }
 
     /// Adds a command to those that [`flush`](Self::flush) sends.
@@ -111,7 +125,7 @@ impl ServerBridge {
     /// Gets a token whenever there is something to [`poll`](Self::poll): to sleep
     /// until then.
     pub fn wake(&self) -> Receiver<()> {
-        self.updates.0.wake()
+        self.inbox.updates.wake()
     }
 
     /// The way to the server for clients in this process.
@@ -249,55 +263,50 @@ fn warn_if_too_large(error: Option<SendError>) {
 
 /// What waits for the frame.
 #[derive(Debug)]
-struct Inbox(Arc<Updates<Waiting>>);
-
-#[derive(Debug)]
-enum Waiting {
-    Update(ServerUpdate),
-    Ask { ask: AskId, question: Question, deadline: Instant },
+struct Inbox {
+    /// Of questions in it, `expires_in` counts from `start`.
+    updates: Arc<Updates<ServerUpdate>>,
+    start: Instant,
 }
 
-impl Waiting {
-    fn is_start(&self) -> bool {
-        matches!(self, Self::Update(ServerUpdate::Started { .. } | ServerUpdate::Failed(_)))
-    }
+fn is_start(update: &ServerUpdate) -> bool {
+    matches!(update, ServerUpdate::Started { .. } | ServerUpdate::Failed(_))
 }
 
 impl Inbox {
     fn push(&self, update: ServerUpdate) {
-        self.0.push(Waiting::Update(update));
+        self.updates.push(update);
     }
 }
 
 impl Sink for Inbox {
     fn event(&self, event: RelayEvent) {
-        self.0.change(|updates, bytes| {
+        self.updates.change(|updates, bytes| {
             let optional = optional(&event);
             if matches!(event, RelayEvent::Rtt { .. }) && *bytes > LIMIT {
                 // A program that stands still misses nothing by it.
                 return;
             }
-            let cost = size_of::<Waiting>() + optional.unwrap_or(0);
+            let cost = size_of::<ServerUpdate>() + optional.unwrap_or(0);
             if optional.is_none() || *bytes + cost <= LIMIT {
                 *bytes += cost;
-                updates.push(Waiting::Update(ServerUpdate::Event(event)));
-            } else if let Some(Waiting::Update(ServerUpdate::Missed { messages })) =
-                updates.last_mut()
-            {
+                updates.push(ServerUpdate::Event(event));
+            } else if let Some(ServerUpdate::Missed { messages }) = updates.last_mut() {
                 *messages += 1;
             } else {
-                updates.push(Waiting::Update(ServerUpdate::Missed { messages: 1 }));
+                updates.push(ServerUpdate::Missed { messages: 1 });
             }
         });
     }
 
     fn ask(&self, ask: AskId, question: Question, deadline: Instant) {
-        self.0.change(|updates, bytes| {
-            let cost = size_of::<Waiting>() + weight(&question);
+        self.updates.change(|updates, bytes| {
+            let cost = size_of::<ServerUpdate>() + weight(&question);
             // Past the limit nobody decides: the relay says no when the time is up.
             if *bytes + cost <= LIMIT {
                 *bytes += cost;
-                updates.push(Waiting::Ask { ask, question, deadline });
+                let expires_in = deadline.saturating_duration_since(self.start);
+                updates.push(ServerUpdate::Ask { ask, question, expires_in });
             }
         });
     }

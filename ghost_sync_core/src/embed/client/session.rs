@@ -24,8 +24,9 @@ use crate::{
 
 use super::{Reconnect, Target};
 
-/// Bytes of events that may wait for the frame beside those in the client's inbox.
-const LIMIT: usize = 512 * 1024;
+/// Bytes of events that may wait for the frame beside those in the client's inbox: some
+/// 10,000 small messages, which is what one frame may have to look at.
+const LIMIT: usize = 2 << 20;
 
 /// Bytes of events that are moved at once.
 const BATCH: usize = 64 * 1024;

@@ -1,0 +1,132 @@
+//! Takes over what others say: all at once that comes without anything else between it.
+
+use std::vec::Drain;
+
+use bevy::prelude::*;
+use ghost_sync_core::wire::{ClientId, RoomName, Seat};
+
+use crate::{
+    GhostClient, GhostClientEvent, JoinedRooms, Member, Traffic,
+    bridge::{ClientUpdate, ServerEvent},
+    events::{PayloadReceived, Undecodable, publish},
+    roster::SeatIndex,
+    typed::{Arrival, ClientOrigin, MessageRegistry, Unreadable},
+};
+
+/// Takes what is said first among the updates; `arrivals` is memory for it.
+pub(crate) fn hear(
+    world: &mut World,
+    updates: &mut Drain<'_, ClientUpdate>,
+    arrivals: &mut Vec<Arrival<ClientOrigin>>,
+) {
+    let mut received = Traffic::default();
+    let mut last = None;
+    while updates.as_slice().first().is_some_and(is_said)
+        && let Some(update) = updates.next()
+    {
+        if let Some(arrival) = arrival(world, update, &mut last) {
+            received.count(&arrival.payload);
+            arrivals.push(arrival);
+        }
+    }
+    if arrivals.is_empty() {
+        return;
+    }
+    world.resource_mut::<GhostClient>().received += received;
+    let unreadable = MessageRegistry::give_client(world, arrivals);
+    let unreadable: Vec<_> = unreadable.into_iter().map(|it| undecodable(it, arrivals)).collect();
+    world.write_message_batch(arrivals.drain(..).map(payload_received));
+    for undecodable in unreadable {
+        publish(world, undecodable);
+    }
+}
+
+fn is_said(update: &ClientUpdate) -> bool {
+    let ClientUpdate::Event(event) = update else { return false };
+    matches!(event, ServerEvent::Broadcast { .. } | ServerEvent::Direct { .. })
+}
+
+/// The room that the last message was about: most often it is that of the next, too.
+struct Place<'w> {
+    name: RoomName,
+    room: Entity,
+    seats: Option<&'w SeatIndex>,
+}
+
+/// `None` for what was said in a room that this client is not in any more.
+fn arrival<'w>(
+    world: &'w World,
+    update: ClientUpdate,
+    last: &mut Option<Place<'w>>,
+) -> Option<Arrival<ClientOrigin>> {
+    let ClientUpdate::Event(event) = update else { return None };
+    if let ServerEvent::Broadcast {
+        sender_id, room, seat, seq, replay, message_type, data, ..
+    } = event
+    {
+        let place = find_place(world, room, last)?;
+        let player = place.seats.and_then(|seats| find_speaker(world, seats, seat, sender_id));
+        let origin = ClientOrigin::Room { room: place.room, player, sender_id, seq, replay };
+        Some(Arrival { origin, message_type, payload: data })
+    } else if let ServerEvent::Direct { room, message_type, data } = event {
+        let room = room.and_then(|room| Some(find_place(world, room, last)?.room));
+        Some(Arrival { origin: ClientOrigin::Server { room }, message_type, payload: data })
+    } else {
+        None
+    }
+}
+
+fn find_place<'a, 'w>(
+    world: &'w World,
+    name: RoomName,
+    last: &'a mut Option<Place<'w>>,
+) -> Option<&'a Place<'w>> {
+    if last.as_ref().is_none_or(|last| last.name != name) {
+        let room = world.resource::<JoinedRooms>().get(name.as_str())?;
+        *last = Some(Place { name, room, seats: world.get(room) });
+    }
+    last.as_ref()
+}
+
+/// The entity of a member, unless the game has despawned it. In history, a seat may have
+/// been somebody else's.
+fn find_speaker(
+    world: &World,
+    seats: &SeatIndex,
+    seat: Seat,
+    sender_id: ClientId,
+) -> Option<Entity> {
+    let member = *seats.0.get(&seat)?;
+    (world.get::<Member>(member)?.client_id == sender_id).then_some(member)
+}
+
+fn payload_received(arrival: Arrival<ClientOrigin>) -> GhostClientEvent {
+    let Arrival { origin, message_type, payload } = arrival;
+    let (room, player) = whence(origin);
+    let (seq, replay) = match origin {
+        ClientOrigin::Room { seq, replay, .. } => (Some(seq), replay),
+        ClientOrigin::Server { .. } => (None, false),
+    };
+    GhostClientEvent::PayloadReceived(PayloadReceived {
+        room,
+        player,
+        seq,
+        replay,
+        message_type,
+        payload,
+    })
+}
+
+fn undecodable(unreadable: Unreadable, arrivals: &[Arrival<ClientOrigin>]) -> Undecodable {
+    let Unreadable { at, type_name } = unreadable;
+    let Arrival { origin, payload, .. } = &arrivals[at];
+    let (room, player) = whence(*origin);
+    Undecodable { type_name, room, player, payload: payload.clone() }
+}
+
+fn whence(origin: ClientOrigin) -> (Option<Entity>, Option<Entity>) {
+    match origin {
+        ClientOrigin::Room { room, player, .. } => (Some(room), player),
+        ClientOrigin::Server { room } => (room, None),
+    }
+}
