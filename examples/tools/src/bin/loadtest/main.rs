@@ -11,6 +11,8 @@
 
 mod args;
 mod dial;
+mod dialect;
+mod hear;
 mod member;
 mod pace;
 mod plan;
@@ -19,6 +21,7 @@ mod report;
 mod run;
 mod signals;
 mod socket;
+mod speech;
 mod target;
 mod worker;
 

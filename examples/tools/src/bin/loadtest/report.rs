@@ -9,16 +9,15 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    member::{Member, Meter},
+    member::{Member, Meter, histogram},
     plan::{Load, Plan},
-    worker::histogram,
 };
 
 /// What was counted.
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Messages sent by pace, per room and index.
-    pub(crate) sent: HashMap<(u32, u32), u64>,
+    pub(crate) sent: HashMap<(u32, u16), u64>,
     pub(crate) members: Vec<Member>,
     pub(crate) meters: Vec<Meter>,
 }
@@ -37,10 +36,11 @@ pub(crate) struct Report {
     /// Whether nothing was lost without a word and nobody was disconnected.
     pub(crate) ok: bool,
     pub(crate) interrupted: bool,
+    dialect: &'static str,
     title: String,
     rooms: u32,
-    members: u32,
-    senders: u32,
+    members: u16,
+    senders: u16,
     payload: usize,
     seconds: f64,
     joining_seconds: f64,
@@ -128,6 +128,7 @@ impl Report {
         let mut report = Self {
             ok: false,
             interrupted,
+            dialect: plan.dialect.name(),
             title: plan.title(),
             rooms,
             members,
@@ -279,7 +280,7 @@ impl Latency {
         }
         let at = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
         Self {
-            from_intended_time: !plan.echo(),
+            from_intended_time: !plan.closed_loop(),
             samples: all.len(),
             p50: at(0.5),
             p99: at(0.99),
