@@ -23,7 +23,7 @@ use crate::{
     pace::{Voice, pace, wait},
     plan::{Load, Plan, WARM_UP},
     process,
-    report::{Counts, Report},
+    report::{Counts, Report, Spent},
     socket::Socket,
     target::Target,
     worker::{Shared, Worker},
@@ -129,7 +129,7 @@ pub(crate) fn run(plan: &Plan, target: &Target, stop: &AtomicBool) -> Result<Rep
         shared.resumed.store(true, Relaxed);
         thread::sleep(RESUME);
     }
-    let cpu = monitor.join().ok().flatten();
+    let cpu = monitor.join().unwrap_or_default();
     let memory = target.pid.and_then(process::memory);
     shared.ended.store(true, Relaxed);
     let (members, meters) = collect(readers)?;
@@ -256,21 +256,21 @@ fn settle(plan: &Plan, voices: &[Voice], shared: &Shared, stop: &AtomicBool) {
     }
 }
 
-/// Says once a second how it goes; gives the server's CPU time within the window.
-fn monitor(
-    shared: Arc<Shared>,
-    window: (u64, u64),
-    pid: Option<u32>,
-) -> JoinHandle<Option<Duration>> {
+/// Says once a second how it goes; gives the CPU time that the window took.
+fn monitor(shared: Arc<Shared>, window: (u64, u64), pid: Option<u32>) -> JoinHandle<Spent> {
     thread::spawn(move || {
         let never = AtomicBool::new(false);
         let mut at = window.0;
         let mut received = 0;
-        let mut used = None;
+        let clocks = || Spent {
+            server: pid.and_then(process::cpu),
+            generator: process::cpu(std::process::id()),
+        };
+        let mut used = Spent::default();
         while shared.sending.load(Relaxed) && wait(at, &shared, &never) {
             let now = shared.received.load(Relaxed);
             if at == window.0 {
-                used = pid.and_then(process::cpu);
+                used = clocks();
             } else {
                 let second = (at - window.0).div_ceil(1_000_000_000);
                 let (new, alive) = (now - received, shared.alive.load(Relaxed));
@@ -282,7 +282,12 @@ fn monitor(
             }
             at = window.1.min(at + 1_000_000_000);
         }
-        Some(pid.and_then(process::cpu)?.saturating_sub(used?))
+        let since = |now: Option<Duration>, then| Some(now?.saturating_sub(then?));
+        let now = clocks();
+        Spent {
+            server: since(now.server, used.server),
+            generator: since(now.generator, used.generator),
+        }
     })
 }
 
