@@ -155,11 +155,15 @@ impl Args {
             return Err(format!("--payload must be at least {STAMP}: the time is in it"));
         }
         let load = match self.saturate {
+            Some(_) if self.dialect == Dialect::Floor => {
+                return Err("--saturate needs a server that listens; floor does not".to_owned());
+            }
             Some(_) if !matches!(self.delivery, Class::Reliable) => {
                 return Err("--saturate waits for every message: only reliable ones fit".to_owned());
             }
             Some(window) => Load::Saturated { window },
             None if self.idle => Load::Idle,
+            None if self.dialect == Dialect::Floor => Load::Listen,
             None => Load::Paced { rate: self.rate, burst: self.burst },
         };
         if self.dialect != Dialect::Ghost {
@@ -179,7 +183,7 @@ impl Args {
             dialect: self.dialect,
             rooms: self.rooms,
             members: self.members,
-            senders: if self.idle { 0 } else { senders },
+            senders: if matches!(load, Load::Idle | Load::Listen) { 0 } else { senders },
             stalled: self.stall,
             load,
             payload: self.payload,

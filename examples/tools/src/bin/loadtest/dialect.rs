@@ -4,6 +4,7 @@
 //! to cut what a server says. It knows neither when messages are due nor what is counted.
 
 mod cut;
+mod floor;
 mod ghost;
 mod mqtt;
 mod nats;
@@ -29,6 +30,8 @@ pub(crate) enum Dialect {
     Nats,
     /// An MQTT 5 broker, QoS 0
     Mqtt,
+    /// The tool `floor`: only writes
+    Floor,
 }
 
 /// Who enters, and where.
@@ -69,6 +72,7 @@ impl Dialect {
             Self::Redis => "redis",
             Self::Nats => "nats",
             Self::Mqtt => "mqtt",
+            Self::Floor => "floor",
         }
     }
 
@@ -90,6 +94,7 @@ impl Dialect {
             Self::Redis => redis::enter(line, entry),
             Self::Nats => nats::enter(line, entry),
             Self::Mqtt => mqtt::enter(line, entry),
+            Self::Floor => Ok(floor::enter()),
         }
     }
 }

@@ -53,6 +53,8 @@ pub(crate) enum Load {
     },
     /// Never; nobody joins either. Pings go to and fro.
     Idle,
+    /// Never; the server talks by itself.
+    Listen,
 }
 
 impl Plan {
@@ -86,6 +88,7 @@ impl Plan {
         let Self { rooms, members, senders, payload, .. } = self;
         let load = match self.load {
             Load::Idle => return format!("{} idle connections", self.connections()),
+            Load::Listen => return format!("{} listeners", self.connections()),
             Load::Paced { rate, burst: false } => format!("{rate} Hz"),
             Load::Paced { rate, burst: true } => format!("{rate} Hz in bursts"),
             Load::Saturated { window } => format!("{window} in flight each"),

@@ -200,7 +200,11 @@ impl Report {
                 continue;
             }
             let (told, intact) = rooms[&member.room];
-            let expected = if plan.echo() { told } else { told - own(member) };
+            let expected = match plan.load {
+                Load::Listen => tally.received,
+                _ if plan.echo() => told,
+                _ => told - own(member),
+            };
             let accounted = tally.received + tally.announced;
             self.sent += own(member);
             self.expected += expected;

@@ -224,6 +224,7 @@ fn talk(
         }
         // Whoever asks, a connection hears a ping as often as from our own server.
         Load::Idle => pace(voices, (PING_RATE, false), (start, end), shared, stop),
+        Load::Listen => {}
     }
     wait(end, shared, stop);
 }
@@ -236,6 +237,9 @@ fn sent(plan: &Plan, voices: &[Voice]) -> HashMap<(u32, u16), u64> {
 
 /// Waits until everything that was sent came, was announced, or stays away.
 fn settle(plan: &Plan, voices: &[Voice], shared: &Shared, stop: &AtomicBool) {
+    if matches!(plan.load, Load::Listen) {
+        return;
+    }
     let sent = sent(plan, voices).values().sum::<u64>();
     let mut last = (u64::MAX, Instant::now());
     loop {
