@@ -1,6 +1,7 @@
 //! What the tools have in common.
 
 pub mod descriptors;
+pub mod signals;
 
 use std::error::Error;
 

@@ -25,7 +25,7 @@ use std::{
 
 use args::{Args, Command};
 use clap::Parser;
-use ghost_sync_tools::{chain, descriptors};
+use ghost_sync_tools::{chain, descriptors, signals};
 use results::{FileError, Results};
 use server::Kind;
 
@@ -73,7 +73,8 @@ fn compare(args: &Args) -> Result<(), CompareError> {
     if !machine.pinned {
         note("server and load share the cores: this system cannot keep them apart");
     }
-    let runs = measure::all(&args.cases(), &servers, args.rounds());
+    let stop = signals::watch();
+    let runs = measure::all(&args.cases(), &servers, args.rounds(), &stop);
     if runs.is_empty() {
         return Err(CompareError::Nothing);
     }

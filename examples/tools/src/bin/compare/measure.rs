@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    process::{Command, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread::sleep,
+    time::Duration,
 };
 
 use ghost_sync_tools::chain;
@@ -24,16 +27,21 @@ enum RunError {
     Generator(#[source] io::Error),
     #[error("loadtest gave no result: {0}")]
     Result(String),
+    #[error("interrupted")]
+    Interrupted,
 }
 
-/// All loads, each with all servers in turn, so many rounds of that.
-pub(crate) fn all(cases: &[Case], servers: &[Kind], rounds: u32) -> Vec<Run> {
+/// How often a run is looked after.
+const TURN: Duration = Duration::from_millis(20);
+
+/// All loads, each with all servers in turn, so many rounds of that; `stop` ends it early.
+pub(crate) fn all(cases: &[Case], servers: &[Kind], rounds: u32, stop: &AtomicBool) -> Vec<Run> {
     let cores = Core::two();
     let mut runs = Vec::new();
     for case in cases {
         for round in 1..=rounds {
             for &kind in servers.iter().filter(|&&kind| suits(case, kind)) {
-                match run(case, kind, cores) {
+                match run(case, kind, cores, stop) {
                     Ok(report) => {
                         let rate = report.delivered_per_second;
                         let cpu = report.server.cpu_percent.unwrap_or(0.0);
@@ -50,6 +58,7 @@ pub(crate) fn all(cases: &[Case], servers: &[Kind], rounds: u32) -> Vec<Run> {
                             report,
                         });
                     }
+                    Err(RunError::Interrupted) => return runs,
                     Err(error) => {
                         let why = chain(&error);
                         note(&format!("{}, round {round}, {}: {why}", case.name, kind.name()));
@@ -71,17 +80,39 @@ fn suits(case: &Case, kind: Kind) -> bool {
     }
 }
 
-fn run(case: &Case, kind: Kind, cores: Option<(Core, Core)>) -> Result<Report, RunError> {
+fn run(
+    case: &Case,
+    kind: Kind,
+    cores: Option<(Core, Core)>,
+    stop: &AtomicBool,
+) -> Result<Report, RunError> {
     let server = kind.start(case, cores.map(|(server, _)| server))?;
     let mut load = generator(case, kind, &server)?;
     let child = Core::run(cores.map(|(_, load)| load), || load.spawn());
-    let output = child.and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(RunError::Generator)?;
+    let output = wait(child.map_err(RunError::Generator)?, stop)?;
     // Losses are a result too; then the exit code is not 0.
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         RunError::Result(said.lines().last().unwrap_or("it said nothing").to_owned())
     })
+}
+
+/// Waits for the end; what it says until then fits into the pipes.
+fn wait(mut child: Child, stop: &AtomicBool) -> Result<Output, RunError> {
+    while child.try_wait().map_err(RunError::Generator)?.is_none() {
+        if stop.load(Relaxed) {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(RunError::Interrupted);
+        }
+        sleep(TURN);
+    }
+    // It hears Ctrl-C too, and ends early.
+    if stop.load(Relaxed) {
+        return Err(RunError::Interrupted);
+    }
+    child.wait_with_output().map_err(RunError::Generator)
 }
 
 fn generator(case: &Case, kind: Kind, server: &Server) -> Result<Command, RunError> {

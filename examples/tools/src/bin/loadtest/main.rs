@@ -19,7 +19,6 @@ mod plan;
 mod process;
 mod report;
 mod run;
-mod signals;
 mod socket;
 mod speech;
 mod target;
@@ -32,7 +31,7 @@ use std::{
 
 use args::Args;
 use clap::{CommandFactory, Parser};
-use ghost_sync_tools::{chain, descriptors};
+use ghost_sync_tools::{chain, descriptors, signals};
 use report::{Report, Summary};
 use run::RunError;
 use target::Target;
