@@ -97,9 +97,10 @@ impl Plan {
             0 => String::new(),
             stalled => format!(", {stalled} stalled"),
         };
-        let how = match self.dialect {
-            Dialect::Ghost => format!("{:?}", self.delivery),
-            other => other.name().to_owned(),
+        let how = if self.dialect == Dialect::Ghost {
+            format!("{:?}", self.delivery)
+        } else {
+            self.dialect.name().to_owned()
         };
         format!(
             "{rooms} x {members} members, {senders} senders{stalled}, {payload} B, {load}, {how}"

@@ -202,8 +202,8 @@ impl Report {
             let (told, intact) = rooms[&member.room];
             let expected = match plan.load {
                 Load::Listen => tally.received,
-                _ if plan.echo() => told,
-                _ => told - own(member),
+                Load::Paced { .. } | Load::Saturated { .. } | Load::Idle if plan.echo() => told,
+                Load::Paced { .. } | Load::Saturated { .. } | Load::Idle => told - own(member),
             };
             let accounted = tally.received + tally.announced;
             self.sent += own(member);

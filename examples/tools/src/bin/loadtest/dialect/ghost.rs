@@ -119,12 +119,13 @@ impl Session for Ghost {
     fn hear(&mut self, mut input: &[u8], heard: &mut Heard<'_>) -> Result<(), String> {
         let wrong = |error: &dyn std::error::Error| error.to_string();
         while let Some(frame) = self.decoder.next_frame(&mut input).map_err(|e| wrong(&e))? {
-            match ServerMessage::decode(frame).map_err(|error| wrong(&error))? {
-                ServerMessage::Broadcast { seq, payload, .. } => {
+            match ServerMessage::decode(frame) {
+                Ok(ServerMessage::Broadcast { seq, payload, .. }) => {
                     heard.broadcast(payload);
                     advance(&mut self.next, heard.tally, seq, seq);
                 }
-                message => other(&message, &mut self.next, heard)?,
+                Ok(message) => other(&message, &mut self.next, heard)?,
+                Err(error) => return Err(wrong(&error)),
             }
         }
         Ok(())
