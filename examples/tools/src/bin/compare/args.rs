@@ -56,6 +56,16 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Draws pictures of files that --json made
+    Plot {
+        /// Several count as rounds
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+
+        /// Where the pictures go
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
 }
 
 impl Args {

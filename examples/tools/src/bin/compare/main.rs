@@ -5,6 +5,7 @@
 //! target/release/compare --quick
 //! target/release/compare w1 w2 --json results.json
 //! target/release/compare table results.json
+//! target/release/compare plot results.json --out assets/pictures
 //! ```
 //!
 //! Exit codes: 0, or 1 if nothing could be measured, or 2 for bad usage.
@@ -13,6 +14,7 @@ mod args;
 mod machine;
 mod measure;
 mod pin;
+mod plot;
 mod results;
 mod server;
 mod table;
@@ -20,12 +22,14 @@ mod workload;
 
 use std::{
     io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use args::{Args, Command};
 use clap::Parser;
 use ghost_sync_tools::{chain, descriptors, signals};
+use plot::PlotError;
 use results::{FileError, Results};
 use server::Kind;
 
@@ -34,6 +38,8 @@ use server::Kind;
 enum CompareError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     #[error("cannot write the tables")]
     Output(#[source] io::Error),
     #[error("nothing was measured")]
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         None => compare(&args),
         Some(Command::Table { files }) => show(files),
+        Some(Command::Plot { files, out }) => draw(files, out),
     };
     if let Err(error) = done {
         note(&format!("error: {}", chain(&error)));
@@ -56,8 +63,15 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn show(files: &[std::path::PathBuf]) -> Result<(), CompareError> {
+fn show(files: &[PathBuf]) -> Result<(), CompareError> {
     print(&table::all(&Results::read(files)?))
+}
+
+fn draw(files: &[PathBuf], out: &Path) -> Result<(), CompareError> {
+    for name in plot::all(&Results::read(files)?, out)? {
+        note(&format!("{}", out.join(name).display()));
+    }
+    Ok(())
 }
 
 fn compare(args: &Args) -> Result<(), CompareError> {
