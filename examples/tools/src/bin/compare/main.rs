@@ -16,6 +16,7 @@ mod measure;
 mod pin;
 mod plot;
 mod results;
+mod scripts;
 mod server;
 mod table;
 mod workload;

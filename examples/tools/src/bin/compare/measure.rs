@@ -74,7 +74,7 @@ pub(crate) fn all(cases: &[Case], servers: &[Kind], rounds: u32, stop: &AtomicBo
 fn suits(case: &Case, kind: Kind) -> bool {
     match kind {
         Kind::Floor => case.floor.is_some(),
-        Kind::Ghost | Kind::Redis | Kind::Nats | Kind::Mosquitto => {
+        Kind::Ghost | Kind::Redis | Kind::Nats | Kind::Mosquitto | Kind::Ws | Kind::Socketio => {
             case.workload != Workload::Floor
         }
     }

@@ -166,6 +166,8 @@ fn colour(kind: Kind) -> RGBColor {
         Kind::Redis => RGBColor(0xd6, 0x45, 0x50),
         Kind::Nats => RGBColor(0x1f, 0x9b, 0xa8),
         Kind::Mosquitto => RGBColor(0xe0, 0x9b, 0x2d),
+        Kind::Ws => RGBColor(0x5f, 0xa0, 0x4e),
+        Kind::Socketio => RGBColor(0x8a, 0x5a, 0x44),
         Kind::Floor => RGBColor(0xb9, 0xbe, 0xcb),
     }
 }

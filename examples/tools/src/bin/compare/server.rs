@@ -11,7 +11,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use crate::{pin::Core, workload::Case};
+use crate::{pin::Core, scripts, workload::Case};
 
 /// What can be measured.
 #[derive(
@@ -36,6 +36,10 @@ pub(crate) enum Kind {
     Nats,
     /// Mosquitto, an MQTT broker
     Mosquitto,
+    /// A small relay on Node's ws
+    Ws,
+    /// A small relay on Socket.IO
+    Socketio,
     /// One thread that only writes
     Floor,
 }
@@ -78,8 +82,15 @@ const DEEP: &str = "33554432";
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: &[Self] =
-        &[Self::Ghost, Self::Redis, Self::Nats, Self::Mosquitto, Self::Floor];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Ghost,
+        Self::Redis,
+        Self::Nats,
+        Self::Mosquitto,
+        Self::Ws,
+        Self::Socketio,
+        Self::Floor,
+    ];
 
     /// For people.
     pub(crate) fn name(self) -> &'static str {
@@ -88,6 +99,8 @@ impl Kind {
             Self::Redis => "Redis",
             Self::Nats => "NATS",
             Self::Mosquitto => "Mosquitto",
+            Self::Ws => "Node ws",
+            Self::Socketio => "Socket.IO",
             Self::Floor => "floor",
         }
     }
@@ -99,6 +112,8 @@ impl Kind {
             Self::Redis => "redis",
             Self::Nats => "nats",
             Self::Mosquitto => "mqtt",
+            Self::Ws => "ws",
+            Self::Socketio => "socketio",
             Self::Floor => "floor",
         }
     }
@@ -109,6 +124,7 @@ impl Kind {
             Self::Redis => "apt-get install redis-server",
             Self::Nats => "apt-get install nats-server",
             Self::Mosquitto => "apt-get install mosquitto",
+            Self::Ws | Self::Socketio => "apt-get install nodejs npm",
             Self::Ghost | Self::Floor => "cargo build --release -p ghost_sync_tools --bins",
         }
     }
@@ -121,12 +137,14 @@ impl Kind {
             Self::Redis => installed("redis-server"),
             Self::Nats => installed("nats-server"),
             Self::Mosquitto => installed("mosquitto"),
+            Self::Ws | Self::Socketio => installed("npm").and_then(|_| installed("node")),
         }
     }
 
     /// What it says about its version.
     pub(crate) fn version(self) -> Option<String> {
         let flag = match self {
+            Self::Ws | Self::Socketio => return scripts::version(self.dialect()),
             Self::Mosquitto => "-h",
             Self::Ghost | Self::Redis | Self::Nats | Self::Floor => "--version",
         };
@@ -186,6 +204,9 @@ impl Kind {
                 fs::write(&config, lines + rest)?;
                 command.arg("-c").arg(config);
             }
+            Self::Ws | Self::Socketio => {
+                command.arg(scripts::install(self.dialect())?).arg(port);
+            }
             Self::Floor => {
                 let frames = case.floor.unwrap_or(1).to_string();
                 let (sockets, payload) = (case.connections.to_string(), case.payload.to_string());
@@ -242,7 +263,7 @@ pub(crate) fn beside(name: &str) -> Option<PathBuf> {
 }
 
 /// A program of the system.
-fn installed(name: &str) -> Option<PathBuf> {
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Where servers are, which not every user's path has.
     let others = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);

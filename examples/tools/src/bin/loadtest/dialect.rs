@@ -9,6 +9,8 @@ mod ghost;
 mod mqtt;
 mod nats;
 mod redis;
+mod socketio;
+mod websocket;
 
 use clap::ValueEnum;
 use ghost_sync_core::Delivery;
@@ -30,6 +32,10 @@ pub(crate) enum Dialect {
     Nats,
     /// An MQTT 5 broker, QoS 0
     Mqtt,
+    /// A relay over WebSockets: peers/ws.js
+    Ws,
+    /// Socket.IO 4 over WebSockets: peers/socketio.js
+    Socketio,
     /// The tool `floor`: only writes
     Floor,
 }
@@ -72,6 +78,8 @@ impl Dialect {
             Self::Redis => "redis",
             Self::Nats => "nats",
             Self::Mqtt => "mqtt",
+            Self::Ws => "ws",
+            Self::Socketio => "socketio",
             Self::Floor => "floor",
         }
     }
@@ -94,6 +102,8 @@ impl Dialect {
             Self::Redis => redis::enter(line, entry),
             Self::Nats => nats::enter(line, entry),
             Self::Mqtt => mqtt::enter(line, entry),
+            Self::Ws => websocket::enter(line, entry),
+            Self::Socketio => socketio::enter(line, entry),
             Self::Floor => Ok(floor::enter()),
         }
     }
