@@ -55,6 +55,10 @@ pub(crate) enum Command {
         /// Several count as rounds
         #[arg(required = true)]
         files: Vec<PathBuf>,
+
+        /// Put them into this file instead, between the lines that say so
+        #[arg(long, value_name = "FILE")]
+        into: Option<PathBuf>,
     },
     /// Draws pictures of files that --json made
     Plot {

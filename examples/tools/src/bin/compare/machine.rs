@@ -2,7 +2,10 @@
 
 use std::{fs, num::NonZeroUsize, thread::available_parallelism};
 
-use crate::{pin::Core, results::Machine};
+use crate::{
+    pin::Core,
+    results::{Machine, Results},
+};
 
 /// As far as the system tells.
 pub(crate) fn describe() -> Machine {
@@ -16,4 +19,14 @@ pub(crate) fn describe() -> Machine {
         system: format!("{} {}", std::env::consts::OS, kernel.trim()).trim().to_owned(),
         pinned: Core::two().is_some(),
     }
+}
+
+/// In a paragraph, for people.
+pub(crate) fn text(results: &Results) -> String {
+    let Machine { processor, cores, system, pinned } = &results.machine;
+    let pinned = if *pinned { "server and load had a core each" } else { "nothing was pinned" };
+    let versions = results.versions.iter();
+    let versions = versions.map(|(kind, version)| format!("{} {version}", kind.name()));
+    let versions = versions.collect::<Vec<_>>().join(", ");
+    format!("Measured on {processor}, {cores} cores, {system}; {pinned}. {versions}.\n")
 }

@@ -4,7 +4,7 @@
 //! cargo build --release -p ghost_sync_tools --bins
 //! target/release/compare --quick
 //! target/release/compare w1 w2 --json results.json
-//! target/release/compare table results.json
+//! target/release/compare table results.json --into BENCHMARKS.md
 //! target/release/compare plot results.json --out assets/pictures
 //! ```
 //!
@@ -13,6 +13,7 @@
 mod args;
 mod machine;
 mod measure;
+mod page;
 mod pin;
 mod plot;
 mod results;
@@ -41,6 +42,8 @@ enum CompareError {
     File(#[from] FileError),
     #[error(transparent)]
     Plot(#[from] PlotError),
+    #[error("cannot put the tables into the page")]
+    Page(#[source] io::Error),
     #[error("cannot write the tables")]
     Output(#[source] io::Error),
     #[error("nothing was measured")]
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
         None => compare(&args),
-        Some(Command::Table { files }) => show(files),
+        Some(Command::Table { files, into }) => show(files, into.as_deref()),
         Some(Command::Plot { files, out }) => draw(files, out),
     };
     if let Err(error) = done {
@@ -64,8 +67,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn show(files: &[PathBuf]) -> Result<(), CompareError> {
-    print(&table::all(&Results::read(files)?))
+fn show(files: &[PathBuf], into: Option<&Path>) -> Result<(), CompareError> {
+    let results = Results::read(files)?;
+    let tables = machine::text(&results) + "\n" + &table::all(&results);
+    match into {
+        None => print(&tables),
+        Some(path) => page::put(path, &tables).map_err(CompareError::Page),
+    }
 }
 
 fn draw(files: &[PathBuf], out: &Path) -> Result<(), CompareError> {
@@ -99,7 +107,7 @@ fn compare(args: &Args) -> Result<(), CompareError> {
     if let Some(path) = &args.json {
         results.write(path)?;
     }
-    print(&table::all(&results))
+    print(&(machine::text(&results) + "\n" + &table::all(&results)))
 }
 
 fn print(text: &str) -> Result<(), CompareError> {
