@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     server::Kind,
-    workload::{Case, Workload},
+    workload::{Case, Length, Workload},
 };
 
 /// Gives the same load to Ghost Sync and to other servers, side by side.
@@ -82,7 +82,8 @@ impl Args {
         }
         workloads.sort_unstable();
         workloads.dedup();
-        let cases = workloads.into_iter().flat_map(|workload| workload.cases(self.quick));
+        let length = if self.quick { Length::Quick } else { Length::Full };
+        let cases = workloads.into_iter().flat_map(|workload| workload.cases(length));
         let wanted = |case: &Case| self.case.as_ref().is_none_or(|text| case.name.contains(text));
         let cases = cases.filter(wanted);
         let timed = |case: Case| Case { seconds: self.seconds.unwrap_or(case.seconds), ..case };

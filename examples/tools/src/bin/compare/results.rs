@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{server::Kind, workload::Workload};
+use crate::{
+    server::Kind,
+    workload::{Length, Workload},
+};
 
 /// Runs, and where they were made.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -127,7 +130,7 @@ impl Results {
         fs::write(path, text).map_err(failed)
     }
 
-    /// The loads of a series, in the order in which they ran.
+    /// The loads of a series, in their usual order.
     pub(crate) fn cases(&self, workload: Workload) -> Vec<&str> {
         let mut cases = Vec::new();
         for run in self.runs.iter().filter(|run| run.workload == workload) {
@@ -135,6 +138,8 @@ impl Results {
                 cases.push(run.case.as_str());
             }
         }
+        let usual = workload.cases(Length::Full);
+        cases.sort_by_key(|name| usual.iter().position(|case| case.name == *name));
         cases
     }
 

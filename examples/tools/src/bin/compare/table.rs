@@ -33,6 +33,8 @@ enum Column {
     Memory,
     /// Memory of all.
     Total,
+    /// The same, at most so far.
+    Peak,
     /// Connections made in a second.
     Joins,
 }
@@ -59,7 +61,7 @@ impl Column {
                 Self::P99,
                 Self::Lost,
                 Self::Disconnected,
-                Self::Total,
+                Self::Peak,
                 Self::StalledTold,
                 Self::StalledEnded,
             ],
@@ -96,6 +98,7 @@ impl Column {
             Self::StalledEnded => "closed",
             Self::Memory => "KiB each",
             Self::Total => "memory, MiB",
+            Self::Peak => "peak memory, MiB",
             Self::Joins => "joins/s",
         }
     }
@@ -123,6 +126,7 @@ impl Column {
             }
             Self::Memory => Some(report.server.memory_bytes_per_connection? as f64 / 1024.0),
             Self::Total => Some(report.server.memory_bytes? as f64 / 1048576.0),
+            Self::Peak => Some(report.server.peak_memory_bytes? as f64 / 1048576.0),
             Self::Joins => Some(f64::from(run.connections) / report.joining_seconds.max(1e-9)),
         }
     }
@@ -195,12 +199,13 @@ fn cell(results: &Results, case: &str, server: Kind, column: Column) -> String {
 /// With as many digits as mean something.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
-        0.0 => "0".to_owned(),
+        size if size < 1e4 && size.fract() == 0.0 => format!("{value:.0}"),
         size if size >= 1e6 => format!("{:.2} M", value / 1e6),
         size if size >= 1e4 => format!("{:.0} k", value / 1e3),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        size if size >= 0.1 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 
@@ -236,8 +241,9 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let texts = [0.0, 0.123, 9.87, 12.34, 123.4, 12_345.0, 12_345_678.0].map(number);
-        assert_eq!(texts, ["0", "0.12", "9.87", "12.3", "123", "12 k", "12.35 M"]);
+        let texts = [0.0, 0.0123, 0.123, 7.0, 9.87, 12.34, 123.4, 12_345.0, 12_345_678.0];
+        let expected = ["0", "0.012", "0.12", "7", "9.87", "12.3", "123", "12 k", "12.35 M"];
+        assert_eq!(texts.map(number), expected);
     }
 
     #[test]
@@ -257,7 +263,7 @@ mod tests {
             .map(|line| line.split('|').map(str::trim).take(5).collect())
             .collect();
         assert_eq!(cells[0], ["", "1 x 64", "Ghost Sync", "9.00 M", "50 %"]);
-        assert_eq!(cells[1], ["", "1 x 64", "Redis", "3.00 M (3.00x)", "17 %"]);
+        assert_eq!(cells[1], ["", "1 x 64", "Redis", "3.00 M (3x)", "17 %"]);
         assert_eq!(cells[2], ["", "1 x 64", "floor", "18.00 M", "100 %"]);
     }
 }

@@ -51,20 +51,29 @@ pub(crate) struct Case {
     pub(crate) load: Vec<String>,
 }
 
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Fewer and shorter loads: a tendency.
+    Quick,
+    /// All of it.
+    Full,
+}
+
 /// Messages of each room in flight when it is saturated.
 const IN_FLIGHT: u32 = 960;
 
 impl Workload {
-    /// All loads of the series; `quick` ones show a tendency.
-    pub(crate) fn cases(self, quick: bool) -> Vec<Case> {
+    /// All loads of the series.
+    pub(crate) fn cases(self, length: Length) -> Vec<Case> {
         match self {
-            Self::W1 => saturated(quick),
-            Self::W2 => paced(quick),
-            Self::W3 => idle(quick),
-            Self::W4 => stalled(quick),
-            Self::W5 => shapes(quick),
-            Self::W6 => crowd(quick),
-            Self::Floor => floors(quick),
+            Self::W1 => saturated(length),
+            Self::W2 => paced(length),
+            Self::W3 => idle(length),
+            Self::W4 => stalled(length),
+            Self::W5 => shapes(length),
+            Self::W6 => crowd(length),
+            Self::Floor => floors(length),
         }
     }
 
@@ -99,6 +108,15 @@ impl Workload {
     }
 }
 
+impl Length {
+    fn pick<T>(self, quick: T, full: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::Full => full,
+        }
+    }
+}
+
 impl Case {
     fn new(workload: Workload, name: &str, rooms: u32, members: u32, seconds: f64) -> Self {
         let load = ["--rooms", &rooms.to_string(), "--members", &members.to_string()];
@@ -125,13 +143,13 @@ impl Case {
     }
 }
 
-fn saturated(quick: bool) -> Vec<Case> {
-    let payloads = if quick { &[64][..] } else { &[64, 256, 1024] };
+fn saturated(length: Length) -> Vec<Case> {
+    let payloads = length.pick(&[64][..], &[64, 256, 1024]);
     let mut cases = Vec::new();
     for (rooms, members) in [(1, 64), (16, 16)] {
         for &payload in payloads {
             let name = format!("{rooms} x {members}, {payload} B");
-            let case = Case::new(Workload::W1, &name, rooms, members, pick(quick, 1.0, 3.0));
+            let case = Case::new(Workload::W1, &name, rooms, members, length.pick(1.0, 3.0));
             let case = case.payload(payload).with("--saturate", IN_FLIGHT / members);
             cases.push(Case { floor: Some(60), deep: true, ..case });
         }
@@ -139,16 +157,16 @@ fn saturated(quick: bool) -> Vec<Case> {
     cases
 }
 
-fn paced(quick: bool) -> Vec<Case> {
-    let rooms = if quick { &[4, 32][..] } else { &[4, 16, 32, 64] };
-    let seconds = pick(quick, 2.0, 5.0);
+fn paced(length: Length) -> Vec<Case> {
+    let rooms = length.pick(&[4, 32][..], &[4, 16, 32, 64]);
+    let seconds = length.pick(2.0, 5.0);
     let case = |&rooms| Case::new(Workload::W2, &format!("{rooms} x 16"), rooms, 16, seconds);
     rooms.iter().map(case).collect()
 }
 
-fn idle(quick: bool) -> Vec<Case> {
-    let counts = if quick { &[1000][..] } else { &[1000, 5000, 10_000] };
-    let seconds = pick(quick, 5.0, 20.0);
+fn idle(length: Length) -> Vec<Case> {
+    let counts = length.pick(&[1000][..], &[1000, 5000, 10_000]);
+    let seconds = length.pick(5.0, 20.0);
     let case = |&count: &u32| {
         let mut case = Case::new(Workload::W3, &format!("{count}"), 1, count, seconds);
         case.load.push("--idle".to_owned());
@@ -157,24 +175,24 @@ fn idle(quick: bool) -> Vec<Case> {
     counts.iter().map(case).collect()
 }
 
-fn stalled(quick: bool) -> Vec<Case> {
-    let counts = if quick { &[0, 10][..] } else { &[0, 1, 10, 50] };
+fn stalled(length: Length) -> Vec<Case> {
+    let counts = length.pick(&[0, 10][..], &[0, 1, 10, 50]);
     let case = |&count| {
         let name = format!("{count} of 100");
-        let case = Case::new(Workload::W4, &name, 1, 100, pick(quick, 2.0, 5.0)).payload(256);
+        let case = Case::new(Workload::W4, &name, 1, 100, length.pick(2.0, 5.0)).payload(256);
         case.with("--stall", count).with("--senders", 20).with("--rate", 60)
     };
     counts.iter().map(case).collect()
 }
 
-fn shapes(quick: bool) -> Vec<Case> {
+fn shapes(length: Length) -> Vec<Case> {
     let mut cases = Vec::new();
     // Some 90,000 deliveries a second each; then 64 messages in flight in each room.
     let shapes = [(1, 4000, 16, 1.4, 64), (250, 16, 16, 1.5, 16), (1000, 4, 4, 7.5, 4)];
     for (rooms, members, senders, rate, talkers) in shapes {
         let case = |how: &str| {
             let name = format!("{rooms} x {members} {how}");
-            Case::new(Workload::W5, &name, rooms, members, pick(quick, 1.5, 4.0))
+            Case::new(Workload::W5, &name, rooms, members, length.pick(1.5, 4.0))
         };
         cases.push(case("paced").with("--senders", senders).with("--rate", rate));
         let saturated = case("saturated").with("--senders", talkers);
@@ -183,26 +201,22 @@ fn shapes(quick: bool) -> Vec<Case> {
     cases
 }
 
-fn crowd(quick: bool) -> Vec<Case> {
-    let seconds = pick(quick, 2.0, 5.0);
+fn crowd(length: Length) -> Vec<Case> {
+    let seconds = length.pick(2.0, 5.0);
     let case = |rate: u32| {
         Case::new(Workload::W6, &format!("{rate} Hz"), 1, 128, seconds).with("--rate", rate)
     };
     [12, 24, 60].map(case).into()
 }
 
-fn floors(quick: bool) -> Vec<Case> {
+fn floors(length: Length) -> Vec<Case> {
     let mut cases = Vec::new();
     for sockets in [64, 256] {
         for frames in [1, 4, 16, 60] {
             let name = format!("{sockets} sockets, {frames} per write");
-            let case = Case::new(Workload::Floor, &name, 1, sockets, pick(quick, 0.5, 2.0));
+            let case = Case::new(Workload::Floor, &name, 1, sockets, length.pick(0.5, 2.0));
             cases.push(Case { floor: Some(frames), ..case });
         }
     }
     cases
-}
-
-fn pick(quick: bool, short: f64, long: f64) -> f64 {
-    if quick { short } else { long }
 }
