@@ -16,9 +16,14 @@ pub(crate) fn describe() -> Machine {
     Machine {
         processor: name.unwrap_or(std::env::consts::ARCH).to_owned(),
         cores: available_parallelism().map_or(1, NonZeroUsize::get),
-        system: format!("{} {}", std::env::consts::OS, kernel.trim()).trim().to_owned(),
+        system: format!("{} {}", std::env::consts::OS, release(&kernel)).trim().to_owned(),
         pinned: Core::two().is_some(),
     }
+}
+
+/// The version in front of what a distribution adds.
+fn release(kernel: &str) -> &str {
+    kernel.trim().split(['-', '+']).next().unwrap_or_default()
 }
 
 /// In a paragraph, for people.

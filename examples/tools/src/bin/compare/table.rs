@@ -106,15 +106,17 @@ impl Column {
     fn value(self, run: &Run) -> Option<f64> {
         let report = &run.report;
         let some = |count: u64| Some(count as f64);
+        // The floor has no time at which a message is due.
+        let ms = |us: f64| (us > 0.0).then_some(us / 1e3);
         match self {
             Self::Rate => Some(report.delivered_per_second),
             // Comes from two runs.
             Self::OfFloor => None,
             Self::Cpu => report.server.cpu_percent,
             Self::CpuEach => report.server.cpu_ns_per_delivery,
-            Self::P50 => Some(report.latency_us.p50 / 1e3),
-            Self::P99 => Some(report.latency_us.p99 / 1e3),
-            Self::P999 => Some(report.latency_us.p99_9 / 1e3),
+            Self::P50 => ms(report.latency_us.p50),
+            Self::P99 => ms(report.latency_us.p99),
+            Self::P999 => ms(report.latency_us.p99_9),
             Self::Lost => some(
                 report.announced_losses + report.unannounced_losses + report.missed_by_disconnected,
             ),
