@@ -116,6 +116,11 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         &["--rate", "0"],
         &["--members", "4", "--stall", "5"],
         &["--saturate", "8", "--delivery", "volatile"],
+        &["--dialect", "redis"],
+        &["--dialect", "smoke", "127.0.0.1:1"],
+        &["--dialect", "nats", "127.0.0.1:1", "--delivery", "latest"],
+        &["--dialect", "mqtt", "127.0.0.1:1", "--room-prefix", "a/+"],
+        &["--dialect", "floor", "127.0.0.1:1", "--saturate", "8"],
     ] {
         assert_eq!(loadtest(args).status.code(), Some(2), "{args:?}");
     }
@@ -161,6 +166,56 @@ fn a_saturated_server_answers_every_message() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["received"], report["expected"]);
     assert!(report["received"].as_u64().unwrap() > 100);
+}
+
+#[test]
+fn a_server_that_speaks_another_language_is_said_plainly() {
+    let relay = Relay::start(&["--create-on-join"]);
+    for dialect in ["redis", "mqtt", "ws", "socketio"] {
+        let output = loadtest(&[&relay.addr, "--dialect", dialect, "--members", "2"]);
+        assert_eq!(output.status.code(), Some(1), "{dialect}");
+        let said = stderr(&output);
+        assert!(said.contains("error: bot 1 of 2 is not where it should be"), "{said}");
+    }
+}
+
+#[test]
+fn the_floor_talks_to_those_who_listen() {
+    let mut floor = Command::new(env!("CARGO_BIN_EXE_floor"));
+    let floor = Relay::of(floor.args(["--sockets", "2", "--frames", "3", "--payload", "64"]));
+    let args = ["--dialect", "floor", "--members", "2", "--seconds", "0.2", "--json"];
+    let output = loadtest(&[&[floor.addr.as_str()][..], &args].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["unexpected"], 0);
+    assert!(report["received"].as_u64().unwrap() > 100);
+}
+
+#[test]
+fn a_comparison_can_be_kept_and_shown_and_drawn() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (file, page) = (dir.join("results.json"), dir.join("page.md"));
+    let compare = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_compare")).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let path = file.to_str().unwrap();
+    let args = ["w1", "--quick", "--case", "1 x 64", "--seconds", "0.2"];
+    let said = compare(&[&args[..], &["--server", "ghost", "--json", path]].concat());
+    assert!(said.contains("| 1 x 64, 64 B | Ghost Sync |"), "{said}");
+    assert_eq!(compare(&["table", path]), said);
+    let lines = "<!-- written by compare -->\n<!-- end of what compare writes -->\n";
+    fs::write(&page, lines).unwrap();
+    compare(&["table", path, "--into", page.to_str().unwrap()]);
+    assert!(fs::read_to_string(&page).unwrap().contains(said.trim()));
+    compare(&["plot", path, "--out", dir.to_str().unwrap()]);
+    assert!(fs::read_to_string(dir.join("bench-rate.svg")).unwrap().contains("Ghost Sync"));
+    // What is no result is named.
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_compare"));
+    let output = compare.args(["table", page.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("page.md was not written by compare"));
 }
 
 #[test]

@@ -1,13 +1,22 @@
 //! What can be said on the command line.
 
-use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    process,
+    thread::available_parallelism,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use clap::ValueEnum;
 use ghost_sync_core::{Delivery, RoomName};
 
-use crate::plan::{Load, Plan, STAMP};
+use crate::{
+    dialect::Dialect,
+    plan::{Load, Plan},
+    speech::STAMP,
+};
 
-/// Bots that join rooms of a Ghost Sync server, talk, and measure what arrives.
+/// Bots that join rooms of a server, talk, and measure what arrives.
 ///
 /// Latency counts from the time at which a message was due, so a stalled
 /// server does not hide its stall. Losses are what was expected and neither
@@ -18,17 +27,21 @@ pub(crate) struct Args {
     /// The server, HOST:PORT; without it a relay is started for the test
     pub(crate) address: Option<String>,
 
+    /// How the server is spoken to; other servers than ours are for comparison
+    #[arg(long, value_enum, default_value_t = Dialect::Ghost)]
+    pub(crate) dialect: Dialect,
+
     /// Rooms; they are called PREFIX0, PREFIX1 and so on
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rooms: u32,
 
     /// Members of each room
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    members: u32,
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    members: u16,
 
     /// Members of each room that talk; all that do not stall, without this
     #[arg(long, value_name = "N")]
-    senders: Option<u32>,
+    senders: Option<u16>,
 
     /// Messages per second of each sender
     #[arg(long, value_name = "HZ", default_value_t = 60.0, value_parser = rate)]
@@ -56,7 +69,7 @@ pub(crate) struct Args {
 
     /// Members of each room that never read
     #[arg(long, value_name = "N", default_value_t = 0)]
-    stall: u32,
+    stall: u16,
 
     /// Only connect and answer pings: measures memory per connection
     #[arg(long, conflicts_with_all = ["rate", "burst", "senders", "stall"])]
@@ -66,9 +79,9 @@ pub(crate) struct Args {
     #[arg(long, value_enum, conflicts_with_all = ["rooms", "members", "senders", "rate", "saturate", "stall", "idle"])]
     pub(crate) scenario: Option<Scenario>,
 
-    /// What room names start with
-    #[arg(long, value_name = "PREFIX", default_value = "loadtest-")]
-    room_prefix: String,
+    /// What room names start with; without it every run has names of its own
+    #[arg(long, value_name = "PREFIX")]
+    room_prefix: Option<String>,
 
     /// The server's process, whose CPU and memory are reported (Linux); found by
     /// itself where it listens on this machine
@@ -119,8 +132,13 @@ impl Args {
             None => vec![base],
             Some(Scenario::Bots128) => {
                 let load = |rate| Load::Paced { rate, burst: self.burst };
-                let bots = Plan { rooms: 1, members: 128, senders: 128, ..base };
-                [12.0, 24.0, 60.0].map(|rate| Plan { load: load(rate), ..bots.clone() }).into()
+                let bots = |rate| -> Result<Plan, String> {
+                    let prefix = self.prefix(&format!("{rate}hz-"))?;
+                    let load = load(rate);
+                    let base = base.clone();
+                    Ok(Plan { rooms: 1, members: 128, senders: 128, load, prefix, ..base })
+                };
+                [12.0, 24.0, 60.0].into_iter().map(bots).collect::<Result<_, _>>()?
             }
         })
     }
@@ -137,19 +155,35 @@ impl Args {
             return Err(format!("--payload must be at least {STAMP}: the time is in it"));
         }
         let load = match self.saturate {
+            Some(_) if self.dialect == Dialect::Floor => {
+                return Err("--saturate needs a server that listens; floor does not".to_owned());
+            }
             Some(_) if !matches!(self.delivery, Class::Reliable) => {
                 return Err("--saturate waits for every message: only reliable ones fit".to_owned());
             }
             Some(window) => Load::Saturated { window },
             None if self.idle => Load::Idle,
+            None if self.dialect == Dialect::Floor => Load::Listen,
             None => Load::Paced { rate: self.rate, burst: self.burst },
         };
-        RoomName::new(&format!("{}{}", self.room_prefix, self.rooms - 1))
-            .map_err(|error| format!("--room-prefix: {error}"))?;
+        if self.dialect != Dialect::Ghost {
+            if self.address.is_none() {
+                return Err(format!(
+                    "--dialect {} needs the server's address",
+                    self.dialect.name()
+                ));
+            }
+            if !matches!(self.delivery, Class::Reliable) {
+                return Err(
+                    "--delivery is for Ghost Sync: other servers have no classes".to_owned()
+                );
+            }
+        }
         Ok(Plan {
+            dialect: self.dialect,
             rooms: self.rooms,
             members: self.members,
-            senders: if self.idle { 0 } else { senders },
+            senders: if matches!(load, Load::Idle | Load::Listen) { 0 } else { senders },
             stalled: self.stall,
             load,
             payload: self.payload,
@@ -159,9 +193,24 @@ impl Args {
                 Class::Latest => Delivery::Latest(0),
             },
             measured: Duration::from_secs_f64(self.seconds),
-            prefix: self.room_prefix.clone(),
+            prefix: self.prefix("")?,
             threads: self.threads.get(),
         })
+    }
+
+    /// What the names of a run's rooms start with: late messages of another run reach nobody.
+    fn prefix(&self, run: &str) -> Result<String, String> {
+        let own = || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            format!("loadtest-{:x}-{:x}-{run}", process::id(), now.as_millis())
+        };
+        let prefix = self.room_prefix.clone().unwrap_or_else(own);
+        let longest = format!("{prefix}{}", self.rooms - 1);
+        RoomName::new(&longest).map_err(|error| format!("--room-prefix: {error}"))?;
+        if !self.dialect.takes(&longest) {
+            return Err("--room-prefix: only letters, digits, - and _ mean nothing else".to_owned());
+        }
+        Ok(prefix)
     }
 }
 

@@ -6,12 +6,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
-use ghost_sync_core::{
-    ClientMessage, CloseReason, DecodeError, Decoder, FrameTooLong, MAGIC, MAX_SERVER_FRAME,
-    Refusal, Replay, RoomId, Seat, ServerMessage, VERSION,
-};
+use ghost_sync_core::{CloseReason, DecodeError, FrameTooLong, Refusal};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::dialect::{Dialect, Entered, Entry};
 
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that the system may keep for a member that never reads: few, so that
 /// the server notices soon.
 const STALLED_BUFFER: usize = 4096;
+
+/// Bytes of an answer that are shown.
+const SHOWN: usize = 80;
 
 /// Why there is no connection or no seat.
 #[derive(Debug, thiserror::Error)]
@@ -57,60 +58,52 @@ pub(crate) enum DialError {
         /// Its limit.
         max: u32,
     },
+    /// Another kind of server, or one that does not want us.
+    #[error("the answer to {to} was {answer}")]
+    Answer {
+        /// What was said.
+        to: &'static str,
+        /// What came back.
+        answer: String,
+    },
+}
+
+impl DialError {
+    /// `to` was answered with something else than hoped.
+    pub(crate) fn answer(to: &'static str, answer: &[u8]) -> Self {
+        let shown = &answer[..answer.len().min(SHOWN)];
+        Self::Answer { to, answer: format!("{:?}", String::from_utf8_lossy(shown)) }
+    }
 }
 
 /// A connection that is where it should be.
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) stream: TcpStream,
-    pub(crate) decoder: Decoder,
+    pub(crate) entered: Entered,
     /// Bytes that were read, but not needed yet.
     pub(crate) rest: Vec<u8>,
-    /// The room's number, the own seat and the last event before it.
-    pub(crate) seat: (RoomId, Seat, u64),
 }
 
-/// Connects, and joins `room` if there is one.
+/// A connection on which one waits for answers.
+#[derive(Debug)]
+pub(crate) struct Line {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// Connects, and joins a room if there is one.
 pub(crate) fn dial(
     addr: SocketAddr,
-    room: Option<&str>,
-    payload: usize,
+    dialect: Dialect,
+    entry: &Entry<'_>,
     stalled: bool,
 ) -> Result<Dialed, DialError> {
     let connected = connect(addr, stalled);
-    let mut stream = connected.map_err(|source| DialError::Connect { addr, source })?;
-    let mut hello = BytesMut::new();
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: &[],
-        meta: vec![],
-        session: None,
-    }
-    .encode(&mut hello);
-    if let Some(room) = room {
-        ClientMessage::Join { request: 1, room, data: &[], replay: Replay::Nothing }
-            .encode(&mut hello);
-    }
-    stream.write_all(&hello).map_err(DialError::Lost)?;
-    let mut entry = Entry { room, payload, seat: None, missing: 0 };
-    let mut decoder = Decoder::new(MAX_SERVER_FRAME);
-    let mut buffer = [0; 4096];
-    loop {
-        let read = match stream.read(&mut buffer) {
-            Ok(0) => return Err(DialError::Lost(io::ErrorKind::UnexpectedEof.into())),
-            Ok(read) => read,
-            Err(error) => return Err(DialError::Lost(error)),
-        };
-        let mut input = &buffer[..read];
-        while let Some(frame) = decoder.next_frame(&mut input)? {
-            if let Some(seat) = entry.take(ServerMessage::decode(frame)?)? {
-                let rest = input.to_vec();
-                return Ok(Dialed { stream, decoder, rest, seat });
-            }
-        }
-    }
+    let stream = connected.map_err(|source| DialError::Connect { addr, source })?;
+    let mut line = Line { stream, unread: Vec::new() };
+    let entered = dialect.enter(&mut line, entry)?;
+    Ok(Dialed { stream: line.stream, entered, rest: line.unread })
 }
 
 fn connect(addr: SocketAddr, stalled: bool) -> io::Result<TcpStream> {
@@ -126,49 +119,44 @@ fn connect(addr: SocketAddr, stalled: bool) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// How far the handshake has come.
-#[derive(Debug)]
-struct Entry<'a> {
-    room: Option<&'a str>,
-    payload: usize,
-    seat: Option<(RoomId, Seat, u64)>,
-    missing: u32,
-}
+impl Line {
+    /// Says it.
+    pub(crate) fn say(&mut self, bytes: &[u8]) -> Result<(), DialError> {
+        self.stream.write_all(bytes).map_err(DialError::Lost)
+    }
 
-impl Entry<'_> {
-    /// Takes a message; the seat comes with the last one.
-    fn take(
-        &mut self,
-        message: ServerMessage<'_>,
-    ) -> Result<Option<(RoomId, Seat, u64)>, DialError> {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is not about the seat")]
-        match message {
-            ServerMessage::Welcome { max_payload, .. } => {
-                if self.payload > max_payload as usize {
-                    return Err(DialError::Payload { max: max_payload });
-                }
-                if self.room.is_none() {
-                    return Ok(Some((RoomId(0), Seat(0), 0)));
-                }
-            }
-            ServerMessage::Joined { room, seat, seq, members, .. } => {
-                self.seat = Some((room, seat, seq));
-                self.missing = members;
-            }
-            ServerMessage::Roster { members, .. } => {
-                let listed = u32::try_from(members.len()).unwrap_or(u32::MAX);
-                self.missing = self.missing.saturating_sub(listed);
-                if self.missing == 0 {
-                    return Ok(self.seat);
-                }
-            }
-            ServerMessage::JoinRefused { reason, .. } => {
-                let room = self.room.unwrap_or_default().to_owned();
-                return Err(DialError::Refused { room, source: reason });
-            }
-            ServerMessage::Close { reason } => return Err(DialError::Closed(reason)),
-            _ => {}
+    /// What comes next, at least a byte of it.
+    pub(crate) fn read(&mut self) -> Result<Vec<u8>, DialError> {
+        let mut bytes = std::mem::take(&mut self.unread);
+        if bytes.is_empty() {
+            bytes.resize(4096, 0);
+            let read = match self.stream.read(&mut bytes) {
+                Ok(0) => return Err(DialError::Lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok(read) => read,
+                Err(error) => return Err(DialError::Lost(error)),
+            };
+            bytes.truncate(read);
         }
-        Ok(None)
+        Ok(bytes)
+    }
+
+    /// Keeps what was read too far.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        self.unread = bytes.to_vec();
+    }
+
+    /// Reads until `find` finds something, and says how many bytes that took.
+    pub(crate) fn listen<T>(
+        &mut self,
+        mut find: impl FnMut(&[u8]) -> Result<Option<(usize, T)>, DialError>,
+    ) -> Result<T, DialError> {
+        let mut bytes = self.read()?;
+        loop {
+            if let Some((len, found)) = find(&bytes)? {
+                self.put_back(&bytes[len..]);
+                return Ok(found);
+            }
+            bytes.extend(self.read()?);
+        }
     }
 }

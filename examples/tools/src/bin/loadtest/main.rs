@@ -11,25 +11,27 @@
 
 mod args;
 mod dial;
+mod dialect;
+mod hear;
 mod member;
 mod pace;
 mod plan;
 mod process;
 mod report;
 mod run;
-mod signals;
 mod socket;
+mod speech;
 mod target;
 mod worker;
 
 use std::{
-    error::Error,
     io::{self, Write},
     process::ExitCode,
 };
 
 use args::Args;
 use clap::{CommandFactory, Parser};
+use ghost_sync_tools::{chain, descriptors, signals};
 use report::{Report, Summary};
 use run::RunError;
 use target::Target;
@@ -58,6 +60,9 @@ fn main() -> ExitCode {
 fn test(args: &Args, plans: &[plan::Plan]) -> Result<bool, RunError> {
     let stop = signals::watch();
     let clients = plans.iter().map(plan::Plan::connections).max().unwrap_or(0);
+    if let Err(error) = descriptors::allow(clients) {
+        note(&chain(&error));
+    }
     let target = Target::find(args, clients)?;
     let mut reports = Vec::new();
     for plan in plans {
@@ -101,15 +106,4 @@ fn print(text: &str) -> Result<(), RunError> {
 fn note(text: &str) {
     // Standard error may be gone; there is nobody else to tell.
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// An error with everything that caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

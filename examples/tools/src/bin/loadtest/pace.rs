@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{member::Speech, socket::Socket, worker::Shared};
+use crate::{socket::Socket, speech::Speech, worker::Shared};
 
 /// A member that talks.
 #[derive(Debug)]
 pub(crate) struct Voice {
     pub(crate) room: u32,
-    pub(crate) index: u32,
+    pub(crate) index: u16,
     pub(crate) socket: Arc<Socket>,
     pub(crate) speech: Speech,
     /// Messages that left.
@@ -26,11 +26,11 @@ const TURN: Duration = Duration::from_millis(50);
 
 impl Voice {
     /// Says something that was due at `due`.
-    pub(crate) fn say(&mut self, due: u64, payload: usize) {
+    pub(crate) fn say(&mut self, due: u64) {
         if self.broken {
             return;
         }
-        match self.socket.send(self.speech.at(due, payload)) {
+        match self.socket.send(self.speech.at(due)) {
             Ok(()) => self.sent += 1,
             Err(_) => self.broken = true,
         }
@@ -44,21 +44,20 @@ pub(crate) fn pace(
     voices: &mut [Voice],
     (rate, burst): (f64, bool),
     (start, end): (u64, u64),
-    payload: usize,
     shared: &Shared,
     stop: &AtomicBool,
 ) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e12")]
     let interval = (1e9 / rate) as u64;
     let count = voices.len() as u64;
-    for round in 0.. {
+    for round in (0..).take_while(|_| count > 0) {
         for (at, voice) in (0..).zip(voices.iter_mut()) {
             let phase = if burst { 0 } else { interval * at / count };
             let due = start + round * interval + phase;
             if due >= end || !wait(due, shared, stop) {
                 return;
             }
-            voice.say(due, payload);
+            voice.say(due);
         }
     }
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use ghost_sync_core::Delivery;
 
-/// Bytes of a payload that hold the time at which it was due.
-pub(crate) const STAMP: usize = 8;
+use crate::dialect::Dialect;
 
 /// Time before anything is measured.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
@@ -13,14 +12,16 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// How the server is spoken to.
+    pub(crate) dialect: Dialect,
     /// How many rooms.
     pub(crate) rooms: u32,
     /// Members of each.
-    pub(crate) members: u32,
+    pub(crate) members: u16,
     /// Of these, how many talk: the first.
-    pub(crate) senders: u32,
+    pub(crate) senders: u16,
     /// Of these, how many never read: the last.
-    pub(crate) stalled: u32,
+    pub(crate) stalled: u16,
     /// When they talk.
     pub(crate) load: Load,
     /// Bytes of each message.
@@ -50,14 +51,16 @@ pub(crate) enum Load {
         /// Messages of each sender in flight.
         window: u32,
     },
-    /// Never; nobody joins either.
+    /// Never; nobody joins either. Pings go to and fro.
     Idle,
+    /// Never; the server talks by itself.
+    Listen,
 }
 
 impl Plan {
     /// Connections in all.
     pub(crate) fn connections(&self) -> usize {
-        self.rooms as usize * self.members as usize
+        self.rooms as usize * usize::from(self.members)
     }
 
     /// The name of a room; `None` if nobody joins.
@@ -65,16 +68,27 @@ impl Plan {
         (!matches!(self.load, Load::Idle)).then(|| format!("{}{room}", self.prefix))
     }
 
+    /// Whether senders send again when they hear themselves.
+    pub(crate) fn closed_loop(&self) -> bool {
+        matches!(self.load, Load::Saturated { .. })
+    }
+
     /// Whether senders hear themselves.
     pub(crate) fn echo(&self) -> bool {
-        matches!(self.load, Load::Saturated { .. })
+        self.closed_loop() || self.dialect.always_echoes()
+    }
+
+    /// Members that hear a message.
+    pub(crate) fn listeners(&self) -> u64 {
+        u64::from(self.members - self.stalled) - u64::from(!self.echo())
     }
 
     /// In one line, for people.
     pub(crate) fn title(&self) -> String {
-        let Self { rooms, members, senders, payload, delivery, .. } = self;
+        let Self { rooms, members, senders, payload, .. } = self;
         let load = match self.load {
             Load::Idle => return format!("{} idle connections", self.connections()),
+            Load::Listen => return format!("{} listeners", self.connections()),
             Load::Paced { rate, burst: false } => format!("{rate} Hz"),
             Load::Paced { rate, burst: true } => format!("{rate} Hz in bursts"),
             Load::Saturated { window } => format!("{window} in flight each"),
@@ -83,8 +97,13 @@ impl Plan {
             0 => String::new(),
             stalled => format!(", {stalled} stalled"),
         };
+        let how = if self.dialect == Dialect::Ghost {
+            format!("{:?}", self.delivery)
+        } else {
+            self.dialect.name().to_owned()
+        };
         format!(
-            "{rooms} x {members} members, {senders} senders{stalled}, {payload} B, {load}, {delivery:?}"
+            "{rooms} x {members} members, {senders} senders{stalled}, {payload} B, {load}, {how}"
         )
     }
 }

@@ -24,12 +24,14 @@ pub(crate) fn cpu(pid: u32) -> Option<Duration> {
 
 /// Resident memory in bytes: now, and at most so far.
 pub(crate) fn memory(pid: u32) -> Option<(u64, u64)> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kib = |name: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib = |file: &str, name: &str| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim_start_matches(':').trim().strip_suffix("kB")?.trim().parse().ok()
     };
-    Some((kib("VmRSS")? * 1024, kib("VmHWM")? * 1024))
+    // Exact, where `status` may be off by some pages for each core.
+    let now = kib("smaps_rollup", "Rss").or_else(|| kib("status", "VmRSS"))?;
+    Some((now * 1024, kib("status", "VmHWM")? * 1024))
 }
 
 /// The process that listens at `addr`, if that is on this machine.

@@ -9,18 +9,24 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    member::{Member, Meter},
+    member::{Member, Meter, histogram},
     plan::{Load, Plan},
-    worker::histogram,
 };
 
 /// What was counted.
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Messages sent by pace, per room and index.
-    pub(crate) sent: HashMap<(u32, u32), u64>,
+    pub(crate) sent: HashMap<(u32, u16), u64>,
     pub(crate) members: Vec<Member>,
     pub(crate) meters: Vec<Meter>,
+}
+
+/// CPU time that the measured window took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) server: Option<Duration>,
+    pub(crate) generator: Option<Duration>,
 }
 
 /// Several runs.
@@ -37,10 +43,11 @@ pub(crate) struct Report {
     /// Whether nothing was lost without a word and nobody was disconnected.
     pub(crate) ok: bool,
     pub(crate) interrupted: bool,
+    dialect: &'static str,
     title: String,
     rooms: u32,
-    members: u32,
-    senders: u32,
+    members: u16,
+    senders: u16,
     payload: usize,
     seconds: f64,
     joining_seconds: f64,
@@ -63,6 +70,8 @@ pub(crate) struct Report {
     disconnected: BTreeMap<String, u64>,
     stalled: Option<Stalled>,
     server: Usage,
+    /// Percent of one core that this program took to make the load.
+    generator_cpu_percent: Option<f64>,
 }
 
 /// Microseconds.
@@ -92,6 +101,7 @@ struct Usage {
     /// Percent of one core.
     cpu_percent: Option<f64>,
     cpu_ns_per_delivery: Option<f64>,
+    memory_bytes_before: Option<u64>,
     memory_bytes: Option<u64>,
     peak_memory_bytes: Option<u64>,
     /// What the run added, divided by its connections.
@@ -105,7 +115,7 @@ impl Report {
         counts: Counts,
         measured: Duration,
         joining: Duration,
-        cpu: Option<Duration>,
+        cpu: Spent,
         (before, after): (Option<(u64, u64)>, Option<(u64, u64)>),
         interrupted: bool,
     ) -> Self {
@@ -114,11 +124,14 @@ impl Report {
         let delivered: u64 = counts.meters.iter().map(|meter| meter.delivered).sum();
         let per_second = if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 };
         let connections = plan.connections() as u64;
+        let percent = |cpu: Duration| 100.0 * cpu.as_secs_f64() / seconds.max(0.001);
         let server = Usage {
-            cpu_percent: cpu.map(|cpu| 100.0 * cpu.as_secs_f64() / seconds.max(0.001)),
+            cpu_percent: cpu.server.map(percent),
             cpu_ns_per_delivery: cpu
+                .server
                 .filter(|_| delivered > 0)
                 .map(|cpu| cpu.as_nanos() as f64 / delivered as f64),
+            memory_bytes_before: before.map(|(before, _)| before),
             memory_bytes: after.map(|(now, _)| now),
             peak_memory_bytes: after.map(|(_, peak)| peak),
             memory_bytes_per_connection: before
@@ -128,6 +141,7 @@ impl Report {
         let mut report = Self {
             ok: false,
             interrupted,
+            dialect: plan.dialect.name(),
             title: plan.title(),
             rooms,
             members,
@@ -150,6 +164,7 @@ impl Report {
             disconnected: BTreeMap::new(),
             stalled: (plan.stalled > 0).then(Stalled::default),
             server,
+            generator_cpu_percent: cpu.generator.map(percent),
         };
         report.account(plan, &counts, interrupted);
         report.ok = report.unannounced_losses == 0
@@ -185,7 +200,11 @@ impl Report {
                 continue;
             }
             let (told, intact) = rooms[&member.room];
-            let expected = if plan.echo() { told } else { told - own(member) };
+            let expected = match plan.load {
+                Load::Listen => tally.received,
+                Load::Paced { .. } | Load::Saturated { .. } | Load::Idle if plan.echo() => told,
+                Load::Paced { .. } | Load::Saturated { .. } | Load::Idle => told - own(member),
+            };
             let accounted = tally.received + tally.announced;
             self.sent += own(member);
             self.expected += expected;
@@ -259,9 +278,14 @@ impl Report {
             }
         }
         row("server", self.server.text());
+        row("generator", format!("CPU {} of a core", number(self.generator_cpu_percent, "%")));
         row("result", if self.ok { "ok" } else { "FAILED" }.to_owned());
         text
     }
+}
+
+fn number(value: Option<f64>, unit: &str) -> String {
+    value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.1} {unit}"))
 }
 
 /// Deliveries a second that the senders mean to cause.
@@ -279,7 +303,7 @@ impl Latency {
         }
         let at = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
         Self {
-            from_intended_time: !plan.echo(),
+            from_intended_time: !plan.closed_loop(),
             samples: all.len(),
             p50: at(0.5),
             p99: at(0.99),
@@ -291,10 +315,6 @@ impl Latency {
 
 impl Usage {
     fn text(&self) -> String {
-        let number = |value: Option<f64>, unit: &str| match value {
-            Some(value) => format!("{value:.1} {unit}"),
-            None => "n/a".to_owned(),
-        };
         let mib = |bytes: Option<u64>| number(bytes.map(|bytes| bytes as f64 / 1048576.0), "MiB");
         let each = self.memory_bytes_per_connection.map(|bytes| bytes as f64 / 1024.0);
         format!(

@@ -1,6 +1,7 @@
 //! One run from the first connection to the report.
 
 use std::{
+    collections::HashMap,
     io,
     sync::{
         Arc,
@@ -11,17 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ghost_sync_core::{Refusal, RoomId};
+use ghost_sync_core::Refusal;
 use mio::Poll;
 
 use crate::{
     dial::{self, DialError},
-    member::{Member, Meter, Speech, Tally},
+    dialect::{Entered, Entry},
+    member::{Member, Meter, Tally},
     note,
     pace::{Voice, pace, wait},
     plan::{Load, Plan, WARM_UP},
     process,
-    report::{Counts, Report},
+    report::{Counts, Report, Spent},
     socket::Socket,
     target::Target,
     worker::{Shared, Worker},
@@ -64,6 +66,9 @@ pub(crate) enum RunError {
 
 /// Time without any delivery after which what is missing will not come.
 const QUIET: Duration = Duration::from_secs(2);
+
+/// Pings per second of each idle connection, where the server sends none itself.
+const PING_RATE: f64 = 1.0 / 13.0;
 
 /// Time that stalled members get to read what waits for them.
 const RESUME: Duration = Duration::from_secs(1);
@@ -124,12 +129,11 @@ pub(crate) fn run(plan: &Plan, target: &Target, stop: &AtomicBool) -> Result<Rep
         shared.resumed.store(true, Relaxed);
         thread::sleep(RESUME);
     }
-    let cpu = monitor.join().ok().flatten();
+    let cpu = monitor.join().unwrap_or_default();
     let memory = target.pid.and_then(process::memory);
     shared.ended.store(true, Relaxed);
     let (members, meters) = collect(readers)?;
-    let sent = voices.iter().map(|voice| ((voice.room, voice.index), voice.sent)).collect();
-    let counts = Counts { sent, members, meters };
+    let counts = Counts { sent: sent(plan, &voices), members, meters };
     let measured = Duration::from_nanos(over.saturating_sub(window.0));
     Ok(Report::new(plan, counts, measured, joining, cpu, (before, memory), interrupted))
 }
@@ -148,12 +152,12 @@ fn enter(
         let (entrance, incoming) = mpsc::channel();
         let poll = Poll::new().map_err(RunError::Worker)?;
         let (seated, shared) = (seated.clone(), shared.clone());
-        let worker = Worker { poll, incoming, seated, shared, payload: plan.payload };
+        let worker = Worker { poll, incoming, seated, shared };
         entrances.push(entrance);
         readers.push(thread::spawn(move || worker.run()));
     }
     let of = plan.connections();
-    let mut rooms = vec![RoomId(0); plan.rooms as usize];
+    let mut speeches = HashMap::new();
     // Neighbours in time are in different rooms, so that every room is evenly busy.
     let all = (0..plan.members).flat_map(|index| (0..plan.rooms).map(move |room| (room, index)));
     for (bot, (room, index)) in (1..).zip(all) {
@@ -163,22 +167,26 @@ fn enter(
         let failed = |source| RunError::Dial { bot, of, source };
         let stalled = index >= plan.members - plan.stalled;
         let name = plan.room(room);
-        let dialed = dial::dial(target.addr, name.as_deref(), plan.payload, stalled);
-        let dialed = dialed.map_err(failed)?;
-        let (room_id, seat, seq) = dialed.seat;
-        rooms[room as usize] = room_id;
-        let socket = Arc::new(Socket::new(dialed.stream).map_err(RunError::Worker)?);
-        let talks_back = plan.echo() && index < plan.senders;
+        let entry = Entry {
+            room: name.as_deref(),
+            index,
+            payload: plan.payload,
+            delivery: plan.delivery,
+            echo: plan.closed_loop(),
+        };
+        let dialed = dial::dial(target.addr, plan.dialect, &entry, stalled).map_err(failed)?;
+        let Entered { session, speech } = dialed.entered;
+        let speech = speech.filter(|_| index < plan.senders || name.is_none());
+        let echo = speech.clone().filter(|_| plan.closed_loop());
+        speeches.extend(speech.map(|speech| ((room, index), speech)));
         let member = Member {
-            socket,
-            decoder: dialed.decoder,
+            socket: Arc::new(Socket::new(dialed.stream).map_err(RunError::Worker)?),
+            session,
             rest: dialed.rest,
             room,
             index,
-            seat,
-            next: seq + 1,
             stalled,
-            echo: talks_back.then(|| speech(plan, room_id)),
+            echo,
             tally: Tally::default(),
             end: None,
         };
@@ -189,17 +197,12 @@ fn enter(
     let mut voices = Vec::new();
     for _ in 0..of {
         let Ok((room, index, socket)) = seats.recv_timeout(Duration::from_secs(10)) else { break };
-        if index < plan.senders {
-            let speech = speech(plan, rooms[room as usize]);
+        if let Some(speech) = speeches.remove(&(room, index)) {
             voices.push(Voice { room, index, socket, speech, sent: 0, broken: false });
         }
     }
     voices.sort_by_key(|voice| (voice.index, voice.room));
     Ok((voices, readers))
-}
-
-fn speech(plan: &Plan, room: RoomId) -> Speech {
-    Speech::new(room, plan.delivery, plan.echo(), plan.payload)
 }
 
 /// Has everybody talk until the end.
@@ -212,29 +215,39 @@ fn talk(
 ) {
     match plan.load {
         Load::Paced { rate, burst } => {
-            pace(voices, (rate, burst), (start, end), plan.payload, shared, stop);
+            pace(voices, (rate, burst), (start, end), shared, stop);
         }
         Load::Saturated { window } => {
             for voice in &mut *voices {
-                (0..window).for_each(|_| voice.say(shared.now(), plan.payload));
+                (0..window).for_each(|_| voice.say(shared.now()));
             }
         }
-        Load::Idle => {}
+        // Whoever asks, a connection hears a ping as often as from our own server.
+        Load::Idle => pace(voices, (PING_RATE, false), (start, end), shared, stop),
+        Load::Listen => {}
     }
     wait(end, shared, stop);
 }
 
+/// Messages that left, per room and index; pings are none.
+fn sent(plan: &Plan, voices: &[Voice]) -> HashMap<(u32, u16), u64> {
+    let talked = voices.iter().filter(|_| !matches!(plan.load, Load::Idle));
+    talked.map(|voice| ((voice.room, voice.index), voice.sent)).collect()
+}
+
 /// Waits until everything that was sent came, was announced, or stays away.
 fn settle(plan: &Plan, voices: &[Voice], shared: &Shared, stop: &AtomicBool) {
-    let sent: u64 = voices.iter().map(|voice| voice.sent).sum();
-    let listeners = u64::from(plan.members - plan.stalled) - u64::from(!plan.echo());
+    if matches!(plan.load, Load::Listen) {
+        return;
+    }
+    let sent = sent(plan, voices).values().sum::<u64>();
     let mut last = (u64::MAX, Instant::now());
     loop {
         let accounted = shared.accounted.load(Relaxed);
         let answers = shared.answers.load(Relaxed);
-        let settled = accounted >= (sent + answers) * listeners;
+        let settled = accounted >= (sent + answers) * plan.listeners();
         // An answer may still be on its way into the count.
-        let certain = !plan.echo() || last.1.elapsed() > Duration::from_millis(100);
+        let certain = !plan.closed_loop() || last.1.elapsed() > Duration::from_millis(100);
         if accounted != last.0 {
             last = (accounted, Instant::now());
         } else if settled && certain || last.1.elapsed() > QUIET {
@@ -247,21 +260,21 @@ fn settle(plan: &Plan, voices: &[Voice], shared: &Shared, stop: &AtomicBool) {
     }
 }
 
-/// Says once a second how it goes; gives the server's CPU time within the window.
-fn monitor(
-    shared: Arc<Shared>,
-    window: (u64, u64),
-    pid: Option<u32>,
-) -> JoinHandle<Option<Duration>> {
+/// Says once a second how it goes; gives the CPU time that the window took.
+fn monitor(shared: Arc<Shared>, window: (u64, u64), pid: Option<u32>) -> JoinHandle<Spent> {
     thread::spawn(move || {
         let never = AtomicBool::new(false);
         let mut at = window.0;
         let mut received = 0;
-        let mut used = None;
+        let clocks = || Spent {
+            server: pid.and_then(process::cpu),
+            generator: process::cpu(std::process::id()),
+        };
+        let mut used = Spent::default();
         while shared.sending.load(Relaxed) && wait(at, &shared, &never) {
             let now = shared.received.load(Relaxed);
             if at == window.0 {
-                used = pid.and_then(process::cpu);
+                used = clocks();
             } else {
                 let second = (at - window.0).div_ceil(1_000_000_000);
                 let (new, alive) = (now - received, shared.alive.load(Relaxed));
@@ -273,7 +286,12 @@ fn monitor(
             }
             at = window.1.min(at + 1_000_000_000);
         }
-        Some(pid.and_then(process::cpu)?.saturating_sub(used?))
+        let since = |now: Option<Duration>, then| Some(now?.saturating_sub(then?));
+        let now = clocks();
+        Spent {
+            server: since(now.server, used.server),
+            generator: since(now.generator, used.generator),
+        }
     })
 }
 

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 
 use crate::{
@@ -55,9 +54,8 @@ pub(crate) struct Worker {
     /// New members.
     pub(crate) incoming: Receiver<Member>,
     /// Says which members are served from now on: room, index and socket.
-    pub(crate) seated: Sender<(u32, u32, Arc<Socket>)>,
+    pub(crate) seated: Sender<(u32, u16, Arc<Socket>)>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) payload: usize,
 }
 
 /// Bytes of one read, at most.
@@ -66,19 +64,13 @@ const READ_BUFFER: usize = 256 * 1024;
 /// How often a thread looks up without being called.
 const TURN: Duration = Duration::from_millis(20);
 
-/// Latencies from a microsecond to a minute, to three digits.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("the bounds are valid")
-}
-
 impl Worker {
     /// Reads until everything ends; gives back the members and what was measured.
     pub(crate) fn run(mut self) -> io::Result<(Vec<Member>, Meter)> {
         let mut members: Vec<Member> = Vec::new();
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; READ_BUFFER];
-        let window = (u64::MAX, u64::MAX);
-        let mut meter = Meter { latency: histogram(), window, now: 0, delivered: 0, sending: true };
+        let mut meter = Meter::new();
         while !self.shared.ended.load(Relaxed) {
             match self.poll.poll(&mut events, Some(TURN)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -129,13 +121,13 @@ impl Worker {
         let before = member.tally;
         let rest = std::mem::take(&mut member.rest);
         meter.now = self.shared.now();
-        member.take(&rest, meter, self.payload);
+        member.take(&rest, meter);
         while member.end.is_none() {
             match member.socket.read(buffer) {
                 Ok(0) => member.finish("the server closed the connection".to_owned()),
                 Ok(read) => {
                     meter.now = self.shared.now();
-                    member.take(&buffer[..read], meter, self.payload);
+                    member.take(&buffer[..read], meter);
                     // An edge comes with every arrival after this read.
                     if cfg!(unix) && read < buffer.len() && !to_the_end {
                         break;

@@ -12,14 +12,12 @@
 //! to close; a second one quits at once.
 
 mod args;
-mod descriptors;
 mod play;
 mod record;
 mod rooms;
 mod signals;
 
 use std::{
-    error::Error,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
@@ -29,6 +27,7 @@ use clap::{CommandFactory, Parser};
 use ghost_sync_core::{
     BindError, CreateOnJoin, History, RoomConfig, RoomName, Server, ServerBuilder,
 };
+use ghost_sync_tools::{chain, descriptors};
 use tracing_subscriber::EnvFilter;
 
 /// What clients are told when the relay stops.
@@ -85,7 +84,9 @@ fn start(args: &Args) -> Result<(), RelayError> {
         return runtime(args)?.block_on(play::serve(play));
     }
     let rooms = rooms::of(args)?;
-    descriptors::allow(args.max_clients);
+    if let Err(error) = descriptors::allow(args.max_clients) {
+        tracing::warn!("{}", chain(&error));
+    }
     runtime(args)?.block_on(serve(args, &rooms))
 }
 
@@ -152,15 +153,4 @@ fn filter(args: &Args) -> EnvFilter {
     args.log.clone().unwrap_or_else(|| {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
     })
-}
-
-/// An error with everything that caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

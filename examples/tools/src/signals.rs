@@ -1,4 +1,4 @@
-//! Ctrl-C or SIGTERM ends the test early, with a report; a second one quits.
+//! Ctrl-C or SIGTERM ends a test early, with what it has; a second one quits.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Becomes true at the first signal. Without a way to hear signals, they end
 /// the process as always.
-pub(crate) fn watch() -> Arc<AtomicBool> {
+pub fn watch() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     thread::spawn(move || {
