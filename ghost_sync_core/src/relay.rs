@@ -323,6 +323,9 @@ impl Relay {
         let seq = found.append(now, origin, size, encode);
         self.history_bytes += found.log.end() - before;
         let ticks = found.config.tick.is_some();
+        if !ticks {
+            self.pace.said(&mut found.said_in);
+        }
         match found.pending {
             Pending::Nothing => {
                 found.pending = self.pace.due(now, found.config.tick, found.last_flush);

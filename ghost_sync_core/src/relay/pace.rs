@@ -38,13 +38,18 @@ pub(super) struct Pace {
     /// When something was last added to a room that waits for company.
     grown: Option<Instant>,
     window: Option<Window>,
+    windows: u32,
 }
 
 /// What was measured since a moment.
 #[derive(Clone, Copy, Debug)]
 struct Window {
+    number: u32,
     since: Instant,
     busy: Duration,
+    /// Messages, and rooms in which they were said.
+    said: u32,
+    rooms: u32,
     /// Rooms whose time was up, and rooms that left earlier because nothing more came.
     timely: u32,
     quiet: u32,
@@ -143,11 +148,10 @@ impl Pace {
 
     /// Writing took from `began` to `ended`.
     pub(super) fn wrote(&mut self, began: Instant, ended: Instant) {
-        let window = self.window.get_or_insert(Window {
-            since: began,
-            busy: Duration::ZERO,
-            timely: 0,
-            quiet: 0,
+        let windows = &mut self.windows;
+        let window = self.window.get_or_insert_with(|| {
+            *windows = windows.wrapping_add(1);
+            Window::new(*windows, began)
         });
         window.busy += ended.saturating_duration_since(began);
         let passed = ended.saturating_duration_since(window.since);
@@ -155,8 +159,10 @@ impl Pace {
             return;
         }
         let share = window.busy.as_secs_f64() / passed.as_secs_f64();
-        // Who waits for us says nothing meanwhile: then waiting gains nothing.
-        let in_vain = window.quiet > window.timely;
+        // Who waits for us says nothing meanwhile, and where few speak nobody comes along:
+        // then waiting gains nothing.
+        let alone = window.company(passed) < WORTHWHILE;
+        let in_vain = alone || window.quiet > window.timely;
         if share > BUSY && !in_vain {
             let factor = (share / BUSY).clamp(1.1, 1.5);
             self.delay = self.delay.mul_f64(factor).clamp(SHORTEST, LONGEST);
@@ -167,9 +173,30 @@ impl Pace {
         self.window = None;
     }
 
+    /// A message was said in a room without a tick, which keeps `mark` for this.
+    pub(super) fn said(&mut self, mark: &mut u32) {
+        let Some(window) = &mut self.window else { return };
+        window.said = window.said.saturating_add(1);
+        if std::mem::replace(mark, window.number) != window.number {
+            window.rooms = window.rooms.saturating_add(1);
+        }
+    }
+
     /// How long a room waits for company.
     pub(super) fn delay(&self) -> Duration {
         self.delay
+    }
+}
+
+impl Window {
+    fn new(number: u32, since: Instant) -> Self {
+        Self { number, since, busy: Duration::ZERO, said: 0, rooms: 0, timely: 0, quiet: 0 }
+    }
+
+    /// Messages that would be sent together if rooms waited as long as they may.
+    fn company(&self, passed: Duration) -> f64 {
+        let each = f64::from(self.said) / f64::from(self.rooms.max(1));
+        each * LONGEST.as_secs_f64() / passed.as_secs_f64()
     }
 }
 
@@ -184,6 +211,9 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// The shortest wait that is worth a timer, and the longest that players do not feel.
 const SHORTEST: Duration = Duration::from_micros(200);
 const LONGEST: Duration = Duration::from_millis(8);
+
+/// Waiting for fewer messages than this, at best, is not worthwhile.
+const WORTHWHILE: f64 = 1.5;
 
 /// A room leaves early with others when its wait is over in this part of the delay.
 const SOON: u32 = 4;
@@ -207,16 +237,17 @@ mod tests {
         let start = Instant::now();
         let mut now = start;
         let mut said = 0;
-        let mut rooms = vec![(Pending::Nothing, start); load.rooms as usize];
+        let mut rooms = vec![(Pending::Nothing, start, 0); load.rooms as usize];
         let (mut busy, mut longest) = (Duration::ZERO, Duration::ZERO);
         let measured = start + Duration::from_secs(2);
         while now < start + Duration::from_secs(3) {
             while start + load.interval / load.rooms * said <= now {
                 let room = said % load.rooms;
                 let slot = &mut rooms[room as usize];
+                pace.said(&mut slot.2);
                 if slot.0 == Pending::Nothing {
                     let due = start + load.interval / load.rooms * said;
-                    *slot = (pace.due(now, None, None), due);
+                    (slot.0, slot.1) = (pace.due(now, None, None), due);
                     pace.list(now, RoomId(room), slot.0, false);
                 } else {
                     pace.grew(now);
@@ -263,6 +294,15 @@ mod tests {
     }
 
     #[test]
+    fn rooms_where_few_speak_do_not_wait_for_nobody() {
+        let mut pace = Pace::default();
+        let (interval, write) = (Duration::from_millis(33), Duration::from_micros(16));
+        let (share, longest) = settle(&mut pace, &Load { rooms: 1000, interval, write });
+        assert!(share > BUSY, "{share}");
+        assert!(longest < Duration::from_millis(1), "{longest:?}");
+    }
+
+    #[test]
     fn more_rooms_than_can_be_written_to_do_not_wait_longer_than_players_feel() {
         let mut pace = Pace::default();
         let (interval, write) = (Duration::from_millis(1), Duration::from_micros(45));
@@ -275,10 +315,14 @@ mod tests {
         let mut pace = Pace::default();
         let start = Instant::now();
         let mut now = start;
+        let mut marks = [0; 16];
         // Everybody speaks when they have heard, and only then.
         for _ in 0..10_000 {
             let pending = pace.due(now, None, None);
-            (0..16).for_each(|room| pace.list(now, RoomId(room), pending, false));
+            for (room, mark) in (0..16).zip(&mut marks) {
+                pace.said(mark);
+                pace.list(now, RoomId(room), pending, false);
+            }
             if let Some(next) = pace.next() {
                 now = now.max(next);
             }

@@ -37,6 +37,8 @@ pub(super) struct Room {
     /// When its events were last sent, and up to which byte.
     pub(super) last_flush: Option<Instant>,
     flushed_to: u64,
+    /// When something was last said in it, as its relay counts that.
+    pub(super) said_in: u32,
     /// When it goes if nobody joins, or, once it is deleted, for good.
     pub(super) expires: Option<Instant>,
     /// When its history is looked at next.
@@ -94,6 +96,7 @@ impl Room {
             pending: Pending::Nothing,
             last_flush: None,
             flushed_to: 0,
+            said_in: 0,
             expires: None,
             history_due: None,
             born: now,

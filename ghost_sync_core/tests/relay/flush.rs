@@ -110,15 +110,23 @@ fn a_room_that_lost_its_tick_is_not_forgotten() {
     assert_eq!(heard(&mut world, hearer), ["3"]);
 }
 
-/// A relay that has spent most of its time writing.
-fn busy(world: &mut World) {
-    let mut at = world.now;
-    for _ in 0..10 {
-        let end = at + Duration::from_millis(10);
-        world.relay.wrote(at, end);
-        at = end;
+/// Has the relay spend most of its time writing what `talker` says.
+fn busy(world: &mut World, talker: PeerId) {
+    for _ in 0..8 {
+        let start = world.now;
+        world.relay.wrote(start, start);
+        for _ in 0..300 {
+            world.broadcast(talker, "a", "much");
+            world.wait(Duration::from_micros(50));
+        }
+        let now = world.now;
+        world.relay.wrote(start, now);
     }
     assert!(world.relay.flush_delay() > Duration::from_millis(1));
+    world.wait(Duration::from_millis(10));
+    for peer in 0..world.peers.len() {
+        world.take(peer);
+    }
 }
 
 #[test]
@@ -128,7 +136,7 @@ fn a_busy_relay_lets_messages_of_different_rooms_wait_for_each_other() {
     world.room("b");
     let (a, b) = (world.member("a"), world.member("b"));
     let hearers = [world.member("a"), world.member("b")];
-    busy(&mut world);
+    busy(&mut world, a);
     let delay = world.relay.flush_delay();
     let start = world.now;
     world.broadcast(a, "a", "1");
@@ -148,7 +156,7 @@ fn messages_that_nothing_follows_leave_before_their_wait_is_over() {
     let mut world = World::new();
     world.room("a");
     let (talker, hearer) = (world.member("a"), world.member("a"));
-    busy(&mut world);
+    busy(&mut world, talker);
     let delay = world.relay.flush_delay();
     world.broadcast(talker, "a", "1");
     world.wait(delay * 3 / 4);
@@ -160,7 +168,7 @@ fn an_idle_relay_sends_at_once_again() {
     let mut world = World::new();
     world.room("a");
     let (talker, hearer) = (world.member("a"), world.member("a"));
-    busy(&mut world);
+    busy(&mut world, talker);
     world.wait(Duration::from_secs(1));
     let (began, ended): (Instant, Instant) = (world.now, world.now);
     world.relay.wrote(began, ended);
