@@ -24,6 +24,7 @@ mod relief;
 mod requests;
 mod resume;
 mod room;
+mod roster;
 mod session;
 mod snapshot;
 mod transmit;

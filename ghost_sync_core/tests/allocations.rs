@@ -18,15 +18,26 @@ struct Room {
     ready: Vec<LinkId>,
     members: Vec<LinkId>,
     written: usize,
+    greeting: BytesMut,
 }
 
 impl Room {
     fn with_members(count: u128) -> Self {
         let (now, mut out) = (Instant::now(), Vec::new());
-        let mut relay = Relay::new(RelayConfig::default());
+        let mut config = RelayConfig::default();
+        config.max_clients = 4096;
+        let mut relay = Relay::new(config);
         let name = RoomName::new("a").unwrap();
         relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
-        let mut room = Self { relay, now, out, ready: Vec::new(), members: Vec::new(), written: 0 };
+        let mut room = Self {
+            relay,
+            now,
+            out,
+            ready: Vec::new(),
+            members: Vec::new(),
+            written: 0,
+            greeting: BytesMut::new(),
+        };
         let mut greeting = BytesMut::new();
         ClientMessage::Hello {
             magic: MAGIC,
@@ -40,14 +51,25 @@ impl Room {
         ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing }
             .encode(&mut greeting);
         for id in 0..count {
-            let addr = SocketAddr::from(([127, 0, 0, 1], 1));
-            let id = ClientId::from_u128(id);
-            let link = room.relay.connect(room.now, addr, id, Secret::default(), &mut room.out);
-            room.members.push(link);
-            room.receive(link, &greeting);
-            room.flush();
+            room.join(id, &greeting);
         }
+        room.greeting = greeting;
         room
+    }
+
+    fn join(&mut self, id: u128, greeting: &[u8]) {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        let id = ClientId::from_u128(id);
+        let link = self.relay.connect(self.now, addr, id, Secret::default(), &mut self.out);
+        self.members.push(link);
+        self.receive(link, greeting);
+        self.flush();
+    }
+
+    /// Bytes allocated for one more member.
+    fn cost_of_a_join(&mut self) -> u64 {
+        let (id, greeting) = (self.members.len() as u128, self.greeting.clone());
+        allocation_counter::measure(|| self.join(id, &greeting)).bytes_total
     }
 
     fn receive(&mut self, link: LinkId, bytes: &[u8]) {
@@ -112,4 +134,13 @@ fn a_broadcast_costs_the_same_memory_for_two_members_as_for_five_hundred() {
     let many = Room::with_members(500).cost_of_a_batch();
     assert_eq!(few, many, "(allocations, bytes) must not depend on the number of members");
     assert!(many.0 <= 2, "a batch of {BATCH} broadcasts took {many:?} allocations");
+}
+
+#[test]
+fn a_join_does_not_list_a_large_room_anew() {
+    let (few, many) = (200, 1000);
+    let cost = |members| Room::with_members(members).cost_of_a_join();
+    let each = (cost(many) - cost(few)) / u64::try_from(many - few).unwrap();
+    // What one member is told of another takes more than twice this.
+    assert!(each <= 16, "{each} bytes for each member who is there");
 }

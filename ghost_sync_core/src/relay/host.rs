@@ -282,6 +282,9 @@ impl Relay {
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];
             let (room, seat) = (held.room, held.seat);
+            if let Some(found) = self.rooms.get_mut(&room) {
+                found.roster.changed(seat);
+            }
             if self.rooms.get(&room).is_some_and(|found| found.deleted) {
                 continue;
             }

@@ -290,32 +290,12 @@ impl Relay {
             },
         };
         let joined = joined.to_frame();
-        let mut rosters = Vec::new();
-        let mut page = Vec::new();
-        let mut size = 0;
-        for member in found.members() {
-            let Some(info) = self.member_info(member) else { continue };
-            size +=
-                64 + info.meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-            page.push(info);
-            if size >= ROSTER_PAGE {
-                let members = std::mem::take(&mut page);
-                rosters.push(ServerMessage::Roster { room, members }.to_frame());
-                size = 0;
-            }
-        }
-        if planted!("roster-incomplete") && page.len() > 1 {
-            page.pop();
-        }
-        if !page.is_empty() {
-            rosters.push(ServerMessage::Roster { room, members: page }.to_frame());
-        }
         let mut kind = ItemKind::Joined { room };
         if planted!("event-overtakes-join") {
             kind = ItemKind::After { room, seat, before: u64::MAX };
         }
         self.push_frame(conn, kind, joined);
-        for frame in rosters {
+        for frame in self.roster(room) {
             self.push_frame(conn, ItemKind::Roster, frame);
         }
     }
@@ -422,6 +402,3 @@ pub(super) type Words = Vec<(MessageType, Bytes)>;
 
 /// Joins of one client that may be undecided at once.
 const MAX_PENDING_JOINS: usize = 8;
-
-/// Bytes of one roster message, about.
-const ROSTER_PAGE: usize = 32 * 1024;

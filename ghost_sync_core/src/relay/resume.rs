@@ -139,9 +139,7 @@ impl Relay {
     ) {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get_mut(&room) else { return };
-        if let Some(member) = found.member_mut(seat) {
-            member.away = true;
-        }
+        found.set_away(seat, true);
         let (name, deleted) = (found.name.clone(), found.deleted);
         if !deleted && !planted!("away-not-told") {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
@@ -461,8 +459,8 @@ impl Relay {
         let next = next(room);
         if let Some(member) = room.member_mut(held.seat) {
             member.cursor = next;
-            member.away = false;
         }
+        room.set_away(held.seat, false);
         next
     }
 

@@ -15,6 +15,7 @@ use super::{
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::Pending,
+    roster::Roster,
 };
 use crate::wire::{
     ClientId, Delivery, HEADER_LEN, Meta, Replay, RoomId, RoomName, Seat, ServerMessage,
@@ -29,6 +30,7 @@ pub(super) struct Room {
     pub(super) meta: MetaMap,
     /// Sorted by seat.
     members: Vec<Member>,
+    pub(super) roster: Roster,
     next_seat: u32,
     /// Deleted softly: members keep their seats, nothing more is said.
     pub(super) deleted: bool,
@@ -91,6 +93,7 @@ impl Room {
             log: Log::new(),
             meta: MetaMap::new(MetaLimit::ROOM),
             members: Vec::new(),
+            roster: Roster::default(),
             next_seat: 1,
             deleted: false,
             pending: Pending::Nothing,
@@ -231,11 +234,21 @@ impl Room {
 
     /// Seats a member; seats must come in rising order.
     pub(super) fn seat(&mut self, member: Member) {
+        self.roster.changed(member.seat);
         self.members.push(member);
     }
 
     pub(super) fn unseat(&mut self, seat: Seat) -> Option<Member> {
+        self.roster.changed(seat);
         self.index(seat).map(|at| self.members.remove(at))
+    }
+
+    /// Notes whether a member's connection has a link.
+    pub(super) fn set_away(&mut self, seat: Seat, away: bool) {
+        let Some(member) = self.member_mut(seat) else { return };
+        if std::mem::replace(&mut member.away, away) != away {
+            self.roster.changed(seat);
+        }
     }
 
     pub(super) fn member(&self, seat: Seat) -> Option<&Member> {

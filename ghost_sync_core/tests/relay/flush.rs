@@ -17,30 +17,18 @@ fn ticking() -> (World, PeerId, PeerId) {
     (world, talker, hearer)
 }
 
-/// The texts that arrived.
-fn heard(world: &mut World, peer: PeerId) -> Vec<String> {
-    let frames = world.take(peer);
-    let texts = frames.iter().filter_map(|frame| match ServerMessage::decode(frame).unwrap() {
-        ServerMessage::Broadcast { payload, .. } => {
-            Some(String::from_utf8(payload.into()).unwrap())
-        }
-        _ => None,
-    });
-    texts.collect()
-}
-
 #[test]
 fn a_room_with_a_tick_sends_what_was_said_in_it_together() {
     let (mut world, talker, hearer) = ticking();
     world.broadcast(talker, "a", "after a silence");
-    assert_eq!(heard(&mut world, hearer), ["after a silence"]);
+    assert_eq!(world.heard(hearer), ["after a silence"]);
     world.broadcast(talker, "a", "1");
     world.wait(TICK / 2);
     world.broadcast(talker, "a", "2");
     world.wait(TICK / 2 - Duration::from_micros(1));
-    assert!(heard(&mut world, hearer).is_empty());
+    assert!(world.heard(hearer).is_empty());
     world.wait(Duration::from_micros(1));
-    assert_eq!(heard(&mut world, hearer), ["1", "2"]);
+    assert_eq!(world.heard(hearer), ["1", "2"]);
 }
 
 #[test]
@@ -51,7 +39,7 @@ fn a_tick_that_comes_a_little_late_does_not_move_the_next() {
     world.broadcast(talker, "a", "1");
     world.now = start + TICK + Duration::from_millis(2);
     world.pump();
-    assert_eq!(heard(&mut world, hearer), ["0", "1"]);
+    assert_eq!(world.heard(hearer), ["0", "1"]);
     world.broadcast(talker, "a", "2");
     assert_eq!(world.relay.next_deadline(), Some(start + TICK * 2));
 }
@@ -77,9 +65,9 @@ fn a_full_batch_does_not_wait_for_the_tick() {
     for _ in 0..15 {
         world.broadcast(talker, "a", &text);
     }
-    assert!(heard(&mut world, hearer).is_empty());
+    assert!(world.heard(hearer).is_empty());
     world.broadcast(talker, "a", &text);
-    assert_eq!(heard(&mut world, hearer).len(), 16);
+    assert_eq!(world.heard(hearer).len(), 16);
 }
 
 #[test]
@@ -93,7 +81,7 @@ fn an_answer_to_one_client_does_not_wait_for_the_tick() {
     let answers = world.take(talker);
     let answer = ServerMessage::decode(&answers[0]).unwrap();
     assert_eq!(answer, ServerMessage::Pong { nonce: 7 });
-    assert!(heard(&mut world, hearer).is_empty());
+    assert!(world.heard(hearer).is_empty());
 }
 
 #[test]
@@ -105,9 +93,9 @@ fn a_room_that_lost_its_tick_is_not_forgotten() {
     world.relay.configure_room(now, "a", RoomConfig::default()).unwrap();
     world.broadcast(talker, "a", "2");
     world.wait(TICK);
-    assert_eq!(heard(&mut world, hearer), ["0", "1", "2"]);
+    assert_eq!(world.heard(hearer), ["0", "1", "2"]);
     world.broadcast(talker, "a", "3");
-    assert_eq!(heard(&mut world, hearer), ["3"]);
+    assert_eq!(world.heard(hearer), ["3"]);
 }
 
 /// Has the relay spend most of its time writing what `talker` says.
@@ -145,10 +133,10 @@ fn a_busy_relay_lets_messages_of_different_rooms_wait_for_each_other() {
     world.now += delay / 3;
     world.broadcast(a, "a", "3");
     world.pump();
-    assert!(hearers.iter().all(|&hearer| heard(&mut world, hearer).is_empty()));
+    assert!(hearers.iter().all(|&hearer| world.heard(hearer).is_empty()));
     world.wait((start + delay).saturating_duration_since(world.now));
-    assert_eq!(heard(&mut world, hearers[0]), ["1", "3"]);
-    assert_eq!(heard(&mut world, hearers[1]), ["2"]);
+    assert_eq!(world.heard(hearers[0]), ["1", "3"]);
+    assert_eq!(world.heard(hearers[1]), ["2"]);
 }
 
 #[test]
@@ -160,7 +148,7 @@ fn messages_that_nothing_follows_leave_before_their_wait_is_over() {
     let delay = world.relay.flush_delay();
     world.broadcast(talker, "a", "1");
     world.wait(delay * 3 / 4);
-    assert_eq!(heard(&mut world, hearer), ["1"]);
+    assert_eq!(world.heard(hearer), ["1"]);
 }
 
 #[test]
@@ -175,5 +163,5 @@ fn an_idle_relay_sends_at_once_again() {
     world.wait(Duration::from_secs(1));
     world.relay.wrote(world.now, world.now);
     world.broadcast(talker, "a", "1");
-    assert_eq!(heard(&mut world, hearer), ["1"]);
+    assert_eq!(world.heard(hearer), ["1"]);
 }

@@ -108,6 +108,41 @@ fn large_rosters_come_in_pages() {
 }
 
 #[test]
+fn a_newcomer_to_a_large_room_is_told_what_everybody_there_is_now() {
+    let mut world = World::with(|config| config.resume_grace = secs(30));
+    let room = world.room("a");
+    let members: Vec<_> = (0..200).map(|_| world.member("a")).collect();
+    let newcomer = world.client();
+    let check = |world: &mut World, change: &str| {
+        world.take(newcomer);
+        world.join(newcomer, "a");
+        let frames = world.take(newcomer);
+        let mut listed = Vec::new();
+        for frame in &frames {
+            if let ServerMessage::Roster { members, .. } = ServerMessage::decode(frame).unwrap() {
+                listed.extend(members);
+            }
+        }
+        let snapshot = world.relay.snapshot(world.now, room).unwrap();
+        assert_eq!(listed, snapshot.members, "{change}");
+        world.say(newcomer, &ClientMessage::Leave { room });
+    };
+    check(&mut world, "nothing");
+    let named = ClientMessage::SetMeta { key: "name", value: Some("Ada"), if_version: None };
+    world.say(members[3], &named);
+    check(&mut world, "a name");
+    world.say(members[70], &ClientMessage::Leave { room });
+    check(&mut world, "somebody left");
+    world.hang_up(members[140]);
+    check(&mut world, "somebody is away");
+    let ticket = world.ticket(members[140]);
+    world.resume(&ticket);
+    check(&mut world, "somebody is back");
+    world.member("a");
+    check(&mut world, "one more");
+}
+
+#[test]
 fn rooms_exist_only_if_created() {
     let mut world = World::new();
     let alice = world.client();
