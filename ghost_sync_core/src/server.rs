@@ -16,9 +16,11 @@ mod handler;
 mod hooks;
 mod host;
 mod journal;
+mod senders;
 mod service;
 mod shard;
 mod values;
+mod writer;
 
 pub use builder::ServerBuilder;
 pub use error::BindError;

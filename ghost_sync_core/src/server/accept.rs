@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use crate::link;
 
-use super::{BindError, service::Service};
+use super::{BindError, service::Service, writer::Writer};
 
 /// The wait after an error that another attempt at once would only repeat.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -53,7 +53,7 @@ pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>
                 tracing::debug!(%addr, %error, "cannot tune a socket");
             }
             let (reader, writer) = stream.into_split();
-            service.shard.open(reader, writer, addr);
+            service.shard.open(reader, Writer::Tcp(writer), addr);
         }) => {}
     }
 }

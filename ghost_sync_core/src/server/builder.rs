@@ -1,6 +1,6 @@
 //! How a server is set up.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
 
 use crate::{
     relay::{CreateOnJoin, OverflowPolicy, RelayConfig, RoomConfig},
@@ -18,6 +18,7 @@ use super::{
 /// Settings of a server; [`Server::builder`] makes one, [`build`](Self::build) uses it.
 pub struct ServerBuilder {
     relay: RelayConfig,
+    senders: NonZeroUsize,
     settings: Settings,
     audience: Hired,
 }
@@ -46,6 +47,7 @@ impl Default for ServerBuilder {
     fn default() -> Self {
         Self {
             relay: RelayConfig::default(),
+            senders: available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(SENDERS)),
             settings: Settings {
                 listen: Listen::Tcp("0.0.0.0:7777".to_owned()),
                 rooms: Vec::new(),
@@ -197,6 +199,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Threads that write to sockets at once when many wait, for one large room as for many
+    /// small ones; as many as there are cores by default, but 4. With 1, the runtime's
+    /// own threads do it alone.
+    #[must_use]
+    pub fn senders(mut self, threads: NonZeroUsize) -> Self {
+        self.senders = threads;
+        self
+    }
+
     /// Makes this room at the start.
     #[must_use]
     pub fn room(self, name: impl Into<String>) -> Self {
@@ -258,7 +269,7 @@ impl ServerBuilder {
 
     /// A server with these settings, which does not run yet.
     pub fn build(self) -> Server {
-        let Self { mut relay, settings, audience } = self;
+        let Self { mut relay, senders, settings, audience } = self;
         relay.seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let asked = !matches!(audience, Hired::Nobody);
         relay.ask_connect = asked;
@@ -266,7 +277,7 @@ impl ServerBuilder {
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
         relay.room_defaults.observed |= matches!(audience, Hired::Handler(_));
-        let shard = Shard::new(relay, Host::default());
+        let shard = Shard::new(relay, Host::default(), senders);
         let service = Service::new(shard);
         let audience = match audience {
             Hired::Nobody => None,
@@ -281,6 +292,9 @@ impl ServerBuilder {
         Server { service, settings }
     }
 }
+
+/// Threads that send by default, at most.
+const SENDERS: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 
 impl std::fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,7 +4,7 @@
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::AsyncRead,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -16,7 +16,10 @@ use crate::{
     wire::ClientId,
 };
 
-use super::shard::{Live, Shard};
+use super::{
+    shard::{Live, Shard},
+    writer::Writer,
+};
 
 /// Feeds what comes from `reader` to the relay until the end of the stream.
 ///
@@ -71,13 +74,9 @@ pub(super) async fn drain(shard: Arc<Shard>, link: LinkId) {
 
 /// Ends a connection that the relay has dropped: says so, then waits for the
 /// other side to do the same, for as long as a goodbye may take.
-pub(super) async fn close(
-    live: Live,
-    mut writer: Box<dyn AsyncWrite + Send + Unpin>,
-    mut reader: JoinHandle<()>,
-) {
+pub(super) async fn close(live: Live, mut writer: Writer, mut reader: JoinHandle<()>) {
     let goodbye = async {
-        let _ = writer.shutdown().await;
+        writer.shutdown().await;
         let _ = (&mut reader).await;
     };
     let _ = timeout(live.shard().linger(), goodbye).await;

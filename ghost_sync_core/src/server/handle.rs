@@ -20,7 +20,10 @@ use crate::{
 
 pub use meta::MetaSnapshot;
 
-use super::service::{Phase, Service};
+use super::{
+    service::{Phase, Service},
+    writer::Writer,
+};
 
 /// The way to a server. Clones lead to the same one.
 ///
@@ -65,7 +68,7 @@ impl ServerHandle {
         let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
         if self.is_running() {
             let (reader, writer) = tokio::io::split(ours);
-            self.service.shard.open(reader, writer, LOCAL_ADDR);
+            self.service.shard.open(reader, Writer::Local(writer), LOCAL_ADDR);
         }
         theirs
     }

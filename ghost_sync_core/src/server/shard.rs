@@ -9,14 +9,15 @@ use std::{
     collections::VecDeque,
     io::IoSlice,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use slotmap::SecondaryMap;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::AsyncRead,
     runtime::Handle,
     sync::{Notify, watch},
     task::{AbortHandle, JoinHandle},
@@ -25,12 +26,13 @@ use tokio::{
 use crate::{
     link,
     relay::{
-        AskId, DisconnectReason, Input, LinkId, Output, Relay, RelayConfig, RelayEvent, Verdict,
+        AskId, DisconnectReason, Input, LinkId, Offer, Output, Relay, RelayConfig, RelayEvent,
+        Verdict,
     },
     wire::{ClientId, Secret},
 };
 
-use super::{connection, host::Host, journal};
+use super::{connection, host::Host, journal, senders::Senders, writer::Writer};
 
 /// Bytes appended to rooms after which a reader writes them out by itself; well
 /// below what may wait for a client.
@@ -51,6 +53,7 @@ pub(super) struct Shard {
     pub(super) host: Host,
     runtime: OnceLock<Handle>,
     linger: Duration,
+    senders: Senders,
     /// Connections whose tasks still run.
     live: watch::Sender<usize>,
 }
@@ -70,8 +73,9 @@ struct State {
 }
 
 /// The socket of a connection.
+#[derive(Debug)]
 struct Link {
-    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    writer: Writer,
     reader: JoinHandle<()>,
     /// The task that waits for the socket to take more, while it is full.
     drain: Option<AbortHandle>,
@@ -98,7 +102,7 @@ pub(super) struct Busy;
 pub(super) struct Live(Arc<Shard>);
 
 impl Shard {
-    pub(super) fn new(config: RelayConfig, host: Host) -> Arc<Self> {
+    pub(super) fn new(config: RelayConfig, host: Host, senders: NonZeroUsize) -> Arc<Self> {
         let linger = config.linger;
         let state = State {
             relay: Relay::new(config),
@@ -115,6 +119,7 @@ impl Shard {
             host,
             runtime: OnceLock::new(),
             linger,
+            senders: Senders::new(senders),
             live: watch::Sender::new(0),
         })
     }
@@ -151,10 +156,9 @@ impl Shard {
     }
 
     /// Takes a connection; it is served until one side ends it.
-    pub(super) fn open<R, W>(self: &Arc<Self>, reader: R, writer: W, addr: SocketAddr)
+    pub(super) fn open<R>(self: &Arc<Self>, reader: R, writer: Writer, addr: SocketAddr)
     where
         R: AsyncRead + Send + Unpin + 'static,
-        W: AsyncWrite + Send + Unpin + 'static,
     {
         let Some(runtime) = self.runtime.get() else { return };
         let _guard = runtime.enter();
@@ -166,7 +170,6 @@ impl Shard {
         let link = state.relay.connect(link::now(), addr, client_id, secret, &mut state.out);
         // The task cannot feed anything before the lock is free.
         let reader = runtime.spawn(connection::read(self.live(), link, reader, addr, client_id));
-        let writer = Box::new(writer);
         state.links.insert(link, Link { writer, reader, drain: None, broken: None });
         self.settle(state);
         self.release(guard);
@@ -204,8 +207,7 @@ impl Shard {
         let state = &mut *guard;
         if reason == DisconnectReason::ConnectionClosed {
             // Who has nothing more to say may still listen for the answers.
-            let mut cx = Context::from_waker(Waker::noop());
-            link::without_budget(|| state.write(link::now(), id, &mut cx));
+            link::without_budget(|| state.write(link::now(), id, None));
         }
         let Some(link) = state.links.remove(id) else { return };
         let reason = link.broken.clone().unwrap_or(reason);
@@ -262,10 +264,9 @@ impl Shard {
                     state.relay.take_ready(began, &mut state.listed, &mut state.out);
                     state.ready.extend(state.listed.drain(..));
                 }
-                for _ in 0..WRITES_PER_LOCK {
-                    let Some(id) = state.ready.pop_front() else { break };
-                    self.write_or_wait(state, began, id);
-                }
+                let count = state.ready.len().min(WRITES_PER_LOCK * self.senders.count());
+                state.listed.extend(state.ready.drain(..count));
+                self.write_to_listed(state, began);
                 let ended = link::now();
                 state.relay.wrote(began, ended);
                 if state.ready.is_empty() {
@@ -284,7 +285,7 @@ impl Shard {
         let mut guard = self.lock();
         let state = &mut *guard;
         let now = link::now();
-        let wrote = state.write(now, id, cx);
+        let wrote = state.write(now, id, Some(cx));
         let poll = if wrote == Wrote::Some {
             state.relay.blocked(now, id, &mut state.out);
             Poll::Pending
@@ -335,11 +336,27 @@ impl Shard {
         Live(self.clone())
     }
 
+    fn write_to_listed(self: &Arc<Self>, state: &mut State, now: Instant) {
+        let State { relay, links, listed, .. } = state;
+        let attempts = self.senders.map(listed, |id| attempt(relay, links, *id));
+        let mut attempts = attempts.into_iter();
+        let mut listed = std::mem::take(listed);
+        for id in listed.drain(..) {
+            if let Some((offer, written)) = attempts.next().flatten() {
+                state.relay.sent(now, id, offer, written, &mut state.out);
+                if offer.is_all && written == offer.bytes {
+                    continue;
+                }
+            }
+            self.write_or_wait(state, now, id);
+        }
+        state.listed = listed;
+    }
+
     fn write_or_wait(self: &Arc<Self>, state: &mut State, now: Instant, id: LinkId) {
         let waits = state.links.get(id).is_some_and(|link| link.drain.is_some());
-        let mut cx = Context::from_waker(Waker::noop());
         // Only one may register for the socket: the task that waits for it.
-        if !waits && state.write(now, id, &mut cx) != Wrote::Some {
+        if !waits && state.write(now, id, None) != Wrote::Some {
             return;
         }
         state.relay.blocked(now, id, &mut state.out);
@@ -388,6 +405,23 @@ impl Shard {
     }
 }
 
+/// Writes what waits for `id` once, if that is to a socket that is not known to be full;
+/// returns what was offered to it and how much it took.
+fn attempt(
+    relay: &Relay,
+    links: &SecondaryMap<LinkId, Link>,
+    id: LinkId,
+) -> Option<(Offer, usize)> {
+    let link = links.get(id).filter(|link| link.broken.is_none() && link.drain.is_none())?;
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let offer = relay.transmit(id, &mut slices);
+    if offer.slices == 0 {
+        return None;
+    }
+    let written = link.writer.try_write(&slices[..offer.slices])?.ok()?;
+    Some((offer, written))
+}
+
 impl State {
     /// Whether the driver sleeps, and too long for what has come up.
     fn is_overslept(&self) -> bool {
@@ -396,8 +430,9 @@ impl State {
         self.relay.is_dirty() || due.is_some_and(|due| until.is_none_or(|until| due < until))
     }
 
-    /// Writes what waits for `id` until nothing does or its socket is full.
-    fn write(&mut self, now: Instant, id: LinkId, cx: &mut Context<'_>) -> Wrote {
+    /// Writes what waits for `id` until nothing does or its socket is full; then `cx` is
+    /// woken when it takes more.
+    fn write(&mut self, now: Instant, id: LinkId, mut cx: Option<&mut Context<'_>>) -> Wrote {
         let Some(link) = self.links.get_mut(id).filter(|link| link.broken.is_none()) else {
             return Wrote::Nothing;
         };
@@ -407,15 +442,17 @@ impl State {
             if offer.slices == 0 {
                 return Wrote::All;
             }
-            let mut writer = std::pin::Pin::new(&mut link.writer);
-            let error = match writer.as_mut().poll_write_vectored(cx, &slices[..offer.slices]) {
+            let slices = &slices[..offer.slices];
+            let wrote = match &mut cx {
+                Some(cx) => link.writer.poll_write(cx, slices),
+                None => link.writer.write_now(slices),
+            };
+            let error = match wrote {
                 Poll::Pending => return Wrote::Some,
                 Poll::Ready(Ok(0)) => std::io::ErrorKind::WriteZero.into(),
                 Poll::Ready(Ok(written)) => {
                     self.relay.sent(now, id, offer, written, &mut self.out);
                     if offer.is_all && written == offer.bytes {
-                        // Sockets have nothing to flush; other streams may buffer.
-                        let _ = writer.poll_flush(cx);
                         return Wrote::All;
                     }
                     continue;
@@ -435,12 +472,6 @@ impl Link {
         if let Some(drain) = &self.drain {
             drain.abort();
         }
-    }
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("broken", &self.broken).finish_non_exhaustive()
     }
 }
 

@@ -131,6 +131,7 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
     let made_on_join = room.clone().remove_when_empty(args.empty_room_timeout);
     let create = if args.create_on_join { CreateOnJoin::Always } else { CreateOnJoin::Never };
     let builder = Server::builder()
+        .senders(args.threads)
         .bind(&args.bind)
         .max_clients(args.max_clients)
         .max_payload(args.max_payload)
