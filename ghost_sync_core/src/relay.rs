@@ -280,6 +280,11 @@ impl Relay {
         self.pace.is_due() || !(self.ready.is_empty() && self.trim_rooms.is_empty())
     }
 
+    /// Whether rooms have something to send whose time has not come.
+    pub fn is_waiting(&self) -> bool {
+        self.pace.next().is_some()
+    }
+
     /// Frees what everybody was sent; [`take_ready`](Self::take_ready) does so first.
     pub fn tidy(&mut self, now: Instant) {
         for room in std::mem::take(&mut self.trim_rooms) {
@@ -324,6 +329,7 @@ impl Relay {
         let seq = found.append(now, origin, size, encode);
         self.history_bytes += found.log.end() - before;
         let ticks = found.config.tick.is_some();
+        let full = FULL_BATCH.min(self.config.outbox_limit as u64 / 4);
         if !ticks {
             self.pace.said(&mut found.said_in);
         }
@@ -332,7 +338,7 @@ impl Relay {
                 found.pending = self.pace.due(now, found.config.tick, found.last_flush);
                 self.pace.list(now, room, found.pending, ticks);
             }
-            Pending::Until(_) if found.unflushed() > FULL_BATCH => {
+            Pending::Until(_) if found.unflushed() > full => {
                 found.pending = Pending::Due;
                 self.pace.list(now, room, Pending::Due, ticks);
             }
@@ -530,9 +536,20 @@ impl Relay {
         let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
         self.part(now, conn, DisconnectReason::Closed(reason), out);
         self.push_frame(conn, ItemKind::Control, frame);
+        let linger = self.linger(self.conns.get(conn).is_some_and(|found| found.blocked.is_some()));
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.session = Session::Closing { until: now + self.config.linger };
+        connection.session = Session::Closing { until: now + linger };
         self.schedule(conn);
+    }
+
+    /// How long a closed connection gets to take its last bytes. Who has not read for a
+    /// while would not hear why it was closed, if that were over before it reads again.
+    fn linger(&self, blocked: bool) -> Duration {
+        if blocked && self.refusing.is_none() {
+            self.config.linger.max(self.config.write_timeout)
+        } else {
+            self.config.linger
+        }
     }
 
     /// Takes the end of a link whose socket is gone.

@@ -94,7 +94,7 @@ impl Outbox {
         core.history = History { events, bytes, age };
         core.replay = config.replay;
         core.retain = config.retain;
-        core
+        core.tick(config.tick.unwrap_or_default())
     }
 
     pub(super) fn push(&mut self, command: ServerCommand) {

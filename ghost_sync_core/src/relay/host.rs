@@ -15,7 +15,7 @@ use super::{
     outbox::{ItemKind, QueueLen},
     requests::Broadcast,
     room::{Member, Room, RoomHistory, RoomInfo},
-    session::Connection,
+    session::{Connection, Session},
 };
 use crate::wire::{
     ClientId, CloseReason, Delivery, LeaveReason, MemberInfo, MessageType, Meta, RoomId, RoomName,
@@ -316,6 +316,13 @@ impl Relay {
             retry_after_ms: millis(self.config.retry_after),
         };
         let mut conns: Vec<_> = self.conns.keys().collect();
+        for conn in conns.iter().copied() {
+            // Those on their way out have no more time than the others.
+            if let Session::Closing { until } = &mut self.conns[conn].session {
+                *until = (*until).min(now + self.config.linger);
+                self.schedule(conn);
+            }
+        }
         if planted!("shutdown-forgets-away") {
             conns.retain(|conn| !self.conns[*conn].is_away());
         }

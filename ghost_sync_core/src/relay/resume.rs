@@ -79,8 +79,9 @@ impl Relay {
         rest.link = Some(link);
         rest.outbox.partial = std::mem::take(&mut connection.outbox.partial);
         rest.blocked = connection.blocked.take();
-        rest.session = Session::Closing { until: now + self.config.linger };
-        rest.due = now + self.config.linger;
+        let until = now + self.linger(rest.blocked.is_some());
+        rest.session = Session::Closing { until };
+        rest.due = until;
         let due = rest.due;
         let rest = self.conns.insert(rest);
         if !planted!("old-link-not-fenced") {

@@ -76,6 +76,9 @@ impl Swarm {
         if rng.u32(..6) == 0 {
             room = room.remove_when_empty(Duration::from_secs(pick(&mut rng, &[0, 5, 60])));
         }
+        if seed % 5 == 4 {
+            room = room.tick(Duration::from_millis(50));
+        }
         relay.room_defaults = room.clone();
         let modes = match rng.u32(..8) {
             0 | 1 => vec![RelayMode::Moderated],

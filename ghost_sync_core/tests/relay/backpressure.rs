@@ -187,3 +187,15 @@ fn a_flood_of_requests_in_one_read_is_bounded_in_bytes() {
         assert!(world.relay.queue_len(world.peers[slow].conn).bytes <= 16 * 1024 + 4096);
     }
 }
+
+#[test]
+fn a_closed_client_that_reads_again_in_time_is_told_why() {
+    let (mut world, talker, slow) = small(OverflowPolicy::DropOldest);
+    let text = "x".repeat(1000);
+    for _ in 0..20 {
+        world.broadcast(talker, "a", &text);
+    }
+    world.wait(secs(9));
+    world.read_on(slow, 1 << 20);
+    assert!(matches!(world.closed(slow), Some(CloseReason::SlowConsumer { .. })));
+}

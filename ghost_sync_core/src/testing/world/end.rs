@@ -79,7 +79,8 @@ impl World {
         self.turn();
         self.flow();
         let config = &self.swarm.relay;
-        let longest = config.resume_grace + config.idle_timeout + config.linger;
+        let longest =
+            config.resume_grace + config.idle_timeout + config.linger.max(config.write_timeout);
         // Those whose programs gave up are away until their grace is over.
         self.advance(longest * 2 + Duration::from_secs(5), true);
     }

@@ -102,6 +102,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = RoomConfig::default().retain)]
     pub(crate) retain: usize,
 
+    /// Time in which a room sends what is said at most once; 0 to send at once
+    ///
+    /// A tick of 16ms serves about three times as many players, each of whom hears
+    /// everything half of that later.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = any_duration)]
+    pub(crate) tick: Duration,
+
     /// What becomes of droppable messages that wait for a client that is behind
     #[arg(long, value_enum, default_value_t = Overflow::DropOldest)]
     pub(crate) overflow: Overflow,
@@ -195,7 +202,7 @@ fn limits() -> RelayConfig {
     RelayConfig::default()
 }
 
-/// One lock holds the rooms together, so more threads mostly wait for it.
+/// Reading and deciding go through one lock, so more threads than this mostly wait for it.
 fn default_threads() -> NonZeroUsize {
     available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(MOST_THREADS))
 }

@@ -127,7 +127,8 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         .capacity(args.capacity)
         .history(history)
         .replay(args.replay)
-        .retain(args.retain);
+        .retain(args.retain)
+        .tick(args.tick);
     let made_on_join = room.clone().remove_when_empty(args.empty_room_timeout);
     let create = if args.create_on_join { CreateOnJoin::Always } else { CreateOnJoin::Never };
     let builder = Server::builder()
