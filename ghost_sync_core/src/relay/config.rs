@@ -269,7 +269,7 @@ impl RoomConfig {
     /// With what is said sent at most once in this time, all of it together.
     ///
     /// Without a tick (the default) a message leaves at once, or, when the server is busy, after
-    /// a wait for others that lasts at most 8 ms and is as short as the load allows. With
+    /// a wait for others that lasts at most 6 ms and is as short as the load allows. With
     /// a tick everybody gets one batch a tick, whatever the load: a message waits half a
     /// tick on average and a whole one at most, for a fraction of the cost. Measured with rooms
     /// of 16 players who speak at 60 Hz, a tick of 16.7 ms takes about a third of the server's CPU.

@@ -50,6 +50,8 @@ struct Window {
     /// Messages, and rooms in which they were said.
     said: u32,
     rooms: u32,
+    /// Of these messages, those that came to a room which waited.
+    met: u32,
     /// Rooms whose time was up, and rooms that left earlier because nothing more came.
     timely: u32,
     quiet: u32,
@@ -89,6 +91,9 @@ impl Pace {
     /// More was added to a room that waits for company.
     pub(super) fn grew(&mut self, now: Instant) {
         self.grown = Some(now);
+        if let Some(window) = &mut self.window {
+            window.met = window.met.saturating_add(1);
+        }
     }
 
     /// When the next room is due that is not yet.
@@ -166,7 +171,7 @@ impl Pace {
         if share > BUSY && !in_vain {
             let factor = (share / BUSY).clamp(1.1, 1.5);
             self.delay = self.delay.mul_f64(factor).clamp(SHORTEST, LONGEST);
-        } else if share < IDLE || in_vain {
+        } else if share < IDLE || in_vain || window.met < window.said / FEW {
             let less = if share < IDLE / 4.0 { Duration::ZERO } else { self.delay * 3 / 4 };
             self.delay = if less < SHORTEST { Duration::ZERO } else { less };
         }
@@ -190,7 +195,7 @@ impl Pace {
 
 impl Window {
     fn new(number: u32, since: Instant) -> Self {
-        Self { number, since, busy: Duration::ZERO, said: 0, rooms: 0, timely: 0, quiet: 0 }
+        Self { number, since, busy: Duration::ZERO, said: 0, rooms: 0, met: 0, timely: 0, quiet: 0 }
     }
 
     /// Messages that would be sent together if rooms waited as long as they may.
@@ -210,10 +215,14 @@ const WINDOW: Duration = Duration::from_millis(10);
 
 /// The shortest wait that is worth a timer, and the longest that players do not feel.
 const SHORTEST: Duration = Duration::from_micros(200);
-const LONGEST: Duration = Duration::from_millis(8);
+const LONGEST: Duration = Duration::from_millis(6);
 
 /// Waiting for fewer messages than this, at best, is not worthwhile.
 const WORTHWHILE: f64 = 1.5;
+
+/// Waiting so long that fewer than one message in these meets another is too short to help:
+/// it ends unless there is so much to do that it has to become longer.
+const FEW: u32 = 5;
 
 /// A room leaves early with others when its wait is over in this part of the delay.
 const SOON: u32 = 4;
@@ -291,6 +300,15 @@ mod tests {
             assert!(share < BUSY + 0.15, "{rooms} rooms: {share}");
             assert!(longest < LONGEST * 2, "{rooms} rooms: {longest:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_that_brings_nobody_together_ends_when_there_is_less_to_do() {
+        let mut pace = Pace { delay: SHORTEST, ..Pace::default() };
+        let (interval, write) = (Duration::from_millis(1), Duration::from_micros(45));
+        let (share, _) = settle(&mut pace, &Load { rooms: 8, interval, write });
+        assert!((IDLE..BUSY).contains(&share), "{share}");
+        assert_eq!(pace.delay(), Duration::ZERO);
     }
 
     #[test]

@@ -77,9 +77,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients that every server is told to expect.
 const CLIENTS: usize = 12_000;
 
-/// Bytes that Redis keeps for a subscriber that is behind: 32 MB by itself.
-const DEEP: &str = "33554432";
-
 impl Kind {
     /// All there are.
     pub(crate) const ALL: &[Self] = &[
@@ -182,9 +179,6 @@ impl Kind {
             Self::Ghost => {
                 command.args(["--create-on-join", "--log", "warn", "--bind", &addr.to_string()]);
                 command.args(["--max-clients", &clients]);
-                if case.deep {
-                    command.args(["--outbox-limit", DEEP]);
-                }
             }
             Self::Redis => {
                 command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);

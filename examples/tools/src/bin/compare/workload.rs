@@ -43,8 +43,6 @@ pub(crate) struct Case {
     pub(crate) payload: u32,
     /// Frames in one write of the floor beside it, if there is one.
     pub(crate) floor: Option<u32>,
-    /// Whether servers hold as much for a client as Redis does by itself.
-    pub(crate) deep: bool,
     /// Seconds measured.
     pub(crate) seconds: f64,
     /// What the load generator is told.
@@ -126,7 +124,6 @@ impl Case {
             connections: rooms * members,
             payload: 64,
             floor: None,
-            deep: false,
             seconds,
             load: load.map(str::to_owned).into(),
         }
@@ -151,7 +148,7 @@ fn saturated(length: Length) -> Vec<Case> {
             let name = format!("{rooms} x {members}, {payload} B");
             let case = Case::new(Workload::W1, &name, rooms, members, length.pick(1.0, 3.0));
             let case = case.payload(payload).with("--saturate", IN_FLIGHT / members);
-            cases.push(Case { floor: Some(60), deep: true, ..case });
+            cases.push(Case { floor: Some(60), ..case });
         }
     }
     cases
@@ -196,7 +193,7 @@ fn shapes(length: Length) -> Vec<Case> {
         };
         cases.push(case("paced").with("--senders", senders).with("--rate", rate));
         let saturated = case("saturated").with("--senders", talkers);
-        cases.push(Case { deep: true, ..saturated.with("--saturate", 64 / talkers) });
+        cases.push(saturated.with("--saturate", 64 / talkers));
     }
     cases
 }
