@@ -89,12 +89,12 @@ impl Room {
             for link in self.ready.drain(..) {
                 loop {
                     let mut slices = [IoSlice::new(&[]); 16];
-                    let count = self.relay.transmit(link, &mut slices);
-                    let bytes = slices[..count].iter().map(|slice| slice.len()).sum();
-                    if count == 0 {
+                    let offer = self.relay.transmit(link, &mut slices);
+                    let bytes = offer.bytes;
+                    if offer.slices == 0 {
                         break;
                     }
-                    self.relay.sent(self.now, link, bytes, &mut self.out);
+                    self.relay.sent(self.now, link, offer, bytes, &mut self.out);
                     written += bytes;
                 }
             }

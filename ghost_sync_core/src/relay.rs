@@ -98,7 +98,7 @@ pub struct Relay {
     trim_rooms: Vec<RoomId>,
     ready: Vec<ConnId>,
     /// Connections whose sockets are full.
-    blocked: usize,
+    blocked: BTreeSet<ConnId>,
     pending_bytes: usize,
     refusing: Option<CloseReason>,
     random: u64,
@@ -145,7 +145,7 @@ impl Relay {
             pace: Pace::default(),
             trim_rooms: Vec::new(),
             ready: Vec::new(),
-            blocked: 0,
+            blocked: BTreeSet::new(),
             pending_bytes: 0,
             refusing: None,
             scratch_cursors: Vec::new(),
@@ -324,25 +324,29 @@ impl Relay {
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
         let Some(found) = self.rooms.get_mut(&room) else { return 0 };
+        // Of all rooms of a client together, a part of what may wait for it.
+        let most = self.config.outbox_limit / self.config.rooms_per_client.max(1) / 4;
+        let full = FULL_BATCH.min(most as u64);
         self.pending_bytes += size;
         let before = found.log.end();
         let seq = found.append(now, origin, size, encode);
         self.history_bytes += found.log.end() - before;
-        let ticks = found.config.tick.is_some();
-        let full = FULL_BATCH.min(self.config.outbox_limit as u64 / 4);
-        if !ticks {
-            self.pace.said(&mut found.said_in);
+        let (tick, full) = (found.tick(), found.unflushed() > full);
+        if tick.is_none() {
+            self.pace.said();
         }
         match found.pending {
             Pending::Nothing => {
-                found.pending = self.pace.due(now, found.config.tick, found.last_flush);
-                self.pace.list(now, room, found.pending, ticks);
+                let due = self.pace.due(now, tick, found.last_flush);
+                found.pending = if full { Pending::Due } else { due };
+                self.pace.list(now, room, found.pending, tick.is_some());
             }
-            Pending::Until(_) if found.unflushed() > full => {
+            Pending::Until(at) if full => {
+                self.pace.unlist(at, room);
                 found.pending = Pending::Due;
-                self.pace.list(now, room, Pending::Due, ticks);
+                self.pace.list(now, room, Pending::Due, tick.is_some());
             }
-            Pending::Until(_) if !ticks => self.pace.grew(now),
+            Pending::Until(_) if tick.is_none() => self.pace.grew(now),
             Pending::Until(_) | Pending::Due => {}
         }
         seq
@@ -545,7 +549,8 @@ impl Relay {
     /// How long a closed connection gets to take its last bytes. Who has not read for a
     /// while would not hear why it was closed, if that were over before it reads again.
     fn linger(&self, blocked: bool) -> Duration {
-        if blocked && self.refusing.is_none() {
+        // Where there are many connections, nobody waits long for one that is over.
+        if blocked && self.refusing.is_none() && self.links.len() <= self.config.max_clients {
             self.config.linger.max(self.config.write_timeout)
         } else {
             self.config.linger
@@ -622,7 +627,7 @@ impl Relay {
     /// Removes a connection that holds nothing in rooms any more, and its link.
     fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.remove(conn) else { return };
-        self.blocked -= usize::from(connection.blocked.is_some());
+        self.blocked.remove(&conn);
         self.deadlines.remove(connection.due, Due::Connection(conn));
         if let Some(link) = connection.link {
             self.links.remove(link);

@@ -30,7 +30,8 @@ pub struct RelayConfig {
     /// Time within which a client whose socket is full must take
     /// [`MIN_PROGRESS`] bytes or everything that waits.
     pub write_timeout: Duration,
-    /// Time that a closed connection gets to take its last bytes.
+    /// Time that a closed connection gets to take its last bytes; `write_timeout` if its socket
+    /// is full, so that it hears why when it reads again.
     pub linger: Duration,
     /// Time that a client which lost its link keeps its seats, to come back and
     /// miss nothing; zero: none, it leaves at once. At most a quarter of
@@ -171,7 +172,7 @@ pub struct RoomConfig {
     pub replay: u32,
     /// Values of `Latest` that are kept for newcomers. Those past it are not.
     pub retain: usize,
-    /// Time between two flushes of what is said, at least; `None`: as soon as can be.
+    /// Time between two flushes of what is said, up to a second; `None`: as soon as can be.
     pub tick: Option<Duration>,
 }
 
@@ -273,11 +274,12 @@ impl RoomConfig {
     /// a tick everybody gets one batch a tick, whatever the load: a message waits half a
     /// tick on average and a whole one at most, for a fraction of the cost. Measured with rooms
     /// of 16 players who speak at 60 Hz, a tick of 16.7 ms takes about a third of the server's CPU.
-    /// What was said after a silence of a tick leaves at once, and so do answers to one client
-    /// alone. A tick is cut to one second.
+    /// What was said after a silence of a tick leaves at once; a batch of 16 KiB, or of a quarter of
+    /// [`outbox_limit`](RelayConfig::outbox_limit), leaves early; an answer to one client takes along
+    /// what waits for it. A tick is cut to one second, zero is none.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick = (!tick.is_zero()).then(|| tick.min(MAX_TICK));
+        self.tick = (!tick.is_zero()).then_some(tick);
         self
     }
 
@@ -290,7 +292,7 @@ impl RoomConfig {
 }
 
 /// The longest tick.
-const MAX_TICK: Duration = Duration::from_secs(1);
+pub(super) const MAX_TICK: Duration = Duration::from_secs(1);
 
 /// What becomes of a client's broadcast.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

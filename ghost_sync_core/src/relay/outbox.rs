@@ -17,8 +17,9 @@ pub(super) struct Outbox {
     pub(super) partial: Bytes,
     items: VecDeque<Item>,
     bytes: usize,
-    /// Bytes of rosters, which are not in `bytes`.
+    /// Bytes of rosters, which are not in `bytes`, and how many there are.
     roster_bytes: usize,
+    roster_frames: usize,
     replies: usize,
     /// Numbered frames that were written and not confirmed.
     kept: VecDeque<Item>,
@@ -89,6 +90,7 @@ impl Outbox {
             items: VecDeque::new(),
             bytes: 0,
             roster_bytes: 0,
+            roster_frames: 0,
             replies: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -99,6 +101,7 @@ impl Outbox {
 
     pub(super) fn push(&mut self, kind: ItemKind, frame: Bytes) {
         *self.count(kind) += frame.len();
+        self.roster_frames += usize::from(kind == ItemKind::Roster);
         self.replies += usize::from(kind.is_reply());
         self.items.push_back(Item { frame, kind });
     }
@@ -106,6 +109,7 @@ impl Outbox {
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         *self.count(item.kind) -= item.frame.len();
+        self.roster_frames -= usize::from(item.kind == ItemKind::Roster);
         self.replies -= usize::from(item.kind.is_reply());
         if self.items.is_empty() {
             // Most connections have nothing to get most of the time.
@@ -197,6 +201,7 @@ impl Outbox {
     pub(super) fn take(&mut self) -> VecDeque<Item> {
         self.bytes = 0;
         self.roster_bytes = 0;
+        self.roster_frames = 0;
         self.replies = 0;
         std::mem::take(&mut self.items)
     }
@@ -219,9 +224,9 @@ impl Outbox {
         if kind == ItemKind::Roster { &mut self.roster_bytes } else { &mut self.bytes }
     }
 
-    /// Frames that wait.
+    /// Frames that wait, but for rosters.
     pub(super) fn frames(&self) -> usize {
-        self.items.len() + usize::from(!self.partial.is_empty())
+        self.items.len() - self.roster_frames + usize::from(!self.partial.is_empty())
     }
 
     /// Bytes that may be kept of what was written.

@@ -62,22 +62,23 @@ impl Relay {
         }
     }
 
-    /// Whether somebody who hears `link`, and reads, has a quarter of its limit
-    /// waiting. A sender of much then does well to pause: the receivers may be
-    /// fast, but have had no turn yet. Those who do not read do not count.
+    /// Whether somebody who hears `link` has a full socket, reads (16 KiB in a tenth of a second),
+    /// and has more than half of its limit waiting. A sender of much then does well to pause: the receivers may
+    /// be fast, but have had no turn yet.
     pub fn is_congested(&self, now: Instant, link: LinkId) -> bool {
-        if self.blocked == 0 {
+        if self.blocked.is_empty() {
             return false;
         }
         let Some(conn) = self.conn_on(link) else { return false };
-        let Some(connection) = self.conns.get(conn) else { return false };
-        let rooms = connection.seats.iter().filter_map(|held| self.rooms.get(&held.room));
-        let mut hearers = rooms.flat_map(|room| room.members()).map(|member| member.conn);
-        hearers.any(|hearer| {
-            let reads = self.conns.get(hearer).is_some_and(|hearer| {
-                hearer.is_open() && hearer.blocked.is_none_or(|blocked| now < blocked.since + TURN)
-            });
-            reads && hearer != conn && self.waiting(hearer).bytes > self.config.outbox_limit / 4
+        let Some(sender) = self.conns.get(conn) else { return false };
+        self.blocked.iter().any(|hearer| {
+            let Some(found) = self.conns.get(*hearer).filter(|found| found.is_open()) else {
+                return false;
+            };
+            let reads = found.blocked.is_some_and(|blocked| now < blocked.since + TURN);
+            let hears = || found.seats.iter().any(|held| sender.seat_in(held.room).is_some());
+            let waits = || self.waiting(*hearer).bytes > self.config.outbox_limit / 2;
+            reads && *hearer != conn && hears() && waits()
         })
     }
 

@@ -79,11 +79,16 @@ impl Relay {
         rest.link = Some(link);
         rest.outbox.partial = std::mem::take(&mut connection.outbox.partial);
         rest.blocked = connection.blocked.take();
-        let until = now + self.linger(rest.blocked.is_some());
+        let blocked = rest.blocked.is_some();
+        let until = now + self.linger(blocked);
         rest.session = Session::Closing { until };
         rest.due = until;
         let due = rest.due;
         let rest = self.conns.insert(rest);
+        if blocked {
+            self.blocked.remove(&conn);
+            self.blocked.insert(rest);
+        }
         if !planted!("old-link-not-fenced") {
             self.links[link] = rest;
         }

@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    config::{History, RelayMode, RoomConfig},
+    config::{History, MAX_TICK, RelayMode, RoomConfig},
     deadlines::{FOR_EVER, millis},
     event::ConnId,
     log::{Class, Log, Origin},
@@ -34,13 +34,11 @@ pub(super) struct Room {
     next_seat: u32,
     /// Deleted softly: members keep their seats, nothing more is said.
     pub(super) deleted: bool,
-    /// Whether it is listed among the rooms with something new.
+    /// As what it is listed among the rooms with something new.
     pub(super) pending: Pending,
     /// When its events were last sent, and up to which byte.
     pub(super) last_flush: Option<Instant>,
     flushed_to: u64,
-    /// When something was last said in it, as its relay counts that.
-    pub(super) said_in: u32,
     /// When it goes if nobody joins, or, once it is deleted, for good.
     pub(super) expires: Option<Instant>,
     /// When its history is looked at next.
@@ -99,7 +97,6 @@ impl Room {
             pending: Pending::Nothing,
             last_flush: None,
             flushed_to: 0,
-            said_in: 0,
             expires: None,
             history_due: None,
             born: now,
@@ -128,10 +125,15 @@ impl Room {
         seq
     }
 
+    /// Time between two flushes, if it is set.
+    pub(super) fn tick(&self) -> Option<Duration> {
+        self.config.tick.map(|tick| tick.min(MAX_TICK))
+    }
+
     /// What is new is on its way.
     pub(super) fn flushed(&mut self, now: Instant) {
         // Late once is no reason to be late ever after.
-        let due = self.config.tick.zip(self.last_flush).map(|(tick, last)| last + tick);
+        let due = self.tick().zip(self.last_flush).map(|(tick, last)| last + tick);
         let on_time = due.filter(|due| *due <= now && now < *due + MAX_LATE);
         self.last_flush = Some(on_time.unwrap_or(now));
         self.flushed_to = self.log.end();

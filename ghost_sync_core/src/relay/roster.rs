@@ -10,12 +10,16 @@ use crate::wire::{RoomId, Seat, ServerMessage};
 
 /// What was listed and still holds, by ranges of seats.
 #[derive(Debug, Default)]
-pub(super) struct Roster(BTreeMap<u32, Bytes>);
+pub(super) struct Roster {
+    /// Seats in a range, as a power of two: more where many seats are free.
+    width: u32,
+    pages: BTreeMap<u32, Bytes>,
+}
 
 impl Roster {
     /// What is told of a seat is not what it was.
     pub(super) fn changed(&mut self, seat: Seat) {
-        self.0.remove(&page_of(seat));
+        self.pages.remove(&(seat.0 >> self.width));
     }
 }
 
@@ -23,10 +27,17 @@ impl Relay {
     /// The frames that list everybody in a room.
     pub(super) fn roster(&mut self, room: RoomId) -> Vec<Bytes> {
         let Some(found) = self.rooms.get_mut(&room) else { return Vec::new() };
-        let Roster(mut known) = std::mem::take(&mut found.roster);
+        let Roster { width: last, pages: mut known } = std::mem::take(&mut found.roster);
         let Some(found) = self.rooms.get(&room) else { return Vec::new() };
         let mut frames = Vec::new();
         let mut rest = found.members();
+        let (Some(first), Some(newest)) = (rest.first(), rest.last()) else { return frames };
+        let spread = (newest.seat.0 - first.seat.0) as usize / rest.len();
+        let width = PAGE + (spread + 1).ilog2();
+        if width != last {
+            known.clear();
+        }
+        let page_of = |seat: Seat| seat.0 >> width;
         while let Some(first) = rest.first() {
             let page = page_of(first.seat);
             let (listed, others) =
@@ -41,10 +52,10 @@ impl Relay {
         {
             return vec![self.list(room, listed)];
         }
-        if found.members().len() > PAGE as usize
+        if found.members().len() > 1 << PAGE
             && let Some(found) = self.rooms.get_mut(&room)
         {
-            found.roster = Roster(known);
+            found.roster = Roster { width, pages: known };
         }
         frames
     }
@@ -55,9 +66,6 @@ impl Relay {
     }
 }
 
-fn page_of(seat: Seat) -> u32 {
-    seat.0 / PAGE
-}
-
-/// Seats that are listed together. A room with fewer members remembers nothing.
-const PAGE: u32 = 64;
+/// Seats that are listed together where none is free, as a power of two. A room with fewer
+/// members remembers nothing.
+const PAGE: u32 = 6;

@@ -16,8 +16,9 @@ use super::{
     session::{Blocked, Connection, SeatRef},
 };
 
-/// What there is to write.
+/// What there is to write, as [`Relay::transmit`] found it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Offer {
     /// Slices that were filled.
     pub slices: usize,
@@ -70,6 +71,7 @@ impl Relay {
     ) {
         let Some(conn) = self.conn_on(link) else { return };
         if offer.is_all && bytes == offer.bytes {
+            debug_assert_eq!(self.offered(conn), bytes, "something happened in between");
             return self.sent_all(conn, out);
         }
         let mut cursors = std::mem::take(&mut self.scratch_cursors);
@@ -126,10 +128,22 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         if connection.blocked.is_none() {
             connection.blocked = Some(Blocked { since: now, taken: 0 });
-            self.blocked += 1;
+            self.blocked.insert(conn);
             self.schedule(conn);
         }
         self.relieve_if_behind(now, conn, out);
+    }
+
+    /// Bytes that wait for a connection.
+    fn offered(&self, conn: ConnId) -> usize {
+        let mut offered = 0;
+        if let Some(connection) = self.conns.get(conn) {
+            let _ = self.pieces(connection, |_, bytes| {
+                offered += bytes.len();
+                ControlFlow::Continue(())
+            });
+        }
+        offered
     }
 
     /// All that waited was written, as nearly always.
@@ -199,7 +213,9 @@ impl Relay {
     /// The socket of a connection is not full any more; whether it was.
     pub(super) fn unblock(&mut self, conn: ConnId) -> bool {
         let blocked = self.conns.get_mut(conn).and_then(|found| found.blocked.take()).is_some();
-        self.blocked -= usize::from(blocked);
+        if blocked {
+            self.blocked.remove(&conn);
+        }
         blocked
     }
 

@@ -200,11 +200,11 @@ impl ServerBuilder {
     }
 
     /// Threads that write to sockets at once when many wait, for one large room as for many
-    /// small ones; as many as there are cores by default, but 4. With 1, the runtime's
-    /// own threads do it alone.
+    /// small ones; as many as there are cores, up to 4, by default; 64 at most. With 1,
+    /// the runtime's own threads do it alone.
     #[must_use]
     pub fn senders(mut self, threads: NonZeroUsize) -> Self {
-        self.senders = threads;
+        self.senders = threads.min(MAX_SENDERS);
         self
     }
 
@@ -293,7 +293,8 @@ impl ServerBuilder {
     }
 }
 
-/// Threads that send by default, at most.
+/// Threads that send at most, and by default at most.
+const MAX_SENDERS: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
 const SENDERS: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 
 impl std::fmt::Debug for ServerBuilder {

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::{
-    link::poll_read,
+    link::{self, poll_read},
     relay::{DisconnectReason, LinkId},
     wire::ClientId,
 };
@@ -28,7 +28,7 @@ use super::{
 /// that is closed with unread bytes takes back what it sent last.
 pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     live: Live,
-    link: LinkId,
+    id: LinkId,
     mut reader: R,
     addr: SocketAddr,
     client_id: ClientId,
@@ -37,15 +37,16 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     let task = async move {
         let shard = live.shard();
         let (mut floods, mut patience) = (false, PAUSES);
+        let mut last = link::now();
         let reason = loop {
             let read = poll_fn(|cx| {
-                if floods && patience > 0 && shard.is_congested(link) {
+                if floods && patience > 0 && shard.is_congested(id) {
                     return Poll::Ready(Ok(None));
                 }
                 let most = if floods { usize::MAX } else { FIRST };
                 let read = poll_read(&mut reader, cx, most, |bytes| {
                     if !bytes.is_empty() {
-                        shard.feed(link, bytes);
+                        shard.feed(id, bytes);
                     }
                     bytes.len()
                 });
@@ -53,7 +54,12 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
             });
             match read.await {
                 Ok(Some(0)) => break DisconnectReason::ConnectionClosed,
-                Ok(Some(len)) => (floods, patience) = (len >= MUCH, PAUSES),
+                Ok(Some(len)) => {
+                    let now = link::now();
+                    let usual = RATE * now.saturating_duration_since(last).as_secs_f64();
+                    (floods, patience) = (len >= MUCH && len as f64 > usual, PAUSES);
+                    last = now;
+                }
                 Ok(None) => {
                     patience -= 1;
                     // Boxed: few ever wait here, and all would hold the room for it.
@@ -62,7 +68,7 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
                 Err(error) => break DisconnectReason::from_io(&error),
             }
         };
-        shard.lost(link, reason);
+        shard.lost(id, reason);
     };
     task.instrument(span)
 }
@@ -83,9 +89,10 @@ pub(super) async fn close(live: Live, mut writer: Writer, mut reader: JoinHandle
     reader.abort();
 }
 
-/// Bytes of one read from which on a sender is asked to give way: several messages at
-/// once. Who speaks as players do never waits.
+/// Bytes of one read from which on a sender may be asked to give way, and bytes a second
+/// that it has to exceed for that. Who speaks as players do never waits.
 const MUCH: usize = 1 << 10;
+const RATE: f64 = 262_144.0;
 
 /// Bytes of one read of somebody who has not sent much before: so that many who begin to at
 /// the same moment do not fill what may wait for a client.

@@ -38,7 +38,7 @@ use super::{connection, host::Host, journal, senders::Senders, writer::Writer};
 /// below what may wait for a client.
 const FLUSH_AT: usize = 128 << 10;
 
-/// Connections written to before the lock is free for others once.
+/// Connections that each sending thread writes to before the lock is free for others once.
 const WRITES_PER_LOCK: usize = 64;
 
 /// Slices in one write.
@@ -184,6 +184,8 @@ impl Shard {
         let wake = !state.out.is_empty() || state.is_overslept();
         self.settle(state);
         let flush = state.relay.pending_bytes() > FLUSH_AT;
+        // What a flush brings up is for the driver too.
+        let wake = wake || flush;
         if wake {
             state.asleep = None;
         }
@@ -244,6 +246,7 @@ impl Shard {
     pub(super) fn tick(self: &Arc<Self>) {
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.asleep = None;
         let now = link::now();
         if state.relay.next_deadline().is_some_and(|due| due <= now) {
             state.relay.handle(now, Input::Tick, &mut state.out);
@@ -337,17 +340,27 @@ impl Shard {
     }
 
     fn write_to_listed(self: &Arc<Self>, state: &mut State, now: Instant) {
-        let State { relay, links, listed, .. } = state;
-        let attempts = self.senders.map(listed, |id| attempt(relay, links, *id));
-        let mut attempts = attempts.into_iter();
-        let mut listed = std::mem::take(listed);
-        for id in listed.drain(..) {
-            if let Some((offer, written)) = attempts.next().flatten() {
-                state.relay.sent(now, id, offer, written, &mut state.out);
-                if offer.is_all && written == offer.bytes {
-                    continue;
+        let mut listed = std::mem::take(&mut state.listed);
+        let State { relay, links, .. } = state;
+        let attempts = self.senders.map(&listed, |id| attempt(relay, links, *id));
+        // All of it before anything else happens to the relay: the offers are of one moment.
+        if !attempts.is_empty() {
+            let mut attempts = attempts.into_iter();
+            listed.retain(|id| match attempts.next().flatten() {
+                Some((offer, Ok(written))) => {
+                    state.relay.sent(now, *id, offer, written, &mut state.out);
+                    !(offer.is_all && written == offer.bytes)
                 }
-            }
+                Some((_, Err(error))) => {
+                    if let Some(link) = state.links.get_mut(*id) {
+                        link.broken = Some(error);
+                    }
+                    true
+                }
+                None => true,
+            });
+        }
+        for id in listed.drain(..) {
             self.write_or_wait(state, now, id);
         }
         state.listed = listed;
@@ -411,15 +424,17 @@ fn attempt(
     relay: &Relay,
     links: &SecondaryMap<LinkId, Link>,
     id: LinkId,
-) -> Option<(Offer, usize)> {
+) -> Option<(Offer, Result<usize, DisconnectReason>)> {
     let link = links.get(id).filter(|link| link.broken.is_none() && link.drain.is_none())?;
     let mut slices = [IoSlice::new(&[]); SLICES];
     let offer = relay.transmit(id, &mut slices);
     if offer.slices == 0 {
         return None;
     }
-    let written = link.writer.try_write(&slices[..offer.slices])?.ok()?;
-    Some((offer, written))
+    match link.writer.try_write(&slices[..offer.slices])? {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+        written => Some((offer, written.map_err(|error| DisconnectReason::from_io(&error)))),
+    }
 }
 
 impl State {
@@ -433,9 +448,11 @@ impl State {
     /// Writes what waits for `id` until nothing does or its socket is full; then `cx` is
     /// woken when it takes more.
     fn write(&mut self, now: Instant, id: LinkId, mut cx: Option<&mut Context<'_>>) -> Wrote {
-        let Some(link) = self.links.get_mut(id).filter(|link| link.broken.is_none()) else {
+        let Some(link) = self.links.get_mut(id) else { return Wrote::Nothing };
+        if link.broken.is_some() {
+            self.relay.blocked(now, id, &mut self.out);
             return Wrote::Nothing;
-        };
+        }
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let offer = self.relay.transmit(id, &mut slices);

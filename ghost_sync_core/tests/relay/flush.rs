@@ -126,6 +126,11 @@ fn a_busy_relay_lets_messages_of_different_rooms_wait_for_each_other() {
     let hearers = [world.member("a"), world.member("b")];
     busy(&mut world, a);
     let delay = world.relay.flush_delay();
+    world.broadcast(a, "a", "after a silence");
+    world.broadcast(b, "b", "after a silence");
+    for hearer in hearers {
+        assert_eq!(world.heard(hearer), ["after a silence"]);
+    }
     let start = world.now;
     world.broadcast(a, "a", "1");
     world.now += delay / 5;
@@ -146,7 +151,10 @@ fn messages_that_nothing_follows_leave_before_their_wait_is_over() {
     let (talker, hearer) = (world.member("a"), world.member("a"));
     busy(&mut world, talker);
     let delay = world.relay.flush_delay();
+    world.broadcast(talker, "a", "after a silence");
+    world.take(hearer);
     world.broadcast(talker, "a", "1");
+    assert!(world.heard(hearer).is_empty());
     world.wait(delay * 3 / 4);
     assert_eq!(world.heard(hearer), ["1"]);
 }
@@ -162,6 +170,8 @@ fn an_idle_relay_sends_at_once_again() {
     world.relay.wrote(began, ended);
     world.wait(Duration::from_secs(1));
     world.relay.wrote(world.now, world.now);
-    world.broadcast(talker, "a", "1");
-    assert_eq!(world.heard(hearer), ["1"]);
+    for text in ["1", "2"] {
+        world.broadcast(talker, "a", text);
+        assert_eq!(world.heard(hearer), [text]);
+    }
 }
