@@ -309,7 +309,8 @@ impl Relay {
         self.asks.contains_key(&ask)
     }
 
-    /// Bytes of events appended since the last [`take_ready`](Self::take_ready).
+    /// Bytes of events that one client may have to be sent at the next
+    /// [`take_ready`](Self::take_ready): those of the fullest room, times the rooms of a client.
     pub fn pending_bytes(&self) -> usize {
         self.pending_bytes
     }
@@ -327,11 +328,14 @@ impl Relay {
         // Of all rooms of a client together, a part of what may wait for it.
         let most = self.config.outbox_limit / self.config.rooms_per_client.max(1) / 4;
         let full = FULL_BATCH.min(most as u64);
-        self.pending_bytes += size;
         let before = found.log.end();
         let seq = found.append(now, origin, size, encode);
         self.history_bytes += found.log.end() - before;
-        let (tick, full) = (found.tick(), found.unflushed() > full);
+        let unflushed = found.unflushed();
+        let together = usize::try_from(unflushed).unwrap_or(usize::MAX);
+        let together = together.saturating_mul(self.config.rooms_per_client);
+        self.pending_bytes = self.pending_bytes.max(together);
+        let (tick, full) = (found.tick(), unflushed > full);
         if tick.is_none() {
             self.pace.said();
         }

@@ -32,7 +32,11 @@ impl Relay {
             return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
         }
         let waiting = self.waiting(conn);
-        if waiting.frames <= connection.relief.frames && waiting.bytes <= connection.relief.bytes {
+        let most = connection.relief;
+        if waiting.frames - connection.outbox.frames() > TAKEN_AT_ONCE {
+            self.take_out(conn);
+        }
+        if waiting.frames <= most.frames && waiting.bytes <= most.bytes {
             return;
         }
         self.take_out(conn);
@@ -294,6 +298,11 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
     }
     (kept, dropped)
 }
+
+/// Events that wait in a room for somebody whose socket is full before they are taken out: few, or
+/// many who stopped to read at the same moment would hold everybody up when they all have
+/// too many.
+const TAKEN_AT_ONCE: usize = 64;
 
 /// A receiver that took less than [`MIN_PROGRESS`](super::config::MIN_PROGRESS)
 /// bytes in this time does not read as far as senders are concerned.

@@ -34,8 +34,8 @@ use crate::{
 
 use super::{connection, host::Host, journal, senders::Senders, writer::Writer};
 
-/// Bytes appended to rooms after which a reader writes them out by itself; well
-/// below what may wait for a client.
+/// Bytes for one client after which a reader writes them out by itself; well below
+/// what may wait for a client.
 const FLUSH_AT: usize = 128 << 10;
 
 /// Connections that each sending thread writes to before the lock is free for others once.
