@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::log::Class;
-use crate::wire::{RoomId, Seat};
+use crate::wire::{Delivery, RoomId, Seat};
 
 /// Frames for one connection, and the rest of a frame whose start was written.
 ///
@@ -20,6 +20,8 @@ pub(super) struct Outbox {
     /// Bytes of rosters, which are not in `bytes`, and how many there are.
     roster_bytes: usize,
     roster_frames: usize,
+    /// Events that may be dropped.
+    droppable: usize,
     replies: usize,
     /// Numbered frames that were written and not confirmed.
     kept: VecDeque<Item>,
@@ -77,6 +79,12 @@ impl ItemKind {
         }
     }
 
+    /// Whether it may be dropped when too much waits.
+    fn is_droppable(self) -> bool {
+        let Self::Event { class: Class::Message(delivery), .. } = self else { return false };
+        delivery != Delivery::Reliable
+    }
+
     fn is_reply(self) -> bool {
         matches!(self, Self::Reply | Self::Pong)
     }
@@ -91,6 +99,7 @@ impl Outbox {
             bytes: 0,
             roster_bytes: 0,
             roster_frames: 0,
+            droppable: 0,
             replies: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -102,6 +111,7 @@ impl Outbox {
     pub(super) fn push(&mut self, kind: ItemKind, frame: Bytes) {
         *self.count(kind) += frame.len();
         self.roster_frames += usize::from(kind == ItemKind::Roster);
+        self.droppable += usize::from(kind.is_droppable());
         self.replies += usize::from(kind.is_reply());
         self.items.push_back(Item { frame, kind });
     }
@@ -110,6 +120,7 @@ impl Outbox {
         let item = self.items.pop_front()?;
         *self.count(item.kind) -= item.frame.len();
         self.roster_frames -= usize::from(item.kind == ItemKind::Roster);
+        self.droppable -= usize::from(item.kind.is_droppable());
         self.replies -= usize::from(item.kind.is_reply());
         if self.items.is_empty() {
             // Most connections have nothing to get most of the time.
@@ -202,6 +213,7 @@ impl Outbox {
         self.bytes = 0;
         self.roster_bytes = 0;
         self.roster_frames = 0;
+        self.droppable = 0;
         self.replies = 0;
         std::mem::take(&mut self.items)
     }
@@ -213,6 +225,11 @@ impl Outbox {
     /// Bytes that wait, but for rosters.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.partial.len()
+    }
+
+    /// Whether something waits that may be dropped.
+    pub(super) fn has_droppable(&self) -> bool {
+        self.droppable > 0
     }
 
     /// Bytes of rosters that wait.

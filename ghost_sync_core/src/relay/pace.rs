@@ -160,7 +160,7 @@ impl Pace {
 
     /// Writing took from `began` to `ended`.
     pub(super) fn wrote(&mut self, began: Instant, ended: Instant) {
-        let window = self.window.get_or_insert(Window::from(began));
+        let window = self.window.get_or_insert_with(|| Window::from(began));
         window.busy += ended.saturating_duration_since(began);
         let passed = ended.saturating_duration_since(window.since);
         if passed < WINDOW.max(self.delay * 4) {
