@@ -50,13 +50,8 @@ impl Relay {
     /// When [`Input::Tick`](super::Input::Tick) and then [`take_ready`](Self::take_ready) are
     /// needed at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.next_due().into_iter().chain(self.pace.next()).min()
-    }
-
-    /// When something is due other than writing.
-    pub(super) fn next_due(&self) -> Option<Instant> {
         let history = self.histories.first().map(|(at, _)| *at);
-        self.deadlines.next().into_iter().chain(history).min()
+        self.deadlines.next().into_iter().chain(history).chain(self.pace.next()).min()
     }
 
     pub(super) fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {

@@ -33,13 +33,14 @@ impl Relay {
         }
         let waiting = self.waiting(conn);
         let most = connection.relief;
-        if waiting.frames - connection.outbox.frames() > TAKEN_AT_ONCE {
+        let too_much = waiting.frames > most.frames || waiting.bytes > most.bytes;
+        let in_rooms = waiting.frames - connection.outbox.frames();
+        if too_much || in_rooms > TAKEN_AT_ONCE {
             self.take_out(conn);
         }
-        if waiting.frames <= most.frames && waiting.bytes <= most.bytes {
+        if !too_much {
             return;
         }
-        self.take_out(conn);
         if self.config.overflow == OverflowPolicy::Disconnect {
             // Its own events, which it does not get, no longer count.
             let (waiting, most) = (self.waiting(conn), Threshold::of(&self.config));
@@ -66,9 +67,9 @@ impl Relay {
         }
     }
 
-    /// Whether somebody who hears `link` has a full socket, reads (16 KiB in a tenth of a second),
-    /// and has more than half of its limit waiting. A sender of much then does well to pause: the receivers may
-    /// be fast, but have had no turn yet.
+    /// Whether somebody who hears `link` has a full socket, reads (16 KiB in a tenth of
+    /// a second), and has more than half of its limit waiting. A sender of much then does
+    /// well to pause: the receivers may be fast, but have had no turn yet.
     pub fn is_congested(&self, now: Instant, link: LinkId) -> bool {
         if self.blocked.is_empty() {
             return false;

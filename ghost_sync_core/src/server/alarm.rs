@@ -21,8 +21,8 @@ use precise::Timer;
 pub(super) struct Alarm {
     far: Pin<Box<Sleep>>,
     near: Option<Timer>,
-    /// Which of the two was set, and to when.
-    set: Option<(Kind, Instant)>,
+    /// Which of the two was set.
+    set: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,7 +39,7 @@ impl Alarm {
         Self { far, near: precise.then(Timer::new).flatten(), set: None }
     }
 
-    /// Rings at `at`, or a little later; `None`: not at all, or at the time set before.
+    /// Rings at `at`, or at an earlier time that was set before; `None`: not at all.
     pub(super) fn set(&mut self, at: Option<Instant>) {
         let Some(at) = at else { return self.set = None };
         let wait = at.saturating_duration_since(link::now());
@@ -47,20 +47,20 @@ impl Alarm {
             && let Some(near) = &self.near
             && near.set(wait)
         {
-            self.set = Some((Kind::Near, at));
+            self.set = Some(Kind::Near);
             return;
         }
         let armed = self.far.deadline().into_std();
         if armed > at || self.far.is_elapsed() {
             self.far.as_mut().reset(at.into());
         }
-        self.set = Some((Kind::Far, at));
+        self.set = Some(Kind::Far);
     }
 
     /// Waits for the next ring.
     pub(super) async fn rang(&mut self) {
         match (self.set, &self.near) {
-            (Some((Kind::Near, _)), Some(near)) => near.rang().await,
+            (Some(Kind::Near), Some(near)) => near.rang().await,
             (Some(_), _) => self.far.as_mut().await,
             (None, _) => std::future::pending().await,
         }

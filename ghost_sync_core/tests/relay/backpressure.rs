@@ -199,3 +199,43 @@ fn a_closed_client_that_reads_again_in_time_is_told_why() {
     world.read_on(slow, 1 << 20);
     assert!(matches!(world.closed(slow), Some(CloseReason::SlowConsumer { .. })));
 }
+
+#[test]
+fn a_sender_gives_way_to_those_who_read_and_are_far_behind() {
+    let (mut world, talker, slow) = small(OverflowPolicy::DropOldest);
+    world.room("b");
+    let elsewhere = world.member("b");
+    let text = "x".repeat(1000);
+    let asked =
+        |world: &World, peer: PeerId| world.relay.is_congested(world.now, world.peers[peer].link);
+    // Half of 16 KiB may wait.
+    for _ in 0..7 {
+        world.broadcast(talker, "a", &text);
+    }
+    assert!(!asked(&world, talker));
+    world.broadcast(talker, "a", &text);
+    assert!(asked(&world, talker));
+    assert!(!asked(&world, elsewhere) && !asked(&world, slow));
+    // Who has taken nothing for a tenth of a second does not read.
+    world.wait(std::time::Duration::from_millis(100));
+    assert!(!asked(&world, talker));
+}
+
+#[test]
+fn who_is_closed_leaves_sooner_where_there_are_many_connections() {
+    let mut world = World::with(|config| {
+        config.max_clients = 3;
+        config.outbox_limit = 16 * 1024;
+    });
+    world.room("a");
+    let (talker, slow) = (world.member("a"), world.member("a"));
+    let _third = world.client();
+    let _greeting = world.socket();
+    world.peers[slow].takes = Some(0);
+    let text = "x".repeat(1000);
+    for _ in 0..20 {
+        world.broadcast(talker, "a", &text);
+    }
+    world.wait(secs(2));
+    assert!(world.peers[slow].dropped, "nobody waits ten seconds for it");
+}
