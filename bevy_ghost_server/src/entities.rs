@@ -81,8 +81,8 @@ pub struct RoomConfig {
     /// Values that newcomers are given: of each sender and key the newest
     /// [`latest`](crate::ToRoom::latest) message. Default: 1,024; those past it are not kept.
     pub retain: usize,
-    /// Sends what is said at most once in this time, all of it together: less work for the
-    /// server, half of this more latency on average. `None` (the default) sends at once, or
+    /// Sends what is said at most once in this time, all of it together: less work for a
+    /// server that is not full, half of this more latency on average. `None` (the default) sends at once, or
     /// under load as soon as can be.
     pub tick: Option<Duration>,
 }
