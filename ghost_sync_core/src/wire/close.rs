@@ -124,6 +124,14 @@ pub enum CloseReason {
         /// The limit.
         max: u32,
     },
+    /// Too much was asked for, again and again, after it had been refused. Come back
+    /// after the time given, and ask for less.
+    #[error("too much in too short a time: come back in {retry_after_ms} ms")]
+    #[wincode(tag = 9)]
+    RateLimited {
+        /// When to come back at the earliest, in milliseconds.
+        retry_after_ms: u32,
+    },
 }
 
 impl CloseReason {
@@ -140,6 +148,7 @@ impl CloseReason {
             Self::MaxClientsReached { .. } => 6,
             Self::SlowConsumer { .. } => 7,
             Self::TooManyRequests { .. } => 8,
+            Self::RateLimited { .. } => 9,
             Self::PayloadTooLarge { .. } => 100,
             Self::Protocol { .. } => 101,
             Self::VersionMismatch { .. } => 102,
@@ -159,7 +168,8 @@ impl CloseReason {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::ServerShutdown { retry_after_ms, .. }
-            | Self::MaxClientsReached { retry_after_ms, .. } => {
+            | Self::MaxClientsReached { retry_after_ms, .. }
+            | Self::RateLimited { retry_after_ms } => {
                 Some(Duration::from_millis((*retry_after_ms).into()))
             }
             Self::Requested
@@ -320,6 +330,18 @@ pub enum Refusal {
     /// The server program cannot take more messages now; send again later.
     #[error("the server is busy")]
     Busy,
+    /// More than the server's limits allow in this time; ask again after the time given.
+    #[error("too much in too short a time: ask again in {retry_after_ms} ms")]
+    RateLimited {
+        /// When it would be taken at the earliest, in milliseconds.
+        retry_after_ms: u32,
+    },
+    /// This client may not do that, whenever it asks.
+    #[error("not allowed: {what}")]
+    Forbidden {
+        /// What, and who may.
+        what: String,
+    },
 }
 
 #[cfg(test)]
