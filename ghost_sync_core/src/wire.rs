@@ -13,8 +13,8 @@ mod protocol;
 pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use message::{
-    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, Replay, RoomSummary, Secret,
-    SendFlags, ServerMessage, SessionTicket,
+    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, Progress, Replay,
+    RoomSummary, Secret, SendFlags, ServerMessage, SessionTicket,
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{MessageType, Protocol, ProtocolType};
