@@ -394,7 +394,7 @@ fn whoever_says_goodbye_or_is_kicked_is_gone_at_once() {
     world.take(carol);
     let ticket = world.ticket(alice);
     let reason = CloseReason::Requested;
-    world.say(alice, &ghost_sync_core::ClientMessage::Close { reason });
+    world.say(alice, &ClientMessage::Close { reason });
     let conn = world.peers[bob].conn;
     world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
     world.pump();
@@ -576,7 +576,7 @@ fn the_newest_values_outlive_history_and_go_with_their_sender() {
     world.join(carol, "a");
     assert_eq!(story(&mut world, carol)[3..], ["retained 1 a1", "retained 2 b2", "retained 1 b3"]);
     let goodbye = CloseReason::Requested;
-    world.say(bob, &ghost_sync_core::ClientMessage::Close { reason: goodbye });
+    world.say(bob, &ClientMessage::Close { reason: goodbye });
     let dave = world.client();
     world.join(dave, "a");
     assert_eq!(story(&mut world, dave)[3..], ["retained 1 a1"]);
@@ -611,7 +611,7 @@ fn a_leaver_is_named_in_the_history_of_its_words() {
     let (alice, _bob) = (world.member("a"), world.member("a"));
     world.broadcast(alice, "a", "hello");
     let goodbye = CloseReason::Requested;
-    world.say(alice, &ghost_sync_core::ClientMessage::Close { reason: goodbye });
+    world.say(alice, &ClientMessage::Close { reason: goodbye });
     let carol = world.client();
     world.join_with(carol, "a", Replay::Last(100));
     let frames = world.take(carol);
@@ -776,7 +776,7 @@ fn words_of_a_stay_that_is_over_keep_out_of_the_next() {
     world.broadcast(bob, "a", "one");
     world.direct(alice, "a", "two");
     let room = world.peers[alice].rooms["a"].0;
-    world.say(alice, &ghost_sync_core::ClientMessage::Leave { room });
+    world.say(alice, &ClientMessage::Leave { room });
     world.join_with(alice, "a", Replay::Last(3));
     world.read_on(alice, 10_000);
     let first = ["one", "direct two", "out: left"];
@@ -826,7 +826,7 @@ fn rosters_that_nobody_reads_are_bounded() {
     let _others: Vec<_> = (0..100).map(|_| world.member("a")).collect();
     let alice = world.client();
     world.peers[alice].takes = Some(0);
-    let leave = ghost_sync_core::ClientMessage::Leave { room: world.relay.room_id("a").unwrap() };
+    let leave = ClientMessage::Leave { room: world.relay.room_id("a").unwrap() };
     let before = allocation_counter::measure(|| {
         for _ in 0..40 {
             world.join(alice, "a");
@@ -955,7 +955,7 @@ fn a_resume_over_many_stays_takes_bounded_memory() {
     ticket.rooms.clear();
     world.hang_up(alice);
     let again = world.socket();
-    let bytes = crate::world::encode(&ticket.resume());
+    let bytes = encode(&ticket.resume());
     world.bytes(again, &bytes);
     let conn = world.relay.conn_on(world.peers[again].link).unwrap();
     let queued = world.relay.queue_len(conn).bytes;
@@ -994,7 +994,7 @@ fn answers_that_are_sent_again_are_not_owed() {
     ticket.secret = world.ticket(alice).secret;
     world.hang_up(alice);
     let again = world.socket();
-    let mut bytes = crate::world::encode(&ticket.resume());
+    let mut bytes = encode(&ticket.resume());
     ghost_sync_core::ClientMessage::Ping { nonce: 1 }.encode(&mut bytes);
     world.bytes(again, &bytes);
     world.pump();
@@ -1015,7 +1015,7 @@ fn answers_that_are_sent_again_end_no_slow_link() {
     world.hang_up(alice);
     world.broadcast(bob, "a", "while away");
     let again = world.socket();
-    let bytes = crate::world::encode(&before.resume());
+    let bytes = encode(&before.resume());
     world.peers[again].takes = Some(60);
     world.bytes(again, &bytes);
     world.pump();
