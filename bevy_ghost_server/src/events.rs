@@ -228,11 +228,18 @@ pub struct MetadataChanged {
     pub version: u64,
 }
 
-/// The frames were too slow for the network: payloads that systems will not see.
-/// Players got what was theirs.
-#[derive(Clone, Debug, Event, Message, Reflect)]
+/// A client said more, while a frame lasted, than its share of what may wait: its latest
+/// payloads (or changes of its metadata), which systems will not see. Players got what
+/// was theirs, and what other clients said is there. Comes after everything that is there
+/// of that client.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Missed {
+    /// The connection's entity.
+    #[event_target]
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
     /// How many.
     pub messages: u64,
 }

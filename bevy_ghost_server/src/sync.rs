@@ -288,7 +288,8 @@ fn turn_away(
     is_there(world, player).then_some((player, record))
 }
 
-fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
+/// The entity of a connection, unless our own systems have despawned it.
+pub(crate) fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
     let connection = *world.resource::<Index>().connections.get(&conn)?;
     is_there(world, connection).then_some(connection)
 }

@@ -81,8 +81,9 @@ pub trait ServerHandler: Send + Sync + 'static {
         let _ = (client_id, room);
     }
 
-    /// A message was broadcast to a room. While this method is slow, such
-    /// messages may be left out here (never for the room).
+    /// A message was broadcast to a room. While the handler is slow, messages of a
+    /// client that says too much are left out here (never for the room): of one client
+    /// at most 512 KiB wait, and 16 KiB of each in any case.
     fn on_broadcast(&self, client_id: ClientId, room: &str, data: &[u8]) {
         let _ = (client_id, room, data);
     }

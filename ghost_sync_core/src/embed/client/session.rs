@@ -37,7 +37,7 @@ pub(super) struct Session {
     target: Target,
     reconnect: Reconnect,
     orders: Orders<ClientCommand>,
-    updates: Arc<Updates<ClientUpdate>>,
+    updates: Arc<Updates<ClientUpdate, usize>>,
     wanted: Wanted,
 }
 
@@ -68,7 +68,7 @@ impl Session {
         target: Target,
         reconnect: Reconnect,
         orders: Orders<ClientCommand>,
-        updates: Arc<Updates<ClientUpdate>>,
+        updates: Arc<Updates<ClientUpdate, usize>>,
     ) -> Self {
         let builder = builder.reconnect(reconnect.clone());
         let wanted = Wanted::default();
@@ -379,7 +379,7 @@ fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendErr
 }
 
 /// Tells the program that a command could not even be sent.
-fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, reason: Refusal) {
+fn refuse(updates: &Updates<ClientUpdate, usize>, command: &ClientCommand, reason: Refusal) {
     let room = match command {
         ClientCommand::Join { room, .. } | ClientCommand::Leave { room } => Some(room.clone()),
         ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } => room.clone(),
