@@ -138,6 +138,7 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
             resume_grace_ms: 30_000,
             epoch: 9,
             secret: Secret([3; 16]),
+            rooms: Vec::new(),
         },
         ServerMessage::Joined {
             request: 1,

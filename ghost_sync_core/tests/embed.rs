@@ -104,7 +104,8 @@ fn name(name: &str) -> RoomName {
 }
 
 fn join(room: &str) -> ClientCommand {
-    ClientCommand::Join { room: name(room), data: Bytes::new(), replay: Replay::Nothing }
+    let (room, data, replay) = (name(room), Bytes::new(), Replay::Nothing);
+    ClientCommand::Join { room, data, replay, if_nowhere: false }
 }
 
 fn set_name(value: String) -> ClientCommand {
@@ -354,6 +355,7 @@ async fn greet_only(listener: &TcpListener) -> TcpStream {
         resume_grace_ms: 0,
         epoch: 0,
         secret: Secret::default(),
+        rooms: Vec::new(),
     }
     .encode(&mut welcome);
     stream.write_all(&welcome).await.unwrap();
@@ -750,7 +752,7 @@ async fn a_join_may_ask_for_what_was_said_before() {
     world.step().await;
     let mut newcomer = world.connect(Client::builder());
     let (room, data, replay) = (name("lobby"), Bytes::new(), Replay::Last(8));
-    newcomer.send(ClientCommand::Join { room, data, replay }).unwrap();
+    newcomer.send(ClientCommand::Join { room, data, replay, if_nowhere: false }).unwrap();
     newcomer.flush();
     world.step().await;
     let said: Vec<_> = events(poll(&mut newcomer))
@@ -811,7 +813,7 @@ async fn a_client_that_is_greeted_anew_is_told_its_new_id_before_its_rooms() {
     let [
         ClientUpdate::Event(ServerEvent::Reconnecting { .. }),
         ClientUpdate::Event(ServerEvent::ResumeFailed { .. }),
-        ClientUpdate::Connected { client_id: new },
+        ClientUpdate::Connected { client_id: new, resumed: None },
         ClientUpdate::Event(ServerEvent::Joined { client_id, rejoined: true, .. }),
     ] = updates[..]
     else {

@@ -383,7 +383,7 @@ impl Account {
                 self.dials += item + data.len() + meta.iter().map(entry).sum::<usize>();
                 self.dials <= LIMIT
             }
-            Question::Join { .. } | Question::CreateRoom { .. } => true,
+            Question::Join { .. } | Question::Greet { .. } | Question::CreateRoom { .. } => true,
             Question::Relay { conn, client_id, payload, .. } => {
                 self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
             }

@@ -66,8 +66,12 @@ pub enum ClientUpdate {
     /// [`ServerEvent::ResumeFailed`]. Rooms from before are joined again by themselves,
     /// which [`ServerEvent::Joined`] says with `rejoined`.
     Connected {
-        /// The own id; another one each time.
+        /// The own id; another one each time, unless the session of an earlier process
+        /// goes on.
         client_id: ClientId,
+        /// The rooms in which that has seats, if it goes on: for each,
+        /// [`ServerEvent::Joined`] follows. `None`: a new session.
+        resumed: Option<Vec<RoomName>>,
     },
     /// What another process needs to go on as this client, should this one die;
     /// `None` where the server holds no sessions. Told when it changes.

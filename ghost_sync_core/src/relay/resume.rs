@@ -13,6 +13,7 @@ use super::{
     log::{Class, Origin},
     meta::clamp_u32,
     outbox::{Item, ItemKind, Outbox},
+    restart::Restart,
     room::Room,
     session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
 };
@@ -343,6 +344,7 @@ impl Relay {
         greeter: ConnId,
         conn: ConnId,
         shown: Secret,
+        restarted: bool,
         out: &mut Vec<Output>,
     ) -> Option<bool> {
         self.detach(now, conn, CloseReason::TakenOver);
@@ -375,7 +377,8 @@ impl Relay {
         connection.outbox.lose_link();
         let client_id = connection.client_id;
         self.schedule(conn);
-        out.push(Output::Event(RelayEvent::ConnectionResumed { conn, client_id, addr }));
+        let resumed = RelayEvent::ConnectionResumed { conn, client_id, addr, restarted };
+        out.push(Output::Event(resumed));
         Some(was_away)
     }
 
@@ -390,7 +393,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let shown = ticket.session.secret;
-        let Some(was_away) = self.attach(now, greeter, conn, shown, out) else { return };
+        let Some(was_away) = self.attach(now, greeter, conn, shown, false, out) else { return };
         let connection = &mut self.conns[conn];
         connection.attempt = ticket.attempt;
         connection.is_new_program = false;
@@ -409,22 +412,33 @@ impl Relay {
         }
         for (held, _) in plan.cursors {
             if was_away {
-                self.mark_back(now, conn, held, out);
+                self.mark_back(now, conn, held, false, out);
             }
         }
     }
 
     /// Goes on with a session whose client has forgotten everything but its
-    /// ticket, over the link of `greeter`: it is told its seats anew.
+    /// ticket, over the link of `greeter`: it is told its seats anew. Its rooms and the host
+    /// see it go and come back, also where nobody had missed it yet.
     pub(super) fn begin_anew(
         &mut self,
         now: Instant,
         greeter: ConnId,
         conn: ConnId,
-        shown: Secret,
+        restart: &Restart,
         out: &mut Vec<Output>,
     ) {
-        let Some(was_away) = self.attach(now, greeter, conn, shown, out) else { return };
+        let connection = &self.conns[conn];
+        if !connection.is_away() && !connection.seats.is_empty() {
+            let reason = DisconnectReason::Closed(CloseReason::TakenOver);
+            let client_id = connection.client_id;
+            out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
+            for at in 0..self.conns[conn].seats.len() {
+                self.mark_away(now, conn, self.conns[conn].seats[at], out);
+            }
+        }
+        let shown = restart.ticket.secret;
+        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
         self.withdraw_all(conn);
         while let Some(room) = self.deleted_room_of(conn) {
             self.leave(now, conn, room, LeaveReason::Disconnected, out);
@@ -435,12 +449,13 @@ impl Relay {
         connection.reference = 0;
         connection.attempt = 0;
         connection.is_new_program = true;
+        // What the old link left of a frame is not this one's.
+        connection.decoder = Decoder::new(MAX_HELLO);
+        connection.liveness.partial = None;
         self.welcome(conn);
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];
-            if was_away {
-                self.mark_back(now, conn, held, out);
-            }
+            self.mark_back(now, conn, held, true, out);
             let next = self.set_cursor(held, |room| room.log.next());
             if let Some(room) = self.rooms.get_mut(&held.room)
                 && let Some(member) = room.member_mut(held.seat)
@@ -449,7 +464,9 @@ impl Relay {
                 member.since = next;
             }
             self.greet(conn, held.room, held.seat, next - 1, next, 0);
-            self.tell_retained(conn, held.room);
+            let words = restart.words(held.room);
+            let words = if planted!("new-process-not-greeted") { &[] } else { words };
+            self.tell_first(conn, held.room, words);
         }
     }
 
@@ -470,7 +487,14 @@ impl Relay {
         next
     }
 
-    fn mark_back(&mut self, now: Instant, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
+    fn mark_back(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        held: SeatRef,
+        restarted: bool,
+        out: &mut Vec<Output>,
+    ) {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get(&room) else { return };
         let (name, deleted) = (found.name.clone(), found.deleted);
@@ -480,7 +504,8 @@ impl Relay {
             });
         }
         let client_id = self.conns[conn].client_id;
-        out.push(Output::Event(RelayEvent::PlayerBack { room, name, seat, conn, client_id }));
+        let back = RelayEvent::PlayerBack { room, name, seat, conn, client_id, restarted };
+        out.push(Output::Event(back));
     }
 
     /// Why a session is without a link.

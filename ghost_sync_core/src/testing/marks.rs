@@ -53,6 +53,8 @@ pub(super) enum Mark {
     WordsFirst,
     ServerMode,
     EmptyRoomRemoved,
+    NewProcess,
+    NewProcessGreeted,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -106,6 +108,8 @@ pub const MARKS: &[&str] = &[
     "words before the first event",
     "broadcast in server mode",
     "empty room removed",
+    "new process went on",
+    "new process greeted",
 ];
 
 /// The marks that were reached.

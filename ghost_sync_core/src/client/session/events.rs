@@ -4,9 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::wire::{
-    ClientMessage, Delivery, LeaveReason, Refusal, Replay, RoomId, RoomName, ServerMessage,
-};
+use crate::wire::{ClientMessage, Delivery, LeaveReason, Refusal, RoomId, ServerMessage};
 
 use super::{
     Asked, Kind, MAX_LATE, MAX_PONGS, Membership, Place, Request, RequestError, ServerEvent,
@@ -38,7 +36,7 @@ impl Session {
                 meta,
                 former,
             } => {
-                let asked = if self.continued && request == 0 {
+                let asked = if request == 0 {
                     self.seat_from_before(name)?
                 } else {
                     self.answered(request)?
@@ -293,9 +291,10 @@ impl Session {
     }
 
     /// A seat that an earlier process asked for.
-    fn seat_from_before(&self, name: &str) -> Result<Asked, Violation> {
-        let room = RoomName::new(name).map_err(|error| error.to_string())?;
-        Ok(Asked { room, data: Bytes::new(), replay: Replay::Nothing, rejoined: true })
+    fn seat_from_before(&mut self, name: &str) -> Result<Asked, Violation> {
+        let at = self.awaited.iter().position(|room| *room == *name);
+        let at = at.ok_or_else(|| format!("a seat in {name:?} that was not announced"))?;
+        Ok(Asked::again(self.awaited.remove(at)))
     }
 
     fn answered(&mut self, request: u32) -> Result<Asked, Violation> {

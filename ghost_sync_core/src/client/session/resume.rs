@@ -131,6 +131,9 @@ impl Session {
             };
             events.push(ServerEvent::Left { room: member.asked.room, reason });
         }
+        for room in std::mem::take(&mut self.awaited) {
+            self.ask_to_join(Asked::again(room));
+        }
         for (_, asked) in joins {
             if planted!("client-forgets-to-join") {
                 continue;

@@ -22,7 +22,7 @@ impl Oracle {
     ) {
         self.authors[author].received += u64::from(message.is_numbered());
         match *message {
-            ServerMessage::Welcome { client_id, secret, .. } => {
+            ServerMessage::Welcome { client_id, secret, ref rooms, .. } => {
                 let state = &mut self.authors[author];
                 state.secret = secret;
                 state.old_secret = None;
@@ -33,7 +33,10 @@ impl Oracle {
                 if !before.is_nil() {
                     self.expect(Expected::renewed(client_id));
                 }
-                if self.owners.get(&client_id) != Some(&author) {
+                let inherited = self.authors[author].inherited.contains(&client_id);
+                if inherited {
+                    self.told_seats(author, era, rooms);
+                } else if self.owners.get(&client_id) != Some(&author) || !rooms.is_empty() {
                     self.fail("I15", format!("{author} is welcomed as {client_id}"));
                 }
             }
@@ -54,6 +57,7 @@ impl Oracle {
                 }
             }
             ServerMessage::Joined {
+                request,
                 room,
                 name,
                 epoch,
@@ -65,7 +69,6 @@ impl Oracle {
                 meta_version,
                 ref meta,
                 ref former,
-                ..
             } => {
                 let key = (era, room);
                 let Some(found) = self.rooms.get_mut(&key) else {
@@ -75,7 +78,11 @@ impl Oracle {
                     return self.fail("I6", format!("nobody joined {room:?} at event {seq}"));
                 };
                 let right = found.owners.get(&seat) == Some(&self.authors[author].client_id)
-                    && matches!(found.entry(seq).map(|entry| &entry.what), Some(What::Joined { seat: own }) if *own == seat);
+                    && match found.entry(seq).map(|entry| &entry.what) {
+                        Some(What::Joined { seat: own }) => *own == seat && request > 0,
+                        Some(What::Back { seat: own }) => *own == seat && request == 0,
+                        _ => false,
+                    };
                 let known = *found.epoch.get_or_insert(epoch);
                 let same_meta = arrival.meta_version == meta_version && arrival.meta == *meta;
                 let same_name = *found.name.as_str() == *name;
@@ -115,6 +122,9 @@ impl Oracle {
                 };
                 if self.authors[author].stays.insert(room, stay).is_some() {
                     self.fail("I5", format!("{author} joined {room:?} twice"));
+                }
+                if request == 0 {
+                    self.greeted(author, era, room);
                 }
             }
             ServerMessage::Roster { room, ref members } => self.on_roster(author, room, members),
