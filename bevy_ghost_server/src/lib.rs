@@ -35,7 +35,9 @@ pub use events::{
     PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
     RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, Undecodable,
 };
-pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ticket};
+pub use hooks::{
+    ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, RelayRequest, Ticket,
+};
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
 pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
 pub use rooms::{CreateRoomError, Rooms};
@@ -48,8 +50,8 @@ pub mod prelude {
     pub use crate::{
         Away, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
         ConnectionOpened, CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection,
-        FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin, GhostServerSystems, InRoom,
-        JoinRequest, Kick, Metadata, Observe, Player, PlayerAway, PlayerBack, PlayerJoined,
+        FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin, GhostServerSystems, GreetRequest,
+        InRoom, JoinRequest, Kick, Metadata, Observe, Player, PlayerAway, PlayerBack, PlayerJoined,
         PlayerLeft, Players, Raw, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
         RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf, Seats,
         ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,

@@ -25,6 +25,7 @@ mod pace;
 mod reliable;
 mod relief;
 mod requests;
+mod restart;
 mod resume;
 mod room;
 mod roster;
@@ -114,6 +115,7 @@ enum AskTarget {
     CreateRoom(ConnId),
     Join(ConnId),
     Relay(ConnId),
+    Greet(ConnId),
 }
 
 #[derive(Debug)]
@@ -516,6 +518,7 @@ impl Relay {
             resume_grace_ms: millis(self.config.resume_grace),
             epoch: self.epoch,
             secret: connection.secrets.newest,
+            rooms: self.rooms_of(conn).map(|(_, name)| name.to_string()).collect(),
         };
         self.push(conn, ItemKind::Control, &welcome);
     }
@@ -633,7 +636,10 @@ impl Relay {
             JoinStage::Waiting => None,
         });
         let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
-        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).collect();
+        let restart = connection.restart.take();
+        let greetings = restart.iter().flat_map(|restart| restart.asks());
+        let asks: Vec<_> =
+            asked.into_iter().chain(joins).chain(moderated).chain(greetings).collect();
         for ask in asks {
             self.withdraw(ask);
         }
@@ -702,6 +708,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match (target, verdict) {
+            (AskTarget::Greet(conn), Verdict::AcceptWith { words }) => {
+                self.greeting_decided(now, conn, ask, words, out);
+            }
             (_, Verdict::Reject { message }) => {
                 self.refused(now, ask, target, Refusal::Rejected { message }, out);
             }
@@ -714,6 +723,9 @@ impl Relay {
                 self.join_decided(now, conn, ask, Ok(words), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
+            (AskTarget::Greet(conn), Verdict::Accept) => {
+                self.greeting_decided(now, conn, ask, Vec::new(), out);
+            }
         }
     }
 
@@ -733,6 +745,7 @@ impl Relay {
             AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
             AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
             AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
+            AskTarget::Greet(conn) => self.greeting_decided(now, conn, ask, Vec::new(), out),
         }
     }
 

@@ -272,6 +272,7 @@ async fn requests_wait_while_the_outbox_is_full() {
             resume_grace_ms: 0,
             epoch: 0,
             secret: Secret::default(),
+            rooms: Vec::new(),
         };
         server.say_bytes(&welcome.to_frame()).await;
         server

@@ -52,6 +52,7 @@ fn welcome(client_id: ClientId, ping_interval: Duration) -> ServerMessage<'stati
         resume_grace_ms: u32::try_from(GRACE.as_millis()).unwrap(),
         epoch: 8,
         secret: Secret([1; 16]),
+        rooms: Vec::new(),
     }
 }
 

@@ -140,6 +140,9 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
         }
+        Question::Greet { client_id, name, .. } => {
+            Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()) }
+        }
     }
 }
 
@@ -156,6 +159,9 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
+        }
+        Question::Greet { client_id, name, .. } => {
+            Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()).await }
         }
     }
 }
@@ -176,8 +182,8 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
             RelayEvent::PlayerAway { name, client_id, .. } => {
                 handler.on_away(*client_id, name.as_str());
             }
-            RelayEvent::PlayerBack { name, client_id, .. } => {
-                handler.on_back(*client_id, name.as_str());
+            RelayEvent::PlayerBack { name, client_id, restarted, .. } => {
+                handler.on_back(*client_id, name.as_str(), *restarted);
             }
             RelayEvent::Lagged { name, client_id, .. } => {
                 handler.on_backpressure(*client_id, name.as_str());
@@ -218,8 +224,8 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
             RelayEvent::PlayerAway { name, client_id, .. } => {
                 handler.on_away(*client_id, name.as_str()).await;
             }
-            RelayEvent::PlayerBack { name, client_id, .. } => {
-                handler.on_back(*client_id, name.as_str()).await;
+            RelayEvent::PlayerBack { name, client_id, restarted, .. } => {
+                handler.on_back(*client_id, name.as_str(), *restarted).await;
             }
             RelayEvent::Lagged { name, client_id, .. } => {
                 handler.on_backpressure(*client_id, name.as_str()).await;
