@@ -260,7 +260,8 @@ impl<'a> Reader<'a> {
             return;
         }
         if self.behind.leaves_out(seq, &entry) || self.is_of_nobody_in_log(seq, origin) {
-            self.dropped += 1;
+            // What was too much was reported when it was.
+            self.dropped += u64::from(origin.class != Class::Message(Delivery::Volatile));
             let own = std::mem::take(&mut self.own);
             match &mut self.gap {
                 Some(gap) => (gap.to, gap.own) = (seq, gap.own + own),
@@ -522,7 +523,13 @@ impl Relay {
         }
     }
 
-    fn report_lag(&self, conn: ConnId, room: RoomId, dropped: u64, out: &mut Vec<Output>) {
+    pub(super) fn report_lag(
+        &self,
+        conn: ConnId,
+        room: RoomId,
+        dropped: u64,
+        out: &mut Vec<Output>,
+    ) {
         let (Some(connection), Some(found)) = (self.conns.get(conn), self.rooms.get(&room)) else {
             return;
         };
