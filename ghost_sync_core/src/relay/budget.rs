@@ -102,9 +102,9 @@ fn time(rate: Option<Rate>, cost: u64) -> u64 {
 impl Relay {
     /// The relay's clock: nanoseconds since the first connection.
     pub(super) fn clock(&self, now: Instant) -> u64 {
-        let since = self.first_connect.map_or_else(Default::default, |first| {
-            now.saturating_duration_since(first)
-        });
+        let since = self
+            .first_connect
+            .map_or_else(Default::default, |first| now.saturating_duration_since(first));
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 

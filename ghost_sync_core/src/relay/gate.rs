@@ -43,13 +43,7 @@ struct Entry {
 
 impl Gate {
     pub(super) fn new(config: GateConfig) -> Self {
-        Self {
-            config,
-            entries: HashMap::new(),
-            idle: BTreeMap::new(),
-            last_use: 0,
-            turned_away: 0,
-        }
+        Self { config, entries: HashMap::new(), idle: BTreeMap::new(), last_use: 0, turned_away: 0 }
     }
 
     /// What stands for an address; `None`: it is outside of the gate.

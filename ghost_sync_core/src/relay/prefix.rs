@@ -46,9 +46,7 @@ impl IpPrefix {
 pub(super) fn household(addr: IpAddr) -> IpAddr {
     match addr.to_canonical() {
         IpAddr::V4(addr) => IpAddr::V4(addr),
-        IpAddr::V6(addr) => {
-            IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX)))
-        }
+        IpAddr::V6(addr) => IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

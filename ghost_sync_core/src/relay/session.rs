@@ -18,10 +18,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    budget::Budget,
     config::RelayConfig,
     event::{AskId, DisconnectReason, LinkId},
     meta::{MetaLimit, MetaMap},
-    budget::Budget,
     outbox::Outbox,
 };
 use crate::wire::{

@@ -8,15 +8,17 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, MAGIC, MessageType, Replay, RoomId, SendFlags, SendOptions,
-    Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
+    Client, ClientMessage, Delivery, Limits, MAGIC, MessageType, Replay, RoomId, SendFlags,
+    SendOptions, Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
 };
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::*;
 
+/// Without limits: these clients send as fast as they can.
 async fn listening() -> ServerHandle {
-    Server::builder().bind("127.0.0.1:0").room("lobby").build().run().await.unwrap()
+    let builder = Server::builder().bind("127.0.0.1:0").room("lobby").limits(Limits::none());
+    builder.build().run().await.unwrap()
 }
 
 async fn client(server: &ServerHandle) -> Client {

@@ -111,6 +111,7 @@ impl Session {
         self.introduce();
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
+        self.lists.clear();
         let mut rooms = std::mem::take(&mut self.rooms);
         let joins = std::mem::take(&mut self.joins);
         for id in std::mem::take(&mut self.order) {
