@@ -71,15 +71,6 @@ impl Budget {
         Ok(())
     }
 
-    /// Whether it went on for too long after it was refused; then that begins anew.
-    fn is_struck(&mut self) -> bool {
-        let struck = self.excess.time > STRIKE;
-        if struck {
-            self.excess = Excess::default();
-        }
-        struck
-    }
-
     /// All buckets are full again.
     pub(super) fn refill(&mut self) {
         *self = Self::default();
@@ -184,19 +175,20 @@ impl Relay {
         }
     }
 
-    /// Puts a connection out that went on for too long after it was refused, and bars where
-    /// it comes from. Returns whether it did.
-    pub(super) fn strike(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) -> bool {
+    /// Whether a connection went on for too long after it was refused.
+    pub(super) fn is_struck(&self, conn: ConnId) -> bool {
+        self.conns.get(conn).is_some_and(|found| found.budget.excess.time > STRIKE)
+    }
+
+    /// Puts a connection out for asking too much, and bars where it comes from.
+    pub(super) fn put_out(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         let at = self.clock(now);
-        let Some(connection) = self.conns.get_mut(conn) else { return false };
-        if !connection.budget.is_struck() {
-            return false;
-        }
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.budget.excess = Excess::default();
         let addr = connection.addr;
         let bar = self.gate.strike(at, addr).unwrap_or(UNBARRED);
         let reason = CloseReason::RateLimited { retry_after_ms: millis_up(bar) };
         self.close(now, conn, reason, out);
-        true
     }
 
     /// Whether a client was refused something just now for asking too much: reading from it

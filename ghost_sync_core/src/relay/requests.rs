@@ -70,10 +70,11 @@ impl Relay {
                 Err(error) => return self.malformed(now, conn, error, out),
             }
             // Before the next: one read may hold thousands of requests.
-            if self.strike(now, conn, out) {
-                return;
+            let too_much = self.asks_too_much(conn);
+            if self.is_struck(conn) || too_much && self.is_over_limit(now, link) {
+                return self.put_out(now, conn, out);
             }
-            if self.asks_too_much(conn) {
+            if too_much {
                 let max = clamp_u32(MAX_UNSENT_REPLIES);
                 return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
             }
