@@ -505,7 +505,8 @@ impl Relay {
 
     /// Completes a handshake.
     fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        if let Some(reason) = self.no_place() {
+        // Either may have come up since it was asked about.
+        if let Some(reason) = self.check_bar(now, conn).err().or_else(|| self.no_place()) {
             return self.close(now, conn, reason, out);
         }
         let next_ping = self.next_ping(now);

@@ -40,6 +40,12 @@ impl Rate {
         self.burst(self.burst.max(burst as u64))
     }
 
+    /// How much a second, and how much at once.
+    #[cfg(feature = "testing")]
+    pub(crate) fn parts(self) -> (f64, f64) {
+        (self.amount as f64 * SECOND as f64 / self.period as f64, self.burst as f64)
+    }
+
     /// Nanoseconds in which `cost` comes back, rounded up; for ever where nothing does.
     pub(super) fn time(self, cost: u64) -> u64 {
         if cost == 0 {

@@ -53,6 +53,10 @@ pub(super) enum Mark {
     WordsFirst,
     ServerMode,
     EmptyRoomRemoved,
+    RateLimited,
+    PutOut,
+    Barred,
+    TurnedAway,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -106,6 +110,10 @@ pub const MARKS: &[&str] = &[
     "words before the first event",
     "broadcast in server mode",
     "empty room removed",
+    "message refused for its rate",
+    "put out for asking too much",
+    "barred address told so",
+    "connection turned away at the gate",
 ];
 
 /// The marks that were reached.
