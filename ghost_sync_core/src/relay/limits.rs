@@ -75,13 +75,11 @@ impl Bucket {
     /// How many nanoseconds are missing; nothing is to be taken then.
     pub(super) fn without(self, now: u64, rate: Option<Rate>, cost: u64) -> Result<Self, u64> {
         let Some(rate) = rate else { return Ok(self) };
-        let (full, burst, time) = (self.0.max(now), rate.time(rate.burst), rate.time(cost));
-        let burst = if planted!("bucket-refills-beyond-burst") {
-            burst.saturating_add(now.saturating_sub(self.0))
-        } else {
-            burst
-        };
-        let missing = (full - now).saturating_add(time.min(burst)).saturating_sub(burst);
+        let (burst, time) = (rate.time(rate.burst), rate.time(cost));
+        let burst = if planted!("burst-forgotten") { 0 } else { burst };
+        let full = if planted!("bucket-refills-beyond-burst") { self.0 } else { self.0.max(now) };
+        let missing = full.saturating_sub(now).saturating_add(time.min(burst));
+        let missing = missing.saturating_sub(burst);
         if missing > 0 { Err(missing) } else { Ok(Self(full.saturating_add(time))) }
     }
 

@@ -82,6 +82,7 @@ pub const PLANTS: &[&str] = &[
     "limit-forgotten-on-reconnect",
     "refused-but-relayed",
     "bucket-refills-beyond-burst",
+    "burst-forgotten",
     "bar-forgotten",
     "away-flood-evicts-others",
     "client-asks-once-only",
