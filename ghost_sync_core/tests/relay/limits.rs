@@ -11,7 +11,7 @@ use ghost_sync_core::{
 
 use crate::world::{PeerId, World, encode, secs};
 
-/// A server with a room "a" and default settings, but that it holds no history of it.
+/// A server with a room "a" and default settings, and clients from 1.1.1.1.
 fn world() -> World {
     world_with(|_| {})
 }
@@ -131,36 +131,26 @@ fn what_is_refused_for_its_rate_is_heard_by_nobody_and_counts_on() {
     assert_eq!(world.heard(bob), ["four"], "it may speak when it was told that it may");
 }
 
-#[test]
-fn bytes_and_what_they_become_for_all_members_are_limited_too() {
-    let mut world = world();
+/// How many large messages are taken at once in a room of so many.
+fn large_messages_taken(world: &mut World, members: usize, payload: &[u8]) -> usize {
     let talker = world.member("a");
-    let room = world.peers[talker].rooms["a"].0;
-    let payload = vec![7; 60_000];
-    let taken = |world: &mut World| {
-        let mut taken = 0;
-        while world.refusals(talker).is_empty() && taken < 1000 {
-            world.say(talker, &said(room, Delivery::Volatile, &payload));
-            taken += 1;
-        }
-        world.take(talker);
-        taken - 1
-    };
-    assert_eq!(taken(&mut world), (512 << 10) / 60_000);
-    // 32 MiB for sixty members.
-    (0..59).for_each(|_| drop(world.member("a")));
-    world.wait(secs(60));
-    world.take(talker);
-    let few = world_with(|config| config.limits = Limits::default().bytes(None));
-    let mut world = few;
-    let talker = world.member("a");
-    (0..59).for_each(|_| drop(world.member("a")));
-    let mut taken = 0;
-    while world.refusals(talker).is_empty() {
-        world.say(talker, &said(room, Delivery::Volatile, &payload));
-        taken += 1;
+    for _ in 1..members {
+        world.member("a");
     }
-    assert_eq!(taken - 1, (32 << 20) / (60_034 * 60));
+    let room = world.peers[talker].rooms["a"].0;
+    let taken = (0..1000).take_while(|_| {
+        world.say(talker, &said(room, Delivery::Volatile, payload));
+        world.refusals(talker).is_empty()
+    });
+    taken.count()
+}
+
+#[test]
+fn bytes_are_limited_and_so_is_what_they_become_for_all_members() {
+    let payload = vec![7; 60_000];
+    assert_eq!(large_messages_taken(&mut world(), 2, &payload), (512 << 10) / 60_000);
+    let mut world = world_with(|config| config.limits = Limits::default().bytes(None));
+    assert_eq!(large_messages_taken(&mut world, 60, &payload), (32 << 20) / (60_034 * 60));
 }
 
 #[test]

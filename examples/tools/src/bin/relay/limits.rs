@@ -124,7 +124,6 @@ fn rate(text: &str, of: impl Fn(u64) -> Rate) -> Result<Limit, String> {
         Some(burst) => Some(rate.burst(number(burst)?)),
         None => Some(rate),
     });
-    rate.map(|rate| Limit(Some(rate))).ok_or_else(|| {
-        "write numbers above 0 like 250 or 250/8192 (at once), or none".to_owned()
-    })
+    rate.map(|rate| Limit(Some(rate)))
+        .ok_or_else(|| "write numbers above 0 like 250 or 250/8192 (at once), or none".to_owned())
 }

@@ -105,9 +105,10 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
     let signals = signals::Signals::new().map_err(RelayError::Signals)?;
     args.record.as_deref().map(record::prepare).transpose()?;
     let server = builder(args, rooms).build().run().await?;
-    let recording = args.record.clone().map(|dir| {
-        tokio::spawn(record::all(server.clone(), dir, args.max_recordings))
-    });
+    let recording = args
+        .record
+        .clone()
+        .map(|dir| tokio::spawn(record::all(server.clone(), dir, args.max_recordings)));
     let addr = server.local_addr().map_or_else(|| args.bind.clone(), |addr| addr.to_string());
     let mut stdout = io::stdout();
     // Whoever started the relay may have closed its end; that is no reason to stop.
