@@ -565,8 +565,12 @@ impl Relay {
             self.bar(conn, reason);
             return self.end_session(now, conn, reason_to_part, out);
         }
-        if matches!(reason, CloseReason::SlowConsumer { .. } | CloseReason::TooManyRequests { .. })
-            && let Some(connection) = self.conns.get_mut(conn)
+        if matches!(
+            reason,
+            CloseReason::SlowConsumer { .. }
+                | CloseReason::TooManyRequests { .. }
+                | CloseReason::RateLimited { .. }
+        ) && let Some(connection) = self.conns.get_mut(conn)
         {
             connection.outbox.take();
         } else if self.refusing.is_none() {

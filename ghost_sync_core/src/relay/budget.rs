@@ -15,9 +15,8 @@ use crate::wire::{CloseReason, Refusal, RoomId};
 /// One connection's buckets. They outlive its links, or who comes back had full ones.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
-    messages: Bucket,
-    bytes: Bucket,
-    fan_out: Bucket,
+    /// Messages, their bytes, and the bytes that they become.
+    said: [Bucket; 3],
     requests: Bucket,
     pings: Bucket,
     resumes: Bucket,
@@ -34,41 +33,34 @@ struct Excess {
 impl Budget {
     /// Takes a message of `len` bytes that becomes `fan_out` bytes out of all buckets, or
     /// out of none.
-    fn say(&mut self, now: u64, limits: &Limits, len: u64, fan_out: u64) -> Result<(), u64> {
-        let bytes = len.max(SMALLEST);
-        let messages = self.messages.without(now, limits.messages, 1);
-        let taken = (
-            messages,
-            self.bytes.without(now, limits.bytes, bytes),
-            self.fan_out.without(now, limits.fan_out, fan_out),
-        );
-        if let (Ok(messages), Ok(bytes), Ok(fan_out)) = taken {
-            (self.messages, self.bytes, self.fan_out) = (messages, bytes, fan_out);
+    fn say(&mut self, now: u64, limits: &Limits, len: u64, fan_out: u64) -> Result<(), Duration> {
+        let rates = [limits.messages, limits.bytes, limits.fan_out];
+        let costs = [1, len.max(SMALLEST), fan_out];
+        let mut said = self.said;
+        let (mut wait, mut excess) = (Duration::ZERO, 0);
+        for ((bucket, rate), cost) in said.iter_mut().zip(rates).zip(costs) {
+            if let Err(missing) = bucket.check(now, rate, cost) {
+                wait = wait.max(missing);
+                excess = excess.max(time(rate, cost));
+            }
+        }
+        if wait.is_zero() {
+            self.said = said;
             return Ok(());
         }
-        let missing = |taken: Result<Bucket, u64>| taken.err().unwrap_or(0);
-        let excess = [
-            (taken.0.err(), limits.messages, 1),
-            (taken.1.err(), limits.bytes, bytes),
-            (taken.2.err(), limits.fan_out, fan_out),
-        ];
-        let excess = excess.into_iter().filter(|(missing, ..)| missing.is_some());
-        let excess = excess.map(|(_, rate, cost)| time(rate, cost)).max();
-        self.excess.add(now, excess.unwrap_or(0));
-        Err(missing(taken.0).max(missing(taken.1)).max(missing(taken.2)))
+        self.excess.add(now, excess);
+        Err(wait)
     }
 
     /// Takes a request that costs so much.
-    fn ask(&mut self, now: u64, limits: &Limits, cost: u64) -> Result<(), u64> {
-        let taken = self.requests.without(now, limits.requests, cost);
-        self.requests = taken.inspect_err(|_| self.excess.add(now, time(limits.requests, cost)))?;
-        Ok(())
+    fn ask(&mut self, now: u64, limits: &Limits, cost: u64) -> Result<(), Duration> {
+        let taken = self.requests.check(now, limits.requests, cost);
+        taken.inspect_err(|_| self.excess.add(now, time(limits.requests, cost)))
     }
 
-    fn ping(&mut self, now: u64, limits: &Limits) -> Result<(), u64> {
-        let taken = self.pings.without(now, limits.pings, 1);
-        self.pings = taken.inspect_err(|_| self.excess.add(now, time(limits.pings, 1)))?;
-        Ok(())
+    fn ping(&mut self, now: u64, limits: &Limits) -> Result<(), Duration> {
+        let taken = self.pings.check(now, limits.pings, 1);
+        taken.inspect_err(|_| self.excess.add(now, time(limits.pings, 1)))
     }
 
     /// All buckets are full again.
@@ -82,7 +74,8 @@ impl Excess {
         if now.saturating_sub(self.since) > WINDOW {
             *self = Self { since: now, time: 0 };
         }
-        self.time = self.time.saturating_add(time);
+        // One message to a large room may take many seconds by itself.
+        self.time = self.time.saturating_add(time.min(MOST_OF_ONE));
     }
 }
 
@@ -137,9 +130,8 @@ impl Relay {
     pub(super) fn may_begin_anew(&mut self, now: Instant, conn: ConnId) -> Result<(), CloseReason> {
         let now = self.clock(now);
         let Some(connection) = self.conns.get_mut(conn) else { return Ok(()) };
-        let taken = connection.budget.resumes.without(now, self.config.limits.resumes, 1);
-        connection.budget.resumes = taken.map_err(come_back)?;
-        Ok(())
+        let taken = connection.budget.resumes.check(now, self.config.limits.resumes, 1);
+        taken.map_err(|wait| CloseReason::RateLimited { retry_after_ms: millis_up(wait) })
     }
 
     /// Whether the session of `conn` may be taken up again where its client says.
@@ -163,7 +155,7 @@ impl Relay {
         let now = self.clock(now);
         let Some(connection) = self.conns.get(conn) else { return Ok(()) };
         let made = self.gate.may_make_room(now, connection.addr, self.config.limits.rooms);
-        made.map_err(|wait| Refusal::RateLimited { retry_after_ms: millis_up(wait) })
+        made.map_err(refusal)
     }
 
     /// Why nobody may come in from where that connection comes from, if so.
@@ -202,16 +194,12 @@ impl Relay {
     }
 }
 
-fn refusal(missing: u64) -> Refusal {
-    Refusal::RateLimited { retry_after_ms: millis_up(Duration::from_nanos(missing)) }
-}
-
-fn come_back(missing: u64) -> CloseReason {
-    CloseReason::RateLimited { retry_after_ms: millis_up(Duration::from_nanos(missing)) }
+fn refusal(wait: Duration) -> Refusal {
+    Refusal::RateLimited { retry_after_ms: millis_up(wait) }
 }
 
 /// Milliseconds, rounded up: who comes then is not too early.
-pub(super) fn millis_up(duration: Duration) -> u32 {
+fn millis_up(duration: Duration) -> u32 {
     millis(duration.saturating_add(Duration::from_nanos(999_999))).max(1)
 }
 
@@ -227,6 +215,9 @@ const FREE_PAST: u64 = 64 << 10;
 /// Who is refused so much within the window, as time that it would have taken, is put out.
 const STRIKE: u64 = 4 * 1_000_000_000;
 const WINDOW: u64 = 10 * 1_000_000_000;
+
+/// What one refusal adds to that at most.
+const MOST_OF_ONE: u64 = 1_000_000_000;
 
 /// When somebody who is put out and not barred is asked to come back.
 const UNBARRED: Duration = Duration::from_secs(1);

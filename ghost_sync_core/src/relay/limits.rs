@@ -69,20 +69,6 @@ impl Rate {
 pub(super) struct Bucket(u64);
 
 impl Bucket {
-    /// The bucket with `cost` taken out of it.
-    ///
-    /// # Errors
-    /// How many nanoseconds are missing; nothing is to be taken then.
-    pub(super) fn without(self, now: u64, rate: Option<Rate>, cost: u64) -> Result<Self, u64> {
-        let Some(rate) = rate else { return Ok(self) };
-        let (burst, time) = (rate.time(rate.burst), rate.time(cost));
-        let burst = if planted!("burst-forgotten") { 0 } else { burst };
-        let full = if planted!("bucket-refills-beyond-burst") { self.0 } else { self.0.max(now) };
-        let missing = full.saturating_sub(now).saturating_add(time.min(burst));
-        let missing = missing.saturating_sub(burst);
-        if missing > 0 { Err(missing) } else { Ok(Self(full.saturating_add(time))) }
-    }
-
     /// Takes `cost` out.
     ///
     /// # Errors
@@ -93,8 +79,18 @@ impl Bucket {
         rate: Option<Rate>,
         cost: u64,
     ) -> Result<(), Duration> {
-        *self = self.without(now, rate, cost).map_err(Duration::from_nanos)?;
-        Ok(())
+        let Some(rate) = rate.filter(|_| cost > 0) else { return Ok(()) };
+        let (burst, time) = (rate.time(rate.burst), rate.time(cost));
+        let burst = if planted!("burst-forgotten") { 0 } else { burst };
+        let full = if planted!("bucket-refills-beyond-burst") { self.0 } else { self.0.max(now) };
+        let missing = full.saturating_sub(now).saturating_add(time.min(burst));
+        match missing.saturating_sub(burst) {
+            0 => {
+                self.0 = full.saturating_add(time);
+                Ok(())
+            }
+            missing => Err(Duration::from_nanos(missing)),
+        }
     }
 }
 
@@ -103,9 +99,9 @@ impl Bucket {
 ///
 /// The defaults are for games: 60 times a second a player may say four kinds of things, and
 /// what piles up behind a line that stands still for half a minute is taken too. Whoever goes
-/// on after it was refused, by what takes four seconds at the rate within ten, is closed with
-/// [`CloseReason::RateLimited`](crate::CloseReason::RateLimited), and its address is barred
-/// ([`GateConfig::bar`](super::GateConfig::bar)).
+/// on after it was refused, by what takes more than four seconds at the rate within ten, is
+/// closed with [`CloseReason::RateLimited`](crate::CloseReason::RateLimited), and its address
+/// is barred ([`GateConfig::bar`](super::GateConfig::bar)).
 ///
 /// A limit that is `None` is none. What a server says itself is never limited.
 #[derive(Clone, Debug, Eq, PartialEq)]

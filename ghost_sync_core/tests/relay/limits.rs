@@ -154,6 +154,22 @@ fn bytes_are_limited_and_so_is_what_they_become_for_all_members() {
 }
 
 #[test]
+fn one_large_message_to_a_large_room_is_taken_and_another_soon_after_is_only_refused() {
+    let mut world = world();
+    let payload = vec![7; 64 << 10];
+    assert_eq!(large_messages_taken(&mut world, 1000, &payload), 1);
+    assert_eq!(world.closed(0), None, "it is not put out for that");
+    // What goes to the server alone was not limited by it.
+    world.take(0);
+    let (room, message_type) = (RoomId(0), MessageType::RAW);
+    world.say(0, &ClientMessage::Send { room, message_type, payload: b"hi" });
+    assert!(is_unlimited(&world, 0));
+    world.wait(secs(4));
+    world.broadcast(0, "a", "again");
+    assert_eq!(world.heard(1).last().map(String::as_str), Some("again"));
+}
+
+#[test]
 fn a_flood_of_joins_and_leaves_reaches_others_at_the_rate_of_requests_only() {
     let mut world = world();
     let (flooder, other) = (world.member("a"), world.member("a"));

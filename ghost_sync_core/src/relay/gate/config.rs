@@ -37,7 +37,8 @@ pub struct GateConfig {
     /// Addresses that are remembered while nobody is connected from there. 65,536, which
     /// takes some 15 MiB.
     pub entries: usize,
-    /// Whether this machine's own addresses are treated like others, to try that out. Not by default.
+    /// Whether this machine's own addresses are treated like others, to try that out. Not by
+    /// default.
     pub loopback: bool,
     /// Addresses outside of the gate.
     pub exempt: Vec<IpPrefix>,
