@@ -11,7 +11,7 @@ use std::{
 
 use bevy::{app::ScheduleRunnerPlugin, prelude::*};
 use bevy_ghost_server::{
-    ConnectionClosed, ServerStarted, WakeRunnerPlugin, prelude::*, typed::MessageRegistry,
+    ConnectionClosed, Limits, ServerStarted, WakeRunnerPlugin, prelude::*, typed::MessageRegistry,
 };
 use ghost_sync_core::{
     Client, ServerEvent,
@@ -90,7 +90,9 @@ fn serve(runner: Runner, started: mpsc::Sender<(SocketAddr, Protocol)>) -> AppEx
             app.add_plugins(MinimalPlugins.set(frames));
         }
     }
-    app.add_plugins(GhostServerPlugin::bind("127.0.0.1:0"))
+    let mut plugin = GhostServerPlugin::bind("127.0.0.1:0");
+    plugin.config.limits = Limits::none();
+    app.add_plugins(plugin)
         .add_ghost_message::<Echo>()
         .add_systems(Startup, |mut commands: Commands| {
             commands.spawn(Room::new("hall"));

@@ -13,7 +13,7 @@ use bevy::{
     prelude::*,
 };
 use bevy_ghost_client::{Broadcast, FromRoom, FromServer, GhostClient, ToServer};
-use bevy_ghost_server::{GhostServer, prelude::*, testing::TestNet};
+use bevy_ghost_server::{GhostServer, Limits, prelude::*, testing::TestNet};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 /// 16 bytes on the wire, as small as a message of a game gets.
@@ -89,7 +89,8 @@ fn net(
     client: impl Fn(&mut App),
 ) -> TestNet {
     let (channel_capacity, outbox_limit) = (1 << 20, 256 << 20);
-    let config = ServerConfig { channel_capacity, outbox_limit, ..ServerConfig::default() };
+    let limits = Limits::none();
+    let config = ServerConfig { channel_capacity, outbox_limit, limits, ..ServerConfig::default() };
     let mut net = TestNet::with_config(config, |app| {
         protocol(app);
         server(app);

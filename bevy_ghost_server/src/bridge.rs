@@ -14,7 +14,9 @@ use crossbeam_channel::{Receiver, Sender};
 pub use ghost_sync_core::ServerHandle;
 pub(crate) use ghost_sync_core::embed::ServerUpdate;
 pub(crate) use ghost_sync_core::relay::{AskId, ConnId, Question, RelayEvent};
-pub use ghost_sync_core::relay::{CreateOnJoin, DisconnectReason, OverflowPolicy};
+pub use ghost_sync_core::relay::{
+    CreateOnJoin, DisconnectReason, GateConfig, IpPrefix, Limits, OverflowPolicy, Rate,
+};
 use ghost_sync_core::{
     Server, ServerBuilder,
     embed::{ServerBridge, ServerCommand},
@@ -300,5 +302,7 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
         .handshake_timeout(config.handshake_timeout)
         .resume_grace(config.resume_grace)
         .history_limit(config.history_limit)
+        .limits(config.limits.clone())
+        .gate(config.gate.clone())
         .retry_after(config.retry_after)
 }

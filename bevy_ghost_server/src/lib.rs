@@ -24,7 +24,10 @@ pub use bevy_ghost_client::{
     InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Network, Raw, RoomName,
     Seat, Traffic, typed,
 };
-pub use bridge::{CreateOnJoin, DisconnectReason, OverflowPolicy, ServerHandle};
+pub use bridge::{
+    CreateOnJoin, DisconnectReason, GateConfig, IpPrefix, Limits, OverflowPolicy, Rate,
+    ServerHandle,
+};
 pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,

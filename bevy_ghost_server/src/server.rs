@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bevy::prelude::*;
 use bevy_ghost_client::{LocalConnector, Traffic};
 
-use crate::bridge::{CreateOnJoin, OverflowPolicy, ServerHandle};
+use crate::bridge::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, ServerHandle};
 
 /// The settings of the server, read when it starts. All have sensible defaults.
 #[derive(Clone, Debug, Reflect, Resource)]
@@ -46,6 +46,13 @@ pub struct ServerConfig {
     /// What gives way when more would have to wait.
     #[reflect(ignore)]
     pub overflow: OverflowPolicy,
+    /// How much clients may ask for in how much time. The defaults are for games of any kind.
+    #[reflect(ignore)]
+    pub limits: Limits,
+    /// How many connections may come from one address. 64, and none are counted that come
+    /// from this machine.
+    #[reflect(ignore)]
+    pub gate: GateConfig,
     /// What happens when a client joins a room that is not there. Default: it is refused.
     #[reflect(ignore)]
     pub create_on_join: CreateOnJoin,
@@ -69,6 +76,8 @@ impl Default for ServerConfig {
             channel_capacity: 1024,
             outbox_limit: 1 << 20,
             overflow: OverflowPolicy::default(),
+            limits: Limits::default(),
+            gate: GateConfig::default(),
             create_on_join: CreateOnJoin::default(),
         }
     }

@@ -23,7 +23,7 @@ use std::{
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, Input, LinkId, MAGIC, MessageType, Output, Relay,
+    ClientId, ClientMessage, Delivery, Input, Limits, LinkId, MAGIC, MessageType, Output, Relay,
     RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
 };
 
@@ -53,7 +53,9 @@ struct Room {
 impl Room {
     fn with_members(count: u128) -> Self {
         let (now, mut out) = (Instant::now(), Vec::new());
-        let mut relay = Relay::new(RelayConfig::default());
+        let mut config = RelayConfig::default();
+        config.limits = Limits::none();
+        let mut relay = Relay::new(config);
         let name = RoomName::new("a").unwrap();
         relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
         let mut room = Self { relay, now, out, ready: Vec::new(), members: Vec::new() };

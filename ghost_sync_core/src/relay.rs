@@ -9,19 +9,24 @@
 //! left or the socket is full ([`Relay::blocked`]). [`Relay::next_deadline`] says
 //! when to come back at the latest.
 
+mod away;
+mod budget;
 mod catch_up;
 mod chunks;
 mod config;
 mod deadlines;
 mod error;
 mod event;
+mod gate;
 mod host;
+mod limits;
 mod log;
 mod membership;
 mod meta;
 mod moderation;
 mod outbox;
 mod pace;
+mod prefix;
 mod reliable;
 mod relief;
 mod requests;
@@ -50,12 +55,16 @@ pub use error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendEr
 pub use event::{
     AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
 };
+pub use gate::GateConfig;
+pub use limits::{Limits, Rate};
 pub use outbox::QueueLen;
+pub use prefix::{InvalidIpPrefix, IpPrefix};
 pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
 
 use deadlines::{Deadlines, Due, millis};
+use gate::Gate;
 use log::Origin;
 use meta::clamp_u32;
 use outbox::ItemKind;
@@ -77,6 +86,9 @@ pub struct Relay {
     clients: HashMap<ClientId, ConnId>,
     rooms: FxHashMap<RoomId, Room>,
     names: BTreeMap<RoomName, RoomId>,
+    /// Those of them that clients are shown.
+    listed: BTreeMap<RoomName, RoomId>,
+    gate: Gate,
     last_room: u32,
     /// New with each start of the server.
     epoch: u64,
@@ -127,14 +139,17 @@ struct PendingAsk {
 impl Relay {
     /// A relay without rooms and connections.
     pub fn new(config: RelayConfig) -> Self {
+        let config = config.bounded();
         let mut relay = Self {
             random: config.seed,
-            config: config.bounded(),
+            gate: Gate::new(config.gate.clone()),
+            config,
             conns: SlotMap::with_key(),
             links: SlotMap::with_key(),
             clients: HashMap::new(),
             rooms: FxHashMap::default(),
             names: BTreeMap::new(),
+            listed: BTreeMap::new(),
             last_room: 0,
             epoch: 0,
             first_connect: None,
@@ -159,6 +174,19 @@ impl Relay {
         relay
     }
 
+    /// Whether another connection from `addr` may be added. One that may not is dropped
+    /// without an answer; ask before anything is allocated for it.
+    pub fn admits(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        self.first_connect.get_or_insert(now);
+        let now = self.clock(now);
+        self.gate.admits(now, addr)
+    }
+
+    /// Connections that were not admitted so far.
+    pub fn turned_away(&self) -> u64 {
+        self.gate.turned_away()
+    }
+
     /// Adds a connection from `addr`; `client_id` and `secret` must be random,
     /// the secret from a source that nobody can guess.
     ///
@@ -176,6 +204,7 @@ impl Relay {
         let taken = self.links.len();
         let conn = self.conns.insert(connection);
         let link = self.links.insert(conn);
+        self.gate.connected(addr);
         self.conns[conn].link = Some(link);
         let due = self.conns[conn].deadline(&self.config);
         self.conns[conn].due = due;
@@ -489,12 +518,14 @@ impl Relay {
 
     /// Completes a handshake.
     fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        if let Some(reason) = self.no_place() {
+        // Either may have come up since it was asked about.
+        if let Some(reason) = self.check_bar(now, conn).err().or_else(|| self.no_place()) {
             return self.close(now, conn, reason, out);
         }
         let next_ping = self.next_ping(now);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.session = Session::Open;
+        self.gate.greeted(connection.addr);
         connection.liveness.heard = now;
         connection.liveness.next_ping = next_ping;
         let (client_id, addr) = (connection.client_id, connection.addr);
@@ -548,8 +579,12 @@ impl Relay {
             self.bar(conn, reason);
             return self.end_session(now, conn, reason_to_part, out);
         }
-        if matches!(reason, CloseReason::SlowConsumer { .. } | CloseReason::TooManyRequests { .. })
-            && let Some(connection) = self.conns.get_mut(conn)
+        if matches!(
+            reason,
+            CloseReason::SlowConsumer { .. }
+                | CloseReason::TooManyRequests { .. }
+                | CloseReason::RateLimited { .. }
+        ) && let Some(connection) = self.conns.get_mut(conn)
         {
             connection.outbox.take();
         } else if self.refusing.is_none() {
@@ -586,6 +621,7 @@ impl Relay {
         let Some(conn) = self.links.remove(link) else { return };
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.link = None;
+        self.gate.disconnected(connection.addr);
         if self.is_held(conn, &reason) {
             return self.go_away(now, conn, reason, out);
         }
@@ -606,6 +642,9 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let (client_id, addr) = (connection.client_id, connection.addr);
         let was_open = connection.is_present();
+        if connection.is_half_open() {
+            self.gate.greeted(addr);
+        }
         self.withdraw_all(conn);
         self.conns[conn].session = Session::Closing { until: now + self.config.linger };
         while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
@@ -650,8 +689,12 @@ impl Relay {
         let Some(connection) = self.conns.remove(conn) else { return };
         self.blocked.remove(&conn);
         self.deadlines.remove(connection.due, Due::Connection(conn));
+        if connection.is_half_open() {
+            self.gate.greeted(connection.addr);
+        }
         if let Some(link) = connection.link {
             self.links.remove(link);
+            self.gate.disconnected(connection.addr);
             out.push(Output::Disconnect { link });
         }
     }

@@ -1,8 +1,8 @@
 //! Any bytes as the first of a connection.
 
 use ghost_sync_core::{
-    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, MessageType, RelayConfig, Replay,
-    RoomConfig, SendFlags, Verdict,
+    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, Limits, MessageType, RelayConfig,
+    Replay, RoomConfig, SendFlags, Verdict,
 };
 
 use super::{
@@ -17,6 +17,7 @@ pub fn handshake(data: &[u8]) {
     let mut dice = Dice::new(data);
     let settings = dice.byte();
     let mut config = RelayConfig::default();
+    config.limits = Limits::none();
     config.ask_connect = settings & 1 != 0;
     config.ask_join = settings & 2 != 0;
     config.create_on_join = CreateOnJoin::Always;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, MessageType, RelayConfig, Replay,
-    RoomConfig, SendFlags,
+    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, Limits, MessageType, RelayConfig,
+    Replay, RoomConfig, SendFlags,
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 pub fn resume(data: &[u8]) {
     let mut dice = Dice::new(data);
     let mut config = RelayConfig::default();
+    config.limits = Limits::none();
     config.create_on_join = CreateOnJoin::Always;
     config.room_defaults = RoomConfig::default().observed().replay(16);
     config.rooms_per_client = 4;

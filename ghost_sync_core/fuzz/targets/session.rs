@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History, MessageType,
-    OverflowPolicy, Progress, RelayConfig, RelayMode, Replay, RoomConfig, RoomId, RoomName, Seat,
-    SendFlags, Verdict,
+    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History, Limits,
+    MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode, Replay, RoomConfig, RoomId,
+    RoomName, Seat, SendFlags, Verdict,
 };
 
 use super::{
@@ -61,6 +61,7 @@ struct Peer {
 
 fn config(dice: &mut Dice<'_>) -> RelayConfig {
     let mut config = RelayConfig::default();
+    config.limits = Limits::none();
     let settings = dice.byte();
     config.ask_connect = settings & 3 == 3;
     config.ask_join = settings & 12 == 12;

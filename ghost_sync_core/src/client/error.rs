@@ -56,6 +56,12 @@ pub enum ConnectError {
         /// How long to wait before that, at least.
         retry_after: Duration,
     },
+    /// Somebody at this client's address asked the server for too much. Try later.
+    #[error("barred for asking too much: come back in {retry_after:?}")]
+    RateLimited {
+        /// How long to wait before that, at least.
+        retry_after: Duration,
+    },
     /// The server's rules said no.
     #[error("refused by the server: {message}")]
     Rejected {
@@ -81,7 +87,8 @@ impl ConnectError {
             | Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::HandshakeTimedOut { .. }
-            | Self::MaxClientsReached { .. } => true,
+            | Self::MaxClientsReached { .. }
+            | Self::RateLimited { .. } => true,
             Self::InvalidAddress(_)
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
@@ -94,7 +101,9 @@ impl ConnectError {
     /// How long the server asks to wait before that, if it does.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::MaxClientsReached { retry_after, .. } => Some(*retry_after),
+            Self::MaxClientsReached { retry_after, .. } | Self::RateLimited { retry_after } => {
+                Some(*retry_after)
+            }
             Self::Disconnected(reason) => retry_after(reason),
             Self::ConnectionRefused(_)
             | Self::InvalidAddress(_)
@@ -132,6 +141,9 @@ impl ConnectError {
                 max,
                 retry_after: Duration::from_millis(retry_after_ms.into()),
             },
+            CloseReason::RateLimited { retry_after_ms } => {
+                Self::RateLimited { retry_after: Duration::from_millis(retry_after_ms.into()) }
+            }
             CloseReason::ConnectionRefused { message } => Self::Rejected { message },
             other => Self::Disconnected(DisconnectReason::Closed(other)),
         }

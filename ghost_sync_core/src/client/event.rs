@@ -373,6 +373,8 @@ pub enum Request {
     },
     /// A change of the own metadata.
     SetMeta,
+    /// The list of rooms.
+    ListRooms,
 }
 
 impl Request {
@@ -383,7 +385,7 @@ impl Request {
             Self::Leave { room } | Self::Broadcast { room, .. } | Self::Send { room, .. } => {
                 room.as_ref()
             }
-            Self::SetMeta => None,
+            Self::SetMeta | Self::ListRooms => None,
         }
     }
 }
@@ -396,6 +398,7 @@ impl fmt::Display for Request {
             Self::Broadcast { reference, .. } => write!(f, "broadcast {reference}"),
             Self::Send { reference, .. } => write!(f, "send {reference}"),
             Self::SetMeta => f.write_str("set metadata"),
+            Self::ListRooms => f.write_str("list rooms"),
         }
     }
 }

@@ -27,7 +27,7 @@ mod sent;
 mod unconfirmed;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -79,6 +79,8 @@ pub(crate) struct Session {
     order: Vec<RoomId>,
     /// Joins without an answer yet, by their numbers.
     joins: VecDeque<(u32, Asked)>,
+    /// Lists without an answer yet, by their numbers.
+    lists: BTreeSet<u32>,
     /// Own broadcasts on their way to rooms that this client has left.
     late: BTreeMap<RoomId, u64>,
     sent: Sent,
@@ -188,6 +190,7 @@ impl Session {
             rooms: BTreeMap::new(),
             order: Vec::new(),
             joins: VecDeque::new(),
+            lists: BTreeSet::new(),
             late: BTreeMap::new(),
             sent: Sent::default(),
             pings: Pings::default(),

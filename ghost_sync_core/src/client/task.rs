@@ -77,26 +77,34 @@ where
         }));
         let grace = || self.shared.look(Session::greeted).map(|greeted| greeted.grace);
         let patience = self.limits.resume_for.or_else(grace).unwrap_or_default();
+        // Who is asked to stay away for longer has nothing to come back to.
+        if retry_after(lost).is_some_and(|asked| asked > patience) {
+            return Err(lost.clone());
+        }
         tokio::select! {
             biased;
             () = &mut closed => Err(lost.clone()),
-            found = timeout(patience, self.search(wait, attempts)) => {
+            found = timeout(patience, self.search(wait, attempts, patience)) => {
                 found.unwrap_or_else(|_| Err(lost.clone()))
             }
         }
     }
 
-    /// Tries until it works, or never will.
+    /// Tries until it works, or will not within `patience`.
     async fn search(
         &mut self,
         mut wait: Duration,
         attempts: &mut Attempts,
+        patience: Duration,
     ) -> Result<S, DisconnectReason> {
         loop {
             sleep(wait).await;
             match self.attempt().await {
                 Ok(stream) => return Ok(stream),
                 Err(reason) if !reason.may_reconnect() => return Err(reason),
+                Err(reason) if retry_after(&reason).is_some_and(|asked| asked > patience) => {
+                    return Err(reason);
+                }
                 Err(reason) => wait = attempts.wait(Duration::ZERO, retry_after(&reason)),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::deadlines::FOR_EVER;
+use super::{deadlines::FOR_EVER, gate::GateConfig, limits::Limits};
 use crate::wire::Protocol;
 
 /// Limits and habits of a relay. The defaults suit a few hundred small rooms.
@@ -56,6 +56,10 @@ pub struct RelayConfig {
     pub max_owed_replies: usize,
     /// What is dropped when a client is behind.
     pub overflow: OverflowPolicy,
+    /// How much clients may ask for in how much time.
+    pub limits: Limits,
+    /// How many connections may come from one address.
+    pub gate: GateConfig,
     /// What a join to a room that is not there does.
     pub create_on_join: CreateOnJoin,
     /// Settings of rooms made by a join.
@@ -85,6 +89,9 @@ impl RelayConfig {
         ] {
             *duration = (*duration).min(FOR_EVER);
         }
+        // A client may join again all the rooms that it was in.
+        self.limits.requests =
+            self.limits.requests.map(|rate| rate.at_least(self.rooms_per_client));
         self
     }
 }
@@ -113,6 +120,8 @@ impl Default for RelayConfig {
             retry_after: Duration::from_secs(1),
             max_owed_replies: 32,
             overflow: OverflowPolicy::default(),
+            limits: Limits::default(),
+            gate: GateConfig::default(),
             create_on_join: CreateOnJoin::default(),
             room_defaults: RoomConfig::default(),
             ask_connect: false,

@@ -59,6 +59,7 @@ impl Relay {
         if let Some(late) = late.filter(|late| *late > ASLEEP) {
             // This process stood still: peers must not pay for it.
             self.conns.values_mut().for_each(|connection| connection.postpone(late));
+            self.gate.refill();
             // In whatever order: each moves by itself.
             self.rooms.values_mut().for_each(|room| room.postpone(late));
             for room in self.buried.iter().copied() {

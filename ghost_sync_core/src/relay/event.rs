@@ -119,6 +119,7 @@ impl DisconnectReason {
                 CloseReason::IdleTimeout { .. }
                     | CloseReason::PingTimeout { .. }
                     | CloseReason::SlowConsumer { .. }
+                    | CloseReason::RateLimited { .. }
             ),
             Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
         }

@@ -49,6 +49,7 @@ impl Relay {
         let bounds = (self.config.resume_grace, self.config.outbox_limit);
         self.rooms.insert(room, Room::new(now, name.clone(), epoch, config, bounds));
         self.names.insert(name.clone(), room);
+        self.show_in_lists(room);
         out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
         self.expire_when_empty(now, room);
         Ok(room)
@@ -68,8 +69,19 @@ impl Relay {
         if let Some(found) = self.rooms.get_mut(&room) {
             found.config = config;
         }
+        self.show_in_lists(room);
         self.expire_when_empty(now, room);
         Ok(())
+    }
+
+    /// Shows a room in lists, or not, as its settings say.
+    fn show_in_lists(&mut self, room: RoomId) {
+        let Some(found) = self.rooms.get(&room) else { return };
+        if found.config.listed {
+            self.listed.insert(found.name.clone(), room);
+        } else {
+            self.listed.remove(&found.name);
+        }
     }
 
     /// Deletes a room softly: its members are told and keep their seats, but
@@ -127,6 +139,7 @@ impl Relay {
         let found = self.rooms.get_mut(&room).expect("the caller found it");
         found.deleted = true;
         self.names.remove(&found.name);
+        self.listed.remove(&found.name);
         found.name.clone()
     }
 

@@ -83,6 +83,9 @@ impl Relay {
         name: RoomName,
         out: &mut Vec<Output>,
     ) {
+        if let Err(reason) = self.may_make_room(now, conn) {
+            return self.finish_join(conn, Err(reason));
+        }
         let (mut epoch, config) = (self.random(), self.config.room_defaults.clone());
         if planted!("epoch-used-again") {
             epoch = 7;
@@ -385,7 +388,7 @@ impl Relay {
         }
     }
 
-    fn refuse_join(&mut self, conn: ConnId, request: u32, reason: Refusal) {
+    pub(super) fn refuse_join(&mut self, conn: ConnId, request: u32, reason: Refusal) {
         self.push(conn, ItemKind::Reply, &ServerMessage::JoinRefused { request, reason });
     }
 

@@ -71,7 +71,11 @@ impl Relay {
                 Err(error) => return self.malformed(now, conn, error, out),
             }
             // Before the next: one read may hold thousands of requests.
-            if self.asks_too_much(conn) {
+            let too_much = self.asks_too_much(conn);
+            if self.is_struck(conn) || too_much && self.is_over_limit(now, link) {
+                return self.put_out(now, conn, out);
+            }
+            if too_much {
                 let max = clamp_u32(MAX_UNSENT_REPLIES);
                 return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
             }
@@ -168,7 +172,7 @@ impl Relay {
                     received,
                     rooms,
                 },
-            ) => match check_version(magic, version) {
+            ) => match check_version(magic, version).and_then(|()| self.check_bar(now, conn)) {
                 Ok(()) => {
                     let session = SessionTicket { client_id, secret };
                     let ticket = Ticket { epoch, session, attempt, received, rooms };
@@ -224,32 +228,49 @@ impl Relay {
     ) {
         match message {
             ClientMessage::Join { request, room, data, replay } => {
-                self.join(now, conn, JoinWish { request, room, data, replay }, out);
+                match self.may_ask(now, conn, JOIN_COST) {
+                    Ok(()) => self.join(now, conn, JoinWish { request, room, data, replay }, out),
+                    Err(reason) => self.refuse_join(conn, request, reason),
+                }
             }
+            // Each leave was paid for by the join before it.
             ClientMessage::Leave { room } => match self.conns[conn].seat_in(room) {
                 Some(_) => self.leave(now, conn, room, LeaveReason::Left, out),
-                None => self.refuse(conn, room, 0, Refusal::NotInRoom),
+                None => {
+                    let reason = self.may_ask(now, conn, JOIN_COST).err();
+                    self.refuse(conn, room, 0, reason.unwrap_or(Refusal::NotInRoom));
+                }
             },
             ClientMessage::Broadcast { room, delivery, flags, message_type, payload } => {
                 let broadcast = Broadcast { room, delivery, flags, message_type, payload };
                 self.client_broadcast(now, conn, broadcast, out);
             }
             ClientMessage::Send { room, message_type, payload } => {
-                self.client_send(conn, room, message_type, payload, out);
+                self.client_send(now, conn, room, message_type, payload, out);
             }
             ClientMessage::Ping { nonce } => {
-                self.push(conn, ItemKind::Pong, &ServerMessage::Pong { nonce });
+                if self.may_ping(now, conn) {
+                    self.push(conn, ItemKind::Pong, &ServerMessage::Pong { nonce });
+                }
             }
             ClientMessage::Pong { nonce, received } => {
                 self.pong(now, conn, nonce, out);
                 self.confirmed(now, conn, received, out);
             }
             ClientMessage::SetMeta { key, value, if_version } => {
-                if let Err(error) = self.set_client_meta(now, conn, key, value, if_version, out) {
-                    self.refuse(conn, RoomId(0), 0, error.as_refusal());
+                let size = key.len() + value.map_or(0, str::len);
+                let set = self.may_ask(now, conn, META_COST + size as u64 / 256).and_then(|()| {
+                    let set = self.set_client_meta(now, conn, key, value, if_version, out);
+                    set.map_err(|error| error.as_refusal())
+                });
+                if let Err(reason) = set {
+                    self.refuse(conn, RoomId(0), 0, reason);
                 }
             }
-            ClientMessage::ListRooms { request } => self.list_rooms(conn, request),
+            ClientMessage::ListRooms { request } => match self.may_ask(now, conn, LIST_COST) {
+                Ok(()) => self.list_rooms(conn, request),
+                Err(reason) => self.refuse_join(conn, request, reason),
+            },
             ClientMessage::Received { count } => self.confirmed(now, conn, count, out),
             ClientMessage::Hello { .. }
             | ClientMessage::Resume { .. }
@@ -270,17 +291,24 @@ impl Relay {
                 client: hello.protocol,
                 types: known.types().to_vec(),
             }
+        } else if let Err(reason) = self.check_bar(now, conn) {
+            reason
         } else {
             match MetaMap::with(MetaLimit::CLIENT, hello.meta) {
                 Ok(meta) => {
                     let data = Bytes::copy_from_slice(hello.data);
-                    return match hello.session.filter(|it| self.session_of(it).is_ok()) {
-                        Some(ticket) => {
-                            let restart = Restart { ticket, meta, data, asked: Vec::new() };
-                            self.restart(now, conn, restart, out);
-                        }
-                        None => self.greeted(now, conn, meta, data, out),
+                    let ticket = hello.session;
+                    let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
+                    let Some((ticket, held)) = held else {
+                        return self.greeted(now, conn, meta, data, out);
                     };
+                    match self.may_begin_anew(now, held) {
+                        Ok(()) => {
+                            let restart = Restart { ticket, meta, data, asked: Vec::new() };
+                            return self.restart(now, conn, restart, out);
+                        }
+                        Err(reason) => reason,
+                    }
                 }
                 Err(error) => CloseReason::Protocol { what: error.to_string() },
             }
@@ -326,6 +354,12 @@ impl Relay {
     ) {
         let reference = self.next_reference(conn);
         let (room, payload) = (broadcast.room, broadcast.payload);
+        if let Err(reason) = self.may_say(now, conn, Some(room), payload.len()) {
+            self.refuse(conn, room, reference, reason);
+            if !planted!("refused-but-relayed") {
+                return;
+            }
+        }
         let seat = match self.may_speak(conn, room, payload) {
             Ok(seat) => seat,
             Err(reason) => return self.refuse(conn, room, reference, reason),
@@ -339,6 +373,7 @@ impl Relay {
 
     fn client_send(
         &mut self,
+        now: Instant,
         conn: ConnId,
         room: RoomId,
         message_type: MessageType,
@@ -346,6 +381,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let reference = self.next_reference(conn);
+        if let Err(reason) = self.may_say(now, conn, None, payload.len()) {
+            return self.refuse(conn, room, reference, reason);
+        }
         let allowed = if room == RoomId(0) {
             self.check_payload(payload).map(|()| Seat::SERVER)
         } else {
@@ -462,12 +500,9 @@ impl Relay {
     }
 
     fn list_rooms(&mut self, conn: ConnId, request: u32) {
-        let listed = || {
-            let rooms = self.names.values().filter_map(|room| self.rooms.get(room));
-            rooms.filter(|room| room.config.listed)
-        };
         let mut bytes = 0;
-        let rooms = listed().take(MAX_LISTED).map_while(|room| {
+        let rooms = self.listed.values().take(MAX_LISTED).filter_map(|room| self.rooms.get(room));
+        let rooms = rooms.map_while(|room| {
             let meta = room.meta.to_vec();
             bytes += meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
             (bytes <= MAX_LISTED_META).then(|| RoomSummary {
@@ -479,7 +514,7 @@ impl Relay {
             })
         });
         let rooms = rooms.collect();
-        let count = clamp_u32(listed().count());
+        let count = clamp_u32(self.listed.len());
         self.push(conn, ItemKind::Reply, &ServerMessage::Rooms { request, count, rooms });
     }
 
@@ -517,6 +552,11 @@ const UNTOLD_BYTES: usize = 64 << 10;
 
 /// Answers that may wait at all, whether or not the socket is full.
 const MAX_UNSENT_REPLIES: usize = 1024;
+
+/// What requests cost of their limit.
+const JOIN_COST: u64 = 1;
+const META_COST: u64 = 2;
+const LIST_COST: u64 = 4;
 
 /// Rooms in one list.
 const MAX_LISTED: usize = 256;

@@ -112,6 +112,7 @@ impl Relay {
         let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
         let until = now + grace;
         self.unblock(conn);
+        self.set_behind(conn, false);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.outbox.lose_link();
         connection.session = Session::Away { until, reason: reason.clone() };
@@ -122,20 +123,14 @@ impl Relay {
         connection.liveness.partial = None;
         let client_id = connection.client_id;
         self.schedule(conn);
-        self.away.push_back(conn);
+        self.now_away(conn);
+        let from = self.conns[conn].addr;
         out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
         for at in 0..self.conns[conn].seats.len() {
             self.mark_away(now, conn, self.conns[conn].seats[at], out);
         }
         self.end_if_overfull(now, conn, out);
-        let most = (self.config.max_clients / 4).max(MIN_AWAY);
-        let most = if planted!("any-number-away") { usize::MAX } else { most };
-        while self.away.len() > most
-            && let Some(longest) = self.away.front().copied()
-        {
-            let reason = self.away_reason(longest);
-            self.end_session(now, longest, reason, out);
-        }
+        self.bound_away(now, from, out);
     }
 
     /// Tells a room that a member's connection is lost.
@@ -168,7 +163,7 @@ impl Relay {
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
-        self.away.retain(|away| *away != conn);
+        self.no_longer_away(conn);
         self.part(now, conn, reason, out);
         self.forget(conn, out);
     }
@@ -212,6 +207,9 @@ impl Relay {
             Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
             Err(Denied::Barred(reason)) => return self.close(now, conn, reason, out),
         };
+        if let Err(reason) = self.may_resume(now, held, ticket) {
+            return self.close(now, conn, reason, out);
+        }
         match self.plan(held, ticket) {
             Ok(plan) => self.go_on(now, conn, held, ticket, plan, out),
             Err(Refused::Failed(reason)) => {
@@ -394,7 +392,7 @@ impl Relay {
         }
         self.forget(greeter, out);
         self.links[link] = conn;
-        self.away.retain(|away| *away != conn);
+        self.no_longer_away(conn);
         let next_ping = self.next_ping(now);
         self.unblock(conn);
         let connection = &mut self.conns[conn];
@@ -411,6 +409,9 @@ impl Relay {
         connection.told = Told::default();
         if planted!("references-per-link") {
             connection.reference = 0;
+        }
+        if planted!("limit-forgotten-on-reconnect") {
+            connection.budget.refill();
         }
         connection.outbox.lose_link();
         let client_id = connection.client_id;
@@ -552,7 +553,7 @@ impl Relay {
     }
 
     /// Why a session is without a link.
-    fn away_reason(&self, conn: ConnId) -> DisconnectReason {
+    pub(super) fn away_reason(&self, conn: ConnId) -> DisconnectReason {
         if let Some(connection) = self.conns.get(conn)
             && let Session::Away { reason, .. } = &connection.session
         {
@@ -655,9 +656,6 @@ impl Stay {
 
 /// Bytes of ended stays that a resume may bring back, at least.
 const MIN_COPIED: usize = 1 << 20;
-
-/// Clients that may be away, at least.
-const MIN_AWAY: usize = 16;
 
 /// Ended sessions whose ends are remembered.
 const MAX_BARRED: usize = 256;

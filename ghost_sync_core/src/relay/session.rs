@@ -18,6 +18,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    budget::Budget,
     config::RelayConfig,
     event::{AskId, DisconnectReason, LinkId},
     meta::{MetaLimit, MetaMap},
@@ -57,6 +58,8 @@ pub(super) struct Connection {
     pub(super) joins: VecDeque<PendingJoin>,
     /// Broadcasts that wait for the host's verdict, oldest first.
     pub(super) moderated: VecDeque<PendingBroadcast>,
+    /// What it has used up of its limits.
+    pub(super) budget: Budget,
     pub(super) liveness: Liveness,
     /// Since when the socket is full.
     pub(super) blocked: Option<Blocked>,
@@ -203,6 +206,7 @@ impl Connection {
             told: Told::default(),
             joins: VecDeque::new(),
             moderated: VecDeque::new(),
+            budget: Budget::default(),
             liveness: Liveness {
                 heard: now,
                 next_ping: now + config.ping_interval,
@@ -225,6 +229,11 @@ impl Connection {
 
     pub(super) fn is_greeting(&self) -> bool {
         matches!(self.session, Session::Greeting { .. })
+    }
+
+    /// Whether it has not said who it is, or is being decided about.
+    pub(super) fn is_half_open(&self) -> bool {
+        matches!(self.session, Session::Greeting { .. } | Session::Asking { .. })
     }
 
     pub(super) fn is_away(&self) -> bool {
@@ -289,6 +298,7 @@ impl Connection {
             | Session::Closing { until } => *until += by,
             Session::Asking { .. } | Session::Open => {}
         }
+        self.budget.refill();
         let live = &mut self.liveness;
         live.heard += by;
         live.next_ping += by;

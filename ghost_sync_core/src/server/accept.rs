@@ -48,6 +48,9 @@ pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>
     tokio::select! {
         () = stopping => {}
         () = accept_all(listener, |stream, addr| {
+            if !service.shard.admits(addr) {
+                return;
+            }
             if let Err(error) = link::tune(&stream) {
                 // It is gone already; its reader finds out.
                 tracing::debug!(%addr, %error, "cannot tune a socket");

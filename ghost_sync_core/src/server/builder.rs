@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
 
 use crate::{
-    relay::{CreateOnJoin, OverflowPolicy, RelayConfig, RoomConfig},
+    relay::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RoomConfig},
     wire::Protocol,
 };
 
@@ -137,6 +137,20 @@ impl ServerBuilder {
     #[must_use]
     pub fn rooms_per_client(mut self, rooms: usize) -> Self {
         self.relay.rooms_per_client = rooms;
+        self
+    }
+
+    /// How much clients may ask for in how much time; [`Limits::none`] for known clients.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.relay.limits = limits;
+        self
+    }
+
+    /// How many connections may come from one address; [`GateConfig::none`] for any number.
+    #[must_use]
+    pub fn gate(mut self, gate: GateConfig) -> Self {
+        self.relay.gate = gate;
         self
     }
 

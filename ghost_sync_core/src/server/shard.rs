@@ -41,6 +41,9 @@ const FLUSH_AT: usize = 128 << 10;
 /// Connections that each sending thread writes to before the lock is free for others once.
 const WRITES_PER_LOCK: usize = 64;
 
+/// Time between two lines of the log about the same.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
+
 /// Slices in one write.
 const SLICES: usize = 64;
 
@@ -70,6 +73,8 @@ struct State {
     /// What is to be logged: not under the lock, where whoever takes the log
     /// could hold everybody up.
     journal: Vec<RelayEvent>,
+    /// Until when it is not said again that connections are turned away.
+    turned_away: Option<Instant>,
 }
 
 /// The socket of a connection.
@@ -112,6 +117,7 @@ impl Shard {
             out: Vec::new(),
             asleep: None,
             journal: Vec::new(),
+            turned_away: None,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -153,6 +159,26 @@ impl Shard {
         self.release(guard);
         self.work.notify_one();
         result
+    }
+
+    /// Whether a connection from `addr` may be taken. Says now and then in the log how many
+    /// were not.
+    pub(super) fn admits(&self, addr: SocketAddr) -> bool {
+        let now = link::now();
+        let mut guard = self.lock();
+        if guard.relay.admits(now, addr) {
+            return true;
+        }
+        let count = guard.relay.turned_away();
+        let tell = guard.turned_away.is_none_or(|until| until <= now);
+        if tell {
+            guard.turned_away = Some(now + BETWEEN_LINES);
+        }
+        drop(guard);
+        if tell {
+            tracing::warn!(%addr, count, "too many connections from one address: turned away");
+        }
+        false
     }
 
     /// Takes a connection; it is served until one side ends it.

@@ -56,6 +56,10 @@ pub(super) enum Mark {
     Forgotten,
     NewProcess,
     NewProcessGreeted,
+    RateLimited,
+    PutOut,
+    Barred,
+    TurnedAway,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -112,6 +116,10 @@ pub const MARKS: &[&str] = &[
     "log forgot what was missed",
     "new process went on",
     "new process greeted",
+    "message refused for its rate",
+    "put out for asking too much",
+    "barred address told so",
+    "connection turned away at the gate",
 ];
 
 /// The marks that were reached.

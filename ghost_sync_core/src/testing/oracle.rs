@@ -6,12 +6,14 @@ mod anew;
 mod delivery;
 mod end;
 mod events;
+mod limits;
 mod program;
 mod room;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    net::{IpAddr, SocketAddr},
     ops::Range,
     time::{Duration, Instant},
 };
@@ -87,6 +89,8 @@ pub(super) struct Oracle {
     pub(super) era: u32,
     swarm: Swarm,
     rooms: BTreeMap<RoomKey, RoomLog>,
+    /// Until when nobody from there comes in, at least.
+    bars: BTreeMap<IpAddr, Instant>,
     sessions: BTreeMap<ConnId, SessionView>,
     /// Words on their way, by the session that they are for.
     directs: BTreeMap<ClientId, VecDeque<Direct>>,
@@ -124,6 +128,9 @@ pub(super) struct Oracle {
 #[derive(Debug)]
 struct SessionView {
     client_id: ClientId,
+    addr: SocketAddr,
+    /// What was accepted from it.
+    spent: limits::Spent,
     link: Option<LinkId>,
     away: Option<Away>,
     seats: BTreeMap<RoomId, Seat>,
@@ -175,7 +182,9 @@ pub(super) struct Author {
     /// Numbered messages of this session.
     received: u64,
     /// The server had no place for it.
-    turned_away: bool,
+    pub(super) turned_away: bool,
+    /// What the server got from it, accepted or not.
+    offered: limits::Spent,
     /// The server resumed it, and it does not know that yet.
     resumed_unseen: bool,
     /// The sessions of others that it goes on with.
@@ -201,6 +210,8 @@ pub(super) struct Message {
     acked: bool,
     /// Whether the server got it, over whatever link.
     fed: bool,
+    /// Whether the server never got so much that it could be too much.
+    modest: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -255,6 +266,7 @@ impl Oracle {
             era: 0,
             swarm,
             rooms: BTreeMap::new(),
+            bars: BTreeMap::new(),
             sessions: BTreeMap::new(),
             directs: BTreeMap::new(),
             owners: BTreeMap::new(),
@@ -315,6 +327,8 @@ impl Oracle {
             && let Some(message) = author.messages.get_mut(stamp.counter as usize)
         {
             message.fed = true;
+            let limits = &self.swarm.relay.limits;
+            message.modest &= author.offered.add(self.now, limits, payload.len());
         }
     }
 
@@ -345,6 +359,7 @@ impl Oracle {
         self.era += 1;
         self.sessions.clear();
         self.greetings.clear();
+        self.bars.clear();
         self.ended.clear();
         self.stopping = false;
         self.last_room = RoomId(0);
@@ -501,6 +516,7 @@ impl Oracle {
             if let Some(away) = &mut session.away {
                 away.latest += late;
             }
+            session.spent = limits::Spent::default();
         }
     }
 }
@@ -526,6 +542,7 @@ impl Message {
             asked: false,
             acked: false,
             fed: false,
+            modest: true,
         }
     }
 }

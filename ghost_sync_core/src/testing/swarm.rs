@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::relay::{CreateOnJoin, History, OverflowPolicy, RelayConfig, RelayMode, RoomConfig};
+use crate::relay::{
+    CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, Rate, RelayConfig, RelayMode,
+    RoomConfig,
+};
 
 /// The settings of one simulation.
 #[derive(Clone, Debug)]
@@ -93,6 +96,7 @@ impl Swarm {
             relay.ask_join = false;
             room = room.capacity(0);
         }
+        (relay.limits, relay.gate) = limits(seed);
         Self {
             relay,
             room,
@@ -109,6 +113,26 @@ impl Swarm {
             meta: pick(&mut rng, &[0, 0, 20, 600]),
         }
     }
+}
+
+/// How much clients and addresses may ask for: the default, nothing, or hardly anything.
+fn limits(seed: u64) -> (Limits, GateConfig) {
+    let mut rng = Rng::with_seed(seed ^ 0x11a1);
+    let limits = match rng.u32(..8) {
+        0 => Limits::default()
+            .messages(Rate::per_second(2).burst(rng.u64(1..12)))
+            .bytes(Rate::per_second(300).burst(rng.u64(64..2000)))
+            .requests(Rate::per_second(1).burst(rng.u64(1..20)))
+            .pings(Rate::per_second(1)),
+        1 => Limits::none(),
+        _ => Limits::default(),
+    };
+    let gate = GateConfig::default()
+        .bar(Duration::from_secs(pick(&mut rng, &[60, 60, 5, 0])))
+        .away(pick(&mut rng, &[8, 8, 8, 1, 2]))
+        .half_open(pick(&mut rng, &[16, 16, 16, 2]))
+        .connections(pick(&mut rng, &[64, 64, 64, 6]));
+    (limits, gate)
 }
 
 fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {

@@ -476,12 +476,21 @@ impl World {
     }
 
     /// A socket between a client and the server.
-    fn open_link(&mut self, player: Option<usize>) -> u32 {
+    ///
+    /// `None`: too many come from where it does.
+    fn open_link(&mut self, player: Option<usize>) -> Option<u32> {
+        let addr = self.address(player);
+        if !self.relay.admits(self.now, addr) {
+            self.oracle.mark(Mark::TurnedAway);
+            if let Some(player) = player {
+                self.oracle.authors[self.players[player].author].turned_away = true;
+            }
+            return None;
+        }
         self.last_link += 1;
         let serial = self.last_link;
         let client_id = ClientId::from_u64_pair(self.unique(), serial.into());
         let secret = Secret((u128::from(self.unique()) << 64 | u128::from(serial)).to_le_bytes());
-        let addr = SocketAddr::from(([127, 0, 0, 1], 1000));
         if let Some(player) = player {
             self.oracle.owns(client_id, self.players[player].author);
         }
@@ -495,7 +504,16 @@ impl World {
             (link.id, link.author) = (id, author);
         }
         self.act(&Cause::Host, |_, _, given| given.append(&mut out));
-        serial
+        Some(serial)
+    }
+
+    /// Where a client comes from: many share an address, and hostile peers have few.
+    fn address(&self, player: Option<usize>) -> SocketAddr {
+        let last = match player {
+            Some(player) => [1, 1, 1, 2, 3][self.players[player].author % 5],
+            None => 64 + self.last_link.to_le_bytes()[0] % 3,
+        };
+        SocketAddr::from(([10, 0, 0, last], 1000))
     }
 
     /// The `at`-th link there is.

@@ -375,7 +375,7 @@ pub enum ServerMessage<'a> {
         /// Some of the members.
         members: Vec<MemberInfo>,
     },
-    /// No seat.
+    /// No seat, or no list of rooms: answers the request of that number.
     JoinRefused {
         /// The request's number.
         request: u32,

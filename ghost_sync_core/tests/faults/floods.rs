@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, Delivery, MessageType, Refusal, RoomConfig, RoomId,
-    SendFlags, ServerMessage,
+    ClientMessage, CloseReason, CreateOnJoin, Delivery, Limits, MessageType, Refusal, RoomConfig,
+    RoomId, SendFlags, ServerMessage,
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::Instant};
 
@@ -58,7 +58,7 @@ async fn fault_40_who_is_one_too_many_is_told_so_and_when_to_come_back() {
 
 #[tokio::test]
 async fn fault_41_joining_and_leaving_all_the_time_confuses_no_roster() {
-    let rig = Rig::new().await;
+    let rig = Rig::with(builder().limits(Limits::none())).await;
     let (mut peer, mut room) = Peer::joined(rig.addr).await;
     for _ in 0..500 {
         peer.say(&ClientMessage::Leave { room }).await;
@@ -106,6 +106,7 @@ async fn fault_43_one_client_is_in_as_many_rooms_as_it_may_be() {
     let settings = builder()
         .create_on_join(CreateOnJoin::Always)
         .room_defaults(RoomConfig::default().remove_when_empty(Duration::from_millis(1)))
+        .limits(Limits::none())
         .rooms_per_client(8);
     let rig = Rig::with(settings).await;
     let mut peer = Peer::greeted(rig.addr).await;
@@ -121,9 +122,16 @@ async fn fault_43_one_client_is_in_as_many_rooms_as_it_may_be() {
     rig.finish().await;
 }
 
-/// Says this very often in a room, next to somebody who hears it.
+/// Says this very often in a room, next to somebody who hears it: where that is not limited,
+/// and where the limits end it.
 async fn storm(payload: &[u8], delivery: Delivery, times: usize) {
-    let rig = Rig::new().await;
+    storm_with(Limits::none(), payload, delivery, times).await;
+    storm_with(Limits::default(), payload, delivery, times).await;
+}
+
+async fn storm_with(limits: Limits, payload: &[u8], delivery: Delivery, times: usize) {
+    let ends = limits == Limits::default();
+    let rig = Rig::with(builder().limits(limits)).await;
     let (mut peer, room) = Peer::joined(rig.addr).await;
     let message = ClientMessage::Broadcast {
         room,
@@ -133,8 +141,14 @@ async fn storm(payload: &[u8], delivery: Delivery, times: usize) {
         payload,
     };
     let bytes = many(&message, times);
+    // A server that has enough of it reads on, or it would take its last words back.
     peer.say_bytes(&bytes).await.unwrap();
-    peer.sync().await;
+    if ends {
+        let reason = peer.close_reason().await;
+        assert!(matches!(reason, CloseReason::RateLimited { .. }), "{reason:?}");
+    } else {
+        peer.sync().await;
+    }
     drop(peer);
     rig.finish().await;
 }
@@ -151,7 +165,7 @@ async fn fault_44_a_storm_of_one_value_keeps_nobody_from_talking() {
 
 #[tokio::test]
 async fn fault_45_a_room_where_everybody_shouts_stays_in_order() {
-    let rig = Rig::new().await;
+    let rig = Rig::with(builder().limits(Limits::none())).await;
     let mut shouting = JoinSet::new();
     for _ in 0..6 {
         let (mut peer, room) = Peer::joined(rig.addr).await;
@@ -181,7 +195,7 @@ async fn fault_46_a_flood_of_tiny_frames_keeps_nobody_from_talking() {
 
 /// Sends requests without reading an answer until the server has enough of it.
 async fn ask_without_listening(message: ClientMessage<'_>) {
-    let rig = Rig::new().await;
+    let rig = Rig::with(builder().limits(Limits::none())).await;
     let mut peer = Peer::narrow(rig.addr).await;
     peer.greet().await;
     let bytes = many(&message, 1000);
@@ -205,7 +219,7 @@ async fn fault_48_mistakes_whose_refusals_nobody_reads_end_the_connection() {
 
 #[tokio::test]
 async fn fault_49_metadata_grows_up_to_its_limit_only() {
-    let rig = Rig::new().await;
+    let rig = Rig::with(builder().limits(Limits::none())).await;
     let mut peer = Peer::greeted(rig.addr).await;
     let mut refused = 0;
     for number in 0..300 {

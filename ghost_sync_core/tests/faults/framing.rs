@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, DecodeError, Delivery, HEADER_LEN, MAX_OVERHEAD, MessageType,
-    Refusal, Replay, RoomId, SendFlags, ServerMessage,
+    ClientMessage, CloseReason, DecodeError, Delivery, HEADER_LEN, Limits, MAX_OVERHEAD,
+    MessageType, Refusal, Replay, RoomId, SendFlags, ServerMessage,
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -84,7 +84,7 @@ async fn fault_04_a_session_in_single_bytes_is_a_session() {
 #[tokio::test]
 async fn fault_05_a_megabyte_of_frames_in_one_write_is_many_messages_in_order() {
     // On a busy machine nobody may get to read before all of it has come.
-    let rig = Rig::with(builder().outbox_limit(4 << 20)).await;
+    let rig = Rig::with(builder().outbox_limit(4 << 20).limits(Limits::none())).await;
     let (mut ear, _) = Peer::joined(rig.addr).await;
     let (mut mouth, room) = Peer::joined(rig.addr).await;
     let count = 18_000_u32;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, Refusal, RoomConfig, ServerMessage,
+    ClientMessage, CloseReason, CreateOnJoin, Limits, Refusal, RoomConfig, ServerMessage,
 };
 use tokio::task::JoinSet;
 
@@ -14,7 +14,7 @@ use crate::{
 
 #[tokio::test]
 async fn fault_95_a_join_meets_a_room_or_none_and_nobody_stays_in_a_room_that_is_gone() {
-    let rig = Rig::with(builder().rooms_per_client(2)).await;
+    let rig = Rig::with(builder().rooms_per_client(2).limits(Limits::none())).await;
     let mut peers = JoinSet::new();
     for _ in 0..6 {
         let mut peer = Peer::greeted(rig.addr).await;
@@ -123,6 +123,7 @@ async fn fault_99_a_hundred_joins_at_once_take_exactly_the_seats_there_are() {
 #[tokio::test]
 async fn fault_100_a_join_beats_the_end_of_an_empty_room_or_makes_it_anew() {
     let settings = builder()
+        .limits(Limits::none())
         .create_on_join(CreateOnJoin::Always)
         .room_defaults(RoomConfig::default().remove_when_empty(Duration::from_millis(1)));
     let rig = Rig::with(settings).await;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Client, ClientMessage, CloseReason, Delivery, MessageType, SendFlags, SendOptions, ServerEvent,
+    Client, ClientMessage, CloseReason, Delivery, Limits, MessageType, SendFlags, SendOptions,
+    ServerEvent,
 };
 use tokio::{net::TcpStream, time::Instant};
 
@@ -56,7 +57,7 @@ async fn fault_22_sockets_that_say_nothing_hold_their_places_for_a_moment_only()
 
 #[tokio::test]
 async fn fault_24_who_never_reads_misses_what_may_be_missed_and_holds_nobody_up() {
-    let rig = Rig::with(builder().outbox_limit(128 << 10)).await;
+    let rig = Rig::with(builder().outbox_limit(128 << 10).limits(Limits::none())).await;
     let mut stuck = Peer::narrow(rig.addr).await;
     stuck.greet().await;
     stuck.join(SHARED).await.unwrap();
@@ -82,7 +83,7 @@ async fn fault_24_who_never_reads_misses_what_may_be_missed_and_holds_nobody_up(
 
 #[tokio::test]
 async fn fault_24_who_never_reads_what_must_not_be_missed_is_closed() {
-    let rig = Rig::with(builder().outbox_limit(128 << 10)).await;
+    let rig = Rig::with(builder().outbox_limit(128 << 10).limits(Limits::none())).await;
     let mut stuck = Peer::narrow(rig.addr).await;
     stuck.greet().await;
     stuck.join(SHARED).await.unwrap();
@@ -167,7 +168,7 @@ async fn fault_32_a_message_that_was_cut_on_the_way_is_not_told() {
 
 #[tokio::test]
 async fn fault_33_small_messages_do_not_wait_for_company() {
-    let rig = Rig::new().await;
+    let rig = Rig::with(builder().limits(Limits::none())).await;
     let mut peer = Peer::greeted(rig.addr).await;
     let mut times = Vec::new();
     for _ in 0..100 {

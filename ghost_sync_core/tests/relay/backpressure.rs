@@ -1,5 +1,6 @@
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Delivery, OverflowPolicy, RelayEvent, SendFlags, ServerMessage,
+    ClientMessage, CloseReason, Delivery, Limits, OverflowPolicy, RelayEvent, SendFlags,
+    ServerMessage,
 };
 
 use crate::world::{PeerId, World, encode, secs};
@@ -9,6 +10,7 @@ fn small(policy: OverflowPolicy) -> (World, PeerId, PeerId) {
         config.channel_capacity = 8;
         config.outbox_limit = 16 * 1024;
         config.overflow = policy;
+        config.limits = Limits::none();
     });
     world.room("a");
     let (talker, slow) = (world.member("a"), world.member("a"));

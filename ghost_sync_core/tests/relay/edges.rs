@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, MAGIC, MessageType, OverflowPolicy, Refusal, RelayMode, RoomConfig,
-    ServerMessage, VERSION, Verdict,
+    ClientMessage, CloseReason, Limits, MAGIC, MessageType, OverflowPolicy, Refusal, RelayMode,
+    RoomConfig, ServerMessage, VERSION, Verdict,
 };
 
 use crate::world::{PeerId, World, encode};
@@ -32,7 +32,7 @@ fn a_direct_message_keeps_its_place_when_its_receiver_leaves() {
 
 #[test]
 fn one_read_of_requests_takes_bounded_memory() {
-    let mut world = World::new();
+    let mut world = World::with(|config| config.limits = Limits::none());
     for number in 0..256 {
         let name = format!("room{number}");
         world.room(&name);
@@ -53,7 +53,7 @@ fn one_read_of_requests_takes_bounded_memory() {
 #[test]
 fn one_read_may_call_for_a_thousand_and_twenty_four_answers() {
     for (requests, closes) in [(1024, false), (1025, true)] {
-        let mut world = World::new();
+        let mut world = World::with(|config| config.limits = Limits::none());
         let peer = world.client();
         let flood = encode(&ClientMessage::Ping { nonce: 1 }).repeat(requests);
         world.bytes(peer, &flood);

@@ -12,6 +12,7 @@ mod flush;
 mod handshake;
 mod histories;
 mod hooks;
+mod limits;
 mod liveness;
 mod restarts;
 mod rooms;

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) peers: Vec<Peer>,
     /// Bytes that one write takes at most.
     pub(crate) write_limit: usize,
+    /// Where new sockets come from.
+    pub(crate) from: SocketAddr,
     epoch: u64,
     server_epoch: u64,
     /// Pings to answer.
@@ -123,6 +125,7 @@ impl World {
             asked: Vec::new(),
             peers: Vec::new(),
             write_limit: usize::MAX,
+            from: SocketAddr::from(([127, 0, 0, 1], 1000)),
             epoch: 0,
             server_epoch: 0,
             pings: Vec::new(),
@@ -142,7 +145,7 @@ impl World {
     /// A socket that has said nothing yet.
     pub(crate) fn socket(&mut self) -> PeerId {
         let client_id = ClientId::from_u128(self.peers.len() as u128 + 1);
-        let addr = SocketAddr::from(([127, 0, 0, 1], 1000));
+        let addr = self.from;
         let secret = Secret((self.peers.len() as u128 + 1000).to_le_bytes());
         let link = self.act(|relay, now, out| relay.connect(now, addr, client_id, secret, out));
         let conn = self.relay.conn_on(link).unwrap_or_default();

@@ -4,8 +4,8 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use ghost_sync_core::{
-    Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason, Secret,
-    SendOptions, Server, ServerEvent, ServerMessage,
+    Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason, Limits,
+    Secret, SendOptions, Server, ServerEvent, ServerMessage,
     client::{SendError, TryRecvError},
 };
 use tokio::time::Instant;
@@ -183,7 +183,7 @@ async fn a_client_that_is_dropped_says_goodbye() {
 
 #[tokio::test(start_paused = true)]
 async fn a_program_that_does_not_listen_is_told_what_it_missed() {
-    let server = server().await;
+    let server = serve(Server::builder().limits(Limits::none())).await;
     let builder = Client::builder().inbox_limit(100_000);
     let mut lazy = builder.connect_over(server.connect_local()).await.unwrap();
     lazy.join("lobby").await.unwrap();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ghost_sync_core::{
-    AsyncServerHandler, Client, ClientId, CreateOnJoin, LeaveReason, MessageType, Refusal,
+    AsyncServerHandler, Client, ClientId, CreateOnJoin, LeaveReason, Limits, MessageType, Refusal,
     RelayMode, RoomConfig, Server, ServerEvent, ServerHandle, ServerHandler, Verdict,
 };
 use tokio::time::Instant;
@@ -219,7 +219,8 @@ async fn a_handler_that_is_slow_to_hear_misses_messages_and_no_lifecycle() {
     }
     let (let_go, go) = mpsc::channel();
     let (ear, mut ears) = ear();
-    let server = serve(Server::builder().handler(Slow(Mutex::new(go), ear))).await;
+    let builder = Server::builder().handler(Slow(Mutex::new(go), ear));
+    let server = serve(builder.limits(Limits::none())).await;
     let (first, mut second) = (join(&server, "lobby").await, join(&server, "lobby").await);
     server.create_room("stop").unwrap();
     for _ in 0..200 {
@@ -297,7 +298,7 @@ async fn asynchronous_rules_are_awaited_and_time_out() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_slows_nobody_down_and_is_reported() {
     let (ear, mut ears) = ear();
-    let server = serve(Server::builder().handler(ear)).await;
+    let server = serve(Server::builder().handler(ear).limits(Limits::none())).await;
     let (_stuck, _) = Raw::joined(server.connect_local()).await;
     let (first, mut second) = (join(&server, "lobby").await, join(&server, "lobby").await);
     let options = || ghost_sync_core::SendOptions {

@@ -173,6 +173,41 @@ async fn a_link_that_cannot_be_resumed_on_is_followed_by_others() {
     assert_eq!(next(&mut client).await, ServerEvent::Resumed);
 }
 
+fn rate_limited(seconds: u32) -> CloseReason {
+    CloseReason::RateLimited { retry_after_ms: seconds * 1000 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_put_out_for_asking_too_much_comes_back_when_it_is_asked_to() {
+    let (mut client, mut server, mut port) = connect(Client::builder()).await;
+    let start = Instant::now();
+    tell(&mut server, &ServerMessage::Close { reason: rate_limited(5) }).await;
+    let reason = hear_reconnecting(&mut client).await;
+    assert_eq!(reason, DisconnectReason::Closed(rate_limited(5)));
+    let _server = resume(&mut port, 0).await;
+    assert_eq!(next(&mut client).await, ServerEvent::Resumed);
+    assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_asked_to_stay_away_for_longer_than_its_seat_is_held_is_told_at_once() {
+    let (mut client, mut server, mut port) = connect(Client::builder()).await;
+    let start = Instant::now();
+    tell(&mut server, &ServerMessage::Close { reason: rate_limited(60) }).await;
+    hear_reconnecting(&mut client).await;
+    assert_eq!(client.recv().await, Err(DisconnectReason::Closed(rate_limited(60))));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // Its address is barred while it looks for another link.
+    let (mut client, server, mut other) = connect(Client::builder()).await;
+    drop(server);
+    hear_reconnecting(&mut client).await;
+    let mut barred = arrived(&mut other).await;
+    asked(&mut barred).await;
+    tell(&mut barred, &ServerMessage::Close { reason: rate_limited(60) }).await;
+    assert_eq!(client.recv().await, Err(DisconnectReason::Closed(rate_limited(60))));
+    assert!(port.try_recv().is_err(), "it does not try");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_gives_up_when_its_time_is_over() {
     let five = Duration::from_secs(5);

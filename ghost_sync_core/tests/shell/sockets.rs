@@ -8,15 +8,17 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, MAGIC, MessageType, Replay, RoomId, SendFlags, SendOptions,
-    Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
+    Client, ClientMessage, Delivery, GateConfig, Limits, MAGIC, MessageType, Replay, RoomId,
+    SendFlags, SendOptions, Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
 };
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::*;
 
+/// Without limits: these clients send as fast as they can.
 async fn listening() -> ServerHandle {
-    Server::builder().bind("127.0.0.1:0").room("lobby").build().run().await.unwrap()
+    let builder = Server::builder().bind("127.0.0.1:0").room("lobby").limits(Limits::none());
+    builder.build().run().await.unwrap()
 }
 
 async fn client(server: &ServerHandle) -> Client {
@@ -292,4 +294,37 @@ async fn many_threads_that_send_lose_nothing_when_somebody_is_closed_meanwhile()
     for hearer in hearers {
         hearer.await.unwrap();
     }
+}
+
+/// Whether a new connection is greeted, and not dropped without a word.
+async fn is_greeted(server: &ServerHandle) -> Option<Client> {
+    let connect = Client::connect(server.local_addr().unwrap());
+    tokio::time::timeout(Duration::from_secs(5), connect).await.expect("an end of it").ok()
+}
+
+#[tokio::test]
+async fn one_address_has_sixty_four_places_and_more_are_dropped_without_a_word() {
+    let gate = GateConfig::default().loopback(true).attempts(None);
+    let builder = Server::builder().bind("127.0.0.1:0").room("lobby").gate(gate);
+    let server = builder.build().run().await.unwrap();
+    let mut clients = Vec::new();
+    for number in 0..64 {
+        clients.push(is_greeted(&server).await.unwrap_or_else(|| panic!("client {number}")));
+    }
+    let mut late = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
+    let mut word = [0; 1];
+    let read = tokio::io::AsyncReadExt::read(&mut late, &mut word);
+    let read = tokio::time::timeout(Duration::from_secs(5), read).await.expect("it is dropped");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    assert!(is_greeted(&server).await.is_none());
+    assert_eq!(server.client_count(), 64);
+    // This process is outside of the gate.
+    join(&server, "lobby").await.close().await;
+    clients.pop().expect("there are many").close().await;
+    let again = async {
+        while is_greeted(&server).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), again).await.expect("a place is free again");
 }

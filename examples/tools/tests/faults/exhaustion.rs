@@ -1,15 +1,18 @@
 //! A relay that runs out of something.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::Stdio,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
+use ghost_sync_core::{Client, CloseReason, ConnectError, DisconnectReason, ServerEvent};
+
 use crate::{
-    daemon::{PATIENCE, Relay, command_after},
-    people::{Pair, Raw},
+    daemon::{PATIENCE, Relay, command, command_after},
+    people::{Pair, Raw, enter},
 };
 
 #[tokio::test]
@@ -73,4 +76,61 @@ async fn fault_22_a_crowd_that_says_nothing_does_not_keep_a_client_out() {
     let start = Instant::now();
     Pair::join(relay.addr).await.talk().await;
     assert!(start.elapsed() < PATIENCE / 6, "{:?} with {}", start.elapsed(), crowd.len());
+}
+
+#[tokio::test]
+async fn fault_42_rooms_that_are_too_many_to_record_are_said_once() {
+    let dir = std::env::temp_dir().join(format!("ghost-sync-recordings-{}", std::process::id()));
+    let record = ["--record", &dir.display().to_string(), "--max-recordings", "4"];
+    let args = [&record[..], &["--create-on-join", "--limits", "none"]].concat();
+    let mut relay = Relay::spawn(command("127.0.0.1:0", &args).stderr(Stdio::piped()));
+    let (sender, lines) = mpsc::channel();
+    let stderr = BufReader::new(relay.process.0.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        stderr.lines().map_while(Result::ok).try_for_each(|l| sender.send(l))
+    });
+    let mut client = enter(relay.addr, "first").await;
+    for room in 0..50 {
+        client.join(&format!("room-{room}")).await.unwrap();
+    }
+    let is_said = |line: &String| line.contains("no more are recorded");
+    let start = Instant::now();
+    while !lines.try_iter().any(|line| is_said(&line)) {
+        assert!(start.elapsed() < PATIENCE, "it is not said");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for room in 50..100 {
+        client.join(&format!("room-{room}")).await.unwrap();
+    }
+    while !matches!(
+        client.recv().await.unwrap(),
+        Some(ServerEvent::Joined { room, .. }) if room == *"room-99"
+    ) {}
+    // The relay looks for new rooms five times a second.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    relay.process.0.kill().unwrap();
+    assert_eq!(lines.iter().filter(is_said).count(), 0, "it is said again and again");
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 4);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn fault_44_who_floods_is_put_out_and_its_address_barred() {
+    let relay = Relay::start(&["--gate-loopback", "--limit-messages", "10/20"]);
+    let (sender, mut receiver) = enter(relay.addr, "lobby").await.split();
+    let start = Instant::now();
+    let end = loop {
+        assert!(start.elapsed() < PATIENCE, "it never ends");
+        let _ = sender.broadcast(b"again and again").await;
+        match tokio::time::timeout(Duration::from_millis(1), receiver.recv()).await {
+            Ok(Err(end)) => break end,
+            Ok(Ok(None)) => panic!("it was this client that ended it"),
+            Ok(Ok(Some(_))) | Err(_) => {}
+        }
+    };
+    let limited = DisconnectReason::Closed(CloseReason::RateLimited { retry_after_ms: 60_000 });
+    assert_eq!(end, limited, "which is longer than the seat is held");
+    let error = Client::connect(relay.addr).await.unwrap_err();
+    let ConnectError::RateLimited { retry_after } = error else { panic!("{error}") };
+    assert!(retry_after > Duration::from_secs(50) && error.may_retry(), "{retry_after:?}");
 }

@@ -81,7 +81,11 @@ impl Session {
                 events.extend(self.seated(room)?.list(members)?);
             }
             ServerMessage::JoinRefused { request, reason } => {
-                let request = Request::Join { room: self.answered(request)?.room };
+                let request = if self.lists.remove(&request) {
+                    Request::ListRooms
+                } else {
+                    Request::Join { room: self.answered(request)?.room }
+                };
                 events.push(ServerEvent::Error(RequestError { request, reason }));
             }
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
@@ -237,7 +241,10 @@ impl Session {
             ServerMessage::Resumed { .. } | ServerMessage::ResumeFailed { .. } => {
                 return Err("an answer to a resume that was not asked for".into());
             }
-            ServerMessage::Rooms { request: _, count, rooms } => {
+            ServerMessage::Rooms { request, count, rooms } => {
+                if !self.lists.remove(&request) {
+                    return Err(format!("list {request}, which was not asked for").into());
+                }
                 events.push(ServerEvent::Rooms { count, rooms });
             }
         }

@@ -102,6 +102,7 @@ impl Session {
     pub(crate) fn list_rooms(&mut self) -> Result<(), SendError> {
         self.check_open()?;
         self.next_request += 1;
+        self.lists.insert(self.next_request);
         self.ask(&ClientMessage::ListRooms { request: self.next_request });
         Ok(())
     }

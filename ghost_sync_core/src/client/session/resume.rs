@@ -118,6 +118,7 @@ impl Session {
         self.introduce();
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
+        self.lists.clear();
         let mut rooms = std::mem::take(&mut self.rooms);
         for id in std::mem::take(&mut self.order) {
             let Some(member) = rooms.remove(&id) else { continue };

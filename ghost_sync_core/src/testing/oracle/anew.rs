@@ -38,7 +38,11 @@ impl Oracle {
     /// for it, and it is told its rooms as they are now.
     pub(super) fn inherited(&mut self, link: LinkId, author: usize, client_id: ClientId) {
         self.mark(Mark::NewProcess);
-        self.owners.insert(client_id, author);
+        let before = self.owners.insert(client_id, author);
+        if let Some(before) = before.and_then(|before| self.authors.get(before)) {
+            // What the session may ask for is what it was.
+            self.authors[author].offered = before.offered.clone();
+        }
         self.lanes.remove(&client_id);
         self.directs.remove(&client_id);
         self.authors[author].inherited.insert(client_id);

@@ -48,7 +48,12 @@ impl Oracle {
                     | CloseReason::ConnectionRefused { .. } => {
                         self.authors[author].turned_away = true;
                     }
-                    CloseReason::TooManyRequests { .. } | CloseReason::SlowConsumer { .. } => {
+                    CloseReason::TooManyRequests { .. }
+                    | CloseReason::SlowConsumer { .. }
+                    | CloseReason::RateLimited { .. } => {
+                        if matches!(reason, CloseReason::RateLimited { .. }) {
+                            self.mark(Mark::Barred);
+                        }
                         self.authors[author].throttled = true;
                     }
                     CloseReason::Protocol { what } => {
@@ -559,8 +564,15 @@ impl Oracle {
             return self.fail("I13", format!("message {reference} is refused, never sent"));
         };
         let before = std::mem::replace(&mut message.fate, Fate::Refused);
+        let wrongly = message.modest && matches!(reason, Refusal::RateLimited { .. });
         if before != Fate::Open {
             self.fail("I13", format!("message {reference} is refused ({reason}), was {before:?}"));
+        }
+        if matches!(reason, Refusal::RateLimited { .. }) {
+            self.mark(Mark::RateLimited);
+        }
+        if wrongly {
+            self.fail("I28", format!("message {reference} of {author} was not too much"));
         }
     }
 

@@ -28,6 +28,7 @@ impl Oracle {
         if !thoroughly {
             return;
         }
+        self.check_crowds();
         let config = &self.swarm.relay;
         let (limit, frame) = (config.outbox_limit, config.max_payload + 1024);
         let mut idle = true;

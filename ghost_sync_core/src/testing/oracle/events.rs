@@ -1,6 +1,6 @@
 //! What the host is told: the order of each room, and who is there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
     About, Away, Cause, Direct, Fate, Mark, Oracle, SessionView,
@@ -16,14 +16,16 @@ impl Oracle {
     /// Takes what the relay tells its host, and what it was given just before.
     pub(in crate::testing) fn on_event(&mut self, cause: &Cause, event: RelayEvent) {
         match event {
-            RelayEvent::ConnectionOpened { conn, client_id, meta, .. } => {
-                self.opened(cause, conn, client_id, meta);
+            RelayEvent::ConnectionOpened { conn, client_id, meta, addr } => {
+                self.came_in(client_id, addr);
+                self.opened(cause, conn, client_id, meta, addr);
             }
             RelayEvent::ConnectionClosed { conn, client_id, reason } => {
                 self.closed(cause, conn, client_id, &reason);
             }
             RelayEvent::ConnectionLost { conn, reason, .. } => self.lost(cause, conn, &reason),
-            RelayEvent::ConnectionResumed { conn, client_id, restarted: true, .. } => {
+            RelayEvent::ConnectionResumed { conn, client_id, addr, restarted: true } => {
+                self.came_in(client_id, addr);
                 match self.heir.take() {
                     Some((link, author)) => {
                         self.inherited(link, author, client_id);
@@ -31,9 +33,16 @@ impl Oracle {
                     }
                     None => self.fail("I15", format!("{client_id} goes on as nobody")),
                 }
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.addr = addr;
+                }
             }
-            RelayEvent::ConnectionResumed { conn, client_id, .. } => {
+            RelayEvent::ConnectionResumed { conn, client_id, addr, restarted: false } => {
+                self.came_in(client_id, addr);
                 self.resumed(cause, conn, client_id);
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.addr = addr;
+                }
             }
             RelayEvent::HandshakeFailed { reason, .. } => {
                 if matches!(reason, DisconnectReason::Closed(CloseReason::MaxClientsReached { .. }))
@@ -114,6 +123,7 @@ impl Oracle {
         conn: ConnId,
         client_id: ClientId,
         meta: Vec<(String, String)>,
+        addr: SocketAddr,
     ) {
         let asked = matches!(cause, Cause::Answer { conn: asked, about: About::Connect, accepted: true, .. } if *asked == conn);
         if self.swarm.relay.ask_connect && !asked {
@@ -122,6 +132,8 @@ impl Oracle {
         let link = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
         let session = SessionView {
             client_id,
+            addr,
+            spent: Default::default(),
             link: link.or_else(|| self.asking.remove(&conn)),
             away: None,
             seats: Default::default(),
@@ -161,6 +173,10 @@ impl Oracle {
         let Some(session) = self.sessions.remove(&conn) else {
             return self.fail("I9", format!("{conn:?} is closed twice"));
         };
+        // Of one that was away it is why it was.
+        if session.away.is_none() {
+            self.put_out(reason, session.addr);
+        }
         if session.client_id != client_id || !session.seats.is_empty() {
             self.fail("I9", format!("{client_id} is closed and keeps {:?}", session.seats));
         }
@@ -190,7 +206,11 @@ impl Oracle {
             Cause::Kick(kicked) if *kicked == conn => {}
             Cause::Shutdown => {}
             Cause::Bytes(_) if own => {}
-            _ if aways >= most => self.mark(Mark::AwayEvicted),
+            _ if self.is_crowded(session.addr) => self.mark(Mark::AwayEvicted),
+            _ if aways >= most => {
+                self.mark(Mark::AwayEvicted);
+                self.evicted(client_id, session.addr);
+            }
             _ if matches!(reason, DisconnectReason::Closed(CloseReason::SlowConsumer { .. })) => {}
             _ => self.fail(
                 "I9",
@@ -205,6 +225,9 @@ impl Oracle {
     fn lost(&mut self, cause: &Cause, conn: ConnId, reason: &DisconnectReason) {
         if matches!(reason, DisconnectReason::Closed(CloseReason::SlowConsumer { .. })) {
             self.mark(Mark::SlowConsumer);
+        }
+        if let Some(session) = self.sessions.get(&conn) {
+            self.put_out(reason, session.addr);
         }
         if matches!(reason, DisconnectReason::Closed(CloseReason::IdleTimeout { .. })) {
             self.mark(Mark::IdleTimeout);
@@ -461,6 +484,7 @@ impl Oracle {
             return self.fail("I2", format!("event {seq} of {room:?} was sent by nobody"));
         };
         self.check_sender(cause, conn, client_id, stamp);
+        self.spends(cause, conn, payload.len());
         let head = self.head(key);
         let (stopping, era) = (self.stopping, self.era);
         let Some(found) = self.rooms.get_mut(&key) else {
@@ -530,6 +554,7 @@ impl Oracle {
             return self.fail("I2", "the host gets a message that nobody sent");
         };
         self.check_sender(cause, conn, client_id, stamp);
+        self.spends(cause, conn, payload.len());
         let key = room.map(|room| (self.era, room));
         let Some(message) = self
             .authors

@@ -135,6 +135,9 @@ impl Oracle {
                     self.authors[author].joins_owed -= 1;
                 }
                 ServerEvent::Rooms { .. } => self.authors[author].lists_owed -= 1,
+                ServerEvent::Error(error) if error.request == Request::ListRooms => {
+                    self.authors[author].lists_owed -= 1;
+                }
                 _ => {}
             }
         }

@@ -49,7 +49,7 @@ impl World {
         if self.players[at].over {
             self.players[at] = self.player();
         }
-        let serial = self.open_link(Some(at));
+        let Some(serial) = self.open_link(Some(at)) else { return };
         let now = self.now;
         let player = &mut self.players[at];
         player.link = Some(serial);

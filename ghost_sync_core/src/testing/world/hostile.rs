@@ -27,7 +27,7 @@ impl World {
         let serial = match known.get(who as usize % (known.len() + 1)) {
             Some(serial) => *serial,
             None => {
-                let serial = self.open_link(None);
+                let Some(serial) = self.open_link(None) else { return };
                 if self.rng.bool() {
                     self.say_hostile(serial, &hello());
                 }
@@ -138,7 +138,7 @@ impl World {
             secret = old;
         }
         let epoch = self.players[at].epoch;
-        let serial = self.open_link(None);
+        let Some(serial) = self.open_link(None) else { return };
         let alive = self.oracle.is_alive(client_id);
         let received = self.rng.u64(..3);
         let resume = ClientMessage::Resume {

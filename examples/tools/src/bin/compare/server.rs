@@ -178,7 +178,7 @@ impl Kind {
         match self {
             Self::Ghost => {
                 command.args(["--create-on-join", "--log", "warn", "--bind", &addr.to_string()]);
-                command.args(["--max-clients", &clients]);
+                command.args(["--limits", "none", "--max-clients", &clients]);
             }
             Self::Redis => {
                 command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);

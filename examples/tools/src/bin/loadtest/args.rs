@@ -25,6 +25,9 @@ use crate::{
 #[command(name = "loadtest", version)]
 pub(crate) struct Args {
     /// The server, HOST:PORT; without it a relay is started for the test
+    ///
+    /// It must run without limits (relay --limits none), which are for players; unless it is
+    /// on this machine, without the gate too (--gate none).
     pub(crate) address: Option<String>,
 
     /// How the server is spoken to; other servers than ours are for comparison

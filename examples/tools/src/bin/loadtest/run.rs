@@ -67,6 +67,10 @@ pub(crate) enum RunError {
 /// Time without any delivery after which what is missing will not come.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// What helps against limits that are for players.
+const UNLIMITED: &str =
+    "start the relay with --limits none and, unless it is on this machine, --gate none";
+
 /// Pings per second of each idle connection, where the server sends none itself.
 const PING_RATE: f64 = 1.0 / 13.0;
 
@@ -86,6 +90,10 @@ impl RunError {
             }
             DialError::Closed(ghost_sync_core::CloseReason::MaxClientsReached { .. }) => {
                 Some("start the relay with a higher --max-clients")
+            }
+            DialError::Refused { source: Refusal::RateLimited { .. }, .. }
+            | DialError::Closed(ghost_sync_core::CloseReason::RateLimited { .. }) => {
+                Some(UNLIMITED)
             }
             DialError::Connect { .. } => Some("is the server running, and is that its port?"),
             _ => None,

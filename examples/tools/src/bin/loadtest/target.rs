@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use ghost_sync_core::{CreateOnJoin, Server};
+use ghost_sync_core::{CreateOnJoin, Limits, Server};
 
 use crate::{args::Args, note, process, run::RunError};
 
@@ -55,6 +55,7 @@ impl Target {
             .bind("127.0.0.1:0")
             .max_clients(clients)
             .create_on_join(CreateOnJoin::Always)
+            .limits(Limits::none())
             .build();
         let handle = runtime.block_on(server.run()).map_err(io::Error::other)?;
         let addr = handle.local_addr().ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -63,7 +64,8 @@ impl Target {
 
     fn start_relay(relay: &Path, clients: usize) -> io::Result<Self> {
         let mut child = Command::new(relay)
-            .args(["--bind", "127.0.0.1:0", "--create-on-join", "--log", "warn", "--max-clients"])
+            .args(["--bind", "127.0.0.1:0", "--create-on-join", "--limits", "none"])
+            .args(["--log", "warn", "--max-clients"])
             .arg(clients.to_string())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -8,6 +8,8 @@ use ghost_sync_core::{
 };
 use tracing_subscriber::EnvFilter;
 
+use crate::limits::LimitArgs;
+
 /// Rooms for multiplayer games, without game logic: what a member says to its
 /// room goes to everybody else in it.
 ///
@@ -113,6 +115,9 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Overflow::DropOldest)]
     pub(crate) overflow: Overflow,
 
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
     /// Time that clients get to close when the relay stops
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = any_duration)]
     pub(crate) drain: Duration,
@@ -122,6 +127,10 @@ pub(crate) struct Args {
     /// Show them with `relay play FILE`.
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
+
+    /// Rooms that are recorded at once
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
+    pub(crate) max_recordings: usize,
 
     /// Worker threads
     #[arg(long, value_name = "N", default_value_t = default_threads())]

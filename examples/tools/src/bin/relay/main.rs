@@ -12,6 +12,7 @@
 //! to close; a second one quits at once.
 
 mod args;
+mod limits;
 mod play;
 mod record;
 mod rooms;
@@ -84,7 +85,8 @@ fn start(args: &Args) -> Result<(), RelayError> {
         return runtime(args)?.block_on(play::serve(play));
     }
     let rooms = rooms::of(args)?;
-    if let Err(error) = descriptors::allow(args.max_clients) {
+    let files = if args.record.is_some() { args.max_recordings } else { 0 };
+    if let Err(error) = descriptors::allow(args.max_clients.saturating_add(files)) {
         tracing::warn!("{}", chain(&error));
     }
     runtime(args)?.block_on(serve(args, &rooms))
@@ -103,7 +105,10 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
     let signals = signals::Signals::new().map_err(RelayError::Signals)?;
     args.record.as_deref().map(record::prepare).transpose()?;
     let server = builder(args, rooms).build().run().await?;
-    let recording = args.record.clone().map(|dir| tokio::spawn(record::all(server.clone(), dir)));
+    let recording = args
+        .record
+        .clone()
+        .map(|dir| tokio::spawn(record::all(server.clone(), dir, args.max_recordings)));
     let addr = server.local_addr().map_or_else(|| args.bind.clone(), |addr| addr.to_string());
     let mut stdout = io::stdout();
     // Whoever started the relay may have closed its end; that is no reason to stop.
@@ -145,6 +150,8 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         .overflow(args.overflow.into())
         .resume_grace(args.resume_grace)
         .history_limit(args.history_limit)
+        .limits(args.limits.limits())
+        .gate(args.limits.gate())
         .create_on_join(create)
         .room_defaults(made_on_join);
     rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))

@@ -29,34 +29,50 @@ pub(crate) fn prepare(path: &Path) -> Result<(), RecordError> {
         .map_err(|source| RecordError::Directory { path: path.to_owned(), source })
 }
 
-/// Records every room until the server has stopped and all of it is written.
-pub(crate) async fn all(server: ServerHandle, dir: PathBuf) {
+/// Records every room, but `most` at once, until the server has stopped and all of it is
+/// written. Who may make rooms must not take all files that this process can open.
+pub(crate) async fn all(server: ServerHandle, dir: PathBuf, most: usize) {
     let mut recorders = JoinSet::new();
     let mut newest = 0;
+    let (mut too_many, mut failing) = (false, false);
     while server.is_running() {
         let rooms = server.rooms();
         // Numbers of rooms rise, and are never used again.
+        while recorders.try_join_next().is_some() {}
         for room in rooms.iter().filter(|room| room.id.0 > newest) {
-            start(&server, &dir, room, &mut recorders);
+            let full = recorders.len() >= most;
+            if full && !std::mem::replace(&mut too_many, true) {
+                tracing::error!(most, room = %room.name, "too many rooms: no more are recorded");
+            }
+            if full {
+                continue;
+            }
+            too_many = false;
+            match start(&server, &dir, room, &mut recorders) {
+                Ok(()) => failing = false,
+                Err(_) if std::mem::replace(&mut failing, true) => {}
+                Err(error) => {
+                    let dir = dir.display();
+                    tracing::error!(room = %room.name, %dir, %error, "rooms are not recorded");
+                }
+            }
         }
         newest = rooms.iter().map(|room| room.id.0).fold(newest, u32::max);
-        while recorders.try_join_next().is_some() {}
         sleep(POLL).await;
     }
     while recorders.join_next().await.is_some() {}
 }
 
-fn start(server: &ServerHandle, dir: &Path, room: &RoomInfo, recorders: &mut JoinSet<()>) {
+fn start(
+    server: &ServerHandle,
+    dir: &Path,
+    room: &RoomInfo,
+    recorders: &mut JoinSet<()>,
+) -> io::Result<()> {
     let path = dir.join(file_name(&room.name, room.epoch));
-    let file = match File::create(&path) {
-        Ok(file) => file,
-        Err(error) => {
-            tracing::error!(room = %room.name, path = %path.display(), %error, "not recorded");
-            return;
-        }
-    };
+    let file = File::create(&path)?;
     // It may have been deleted since.
-    let Ok(recorder) = server.record(room.name.as_str(), file) else { return };
+    let Ok(recorder) = server.record(room.name.as_str(), file) else { return Ok(()) };
     tracing::info!(room = %room.name, path = %path.display(), "recording");
     let name = room.name.clone();
     recorders.spawn(async move {
@@ -65,6 +81,7 @@ fn start(server: &ServerHandle, dir: &Path, room: &RoomInfo, recorders: &mut Joi
             Err(error) => tracing::error!(room = %name, %error, "no longer recorded"),
         }
     });
+    Ok(())
 }
 
 /// A name that is good on every file system; the epoch makes it unique.

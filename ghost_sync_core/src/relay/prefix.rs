@@ -1,0 +1,108 @@
+//! Ranges of addresses.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// All addresses that begin with the same bits, written like `10.0.0.0/8`, `2001:db8::/32`
+/// or as one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IpPrefix {
+    addr: IpAddr,
+    bits: u8,
+}
+
+/// The text is no address with a length after it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is no range of addresses: write it like 10.0.0.0/8, 2001:db8::/32 or 10.1.2.3")]
+pub struct InvalidIpPrefix(pub String);
+
+impl IpPrefix {
+    /// The addresses that have the first `bits` bits of `addr`; all 32 or 128 where there are
+    /// not more.
+    pub fn new(addr: IpAddr, bits: u8) -> Self {
+        Self { addr, bits }
+    }
+
+    /// Whether it is one of them. An IPv4 address within IPv6 is an IPv4 address.
+    pub fn contains(self, addr: IpAddr) -> bool {
+        match (self.addr.to_canonical(), addr.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let beyond = 32_u32.saturating_sub(self.bits.into());
+                (own.to_bits() ^ other.to_bits()).checked_shr(beyond).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let beyond = 128_u32.saturating_sub(self.bits.into());
+                (own.to_bits() ^ other.to_bits()).checked_shr(beyond).unwrap_or(0) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// What one household or machine usually has: an IPv4 address, or the first 64 bits of IPv6.
+pub(super) fn household(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => IpAddr::V4(addr),
+        IpAddr::V6(addr) => IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+impl FromStr for IpPrefix {
+    type Err = InvalidIpPrefix;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidIpPrefix(text.to_owned());
+        let (addr, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let addr: IpAddr = addr.parse().map_err(|_| invalid())?;
+        let most = if addr.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), str::parse).map_err(|_| invalid())?;
+        if bits > most { Err(invalid()) } else { Ok(Self::new(addr, bits)) }
+    }
+}
+
+impl fmt::Display for IpPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(prefix: &str, addr: &str) -> bool {
+        prefix.parse::<IpPrefix>().unwrap().contains(addr.parse().unwrap())
+    }
+
+    #[test]
+    fn a_prefix_holds_what_begins_like_it() {
+        assert!(holds("10.0.0.0/8", "10.255.1.2"));
+        assert!(!holds("10.0.0.0/8", "11.0.0.0"));
+        assert!(holds("0.0.0.0/0", "255.255.255.255"));
+        assert!(holds("1.2.3.4", "1.2.3.4"));
+        assert!(!holds("1.2.3.4", "1.2.3.5"));
+        assert!(holds("1.2.3.4/32", "::ffff:1.2.3.4"));
+        assert!(holds("2001:db8::/32", "2001:db8:1::1"));
+        assert!(!holds("2001:db8::/32", "2001:db9::"));
+        assert!(!holds("::/0", "1.2.3.4"));
+    }
+
+    #[test]
+    fn what_is_no_prefix_is_refused_with_an_example() {
+        for text in ["", "10", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "lobby"] {
+            let error = text.parse::<IpPrefix>().unwrap_err();
+            assert!(error.to_string().contains("10.0.0.0/8"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_household_is_one_ipv4_address_or_the_first_half_of_ipv6() {
+        let of = |text: &str| household(text.parse().unwrap()).to_string();
+        assert_eq!(of("1.2.3.4"), "1.2.3.4");
+        assert_eq!(of("::ffff:1.2.3.4"), "1.2.3.4");
+        assert_eq!(of("2001:db8:0:7:1:2:3:4"), "2001:db8:0:7::");
+    }
+}
