@@ -8,6 +8,7 @@ mod end;
 mod events;
 mod program;
 mod room;
+mod stale;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -170,6 +171,8 @@ pub(super) struct Author {
     received: u64,
     /// The server had no place for it.
     turned_away: bool,
+    /// Links lost so far.
+    pub(super) losses: u32,
     /// The server resumed it, and it does not know that yet.
     resumed_unseen: bool,
     /// The sessions of others that it goes on with.
@@ -195,6 +198,9 @@ pub(super) struct Message {
     acked: bool,
     /// Whether the server got it, over whatever link.
     fed: bool,
+    /// Whether there was a link when it was said, and how many had been lost.
+    pub(super) open: bool,
+    pub(super) losses: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -307,6 +313,7 @@ impl Oracle {
             && let Some(message) = author.messages.get_mut(stamp.counter as usize)
         {
             message.fed = true;
+            self.check_stale(stamp.author as usize, stamp.counter as usize);
         }
     }
 
@@ -518,6 +525,8 @@ impl Message {
             asked: false,
             acked: false,
             fed: false,
+            open: true,
+            losses: 0,
         }
     }
 }
