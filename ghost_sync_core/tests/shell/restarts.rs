@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    AsyncServerHandler, Client, ClientId, MessageType, Server, ServerEvent, ServerHandler, Verdict,
+    AsyncServerHandler, Client, ClientBuilder, ClientId, MessageType, Server, ServerEvent,
+    ServerHandle, ServerHandler, Verdict,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -30,14 +31,24 @@ fn game() -> (Game, UnboundedReceiver<(ClientId, bool)>) {
     (Game(sender), told)
 }
 
+/// A client in a room, with a ticket for another that goes on as it.
+async fn first(server: &ServerHandle, room: &str) -> (Client, ClientBuilder) {
+    let way = server.clone();
+    let connector = move || std::future::ready(Ok(way.connect_local()));
+    let mut client = Client::builder().connect_through(connector).await.unwrap();
+    client.join(room).await.unwrap();
+    hear_joined(&mut client, room).await;
+    let ticket = client.ticket().unwrap();
+    (client, Client::builder().session(ticket))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_program_that_was_killed_is_told_the_state_and_stays_where_it_was() {
     let (rules, mut told) = game();
     let server = serve(Server::builder().room("arena").handler(rules)).await;
-    let first = join(&server, "arena").await;
-    let (ticket, id) = (first.ticket().unwrap(), first.client_id());
     // It says no goodbye: its link is taken over.
-    let builder = Client::builder().session(ticket);
+    let (first, builder) = first(&server, "arena").await;
+    let id = first.client_id();
     let mut second = builder.connect_over(server.connect_local()).await.unwrap();
     assert_eq!(second.client_id(), id);
     assert_eq!(second.resumed(), Some(vec![name("arena")]));
@@ -72,8 +83,7 @@ async fn rules_that_are_futures_greet_too() {
         }
     }
     let server = serve(Server::builder().async_handler(Later)).await;
-    let first = join(&server, "lobby").await;
-    let builder = Client::builder().session(first.ticket().unwrap());
+    let (_first, builder) = first(&server, "lobby").await;
     let mut second = builder.connect_over(server.connect_local()).await.unwrap();
     hear_joined(&mut second, "lobby").await;
     let ServerEvent::Direct { data, .. } = next(&mut second).await else { panic!("no state") };
@@ -89,8 +99,7 @@ async fn rules_that_panic_over_a_greeting_take_no_seat_away() {
         }
     }
     let server = serve(Server::builder().handler(Broken)).await;
-    let first = join(&server, "lobby").await;
-    let builder = Client::builder().session(first.ticket().unwrap());
+    let (_first, builder) = first(&server, "lobby").await;
     let mut second = builder.connect_over(server.connect_local()).await.unwrap();
     hear_joined(&mut second, "lobby").await;
 }

@@ -474,12 +474,16 @@ fn nobody_is_told_of_positions_and_effects_that_a_session_took_along() {
     talk.relink();
     talk.session.take_outbox();
     let told = talk.accepts(&[expired()], 4);
-    let numbers = told.iter().filter_map(|event| match event {
-        ServerEvent::Error(RequestError {
+    let numbers = told.iter().filter_map(|event| {
+        if let ServerEvent::Error(RequestError {
             request: Request::Broadcast { reference, .. } | Request::Send { reference, .. },
             ..
-        }) => Some(*reference),
-        _ => None,
+        }) = event
+        {
+            Some(*reference)
+        } else {
+            None
+        }
     });
     assert_eq!(numbers.collect::<Vec<_>>(), [chat, asked, sent]);
 }
