@@ -44,7 +44,9 @@ pub struct Resumed;
 
 /// There is a link again, but the server has forgotten this client. It gets another id
 /// ([`Connected`]) and asks for its rooms again: [`Rejoined`] follows where it is let in,
-/// [`Left`] elsewhere. [`Refused`] tells of messages that may or may not have arrived.
+/// [`Left`] elsewhere. [`Refused`] tells of messages that may or may not have arrived, but
+/// not of positions and effects ([`latest`](crate::Broadcast::latest) and
+/// [`volatile`](crate::Broadcast::volatile)), unless they were to be acknowledged.
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct ResumeFailed {

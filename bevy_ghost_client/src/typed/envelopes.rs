@@ -33,13 +33,16 @@ impl<T> Broadcast<T> {
         Self { room: Some(room), ..self }
     }
 
-    /// A receiver that lags may miss it, and is told so. For effects.
+    /// A receiver that lags may miss it, and is told so. For effects. Written while the link
+    /// is lost ([`Reconnecting`](crate::Reconnecting)), or not arrived when it was lost, it is
+    /// not said at all, unless it is to be [acknowledged](Self::acknowledged).
     #[must_use]
     pub fn volatile(self) -> Self {
         Self { delivery: Delivery::Volatile, ..self }
     }
 
-    /// Replaces an older message of the same key that has not left yet. For state.
+    /// Replaces an older message of the same key that has not left yet. For state. Of what
+    /// is written while the link is lost, the newest of each key leaves when it is back.
     #[must_use]
     pub fn latest(self, key: u32) -> Self {
         Self { delivery: Delivery::Latest(key), ..self }

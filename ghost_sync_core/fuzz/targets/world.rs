@@ -367,9 +367,12 @@ impl World {
                 let secrets = (opened.secret, None);
                 assert!(self.secrets.insert(client_id, secrets).is_none(), "opened twice");
             }
-            RelayEvent::ConnectionResumed { client_id, .. } => {
+            RelayEvent::ConnectionResumed { conn, client_id, .. } => {
                 self.resumed += 1;
-                let link = &mut self.links[link.expect("only bytes of a client resume")];
+                // A new process goes on when the host has said how to greet it.
+                let id = self.relay.link_of(conn);
+                let link = id.and_then(|id| self.numbers.get(&id).copied()).or(link);
+                let link = &mut self.links[link.expect("somebody asked for it")];
                 let (newest, before) = self.secrets[&client_id];
                 let Some(claim) = &link.claim else {
                     assert!(link.astray, "resumed without a ticket");

@@ -212,7 +212,10 @@ pub enum ServerEvent {
         rooms: Vec<RoomSummary>,
     },
     /// The connection is lost, and the client tries to get another one. Requests
-    /// wait meanwhile.
+    /// wait meanwhile, within [`outbox_limit`](super::ClientBuilder::outbox_limit). Of
+    /// `Latest` broadcasts the newest of each room and key waits, and `Volatile` ones are
+    /// not said at all, nor are those that had not arrived; what is to be acknowledged
+    /// always waits.
     Reconnecting {
         /// Why it was lost.
         reason: DisconnectReason,
@@ -224,7 +227,8 @@ pub enum ServerEvent {
     /// gets another id. The rooms that it was in are joined again if
     /// [`Reconnect::rejoin`](super::Reconnect::rejoin) says so; those where
     /// [`Left`](Self::Left) follows are not. [`Error`](Self::Error) follows for
-    /// messages that may or may not have arrived; other requests are forgotten,
+    /// messages that may or may not have arrived: reliable ones, those to the server, and
+    /// those to be acknowledged. Other requests are forgotten,
     /// but for joins, which are asked for again, and metadata, which is kept.
     ResumeFailed {
         /// Why.

@@ -73,6 +73,10 @@ pub(crate) struct Session {
     /// Answers to pings among them.
     pongs: usize,
     unconfirmed: Unconfirmed,
+    /// How many of them may have arrived before the link was lost.
+    unsent: usize,
+    /// How many of them were left when there was made room last.
+    tidied: usize,
     lane: Lane,
     rooms: BTreeMap<RoomId, Membership>,
     /// Rooms in the order in which they were joined.
@@ -186,6 +190,8 @@ impl Session {
             decoder: Decoder::new(MAX_SERVER_FRAME),
             pongs: 0,
             unconfirmed: Unconfirmed::default(),
+            unsent: 0,
+            tidied: 0,
             lane: Lane::default(),
             rooms: BTreeMap::new(),
             order: Vec::new(),
@@ -363,6 +369,7 @@ impl Session {
             return Err("seats of a session that has just begun".into());
         }
         self.phase = Phase::Open;
+        self.leave_out_stale(0);
         self.outbox.extend_from_slice(self.unconfirmed.frames());
         self.settle(events);
         if !self.is_held() {

@@ -114,7 +114,11 @@ impl Shared {
             Some(End::Lost(reason)) => return Err(SendError::Disconnected(reason.clone())),
             None => {}
         }
-        let (queued, max) = (state.session.queued() + state.writing, self.outbox_limit);
+        let max = self.outbox_limit;
+        if state.session.queued() + state.writing >= max {
+            state.session.make_room();
+        }
+        let queued = state.session.queued() + state.writing;
         if queued >= max {
             return Err(SendError::OutboxFull { queued, max });
         }

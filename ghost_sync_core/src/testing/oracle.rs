@@ -9,6 +9,7 @@ mod events;
 mod limits;
 mod program;
 mod room;
+mod stale;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -185,6 +186,8 @@ pub(super) struct Author {
     pub(super) turned_away: bool,
     /// What the server got from it, accepted or not.
     offered: limits::Spent,
+    /// Links lost so far.
+    pub(super) losses: u32,
     /// The server resumed it, and it does not know that yet.
     resumed_unseen: bool,
     /// The sessions of others that it goes on with.
@@ -212,6 +215,9 @@ pub(super) struct Message {
     fed: bool,
     /// Whether the server never got so much that it could be too much.
     modest: bool,
+    /// Whether there was a link when it was said, and how many had been lost.
+    pub(super) open: bool,
+    pub(super) losses: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -329,6 +335,7 @@ impl Oracle {
             message.fed = true;
             let limits = &self.swarm.relay.limits;
             message.modest &= author.offered.add(self.now, limits, payload.len());
+            self.check_stale(stamp.author as usize, stamp.counter as usize);
         }
     }
 
@@ -543,6 +550,8 @@ impl Message {
             acked: false,
             fed: false,
             modest: true,
+            open: true,
+            losses: 0,
         }
     }
 }

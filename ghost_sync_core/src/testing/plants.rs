@@ -97,4 +97,7 @@ pub const PLANTS: &[&str] = &[
     "client-forgets-while-away",
     "client-forgets-to-join",
     "client-keeps-gaps-to-itself",
+    "client-says-stale-positions",
+    "client-misnumbers-after-leaving-out",
+    "client-tells-of-lost-positions",
 ];

@@ -13,6 +13,7 @@ mod errors;
 mod handle;
 mod handler;
 mod lifecycle;
+mod restarts;
 mod resume;
 mod rooms;
 mod sockets;

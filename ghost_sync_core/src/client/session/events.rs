@@ -184,8 +184,8 @@ impl Session {
             }
             ServerMessage::Ack { room, reference, seq } => {
                 let room = self.seated(room)?.name().clone();
-                let reference = self.sent.number(reference);
                 self.sent.answered(reference);
+                let reference = self.sent.number(reference);
                 events.push(ServerEvent::Ack { room, reference, seq });
             }
             ServerMessage::Refused { room, reference, reason } => {
@@ -286,9 +286,9 @@ impl Session {
             }
             if id == RoomId(0) { Request::SetMeta } else { Request::Leave { room } }
         } else {
-            let kind = self.sent.kind(self.sent.number(reference))?;
-            let reference = self.sent.number(reference);
+            let kind = self.sent.kind(reference)?;
             self.sent.answered(reference);
+            let reference = self.sent.number(reference);
             match kind {
                 Some(Kind::Broadcast) => {
                     if let Some(member) = member {

@@ -160,6 +160,11 @@ impl Membership {
         self.unseen += 1;
     }
 
+    /// A broadcast that was on its way is not sent at all.
+    pub(crate) fn never_spoke(&mut self) {
+        self.unseen = self.unseen.saturating_sub(1);
+    }
+
     /// That broadcast will get no number.
     pub(crate) fn refused(&mut self) -> Result<(), Violation> {
         let Some(unseen) = self.unseen.checked_sub(1) else {

@@ -1,10 +1,13 @@
 //! How a session outlives its link.
 
+use std::collections::BTreeSet;
+
 use crate::{
     relay::DisconnectReason,
     wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAGIC, MAX_SERVER_FRAME,
-        Progress, Refusal, Replay, ResumeFailure, RoomId, Secret, SessionTicket, VERSION,
+        ClientId, ClientMessage, CloseReason, Decoder, Delivery, LeaveReason, MAGIC,
+        MAX_SERVER_FRAME, Progress, Refusal, Replay, ResumeFailure, RoomId, Secret, SendFlags,
+        SessionTicket, VERSION,
     },
 };
 
@@ -33,6 +36,7 @@ impl Session {
             return false;
         }
         self.phase = Phase::Away;
+        self.unsent = self.unconfirmed.len();
         self.outbox.clear();
         true
     }
@@ -93,6 +97,7 @@ impl Session {
             return Err(format!("only {received} requests, after it confirmed more").into());
         }
         self.unconfirmed.confirm(received)?;
+        self.leave_out_stale(0);
         if let Some(ticket) = &mut self.ticket {
             ticket.secret = secret;
         }
@@ -183,15 +188,76 @@ impl Session {
         });
     }
 
+    /// Leaves out what nobody needs any more when it is said late: of the requests from
+    /// `first` on, which the server has not got, `Volatile` broadcasts, and `Latest` ones
+    /// that a newer one replaces. What is to be acknowledged stays.
+    pub(super) fn leave_out_stale(&mut self, first: usize) {
+        let mut messages = Vec::new();
+        let mut count = 0;
+        for (at, request) in self.unconfirmed.messages().enumerate() {
+            if let ClientMessage::Broadcast { room, delivery, flags, .. } = request {
+                count += 1;
+                if at >= first {
+                    messages.push((at, count, room, delivery, flags));
+                }
+            } else if let ClientMessage::Send { .. } = request {
+                count += 1;
+            }
+        }
+        let before = self.sent.count().saturating_sub(count);
+        let (mut newest, mut places, mut references) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for (at, count, room, delivery, flags) in messages.into_iter().rev() {
+            let stale = match delivery {
+                Delivery::Reliable => false,
+                Delivery::Volatile => true,
+                Delivery::Latest(key) => !newest.insert((room, key)),
+            };
+            if !stale || flags.contains(SendFlags::ACK) {
+                continue;
+            }
+            places.push(at);
+            references.push(before + count);
+            if !flags.contains(SendFlags::ECHO)
+                && let Some(member) = self.rooms.get_mut(&room)
+            {
+                member.never_spoke();
+            }
+        }
+        if places.is_empty() || planted!("client-says-stale-positions") {
+            return;
+        }
+        places.reverse();
+        references.reverse();
+        self.unconfirmed.leave_out(|at| places.binary_search(&at).is_ok());
+        if !planted!("client-misnumbers-after-leaving-out") {
+            self.sent.leave_out(&references);
+        }
+    }
+
+    /// Makes room for requests that wait for a link.
+    pub(crate) fn make_room(&mut self) {
+        // Not again while it can bring nothing.
+        if !self.is_open() && self.unconfirmed.len() != self.tidied {
+            self.leave_out_stale(self.unsent);
+            self.tidied = self.unconfirmed.len();
+        }
+    }
+
     /// Forgets the requests of a session that is over; says so where they cannot
-    /// be made again.
+    /// be made again and somebody may miss them.
     fn forget_messages(&mut self) -> Vec<ServerEvent> {
         let requests = std::mem::take(&mut self.unconfirmed);
+        self.unsent = 0;
         let lost: Vec<_> = requests
             .messages()
             .filter_map(|request| match request {
-                ClientMessage::Broadcast { room, .. } => Some((room, Kind::Broadcast)),
-                ClientMessage::Send { room, .. } => Some((room, Kind::Send)),
+                ClientMessage::Broadcast { room, delivery, flags, .. } => {
+                    let missed = delivery == Delivery::Reliable
+                        || flags.contains(SendFlags::ACK)
+                        || planted!("client-tells-of-lost-positions");
+                    Some((room, Kind::Broadcast, missed))
+                }
+                ClientMessage::Send { room, .. } => Some((room, Kind::Send, true)),
                 ClientMessage::Join { .. }
                 | ClientMessage::Leave { .. }
                 | ClientMessage::SetMeta { .. }
@@ -205,24 +271,30 @@ impl Session {
             })
             .collect();
         let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
-        let numbers = self.sent.last().saturating_sub(count) + 1..;
-        let unknown =
-            |(_, number): &(_, u64)| !matches!(self.sent.kind(*number), Ok(Some(Kind::Answered)));
-        let lost: Vec<_> = lost.into_iter().zip(numbers).filter(unknown).collect();
+        let references = self.sent.count().saturating_sub(count) + 1..;
+        let errors = lost
+            .into_iter()
+            .zip(references)
+            .filter(|((_, _, missed), reference)| {
+                *missed && !matches!(self.sent.kind(*reference), Ok(Some(Kind::Answered)))
+            })
+            .map(|((room, kind, _), reference)| {
+                let room = self.rooms.get(&room).map(|room| room.name().clone());
+                let reference = self.sent.number(reference);
+                let request = match kind {
+                    Kind::Broadcast | Kind::Echo | Kind::Answered => {
+                        Request::Broadcast { room, reference }
+                    }
+                    Kind::Send => Request::Send { room, reference },
+                };
+                let message = "the session ended before the server confirmed it: nobody \
+                               knows whether it arrived"
+                    .to_owned();
+                let reason = Refusal::Rejected { message };
+                ServerEvent::Error(RequestError { request, reason })
+            })
+            .collect();
         self.sent.start_anew();
-        let error = |((room, kind), reference): ((RoomId, Kind), u64)| {
-            let room = self.rooms.get(&room).map(|room| room.name().clone());
-            let request = match kind {
-                Kind::Broadcast | Kind::Echo | Kind::Answered => {
-                    Request::Broadcast { room, reference }
-                }
-                Kind::Send => Request::Send { room, reference },
-            };
-            let message = "the session ended before the server confirmed it: nobody knows \
-                           whether it arrived"
-                .to_owned();
-            ServerEvent::Error(RequestError { request, reason: Refusal::Rejected { message } })
-        };
-        lost.into_iter().map(error).collect()
+        errors
     }
 }

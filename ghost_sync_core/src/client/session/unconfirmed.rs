@@ -65,6 +65,24 @@ impl Unconfirmed {
         })
     }
 
+    /// How many requests are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.lens.len()
+    }
+
+    /// Forgets those of the requests that `stale` says, by their places.
+    pub(crate) fn leave_out(&mut self, stale: impl Fn(usize) -> bool) {
+        let (frames, lens) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.lens));
+        let mut rest = &frames[..];
+        for (at, len) in lens.into_iter().enumerate() {
+            let (frame, after) = rest.split_at(len);
+            rest = after;
+            if !stale(at) {
+                self.keep(frame);
+            }
+        }
+    }
+
     /// Bytes that wait for a server that does not keep up.
     pub(crate) fn excess(&self) -> usize {
         self.frames.len().saturating_sub(Self::USUAL)

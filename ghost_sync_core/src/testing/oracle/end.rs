@@ -98,8 +98,8 @@ impl Oracle {
             let seats: Vec<_> = session.seats.iter().map(|(room, seat)| (*room, *seat)).collect();
             self.check_seats(author, &seats);
             let state = &self.authors[author];
-            let open = state.messages.iter().enumerate().skip(state.base).find(|(_, message)| {
-                message.fate == Fate::Open
+            let open = state.messages.iter().enumerate().skip(state.base).find(|(at, message)| {
+                message.fate == Fate::Open && (message.fed || !state.may_leave_out(*at))
                     || (message.ack && !message.acked && matches!(message.fate, Fate::Accepted(_)))
             });
             let seen = open.map(|(at, message)| format!("message {at} waits: {message:?}"));

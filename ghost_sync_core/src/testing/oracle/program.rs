@@ -1,10 +1,10 @@
 //! What the client's program is told, against the frames that its client got.
 
-use super::{Fate, Mark, Oracle};
+use super::{Fate, Mark, Message, Oracle};
 use crate::{
-    client::{Request, ServerEvent},
+    client::{Request, RequestError, ServerEvent},
     testing::stamp::Stamp,
-    wire::ClientId,
+    wire::{ClientId, Refusal},
 };
 
 /// One event that a program must be told next.
@@ -12,6 +12,8 @@ use crate::{
 pub(in crate::testing) struct Expected {
     tag: u8,
     seq: u64,
+    /// The program's number of a message.
+    number: u64,
     sender: Option<ClientId>,
     stamp: Option<(u32, u32)>,
 }
@@ -44,7 +46,7 @@ impl Expected {
     }
 
     pub(super) fn at(tag: u8, seq: u64) -> Self {
-        Self { tag, seq, sender: None, stamp: None }
+        Self { tag, seq, number: 0, sender: None, stamp: None }
     }
 
     pub(super) fn renewed(client_id: ClientId) -> Self {
@@ -58,7 +60,11 @@ impl Expected {
     pub(super) fn broadcast(seq: u64, replay: bool, sender: ClientId, stamp: Stamp) -> Self {
         let tag = if replay { Self::REPLAYED } else { Self::BROADCAST };
         let stamp = Some((stamp.author, stamp.counter));
-        Self { tag, seq, sender: Some(sender), stamp }
+        Self { tag, seq, number: 0, sender: Some(sender), stamp }
+    }
+
+    pub(super) fn ack(seq: u64, number: u64) -> Self {
+        Self { number, ..Self::at(Self::ACK, seq) }
     }
 
     fn from(event: &ServerEvent) -> Self {
@@ -71,7 +77,7 @@ impl Expected {
             ServerEvent::Broadcast { sender_id, seq, replay, data, .. } => {
                 let tag = if *replay { Self::REPLAYED } else { Self::BROADCAST };
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
-                Self { tag, seq: *seq, sender: Some(*sender_id), stamp }
+                Self { tag, seq: *seq, number: 0, sender: Some(*sender_id), stamp }
             }
             ServerEvent::Direct { data, .. } => {
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
@@ -83,7 +89,7 @@ impl Expected {
             ServerEvent::PlayerBack { seq, .. } => Self::at(Self::BACK, *seq),
             ServerEvent::RoomDeleted { seq, .. } => Self::at(Self::ROOM_DELETED, *seq),
             ServerEvent::Gap { to, .. } => Self::at(Self::GAP, *to),
-            ServerEvent::Ack { seq, .. } => Self::at(Self::ACK, *seq),
+            ServerEvent::Ack { seq, reference, .. } => Self::ack(*seq, *reference),
             ServerEvent::Pong { .. } => Self::of(Self::PONG),
             ServerEvent::Rooms { .. } => Self::of(Self::ROOMS),
             ServerEvent::Reconnecting { .. } => Self::of(Self::RECONNECTING),
@@ -134,10 +140,11 @@ impl Oracle {
                 ServerEvent::Error(error) if matches!(error.request, Request::Join { .. }) => {
                     self.authors[author].joins_owed -= 1;
                 }
-                ServerEvent::Rooms { .. } => self.authors[author].lists_owed -= 1,
                 ServerEvent::Error(error) if error.request == Request::ListRooms => {
                     self.authors[author].lists_owed -= 1;
                 }
+                ServerEvent::Error(error) => self.told_refused(author, error),
+                ServerEvent::Rooms { .. } => self.authors[author].lists_owed -= 1,
                 _ => {}
             }
         }
@@ -155,6 +162,29 @@ impl Oracle {
     /// Whether a client has said everything about a session that is over.
     fn is_reckoned(&self, author: usize) -> bool {
         self.authors[author].reckoning && !self.authors[author].going_on
+    }
+
+    /// A program is told that the server did not do what it asked for.
+    fn told_refused(&mut self, author: usize, error: &RequestError) {
+        let (Request::Broadcast { reference, .. } | Request::Send { reference, .. }) =
+            &error.request
+        else {
+            return;
+        };
+        let at = usize::try_from(*reference).unwrap_or(0).wrapping_sub(1);
+        let Some(message) = self.authors[author].messages.get_mut(at) else {
+            return self.fail("I13", format!("message {reference} is refused, never said"));
+        };
+        let before = std::mem::replace(&mut message.fate, Fate::Refused);
+        let limited = matches!(error.reason, Refusal::RateLimited { .. });
+        let wrongly = message.modest && limited;
+        if before != Fate::Open || !message.fed {
+            let seen = format!("{reference} is refused ({error}), was {before:?}: {message:?}");
+            self.fail("I13", seen);
+        }
+        if wrongly {
+            self.fail("I28", format!("message {reference} of {author} was not too much"));
+        }
     }
 
     /// What a client says about a session that is over.
@@ -175,7 +205,8 @@ impl Oracle {
                     let fate = state.messages.get(at).map(|message| message.fate);
                     let told = matches!(fate, None | Some(Fate::Refused));
                     let acked = state.messages.get(at).is_some_and(|message| message.acked);
-                    if !fresh || told || acked {
+                    let missed = state.messages.get(at).is_none_or(Message::is_missed);
+                    if !fresh || told || acked || !missed {
                         let seen = format!("message {reference} is said to be lost, is {fate:?}");
                         self.fail("I13", seen);
                     }
@@ -199,7 +230,7 @@ impl Oracle {
             if message.fate == Fate::Open {
                 message.fate = Fate::Unknown;
                 // The answer to one that the server got may be lost with the session.
-                if !message.fed && !reported.contains(&at) {
+                if !message.fed && !reported.contains(&at) && message.is_missed() {
                     silent = Some(at);
                 }
             }

@@ -191,7 +191,9 @@ impl World {
         }
         player.resuming = false;
         player.over = !player.session.link_lost(reason);
-        self.oracle.authors[player.author].over = player.over;
+        let author = &mut self.oracle.authors[player.author];
+        author.over = player.over;
+        author.losses += 1;
         if let Some(link) = self.links.get_mut(&serial) {
             link.held = false;
             link.up.ended = true;

@@ -232,6 +232,8 @@ impl World {
             let mut message =
                 Message::new(Some(key), Some(delivery), message_type, floor, payload.len());
             (message.echo, message.ack) = (echo, ack);
+            message.open = self.players[at].session.is_open();
+            message.losses = self.oracle.authors[author].losses;
             self.oracle.says(author, reference, message);
         }
         self.flush(at);

@@ -389,3 +389,101 @@ fn a_broadcast_on_its_way_may_be_said_in_the_next_stay() {
     let (_, end) = talk.hear(&[said(16, 2)]);
     assert!(end.is_err(), "one number was its own, not two");
 }
+
+fn speaking(delivery: Delivery, flags: SendFlags, payload: &[u8]) -> ClientMessage<'_> {
+    ClientMessage::Broadcast {
+        room: ROOM,
+        delivery,
+        flags,
+        message_type: MessageType::RAW,
+        payload,
+    }
+}
+
+impl Talk {
+    fn speak(&mut self, delivery: Delivery, flags: SendFlags, payload: &[u8]) -> u64 {
+        self.session.broadcast(None, delivery, flags, MessageType::RAW, payload).unwrap()
+    }
+}
+
+#[test]
+fn after_a_cut_only_the_newest_positions_and_no_effects_are_said() {
+    let mut talk = Talk::held();
+    let plain = SendFlags::NONE;
+    // These the server got.
+    for payload in [b"a1", b"a2"] {
+        talk.speak(Delivery::Latest(1), plain, payload);
+    }
+    talk.session.take_outbox();
+    assert!(talk.session.link_lost(&DisconnectReason::ConnectionReset));
+    let mut numbers = Vec::new();
+    for round in [b"0", b"1"] {
+        talk.speak(Delivery::Latest(1), plain, round);
+        talk.speak(Delivery::Volatile, plain, b"boom");
+        numbers.push(talk.speak(Delivery::Reliable, SendFlags::ACK, round));
+        talk.speak(Delivery::Latest(2), plain, round);
+    }
+    numbers.push(talk.speak(Delivery::Volatile, SendFlags::ACK, b"wanted"));
+    talk.session.reopen();
+    talk.session.take_outbox();
+    talk.accepts(&[resumed(3)], 1);
+    talk.sends(&[
+        speaking(Delivery::Reliable, SendFlags::ACK, b"0"),
+        speaking(Delivery::Latest(1), plain, b"1"),
+        speaking(Delivery::Reliable, SendFlags::ACK, b"1"),
+        speaking(Delivery::Latest(2), plain, b"1"),
+        speaking(Delivery::Volatile, SendFlags::ACK, b"wanted"),
+    ]);
+    // The server counts what it got; the program's numbers are those that it was given.
+    for (reference, number) in [3, 5, 7].into_iter().zip(numbers) {
+        let events = talk.accepts(&[ServerMessage::Ack { room: ROOM, reference, seq: 9 }], 1);
+        assert!(matches!(events[0], ServerEvent::Ack { reference, .. } if reference == number));
+    }
+    // Seven broadcasts of its own have numbers, and those that were left out have none.
+    talk.accepts(&[said(18, 2)], 1);
+    talk.violates(&[said(20, 2)]);
+}
+
+#[test]
+fn what_waits_for_a_link_is_bounded_and_positions_make_room() {
+    let mut talk = Talk::held();
+    assert!(talk.session.link_lost(&DisconnectReason::ConnectionReset));
+    for _ in 0..10_000 {
+        talk.speak(Delivery::Latest(1), SendFlags::NONE, &[7; 100]);
+    }
+    assert!(talk.session.queued() > 1 << 20);
+    talk.session.make_room();
+    assert_eq!(talk.session.queued(), 0, "one position is left");
+    for _ in 0..10_000 {
+        talk.speak(Delivery::Reliable, SendFlags::NONE, &[7; 100]);
+    }
+    talk.session.make_room();
+    assert!(talk.session.queued() > 1 << 20, "of what must arrive nothing goes");
+}
+
+#[test]
+fn nobody_is_told_of_positions_and_effects_that_a_session_took_along() {
+    let mut talk = Talk::held();
+    let plain = SendFlags::NONE;
+    talk.speak(Delivery::Latest(1), plain, b"here");
+    talk.speak(Delivery::Volatile, plain, b"boom");
+    let chat = talk.speak(Delivery::Reliable, plain, b"hello");
+    let asked = talk.speak(Delivery::Latest(2), SendFlags::ACK, b"there");
+    let sent = talk.session.send(None, MessageType::RAW, b"cast").unwrap();
+    talk.session.take_outbox();
+    talk.relink();
+    talk.session.take_outbox();
+    let told = talk.accepts(&[expired()], 4);
+    let numbers = told.iter().filter_map(|event| {
+        if let ServerEvent::Error(RequestError {
+            request: Request::Broadcast { reference, .. } | Request::Send { reference, .. },
+            ..
+        }) = event
+        {
+            Some(*reference)
+        } else {
+            None
+        }
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [chat, asked, sent]);
+}
