@@ -139,6 +139,12 @@ impl Shard {
         at(&self.lock().relay)
     }
 
+    /// Whether somebody has the lock now.
+    #[cfg(test)]
+    pub(super) fn is_locked(&self) -> bool {
+        self.state.try_lock().is_err()
+    }
+
     /// Does something to the relay, in the name of the host.
     pub(super) fn act<T>(
         self: &Arc<Self>,
