@@ -94,8 +94,8 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
         replay: Replay,
     ) -> Result<(), SendError> {
-        let room = RoomName::new(room.as_ref())?;
-        self.shared.request(|session| session.join(room.clone(), data.as_ref(), replay)).await
+        let (room, data) = (RoomName::new(room.as_ref())?, data.as_ref());
+        self.shared.request(|session| session.join(room.clone(), data, replay)).await
     }
 
     /// Gives up the seat that was taken last. Answered by
@@ -112,7 +112,8 @@ impl ClientSender {
     /// # Errors
     /// As [`leave`](Self::leave).
     pub async fn leave_room(&self, room: impl AsRef<str>) -> Result<(), SendError> {
-        self.shared.request(|session| session.leave(Some(room.as_ref()))).await
+        let room = room.as_ref();
+        self.shared.request(|session| session.leave(Some(room))).await
     }
 
     /// Says something to everybody else in the room that was joined last,
@@ -135,7 +136,8 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
         options: SendOptions,
     ) -> Result<u64, SendError> {
-        self.shared.request(|session| options.broadcast(session, data.as_ref())).await
+        let data = data.as_ref();
+        self.shared.request(|session| options.broadcast(session, data)).await
     }
 
     /// As [`broadcast_with`](Self::broadcast_with), but does not wait.
@@ -147,7 +149,8 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
         options: &SendOptions,
     ) -> Result<u64, SendError> {
-        self.shared.try_request(|session| options.broadcast(session, data.as_ref()))
+        let data = data.as_ref();
+        self.shared.try_request(|session| options.broadcast(session, data))
     }
 
     /// Says something to the server program. Returns the message's reference.
@@ -168,8 +171,8 @@ impl ClientSender {
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
-        let room = room.as_ref().map(AsRef::as_ref);
-        self.shared.request(|session| session.send(room, message_type, data.as_ref())).await
+        let (room, data) = (room.as_ref().map(AsRef::as_ref), data.as_ref());
+        self.shared.request(|session| session.send(room, message_type, data)).await
     }
 
     /// Measures the way to the server and back; answered by
@@ -211,7 +214,8 @@ impl ClientSender {
     /// # Errors
     /// As [`set_meta`](Self::set_meta).
     pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
-        self.shared.request(|session| session.set_meta(key.as_ref(), None)).await
+        let key = key.as_ref();
+        self.shared.request(|session| session.set_meta(key, None)).await
     }
 
     /// Makes a request now, or not.

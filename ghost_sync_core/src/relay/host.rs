@@ -72,6 +72,11 @@ impl Relay {
         Ok(())
     }
 
+    /// The settings of the room called `name`.
+    pub fn room_config(&self, name: &str) -> Option<&RoomConfig> {
+        Some(&self.rooms.get(self.names.get(name)?)?.config)
+    }
+
     /// Deletes a room softly: its members are told and keep their seats, but
     /// their next broadcast or join there fails with `RoomNotFound`.
     ///

@@ -116,9 +116,9 @@ impl ServerHandle {
     /// # Errors
     /// [`ClientNotFound`] if it is gone already.
     pub fn kick(&self, client: ClientId, message: impl AsRef<str>) -> Result<(), ClientNotFound> {
-        self.service
-            .shard
-            .act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message.as_ref(), out))
+        let message = message.as_ref();
+        let shard = &self.service.shard;
+        shard.act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message, out))
     }
 
     /// Stops the server: nobody can connect any more, every client is told and
@@ -155,7 +155,8 @@ impl ServerHandle {
         self.is_running()
     }
 
-    /// Does something to the relay.
+    /// Does something to the relay, under the lock: what is code of the program, such as an
+    /// `AsRef`, runs before.
     pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Relay, Instant, &mut Vec<Output>) -> T) -> T {
         self.service.shard.act(act)
     }
