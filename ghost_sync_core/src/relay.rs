@@ -10,6 +10,8 @@
 //! when to come back at the latest.
 
 mod config;
+#[cfg(test)]
+mod counters;
 mod deadlines;
 mod error;
 mod event;
@@ -42,7 +44,7 @@ use slotmap::SlotMap;
 pub use config::{
     CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
 };
-pub use error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError};
+pub use error::{ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound, SendError};
 pub use event::{
     AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
 };
@@ -512,7 +514,7 @@ impl Relay {
     /// Why a new client cannot be taken, if every place is taken.
     fn no_place(&self) -> Option<CloseReason> {
         let max = self.config.max_clients;
-        let most = max + usize::from(planted!("one-client-too-many"));
+        let most = max.saturating_add(usize::from(planted!("one-client-too-many")));
         (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
             max: clamp_u32(max),
             retry_after_ms: millis(self.config.retry_after),
@@ -646,7 +648,7 @@ impl Relay {
         question: Question,
         out: &mut Vec<Output>,
     ) -> AskId {
-        self.last_ask += 1;
+        self.last_ask = self.last_ask.saturating_add(1);
         let ask = AskId(self.last_ask);
         let deadline = now + self.config.ask_timeout;
         self.asks.insert(ask, PendingAsk { target, deadline });

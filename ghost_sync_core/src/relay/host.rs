@@ -44,8 +44,12 @@ impl Relay {
         if self.names.len() >= self.config.max_rooms {
             return Err(CreateRoomError::TooManyRooms { max: self.config.max_rooms });
         }
-        self.last_room += 1;
-        let room = RoomId(self.last_room);
+        // A number is never used again: who comes back would be in another room.
+        let Some(number) = self.last_room.checked_add(1) else {
+            return Err(CreateRoomError::TooManyRooms { max: self.last_room as usize });
+        };
+        self.last_room = number;
+        let room = RoomId(number);
         self.rooms
             .insert(room, Room::new(now, name.clone(), epoch, config, self.config.resume_grace));
         self.names.insert(name.clone(), room);

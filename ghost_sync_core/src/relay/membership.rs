@@ -193,7 +193,7 @@ impl Relay {
             return Err(Refusal::AlreadyJoined { room: name });
         }
         if found.is_full() {
-            return Err(Refusal::RoomFull { room: name, capacity: found.capacity() });
+            return Err(Refusal::RoomFull { room: name, capacity: found.seats() });
         }
         let max = self.config.rooms_per_client;
         if max > 1 && connection.seats.len() >= max {

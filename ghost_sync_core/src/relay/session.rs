@@ -252,7 +252,7 @@ impl Connection {
             return usize::MAX;
         }
         if self.is_open() {
-            return config.max_payload + MAX_OVERHEAD;
+            return config.max_payload.saturating_add(MAX_OVERHEAD);
         }
         // A resume names the client's rooms.
         MAX_HELLO.max(RESUME + PER_ROOM * config.rooms_per_client.min(MAX_RESUMED))
