@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
 
 use crate::{
-    relay::{CreateOnJoin, OverflowPolicy, RelayConfig, RoomConfig},
+    relay::{ConfigError, CreateOnJoin, OverflowPolicy, RelayConfig, RoomConfig},
     wire::Protocol,
 };
 
@@ -16,6 +16,10 @@ use super::{
 };
 
 /// Settings of a server; [`Server::builder`] makes one, [`build`](Self::build) uses it.
+///
+/// Settings with which nobody could be served (no clients, no time, pings rarer than the
+/// silence that disconnects) are refused by [`Server::run`]: [`BindError::Setting`](super::BindError::Setting) names the
+/// setting and what it may be.
 pub struct ServerBuilder {
     relay: RelayConfig,
     senders: NonZeroUsize,
@@ -28,6 +32,8 @@ pub struct ServerBuilder {
 pub(super) struct Settings {
     pub(super) listen: Listen,
     pub(super) rooms: Vec<(String, RoomConfig)>,
+    /// What makes no sense among the settings.
+    pub(super) fault: Option<ConfigError>,
 }
 
 #[derive(Debug)]
@@ -51,6 +57,7 @@ impl Default for ServerBuilder {
             settings: Settings {
                 listen: Listen::Tcp("0.0.0.0:7777".to_owned()),
                 rooms: Vec::new(),
+                fault: None,
             },
             audience: Hired::Nobody,
         }
@@ -269,7 +276,8 @@ impl ServerBuilder {
 
     /// A server with these settings, which does not run yet.
     pub fn build(self) -> Server {
-        let Self { mut relay, senders, settings, audience } = self;
+        let Self { mut relay, senders, mut settings, audience } = self;
+        settings.fault = relay.check().err();
         relay.seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let asked = !matches!(audience, Hired::Nobody);
         relay.ask_connect = asked;
