@@ -53,6 +53,7 @@ pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
 
+use config::MIN_GREETERS;
 use deadlines::{Deadlines, Due, millis};
 use log::Origin;
 use meta::clamp_u32;
@@ -177,18 +178,17 @@ impl Relay {
         let due = self.conns[conn].deadline(&self.config);
         self.conns[conn].due = due;
         self.deadlines.add(due, Due::Connection(conn));
-        let max = self.config.max_clients.max(MIN_GREETERS);
         if let Some(reason) = self.refusing.clone() {
             self.close(now, conn, reason, out);
         }
-        if taken >= max.saturating_mul(3) {
+        if taken >= self.config.max_links() {
             // A flood gets no farewell: those who wait for theirs are memory too.
             self.part(now, conn, DisconnectReason::ConnectionClosed, out);
             self.forget(conn, out);
             return link;
         }
         self.greeters.push_back(conn);
-        self.bound_greeters(now, max, out);
+        self.bound_greeters(now, self.config.max_clients.max(MIN_GREETERS), out);
         link
     }
 
@@ -208,6 +208,21 @@ impl Relay {
             let after_ms = millis(now.saturating_duration_since(waited));
             self.close(now, conn, CloseReason::HandshakeTimeout { after_ms }, out);
         }
+    }
+
+    /// Drops, without a farewell, whoever has been there longest and has not said who it is:
+    /// there are no sockets left. Returns its link.
+    pub fn drop_greeter(&mut self, now: Instant, out: &mut Vec<Output>) -> Option<LinkId> {
+        while let Some(conn) = self.greeters.pop_front() {
+            // Most have greeted long ago.
+            let found = self.conns.get(conn).filter(|found| found.is_greeting());
+            if let Some(link) = found.and_then(|found| found.link) {
+                self.part(now, conn, DisconnectReason::ConnectionClosed, out);
+                self.forget(conn, out);
+                return Some(link);
+            }
+        }
+        None
     }
 
     /// The connection that a link belongs to.
@@ -736,10 +751,6 @@ impl Relay {
         mixed ^ (mixed >> 31)
     }
 }
-
-/// Half of the connections that may be in their handshake, at least; as many as
-/// there may be clients where those are more.
-const MIN_GREETERS: usize = 64;
 
 /// Deleted rooms that are kept for those who may come back.
 const MAX_BURIED: usize = 1024;

@@ -115,6 +115,12 @@ impl RelayConfig {
         Ok(())
     }
 
+    /// Sockets at once, of any kind: those of clients, of whoever has not said who it is, and
+    /// those that wait for their last bytes.
+    pub fn max_links(&self) -> usize {
+        self.max_clients.max(MIN_GREETERS).saturating_mul(3)
+    }
+
     /// With durations that can be added to a clock.
     pub(super) fn bounded(mut self) -> Self {
         for duration in [
@@ -135,6 +141,10 @@ impl RelayConfig {
 
 /// Bytes that a client whose socket is full must take within the write timeout.
 pub const MIN_PROGRESS: usize = 16 * 1024;
+
+/// Half of the connections that may be in their handshake, at least; as many as
+/// there may be clients where those are more.
+pub(super) const MIN_GREETERS: usize = 64;
 
 /// The least [`RelayConfig::outbox_limit`]: what greets a client has to fit.
 const MIN_OUTBOX: usize = 4096;

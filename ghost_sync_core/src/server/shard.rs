@@ -182,6 +182,29 @@ impl Shard {
         self.work.notify_one();
     }
 
+    /// Frees the socket of whoever has been there longest and has not said who it is;
+    /// whether there was one.
+    pub(super) async fn drop_greeter(self: &Arc<Self>) -> bool {
+        let Some(Link { writer, mut reader, .. }) = self.take_greeter() else { return false };
+        // The socket is free when both of its halves are.
+        drop(writer);
+        reader.abort();
+        let _ = (&mut reader).await;
+        true
+    }
+
+    fn take_greeter(self: &Arc<Self>) -> Option<Link> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let greeter = state.relay.drop_greeter(link::now(), &mut state.out);
+        // Before the relay's word that it is to be closed in peace.
+        let link = state.links.remove(greeter?)?;
+        self.settle(state);
+        self.release(guard);
+        link.stop_draining();
+        Some(link)
+    }
+
     /// A reader got bytes.
     pub(super) fn feed(self: &Arc<Self>, id: LinkId, bytes: &[u8]) {
         let mut guard = self.lock();
