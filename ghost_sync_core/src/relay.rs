@@ -10,6 +10,7 @@
 //! when to come back at the latest.
 
 mod config;
+mod congestion;
 #[cfg(test)]
 mod counters;
 mod deadlines;
@@ -102,6 +103,8 @@ pub struct Relay {
     ready: Vec<ConnId>,
     /// Connections whose sockets are full.
     blocked: BTreeSet<ConnId>,
+    /// Members of rooms who read and may have much waiting for them.
+    congested: BTreeMap<RoomId, BTreeSet<ConnId>>,
     pending_bytes: usize,
     refusing: Option<CloseReason>,
     random: u64,
@@ -149,6 +152,7 @@ impl Relay {
             trim_rooms: Vec::new(),
             ready: Vec::new(),
             blocked: BTreeSet::new(),
+            congested: BTreeMap::new(),
             pending_bytes: 0,
             refusing: None,
             scratch_cursors: Vec::new(),
@@ -238,11 +242,29 @@ impl Relay {
     /// Takes what happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
-            Input::Bytes { link, bytes } => self.bytes(now, link, bytes, out),
+            Input::Bytes { link, mut bytes } => loop {
+                let taken = self.feed(now, link, bytes, out);
+                bytes = &bytes[taken..];
+                if bytes.is_empty() {
+                    break;
+                }
+            },
             Input::Disconnected { link, reason } => self.disconnected(now, link, reason, out),
             Input::Answer { ask, verdict } => self.answer(now, ask, verdict, out),
             Input::Tick => self.tick(now, out),
         }
+    }
+
+    /// Takes some of the bytes that came over a link, and returns how many; call it again with
+    /// the rest. It does as much at a time as others may have to wait for: some 128 messages.
+    pub fn feed(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) -> usize {
+        bytes.len() - self.bytes(now, link, bytes, out).len()
     }
 
     /// Appends the links that have something to send and whose sockets are not known to
@@ -275,13 +297,17 @@ impl Relay {
         self.pace.reuse(due);
         for conn in blocked {
             self.relieve_if_behind(now, conn, out);
+            self.note_congestion(now, conn);
         }
         let mut listed = std::mem::take(&mut self.ready);
         for conn in listed.drain(..) {
             let Some(connection) = self.conns.get_mut(conn) else { continue };
             connection.ready = false;
             match connection.link {
-                _ if connection.blocked.is_some() => self.relieve_if_behind(now, conn, out),
+                _ if connection.blocked.is_some() => {
+                    self.relieve_if_behind(now, conn, out);
+                    self.note_congestion(now, conn);
+                }
                 Some(link) => ready.push(link),
                 None => self.end_if_overfull(now, conn, out),
             }

@@ -321,6 +321,7 @@ impl Relay {
             self.refuse_moderated(now, conn, held, out);
         }
         self.conns[conn].seats.remove(at);
+        self.forget_congestion(room, conn);
         let client_id = self.conns[conn].client_id;
         let Some(found) = self.rooms.get_mut(&room) else { return };
         let since = found.unseat(held.seat).map_or(0, |member| member.since);

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{
     Relay,
     config::{OverflowPolicy, RelayConfig},
-    event::{ConnId, LinkId, Output, RelayEvent},
+    event::{ConnId, Output, RelayEvent},
     log::Class,
     meta::clamp_u32,
     outbox::{Item, ItemKind},
@@ -65,26 +65,6 @@ impl Relay {
                 bytes: base.bytes.max(waiting.bytes + limit / 8).min(limit),
             };
         }
-    }
-
-    /// Whether somebody who hears `link` has a full socket, reads (16 KiB in a tenth of
-    /// a second), and has more than half of its limit waiting. A sender of much then does
-    /// well to pause: the receivers may be fast, but have had no turn yet.
-    pub fn is_congested(&self, now: Instant, link: LinkId) -> bool {
-        if self.blocked.is_empty() {
-            return false;
-        }
-        let Some(conn) = self.conn_on(link) else { return false };
-        let Some(sender) = self.conns.get(conn) else { return false };
-        self.blocked.iter().any(|hearer| {
-            let Some(found) = self.conns.get(*hearer).filter(|found| found.is_open()) else {
-                return false;
-            };
-            let reads = found.blocked.is_some_and(|blocked| now < blocked.since + TURN);
-            let hears = || found.seats.iter().any(|held| sender.seat_in(held.room).is_some());
-            let waits = || self.waiting(*hearer).bytes > self.config.outbox_limit / 2;
-            reads && *hearer != conn && hears() && waits()
-        })
     }
 
     /// Frames and bytes that wait for a connection, its rooms' events included.
@@ -312,7 +292,3 @@ fn announce(items: VecDeque<Item>, doomed: &[bool]) -> (Vec<Item>, Vec<(RoomId, 
 /// many who stopped to read at the same moment would hold everybody up when they all have
 /// too many.
 const TAKEN_AT_ONCE: usize = 64;
-
-/// A receiver that took less than [`MIN_PROGRESS`](super::config::MIN_PROGRESS)
-/// bytes in this time does not read as far as senders are concerned.
-const TURN: Duration = Duration::from_millis(100);

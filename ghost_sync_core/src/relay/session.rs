@@ -161,6 +161,8 @@ pub(super) struct Blocked {
     pub(super) since: Instant,
     /// Bytes taken since then.
     pub(super) taken: usize,
+    /// When it last took any.
+    pub(super) last: Instant,
 }
 
 /// Frames and bytes.
@@ -168,6 +170,12 @@ pub(super) struct Blocked {
 pub(super) struct Threshold {
     pub(super) frames: usize,
     pub(super) bytes: usize,
+}
+
+impl Blocked {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { since: now, taken: 0, last: now }
+    }
 }
 
 impl Connection {
@@ -290,6 +298,7 @@ impl Connection {
         }
         if let Some(blocked) = &mut self.blocked {
             blocked.since += by;
+            blocked.last += by;
         }
     }
 }
