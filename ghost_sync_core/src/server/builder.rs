@@ -285,7 +285,13 @@ impl ServerBuilder {
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
         relay.room_defaults.observed |= matches!(audience, Hired::Handler(_));
-        let shard = Shard::new(relay, Host::default(), senders);
+        // A handler is told of each room: it is made when the handler has time to hear of it.
+        let creates_freely =
+            relay.create_on_join == CreateOnJoin::Always && matches!(audience, Hired::Handler(_));
+        if creates_freely {
+            relay.create_on_join = CreateOnJoin::Ask;
+        }
+        let shard = Shard::new(relay, Host { creates_freely, ..Host::default() }, senders);
         let service = Service::new(shard);
         let audience = match audience {
             Hired::Nobody => None,

@@ -133,7 +133,8 @@ impl ServerHandle {
 
     /// Stops the server: `message` is what clients are told, and connections that
     /// did not close within `deadline` are dropped. A handler that is busy gets as
-    /// long again.
+    /// long again (a second at least); what it has not heard by then it is not told, but for
+    /// the end, and the log says how much that is.
     pub async fn shutdown_with(&self, message: impl AsRef<str>, deadline: Duration) {
         self.begin_shutdown(message, deadline);
         self.stopped().await;

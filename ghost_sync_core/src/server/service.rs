@@ -119,9 +119,9 @@ impl Service {
         }
         let patience = deadline.max(self.shard.linger());
         if let Some(dispatch) = self.shard.host.dispatch()
-            && !dispatch.shut_down(patience).await
+            && let Some(untold) = dispatch.shut_down(&self.shard, patience).await
         {
-            tracing::warn!("the handler did not finish in time");
+            tracing::warn!(untold, "the handler did not finish in time");
         }
         self.phase.send_replace(Phase::Stopped);
     }

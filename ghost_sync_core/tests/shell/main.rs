@@ -15,6 +15,7 @@ mod handler;
 mod lifecycle;
 mod resume;
 mod rooms;
+mod slow;
 mod sockets;
 mod support;
 mod traps;
