@@ -158,7 +158,7 @@ async fn a_sender_of_much_closes_nobody_who_reads_however_slow_its_line() {
     let slow = server.connect_local();
     let every = Duration::from_millis(190);
     let slow = tokio::spawn(read_slowly(slow, 64 << 10, every, 300));
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    sleep(Duration::from_millis(1)).await;
     let mut sender = connect(&server).await;
     sender.join("lobby").await.unwrap();
     hear_joined(&mut sender, "lobby").await;
