@@ -24,7 +24,7 @@ use super::{
 /// Feeds what comes from `reader` to the relay until the end of the stream.
 ///
 /// A sender of much gives way while those who hear it and read are far behind, and lets others
-/// who are ready have their turn after each read.
+/// who are ready have their turn now and then.
 /// After the relay has dropped the connection it goes on reading: a socket
 /// that is closed with unread bytes takes back what it sent last.
 pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
@@ -39,7 +39,7 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
         let shard = live.shard();
         let (mut floods, mut most) = (false, FIRST);
         let (mut held, mut pause) = (Duration::ZERO, SHORTEST_PAUSE);
-        let mut last = link::now();
+        let (mut last, mut reads) = (link::now(), 0);
         let reason = loop {
             let read = poll_fn(|cx| {
                 if floods {
@@ -64,10 +64,14 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
                     // Many small messages are as much work in a small read.
                     most = if floods && next == Next::Read { usize::MAX } else { FIRST };
                     last = now;
+                    reads = if floods { reads + 1 } else { 0 };
                     match next {
                         Next::Pause => Box::pin(sleep(LATER)).await,
-                        Next::Read if !floods => {}
-                        Next::Read | Next::Yield => yield_now().await,
+                        Next::Read if reads < TURN => {}
+                        Next::Read | Next::Yield => {
+                            reads = 0;
+                            yield_now().await;
+                        }
                     }
                 }
                 Ok(None) => {
@@ -111,6 +115,9 @@ const RATE: f64 = 262_144.0;
 /// Bytes of one read of somebody who has not sent much before: so that many who begin to at
 /// the same moment do not fill what may wait for a client.
 const FIRST: usize = 4 << 10;
+
+/// Reads of a sender of much after which it lets others have their turn: half a millisecond.
+const TURN: u32 = 16;
 
 /// How long a sender of much waits at a time, longer each time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
