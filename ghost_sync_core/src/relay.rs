@@ -14,6 +14,9 @@ mod budget;
 mod catch_up;
 mod chunks;
 mod config;
+mod congestion;
+#[cfg(test)]
+mod counters;
 mod deadlines;
 mod error;
 mod event;
@@ -51,7 +54,7 @@ use slotmap::SlotMap;
 pub use config::{
     CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
 };
-pub use error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError};
+pub use error::{ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound, SendError};
 pub use event::{
     AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
 };
@@ -63,6 +66,7 @@ pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
 
+use config::MIN_GREETERS;
 use deadlines::{Deadlines, Due, millis};
 use gate::Gate;
 use log::Origin;
@@ -115,6 +119,8 @@ pub struct Relay {
     ready: Vec<ConnId>,
     /// Connections whose sockets are full.
     blocked: BTreeSet<ConnId>,
+    /// Members of rooms who read and may have much waiting for them.
+    congested: BTreeMap<RoomId, BTreeSet<ConnId>>,
     pending_bytes: usize,
     refusing: Option<CloseReason>,
     random: u64,
@@ -166,6 +172,7 @@ impl Relay {
             trim_rooms: Vec::new(),
             ready: Vec::new(),
             blocked: BTreeSet::new(),
+            congested: BTreeMap::new(),
             pending_bytes: 0,
             refusing: None,
             scratch_cursors: Vec::new(),
@@ -209,18 +216,17 @@ impl Relay {
         let due = self.conns[conn].deadline(&self.config);
         self.conns[conn].due = due;
         self.deadlines.add(due, Due::Connection(conn));
-        let max = self.config.max_clients.max(MIN_GREETERS);
         if let Some(reason) = self.refusing.clone() {
             self.close(now, conn, reason, out);
         }
-        if taken >= max.saturating_mul(3) {
+        if taken >= self.config.max_links() {
             // A flood gets no farewell: those who wait for theirs are memory too.
             self.part(now, conn, DisconnectReason::ConnectionClosed, out);
             self.forget(conn, out);
             return link;
         }
         self.greeters.push_back(conn);
-        self.bound_greeters(now, max, out);
+        self.bound_greeters(now, self.config.max_clients.max(MIN_GREETERS), out);
         link
     }
 
@@ -242,6 +248,21 @@ impl Relay {
         }
     }
 
+    /// Drops, without a farewell, whoever has been there longest and has not said who it is:
+    /// there are no sockets left. Returns its link.
+    pub fn drop_greeter(&mut self, now: Instant, out: &mut Vec<Output>) -> Option<LinkId> {
+        while let Some(conn) = self.greeters.pop_front() {
+            // Most have greeted long ago.
+            let found = self.conns.get(conn).filter(|found| found.is_greeting());
+            if let Some(link) = found.and_then(|found| found.link) {
+                self.part(now, conn, DisconnectReason::ConnectionClosed, out);
+                self.forget(conn, out);
+                return Some(link);
+            }
+        }
+        None
+    }
+
     /// The connection that a link belongs to.
     pub fn conn_on(&self, link: LinkId) -> Option<ConnId> {
         self.links.get(link).copied()
@@ -255,11 +276,29 @@ impl Relay {
     /// Takes what happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
-            Input::Bytes { link, bytes } => self.bytes(now, link, bytes, out),
+            Input::Bytes { link, mut bytes } => loop {
+                let taken = self.feed(now, link, bytes, out);
+                bytes = &bytes[taken..];
+                if bytes.is_empty() {
+                    break;
+                }
+            },
             Input::Disconnected { link, reason } => self.disconnected(now, link, reason, out),
             Input::Answer { ask, verdict } => self.answer(now, ask, verdict, out),
             Input::Tick => self.tick(now, out),
         }
+    }
+
+    /// Takes some of the bytes that came over a link, and returns how many; call it again with
+    /// the rest. It does as much at a time as others may have to wait for: some 128 messages.
+    pub fn feed(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) -> usize {
+        bytes.len() - self.bytes(now, link, bytes, out).len()
     }
 
     /// Appends the links that have something to send and whose sockets are not known to
@@ -292,13 +331,17 @@ impl Relay {
         self.pace.reuse(due);
         for conn in blocked {
             self.relieve_if_behind(now, conn, out);
+            self.note_congestion(now, conn);
         }
         let mut listed = std::mem::take(&mut self.ready);
         for conn in listed.drain(..) {
             let Some(connection) = self.conns.get_mut(conn) else { continue };
             connection.ready = false;
             match connection.link {
-                _ if connection.blocked.is_some() => self.relieve_if_behind(now, conn, out),
+                _ if connection.blocked.is_some() => {
+                    self.relieve_if_behind(now, conn, out);
+                    self.note_congestion(now, conn);
+                }
                 Some(link) => {
                     if connection.behind {
                         self.read_on(conn, catch_up::WINDOW, out);
@@ -557,7 +600,7 @@ impl Relay {
     /// Why a new client cannot be taken, if every place is taken.
     fn no_place(&self) -> Option<CloseReason> {
         let max = self.config.max_clients;
-        let most = max + usize::from(planted!("one-client-too-many"));
+        let most = max.saturating_add(usize::from(planted!("one-client-too-many")));
         (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
             max: clamp_u32(max),
             retry_after_ms: millis(self.config.retry_after),
@@ -706,7 +749,7 @@ impl Relay {
         question: Question,
         out: &mut Vec<Output>,
     ) -> AskId {
-        self.last_ask += 1;
+        self.last_ask = self.last_ask.saturating_add(1);
         let ask = AskId(self.last_ask);
         let deadline = now + self.config.ask_timeout;
         self.asks.insert(ask, PendingAsk { target, deadline });
@@ -801,10 +844,6 @@ impl Relay {
         mixed ^ (mixed >> 31)
     }
 }
-
-/// Half of the connections that may be in their handshake, at least; as many as
-/// there may be clients where those are more.
-const MIN_GREETERS: usize = 64;
 
 /// Deleted rooms that are kept for those who may come back.
 const MAX_BURIED: usize = 1024;

@@ -34,6 +34,8 @@ use builder::{Listen, Settings};
 use service::Service;
 use std::sync::Arc;
 
+use crate::relay::CreateRoomError;
+
 /// A relay that is set up, but does not run yet.
 #[derive(Debug)]
 pub struct Server {
@@ -65,15 +67,24 @@ impl Server {
     pub async fn run(self) -> Result<ServerHandle, BindError> {
         let handle = self.handle();
         let Self { service, settings } = self;
+        if let Some(fault) = settings.fault {
+            return Err(fault.into());
+        }
         let listener = match &settings.listen {
             Listen::Tcp(addr) => Some(accept::bind(addr).await?),
             Listen::Nowhere => None,
         };
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         for (name, config) in settings.rooms {
-            handle.create_room_with(&name, config).map_err(BindError::Room)?;
+            match handle.create_room_with(&name, config) {
+                Ok(()) => {}
+                Err(CreateRoomError::Stopped) => return Err(BindError::Stopped),
+                Err(error) => return Err(BindError::Room(error)),
+            }
         }
-        service.start(addr);
+        if !service.start(addr) {
+            return Err(BindError::Stopped);
+        }
         if let Some(listener) = listener {
             tracing::debug!(?addr, "listening");
             tokio::spawn(accept::accept(listener, service));

@@ -1,8 +1,8 @@
-//! Sees to it that as many sockets can be open as there may be clients.
+//! Sees to it that as many sockets can be open as there may be.
 
 use std::io;
 
-/// Descriptors that are no clients: listener, standard streams, the runtime's own.
+/// Descriptors that nobody counts: listener, standard streams, the runtime's own.
 #[cfg(unix)]
 const OTHERS: u64 = 64;
 
@@ -11,8 +11,8 @@ const OTHERS: u64 = 64;
 pub enum LimitError {
     /// The system allows fewer to this user.
     #[error(
-        "only {limit} files may be open, {needed} are needed for {clients} clients: \
-         later ones will have to wait; raise the limit (ulimit -n) or have fewer clients"
+        "only {limit} files may be open, {needed} are needed for {clients} clients and whoever \
+         else connects; raise the limit (ulimit -n) or have fewer clients"
     )]
     TooLow {
         /// Files that may be open.
@@ -32,10 +32,10 @@ pub enum LimitError {
     },
 }
 
-/// Raises the limit of open files towards what `clients` need.
+/// Raises the limit of open files towards what `clients` need, which is `files` and a few.
 #[cfg(unix)]
-pub fn allow(clients: usize) -> Result<(), LimitError> {
-    let needed = u64::try_from(clients).unwrap_or(u64::MAX).saturating_add(OTHERS);
+pub fn allow(clients: usize, files: usize) -> Result<(), LimitError> {
+    let needed = u64::try_from(files).unwrap_or(u64::MAX).saturating_add(OTHERS);
     let enough = rlimit::Resource::NOFILE.get_soft().is_ok_and(|soft| soft >= needed);
     if enough {
         return Ok(());
@@ -49,6 +49,6 @@ pub fn allow(clients: usize) -> Result<(), LimitError> {
 
 /// Elsewhere sockets are not limited by process.
 #[cfg(not(unix))]
-pub fn allow(_clients: usize) -> Result<(), LimitError> {
+pub fn allow(_clients: usize, _files: usize) -> Result<(), LimitError> {
     Ok(())
 }

@@ -103,6 +103,7 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         &["--max-clients", "0"],
         &["--idle-timeout", "soon"],
         &["--ping-interval", "40s"],
+        &["--tick", "16"],
         &["--resume-grace", "soon"],
         &["--replay", "all"],
         &["--log", "=,="],
@@ -123,6 +124,24 @@ fn bad_usage_has_an_exit_code_of_its_own() {
         &["--dialect", "floor", "127.0.0.1:1", "--saturate", "8"],
     ] {
         assert_eq!(loadtest(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_number_that_could_be_milliseconds_or_seconds_is_asked_about() {
+    let output = Command::new(env!("CARGO_BIN_EXE_relay")).args(["--tick", "16"]).output().unwrap();
+    let text = stderr(&output);
+    assert!(text.contains("--tick") && text.contains("write 16ms or 16s"), "{text}");
+}
+
+#[test]
+fn a_setting_that_makes_no_sense_is_named_as_it_was_written() {
+    for (flag, value) in [("--max-payload", "99999999"), ("--outbox-limit", "1")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+        let output = command.args(["--bind", "127.0.0.1:0", flag, value]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{flag}");
+        let text = stderr(&output);
+        assert!(text.contains(&format!("error: {flag} is {value}, must be ")), "{text}");
     }
 }
 

@@ -102,8 +102,8 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
         replay: Replay,
     ) -> Result<(), SendError> {
-        let room = RoomName::new(room.as_ref())?;
-        self.shared.request(|session| session.join(room.clone(), data.as_ref(), replay)).await
+        let (room, data) = (RoomName::new(room.as_ref())?, data.as_ref());
+        self.shared.request(|session| session.join(room.clone(), data, replay)).await
     }
 
     /// As [`join_with`](Self::join_with), but only if this client is in no room and has
@@ -138,7 +138,8 @@ impl ClientSender {
     /// # Errors
     /// As [`leave`](Self::leave).
     pub async fn leave_room(&self, room: impl AsRef<str>) -> Result<(), SendError> {
-        self.shared.request(|session| session.leave(Some(room.as_ref()))).await
+        let room = room.as_ref();
+        self.shared.request(|session| session.leave(Some(room))).await
     }
 
     /// Says something to everybody else in the room that was joined last,
@@ -161,7 +162,8 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
         options: SendOptions,
     ) -> Result<u64, SendError> {
-        self.shared.request(|session| options.broadcast(session, data.as_ref())).await
+        let data = data.as_ref();
+        self.shared.request(|session| options.broadcast(session, data)).await
     }
 
     /// As [`broadcast_with`](Self::broadcast_with), but does not wait.
@@ -173,7 +175,8 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
         options: &SendOptions,
     ) -> Result<u64, SendError> {
-        self.shared.try_request(|session| options.broadcast(session, data.as_ref()))
+        let data = data.as_ref();
+        self.shared.try_request(|session| options.broadcast(session, data))
     }
 
     /// Says something to the server program. Returns the message's reference.
@@ -194,8 +197,8 @@ impl ClientSender {
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
-        let room = room.as_ref().map(AsRef::as_ref);
-        self.shared.request(|session| session.send(room, message_type, data.as_ref())).await
+        let (room, data) = (room.as_ref().map(AsRef::as_ref), data.as_ref());
+        self.shared.request(|session| session.send(room, message_type, data)).await
     }
 
     /// Measures the way to the server and back; answered by
@@ -237,7 +240,8 @@ impl ClientSender {
     /// # Errors
     /// As [`set_meta`](Self::set_meta).
     pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
-        self.shared.request(|session| session.set_meta(key.as_ref(), None)).await
+        let key = key.as_ref();
+        self.shared.request(|session| session.set_meta(key, None)).await
     }
 
     /// Makes a request now, or not.

@@ -2,8 +2,8 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::{deadlines::FOR_EVER, gate::GateConfig, limits::Limits};
-use crate::wire::Protocol;
+use super::{deadlines::FOR_EVER, error::ConfigError, gate::GateConfig, limits::Limits};
+use crate::wire::{MAX_OVERHEAD, MAX_SERVER_FRAME, Protocol};
 
 /// Limits and habits of a relay. The defaults suit a few hundred small rooms.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct RelayConfig {
     /// Clients at once, those that are away included. Twice as many connections
     /// (but 128) may be in their handshake besides; who is silent longest then goes.
     pub max_clients: usize,
-    /// Bytes of one message's payload.
+    /// Bytes of one message's payload, up to [`MAX_SERVER_FRAME`] less [`MAX_OVERHEAD`].
     pub max_payload: usize,
     /// Rooms at once.
     pub max_rooms: usize,
@@ -75,6 +75,56 @@ pub struct RelayConfig {
 }
 
 impl RelayConfig {
+    /// Whether a server with these settings can serve anybody. [`Relay::new`](super::Relay::new)
+    /// takes any.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first setting with which it cannot.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (setting, given, least, most) in [
+            ("max_clients", self.max_clients, 1, usize::MAX),
+            ("max_payload", self.max_payload, 1, MAX_SERVER_FRAME - MAX_OVERHEAD),
+            ("max_rooms", self.max_rooms, 1, usize::MAX),
+            ("rooms_per_client", self.rooms_per_client, 1, usize::MAX),
+            ("channel_capacity", self.channel_capacity, 1, usize::MAX),
+            ("outbox_limit", self.outbox_limit, MIN_OUTBOX, usize::MAX),
+            ("max_owed_replies", self.max_owed_replies, 1, usize::MAX),
+        ] {
+            if given < least {
+                return Err(ConfigError::new(setting, given, format!("at least {least}")));
+            }
+            if given > most {
+                return Err(ConfigError::new(setting, given, format!("at most {most}")));
+            }
+        }
+        for (setting, given) in [
+            ("idle_timeout", self.idle_timeout),
+            ("ping_interval", self.ping_interval),
+            ("handshake_timeout", self.handshake_timeout),
+            ("frame_timeout", self.frame_timeout),
+            ("write_timeout", self.write_timeout),
+            ("ask_timeout", self.ask_timeout),
+        ] {
+            if given < SHORTEST {
+                let given = format!("{given:?}");
+                return Err(ConfigError::new(setting, given, format!("at least {SHORTEST:?}")));
+            }
+        }
+        if self.ping_interval >= self.idle_timeout {
+            let given = format!("{:?}", self.ping_interval);
+            // Quiet clients would be disconnected before they are asked.
+            let allowed = format!("less than the idle_timeout of {:?}", self.idle_timeout);
+            return Err(ConfigError::new("ping_interval", given, allowed));
+        }
+        Ok(())
+    }
+
+    /// Sockets at once, of any kind: those of clients, of whoever has not said who it is, and
+    /// those that wait for their last bytes.
+    pub fn max_links(&self) -> usize {
+        self.max_clients.max(MIN_GREETERS).saturating_mul(3)
+    }
+
     /// With durations that can be added to a clock.
     pub(super) fn bounded(mut self) -> Self {
         for duration in [
@@ -98,6 +148,16 @@ impl RelayConfig {
 
 /// Bytes that a client whose socket is full must take within the write timeout.
 pub const MIN_PROGRESS: usize = 16 * 1024;
+
+/// Half of the connections that may be in their handshake, at least; as many as
+/// there may be clients where those are more.
+pub(super) const MIN_GREETERS: usize = 64;
+
+/// The least [`RelayConfig::outbox_limit`]: what greets a client has to fit.
+const MIN_OUTBOX: usize = 4096;
+
+/// Times are counted in milliseconds on the wire.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Default for RelayConfig {
     fn default() -> Self {

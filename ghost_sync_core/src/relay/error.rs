@@ -1,6 +1,27 @@
 //! Why an operation of the host was not carried out.
 
+use std::fmt::Display;
+
 use crate::wire::{InvalidRoomName, RoomName};
+
+/// A setting with which a server cannot serve anybody. Set it to what is allowed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{setting} is {given}, must be {allowed}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting's name, as in [`RelayConfig`](super::RelayConfig).
+    pub setting: &'static str,
+    /// What it is set to.
+    pub given: String,
+    /// What it may be set to.
+    pub allowed: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(setting: &'static str, given: impl Display, allowed: String) -> Self {
+        Self { setting, given: given.to_string(), allowed }
+    }
+}
 
 /// Why a room was not created.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -12,7 +33,8 @@ pub enum CreateRoomError {
     /// Choose another name.
     #[error(transparent)]
     InvalidName(#[from] InvalidRoomName),
-    /// Raise `max_rooms`, or delete rooms first.
+    /// Raise `max_rooms`, or delete rooms first. After 4,294,967,295 rooms there are no numbers
+    /// for further ones: start the server again.
     #[error("the server is out of rooms: {max} at most")]
     TooManyRooms {
         /// The limit.

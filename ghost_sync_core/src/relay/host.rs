@@ -44,8 +44,12 @@ impl Relay {
         if self.names.len() >= self.config.max_rooms {
             return Err(CreateRoomError::TooManyRooms { max: self.config.max_rooms });
         }
-        self.last_room += 1;
-        let room = RoomId(self.last_room);
+        // A number is never used again: who comes back would be in another room.
+        let Some(number) = self.last_room.checked_add(1) else {
+            return Err(CreateRoomError::TooManyRooms { max: self.last_room as usize });
+        };
+        self.last_room = number;
+        let room = RoomId(number);
         let bounds = (self.config.resume_grace, self.config.outbox_limit);
         self.rooms.insert(room, Room::new(now, name.clone(), epoch, config, bounds));
         self.names.insert(name.clone(), room);
@@ -82,6 +86,11 @@ impl Relay {
         } else {
             self.listed.remove(&found.name);
         }
+    }
+
+    /// The settings of the room called `name`.
+    pub fn room_config(&self, name: &str) -> Option<&RoomConfig> {
+        Some(&self.rooms.get(self.names.get(name)?)?.config)
     }
 
     /// Deletes a room softly: its members are told and keep their seats, but

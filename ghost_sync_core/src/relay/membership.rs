@@ -196,7 +196,7 @@ impl Relay {
             return Err(Refusal::AlreadyJoined { room: name });
         }
         if found.is_full() {
-            return Err(Refusal::RoomFull { room: name, capacity: found.capacity() });
+            return Err(Refusal::RoomFull { room: name, capacity: found.seats() });
         }
         let max = self.config.rooms_per_client;
         if max > 1 && connection.seats.len() >= max {
@@ -329,6 +329,7 @@ impl Relay {
             self.refuse_moderated(now, conn, held, out);
         }
         self.conns[conn].seats.remove(at);
+        self.forget_congestion(room, conn);
         let client_id = self.conns[conn].client_id;
         let Some(found) = self.rooms.get_mut(&room) else { return };
         let Some(Member { since, joined, own, spoke, .. }) = found.unseat(held.seat) else {

@@ -1,12 +1,12 @@
 //! What happens to a connection that is too far behind: `Volatile` messages go, as many as
 //! the policy says; too much of what must stay ends the connection.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     Relay,
     config::OverflowPolicy,
-    event::{ConnId, LinkId, Output},
+    event::{ConnId, Output},
     log::{Class, Log, Totals},
     meta::clamp_u32,
     outbox::QueueLen,
@@ -116,26 +116,6 @@ impl Relay {
         }
     }
 
-    /// Whether somebody who hears `link` has a full socket, reads (16 KiB in a tenth of
-    /// a second), and has more than half of its limit waiting. A sender of much then does
-    /// well to pause: the receivers may be fast, but have had no turn yet.
-    pub fn is_congested(&self, now: Instant, link: LinkId) -> bool {
-        if self.blocked.is_empty() {
-            return false;
-        }
-        let Some(conn) = self.conn_on(link) else { return false };
-        let Some(sender) = self.conns.get(conn) else { return false };
-        self.blocked.iter().any(|hearer| {
-            let Some(found) = self.conns.get(*hearer).filter(|found| found.is_open()) else {
-                return false;
-            };
-            let reads = found.blocked.is_some_and(|blocked| now < blocked.since + TURN);
-            let hears = || found.seats.iter().any(|held| sender.seat_in(held.room).is_some());
-            let waits = || self.waiting(*hearer).bytes > self.config.outbox_limit / 2;
-            reads && *hearer != conn && hears() && waits()
-        })
-    }
-
     /// Frames and bytes that wait for a connection, but for the newest values: their
     /// number has other bounds. Own messages count, which it does not get.
     pub(super) fn waiting(&self, conn: ConnId) -> Threshold {
@@ -220,7 +200,3 @@ fn volatile(log: &Log, cursor: u64, skipped: &[(u64, u64)]) -> Threshold {
     }
     Threshold { frames: left.0, bytes: left.1 }
 }
-
-/// A receiver that took less than [`MIN_PROGRESS`](super::config::MIN_PROGRESS)
-/// bytes in this time does not read as far as senders are concerned.
-const TURN: Duration = Duration::from_millis(100);

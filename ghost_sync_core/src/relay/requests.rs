@@ -33,55 +33,68 @@ pub(super) struct Broadcast<'a> {
 }
 
 impl Relay {
-    pub(super) fn bytes(
+    /// Takes messages until they have cost [`AT_ONCE`], and returns what is left then;
+    /// nothing is of a link that is over.
+    pub(super) fn bytes<'a>(
         &mut self,
         now: Instant,
         link: LinkId,
-        mut bytes: &[u8],
+        mut bytes: &'a [u8],
         out: &mut Vec<Output>,
-    ) {
-        let Some(conn) = self.conn_on(link) else { return };
+    ) -> &'a [u8] {
+        let Some(conn) = self.conn_on(link) else { return &[] };
         let Some(connection) = self.conns.get_mut(conn).filter(|found| !found.is_closing()) else {
-            return;
+            return &[];
         };
         connection.liveness.heard = now;
         let mut decoder = std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
         let mut whole = false;
-        loop {
+        let mut cost = 0;
+        // With nothing left the decoder is asked once more, and lets go of the last message.
+        while cost < AT_ONCE || bytes.is_empty() {
             // A link may have become another connection's by the last message.
-            let Some(conn) = self.conn_on(link) else { return };
+            let Some(conn) = self.conn_on(link) else { return &[] };
             let Some(connection) = self.conns.get(conn).filter(|found| !found.is_closing()) else {
-                return;
+                return &[];
             };
             decoder.set_max_len(connection.max_frame(&self.config));
             let (message, len) = match decoder.next_frame(&mut bytes) {
                 Ok(Some(body)) => (ClientMessage::decode(body), body.len()),
                 Ok(None) => break,
-                Err(error) => return self.frame_too_long(now, conn, error, out),
+                Err(error) => {
+                    self.frame_too_long(now, conn, error, out);
+                    return &[];
+                }
             };
             whole = true;
             match message {
                 Ok(message) => {
                     let is_request = message.is_request();
+                    cost += cost_of(&message);
                     self.message(now, conn, message, out);
                     if is_request {
                         self.count_request(conn, len);
                     }
                 }
-                Err(error) => return self.malformed(now, conn, error, out),
+                Err(error) => {
+                    self.malformed(now, conn, error, out);
+                    return &[];
+                }
             }
             // Before the next: one read may hold thousands of requests.
             let too_much = self.asks_too_much(conn);
             if self.is_struck(conn) || too_much && self.is_over_limit(now, link) {
-                return self.put_out(now, conn, out);
+                self.put_out(now, conn, out);
+                return &[];
             }
             if too_much {
                 let max = clamp_u32(MAX_UNSENT_REPLIES);
-                return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
+                self.close(now, conn, CloseReason::TooManyRequests { max }, out);
+                return &[];
             }
         }
-        let Some(conn) = self.conn_on(link) else { return };
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(conn) = self.conn_on(link) else { return &[] };
+        let Some(connection) = self.conns.get_mut(conn) else { return &[] };
         let incomplete = decoder.partial_len() > 0;
         connection.decoder = decoder;
         let since = connection.liveness.partial.filter(|_| !whole).unwrap_or(now);
@@ -89,6 +102,7 @@ impl Relay {
         if incomplete {
             self.schedule(conn);
         }
+        bytes
     }
 
     /// Counts a request, and tells the client now and then that it has arrived.
@@ -524,6 +538,23 @@ impl Relay {
     }
 }
 
+/// About how often a broadcast could be taken in the time that the message takes.
+fn cost_of(message: &ClientMessage<'_>) -> usize {
+    match message {
+        ClientMessage::Broadcast { .. }
+        | ClientMessage::Send { .. }
+        | ClientMessage::Ping { .. }
+        | ClientMessage::Pong { .. }
+        | ClientMessage::Received { .. }
+        | ClientMessage::Close { .. } => 1,
+        ClientMessage::Leave { .. } | ClientMessage::SetMeta { .. } => 4,
+        ClientMessage::Join { .. } => 16,
+        ClientMessage::Hello { .. }
+        | ClientMessage::Resume { .. }
+        | ClientMessage::ListRooms { .. } => 64,
+    }
+}
+
 fn check_version(magic: [u8; 4], version: u16) -> Result<(), CloseReason> {
     if magic != MAGIC {
         return Err(CloseReason::Protocol { what: "not a Ghost Sync client".to_owned() });
@@ -545,6 +576,10 @@ struct Hello<'a> {
 
 /// Bytes of a delivered broadcast beside its payload, at most.
 const BROADCAST_HEADER: usize = 34;
+
+/// What is done with the messages of one link before others have their turn: as much as some
+/// fifty microseconds allow.
+const AT_ONCE: usize = 128;
 
 /// Requests, and bytes of them, after which a client is told that they arrived.
 const UNTOLD_REQUESTS: usize = 256;

@@ -92,6 +92,9 @@ pub(super) struct Latest {
     pub(super) frame: Option<Bytes>,
 }
 
+/// The last seat that a room gives out; the one after it is that of who watches a recording.
+const LAST_SEAT: u32 = u32::MAX - 1;
+
 /// A seat and where its member is in the log.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -403,7 +406,8 @@ impl Room {
     /// A seat number nobody had before; give it back with [`seat`](Self::seat).
     pub(super) fn next_seat(&mut self) -> Seat {
         let seat = Seat(self.next_seat);
-        self.next_seat += 1;
+        // Past the last the room is full: a seat is never given twice, and none is the server's.
+        self.next_seat = self.next_seat.saturating_add(1);
         seat
     }
 
@@ -587,8 +591,22 @@ impl Room {
     }
 
     pub(super) fn is_full(&self) -> bool {
+        if self.next_seat > LAST_SEAT {
+            return true;
+        }
         let more = usize::from(planted!("one-seat-too-many"));
         self.config.capacity.is_some_and(|seats| self.members.len() >= seats.get() as usize + more)
+    }
+
+    /// Starts to give out seats at `number`.
+    #[cfg(test)]
+    pub(super) fn start_seats_at(&mut self, number: u32) {
+        self.next_seat = number;
+    }
+
+    /// Players at once, or, where only the server's limit holds, at all.
+    pub(super) fn seats(&self) -> u32 {
+        self.config.capacity.map_or(LAST_SEAT, NonZeroU32::get)
     }
 
     /// Seats; 0 where only the server's limit holds.

@@ -169,6 +169,8 @@ pub(super) struct Blocked {
     pub(super) since: Instant,
     /// Bytes taken since then.
     pub(super) taken: usize,
+    /// When it last took any.
+    pub(super) last: Instant,
 }
 
 /// Frames and bytes.
@@ -176,6 +178,12 @@ pub(super) struct Blocked {
 pub(super) struct Threshold {
     pub(super) frames: usize,
     pub(super) bytes: usize,
+}
+
+impl Blocked {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { since: now, taken: 0, last: now }
+    }
 }
 
 impl Connection {
@@ -268,7 +276,7 @@ impl Connection {
             return usize::MAX;
         }
         if self.is_open() {
-            return config.max_payload + MAX_OVERHEAD;
+            return config.max_payload.saturating_add(MAX_OVERHEAD);
         }
         // A resume names the client's rooms.
         MAX_HELLO.max(RESUME + PER_ROOM * config.rooms_per_client.min(MAX_RESUMED))
@@ -307,6 +315,7 @@ impl Connection {
         }
         if let Some(blocked) = &mut self.blocked {
             blocked.since += by;
+            blocked.last += by;
         }
     }
 }

@@ -136,12 +136,13 @@ impl Relay {
         let Some(conn) = self.conn_on(link) else { return };
         let Some(connection) = self.conns.get_mut(conn) else { return };
         if connection.blocked.is_none() {
-            connection.blocked = Some(Blocked { since: now, taken: 0 });
+            connection.blocked = Some(Blocked::new(now));
             self.blocked.insert(conn);
             self.schedule(conn);
             self.set_behind(conn, true);
         }
         self.relieve_if_behind(now, conn, out);
+        self.note_congestion(now, conn);
     }
 
     /// Bytes that wait for a connection.
@@ -200,8 +201,9 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let Some(blocked) = &mut connection.blocked else { return };
         blocked.taken += bytes;
+        blocked.last = now;
         if blocked.taken >= super::config::MIN_PROGRESS {
-            *blocked = Blocked { since: now, taken: 0 };
+            *blocked = Blocked::new(now);
         }
         self.trim_rooms_of(conn);
     }

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream, lookup_host},
+    time::Instant,
+};
 
 use crate::link;
 
@@ -13,6 +16,10 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Connections that may wait to be taken, as far as the operating system allows. Each that finds
+/// no place there tries again a second later: after a restart a thousand players come at once.
+const BACKLOG: u32 = 4096;
 
 /// Where connections come from.
 pub(super) trait Listener {
@@ -34,7 +41,7 @@ pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     })?;
     let mut error = io::ErrorKind::InvalidInput.into();
     for candidate in found {
-        match TcpListener::bind(candidate).await {
+        match listen(candidate) {
             Ok(listener) => return Ok(listener),
             Err(other) => error = other,
         }
@@ -42,27 +49,44 @@ pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     Err(BindError::new(addr, error))
 }
 
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Elsewhere it would mean that others may take the port as well.
+    if cfg!(unix) {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
 /// Serves whoever connects until the server stops.
 pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>) {
     let stopping = service.stopping();
+    let serve = |stream: TcpStream, addr| {
+        if !service.shard.admits(addr) {
+            return;
+        }
+        if let Err(error) = link::tune(&stream) {
+            // It is gone already; its reader finds out.
+            tracing::debug!(%addr, %error, "cannot tune a socket");
+        }
+        let (reader, writer) = stream.into_split();
+        service.shard.open(reader, Writer::Tcp(writer), addr);
+    };
     tokio::select! {
         () = stopping => {}
-        () = accept_all(listener, |stream, addr| {
-            if !service.shard.admits(addr) {
-                return;
-            }
-            if let Err(error) = link::tune(&stream) {
-                // It is gone already; its reader finds out.
-                tracing::debug!(%addr, %error, "cannot tune a socket");
-            }
-            let (reader, writer) = stream.into_split();
-            service.shard.open(reader, Writer::Tcp(writer), addr);
-        }) => {}
+        () = accept_all(listener, serve, || service.shard.drop_greeter()) => {}
     }
 }
 
-async fn accept_all(mut listener: impl Listener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+/// `make_room` frees a socket that can be spared, if there is one.
+async fn accept_all<F: Future<Output = bool>>(
+    mut listener: impl Listener,
+    mut serve: impl FnMut(TcpStream, SocketAddr),
+    mut make_room: impl FnMut() -> F,
+) {
     let mut wait = SHORTEST_WAIT;
+    let mut warned: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
@@ -73,6 +97,13 @@ async fn accept_all(mut listener: impl Listener, mut serve: impl FnMut(TcpStream
                 tracing::debug!(%error, "a connection ended before it was accepted");
             }
             Err(error) => {
+                if make_room().await {
+                    if warned.is_none_or(|warned| warned.elapsed() >= LONGEST_WAIT) {
+                        tracing::warn!(%error, "who says nothing makes room for others");
+                        warned = Some(Instant::now());
+                    }
+                    continue;
+                }
                 tracing::warn!(%error, ?wait, "cannot accept connections for now");
                 tokio::time::sleep(wait).await;
                 wait = LONGEST_WAIT.min(wait * 2);
@@ -98,9 +129,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
-    use tokio::time::Instant;
+    use std::{cell::Cell, collections::VecDeque, future::ready};
 
     use super::*;
 
@@ -125,7 +154,8 @@ mod tests {
         let mut end = start;
         while !failing.0.is_empty() {
             let step = Duration::from_millis(1);
-            let _ = tokio::time::timeout(step, accept_all(&mut failing, |_, _| {})).await;
+            let run = accept_all(&mut failing, |_, _| {}, || ready(false));
+            let _ = tokio::time::timeout(step, run).await;
             end = Instant::now();
         }
         end - start
@@ -140,13 +170,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_descriptors_accepting_goes_on_after_ever_longer_waits() {
         let mut failing = Failing((0..10).map(|_| io::Error::from_raw_os_error(EMFILE)).collect());
-        let run = accept_all(&mut failing, |_, _| {});
+        let run = accept_all(&mut failing, |_, _| {}, || ready(false));
         // 10 + 20 + 40 + .. + 640 + 1000 + 1000 ms, and the last wait of a second
         assert!(tokio::time::timeout(Duration::from_millis(3200), run).await.is_err());
         assert_eq!(failing.0.len(), 1);
-        let run = accept_all(&mut failing, |_, _| {});
+        let run = accept_all(&mut failing, |_, _| {}, || ready(false));
         assert!(tokio::time::timeout(Duration::from_millis(1100), run).await.is_err());
         assert!(failing.0.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_somebody_can_be_spared_accepting_goes_on_at_once() {
+        let mut failing = Failing((0..100).map(|_| io::Error::from_raw_os_error(EMFILE)).collect());
+        let silent = Cell::new(100);
+        let spare = || {
+            silent.update(|count| count - 1);
+            ready(true)
+        };
+        let run = accept_all(&mut failing, |_, _| {}, spare);
+        assert!(tokio::time::timeout(Duration::from_millis(1), run).await.is_err());
+        assert_eq!((failing.0.len(), silent.get()), (0, 0));
     }
 
     #[test]

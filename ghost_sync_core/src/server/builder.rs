@@ -3,7 +3,9 @@
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
 
 use crate::{
-    relay::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RoomConfig},
+    relay::{
+        ConfigError, CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RoomConfig,
+    },
     wire::Protocol,
 };
 
@@ -16,6 +18,10 @@ use super::{
 };
 
 /// Settings of a server; [`Server::builder`] makes one, [`build`](Self::build) uses it.
+///
+/// Settings with which nobody could be served (no clients, no time, pings rarer than the
+/// silence that disconnects) are refused by [`Server::run`]: [`BindError::Setting`](super::BindError::Setting) names the
+/// setting and what it may be.
 pub struct ServerBuilder {
     relay: RelayConfig,
     senders: NonZeroUsize,
@@ -28,6 +34,8 @@ pub struct ServerBuilder {
 pub(super) struct Settings {
     pub(super) listen: Listen,
     pub(super) rooms: Vec<(String, RoomConfig)>,
+    /// What makes no sense among the settings.
+    pub(super) fault: Option<ConfigError>,
 }
 
 #[derive(Debug)]
@@ -51,6 +59,7 @@ impl Default for ServerBuilder {
             settings: Settings {
                 listen: Listen::Tcp("0.0.0.0:7777".to_owned()),
                 rooms: Vec::new(),
+                fault: None,
             },
             audience: Hired::Nobody,
         }
@@ -283,7 +292,8 @@ impl ServerBuilder {
 
     /// A server with these settings, which does not run yet.
     pub fn build(self) -> Server {
-        let Self { mut relay, senders, settings, audience } = self;
+        let Self { mut relay, senders, mut settings, audience } = self;
+        settings.fault = relay.check().err();
         relay.seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let asked = !matches!(audience, Hired::Nobody);
         relay.ask_connect = asked;
@@ -291,7 +301,13 @@ impl ServerBuilder {
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
         relay.room_defaults.observed |= matches!(audience, Hired::Handler(_));
-        let shard = Shard::new(relay, Host::default(), senders);
+        // A handler is told of each room: it is made when the handler has time to hear of it.
+        let creates_freely =
+            relay.create_on_join == CreateOnJoin::Always && matches!(audience, Hired::Handler(_));
+        if creates_freely {
+            relay.create_on_join = CreateOnJoin::Ask;
+        }
+        let shard = Shard::new(relay, Host { creates_freely, ..Host::default() }, senders);
         let service = Service::new(shard);
         let audience = match audience {
             Hired::Nobody => None,

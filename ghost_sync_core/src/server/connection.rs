@@ -5,7 +5,7 @@ use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duratio
 
 use tokio::{
     io::AsyncRead,
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::{sleep, timeout},
 };
 use tracing::Instrument;
@@ -17,13 +17,14 @@ use crate::{
 };
 
 use super::{
-    shard::{Live, Shard},
+    shard::{Live, Next, Shard},
     writer::Writer,
 };
 
 /// Feeds what comes from `reader` to the relay until the end of the stream.
 ///
-/// A sender of much gives way, a little, while those who hear it are far behind.
+/// A sender of much gives way while those who hear it and read are far behind, and lets others
+/// who are ready have their turn now and then.
 /// After the relay has dropped the connection it goes on reading: a socket
 /// that is closed with unread bytes takes back what it sent last.
 pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
@@ -36,34 +37,51 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     let span = tracing::debug_span!("connection", %addr, %client_id);
     let task = async move {
         let shard = live.shard();
-        let (mut floods, mut patience) = (false, PAUSES);
-        let mut last = link::now();
+        let (mut floods, mut most) = (false, FIRST);
+        let (mut held, mut pause) = (Duration::ZERO, SHORTEST_PAUSE);
+        let (mut last, mut reads) = (link::now(), 0);
         let reason = loop {
             let read = poll_fn(|cx| {
-                if floods && patience > 0 && shard.is_congested(id) {
-                    return Poll::Ready(Ok(None));
-                }
-                let most = if floods { usize::MAX } else { FIRST };
-                let read = poll_read(&mut reader, cx, most, |bytes| {
-                    if !bytes.is_empty() {
-                        shard.feed(id, bytes);
+                if floods {
+                    if !shard.is_congested(id) {
+                        (held, pause) = (Duration::ZERO, SHORTEST_PAUSE);
+                    } else if held < shard.write_timeout() {
+                        return Poll::Ready(Ok(None));
                     }
-                    bytes.len()
+                }
+                let read = poll_read(&mut reader, cx, most, |bytes| match bytes {
+                    [] => (0, Next::Read),
+                    bytes => (bytes.len(), shard.feed(id, bytes)),
                 });
                 read.map_ok(Some)
             });
             match read.await {
-                Ok(Some(0)) => break DisconnectReason::ConnectionClosed,
-                Ok(Some(len)) => {
+                Ok(Some((0, _))) => break DisconnectReason::ConnectionClosed,
+                Ok(Some((len, next))) => {
                     let now = link::now();
                     let usual = RATE * now.saturating_duration_since(last).as_secs_f64();
-                    (floods, patience) = (len >= MUCH && len as f64 > usual, PAUSES);
+                    floods = len >= MUCH && len as f64 > usual;
+                    // Many small messages are as much work in a small read.
+                    most = if floods && next == Next::Read { usize::MAX } else { FIRST };
                     last = now;
+                    reads = if floods { reads + 1 } else { 0 };
+                    match next {
+                        Next::Pause => Box::pin(sleep(LATER)).await,
+                        Next::Read if reads < TURN => {}
+                        Next::Read | Next::Yield => {
+                            reads = 0;
+                            yield_now().await;
+                        }
+                    }
                 }
                 Ok(None) => {
-                    patience -= 1;
+                    let began = link::now();
                     // Boxed: few ever wait here, and all would hold the room for it.
-                    Box::pin(sleep(PAUSE)).await;
+                    Box::pin(sleep(pause)).await;
+                    let waited = link::now().saturating_duration_since(began);
+                    // Time in which it is not read is none in which it was silent.
+                    (held, last) = (held + waited, last + waited);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => break DisconnectReason::from_io(&error),
             }
@@ -98,7 +116,12 @@ const RATE: f64 = 262_144.0;
 /// the same moment do not fill what may wait for a client.
 const FIRST: usize = 4 << 10;
 
-/// How long a sender of much waits at a time, and how often at most before its
-/// next read.
-const PAUSE: Duration = Duration::from_millis(1);
-const PAUSES: usize = 100;
+/// Reads of a sender of much after which it lets others have their turn: half a millisecond.
+const TURN: u32 = 16;
+
+/// How long a sender of much waits at a time, longer each time.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+
+/// When somebody is read again who is refused what it says.
+const LATER: Duration = Duration::from_millis(10);

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use crate::relay::CreateRoomError;
+use crate::relay::{ConfigError, CreateRoomError};
 
 /// Why [`Server::run`](super::Server::run) gave no running server.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,6 +37,12 @@ pub enum BindError {
         /// What the operating system says.
         source: Arc<io::Error>,
     },
+    /// With that setting nobody could be served.
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
+    /// It was shut down before it ran; build another.
+    #[error("the server was stopped before it ran")]
+    Stopped,
     /// One of the rooms to start with cannot be made.
     #[error("cannot make a room to start with")]
     Room(#[source] CreateRoomError),

@@ -116,9 +116,9 @@ impl ServerHandle {
     /// # Errors
     /// [`ClientNotFound`] if it is gone already.
     pub fn kick(&self, client: ClientId, message: impl AsRef<str>) -> Result<(), ClientNotFound> {
-        self.service
-            .shard
-            .act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message.as_ref(), out))
+        let message = message.as_ref();
+        let shard = &self.service.shard;
+        shard.act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message, out))
     }
 
     /// Stops the server: nobody can connect any more, every client is told and
@@ -133,7 +133,8 @@ impl ServerHandle {
 
     /// Stops the server: `message` is what clients are told, and connections that
     /// did not close within `deadline` are dropped. A handler that is busy gets as
-    /// long again.
+    /// long again (a second at least); what it has not heard by then it is not told, but for
+    /// the end, and the log says how much that is.
     pub async fn shutdown_with(&self, message: impl AsRef<str>, deadline: Duration) {
         self.begin_shutdown(message, deadline);
         self.stopped().await;
@@ -155,7 +156,8 @@ impl ServerHandle {
         self.is_running()
     }
 
-    /// Does something to the relay.
+    /// Does something to the relay, under the lock: what is code of the program, such as an
+    /// `AsRef`, runs before.
     pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Relay, Instant, &mut Vec<Output>) -> T) -> T {
         self.service.shard.act(act)
     }

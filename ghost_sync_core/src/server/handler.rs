@@ -30,7 +30,9 @@ pub struct Hello<'a> {
 /// within [`ask_timeout`](super::ServerBuilder::ask_timeout), means no. Facts
 /// (the methods without an answer) come one after another, in the order in which
 /// they happened; one that panics is logged, one that blocks holds up only the
-/// facts after it.
+/// facts after it. While more than a thousand wait to be heard, nobody is asked about who
+/// would come in, who is then told no after `ask_timeout`; and who went away and came back
+/// meanwhile was never gone.
 pub trait ServerHandler: Send + Sync + 'static {
     /// May somebody from `addr` connect? `false.into()` says no.
     fn on_connect(&self, addr: SocketAddr, hello: &Hello<'_>) -> Verdict {

@@ -19,7 +19,7 @@ use crate::{
     wire::LeaveReason,
 };
 
-use super::{AsyncServerHandler, ServerHandler, shard::Shard};
+use super::{AsyncServerHandler, ServerHandler, shard::Shard, values::Owner};
 pub(super) use lane::Fact;
 use lane::Lane;
 use run::{Blocking, Run, Tasks};
@@ -112,25 +112,49 @@ impl Dispatch {
         if let Some(runtime) = shard.runtime() {
             let join = matches!(question, Question::Join { .. });
             let deciding = join.then(|| self.deciding(deadline));
-            let decision = self.clone().decide(shard.clone(), ask, question, deadline);
+            let (dispatch, shard) = (self.clone(), shard.clone());
             runtime.spawn(async move {
-                decision.await;
+                if !dispatch.may_follow(&question, deadline).await {
+                    // The relay says no by itself.
+                } else if shard.host.creates_freely
+                    && matches!(question, Question::CreateRoom { .. })
+                {
+                    shard.answer(ask, Verdict::Accept);
+                } else {
+                    dispatch.decide(shard, ask, question, deadline).await;
+                }
                 drop(deciding);
             });
         }
     }
 
+    /// Holds back what leads to more facts while the handler has many to hear; `false` if it
+    /// still has when the time for an answer is over.
+    async fn may_follow(&self, question: &Question, deadline: Instant) -> bool {
+        match question {
+            // It has its seats already.
+            Question::Relay { .. } | Question::Greet { .. } => true,
+            Question::Connect { .. } | Question::CreateRoom { .. } | Question::Join { .. } => {
+                let short = timeout_at(deadline.into(), self.lane.short()).await.is_ok();
+                if !short {
+                    tracing::debug!("a handler is too slow to hear of more clients");
+                }
+                short
+            }
+        }
+    }
+
     /// Tells the handler what happens, until it is told the end.
     pub(super) async fn tell(self: Arc<Self>, shard: Arc<Shard>) {
+        let _untold = Untold(&self.lane);
         loop {
-            let facts = self.lane.take().await;
-            let last = facts.iter().any(|fact| matches!(fact, Fact::Shutdown));
-            let ended: Vec<_> = facts.iter().filter_map(Fact::ended).collect();
-            if let Some(run) = self.run() {
-                run.tell(facts).await;
+            self.lane.filled().await;
+            let mut facts = Facts { dispatch: self.clone(), shard: shard.clone(), ended: None };
+            match self.run() {
+                Some(run) => run.tell(facts).await,
+                None => while facts.next().is_some() {},
             }
-            shard.host.values.bury_those(&ended);
-            if last {
+            if self.lane.has_ended() {
                 *self.run.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 return self.lane.finish();
             }
@@ -138,13 +162,23 @@ impl Dispatch {
     }
 
     /// Tells the handler the end, after what it still decides has come to
-    /// nothing, and waits until it has heard it; both for `patience` at most.
-    /// Returns whether it has.
-    pub(super) async fn shut_down(&self, patience: Duration) -> bool {
+    /// nothing, and waits until it has heard it; both for `patience` at most. What it has not
+    /// heard by then it is not told any more, but for the end.
+    /// Returns how many facts that are; `None` if it has heard everything.
+    pub(super) async fn shut_down(&self, shard: &Shard, patience: Duration) -> Option<usize> {
         // A yes to a join wants its `on_leave`, and nothing may follow the end.
         let _ = timeout(patience, self.decided()).await;
         self.lane.push(Fact::Shutdown);
-        timeout(patience, self.lane.finished()).await.is_ok()
+        if timeout(patience, self.lane.finished()).await.is_ok() {
+            return None;
+        }
+        let mut facts = self.lane.take_all();
+        let ended: Vec<_> = facts.iter().filter_map(Fact::ended).collect();
+        shard.host.values.bury_those(&ended);
+        facts.pop_back_if(|last| matches!(last, Fact::Shutdown)).inspect(|_| {
+            self.lane.push(Fact::Shutdown);
+        });
+        Some(facts.len())
     }
 
     fn deciding(self: &Arc<Self>, deadline: Instant) -> Deciding {
@@ -195,6 +229,47 @@ impl Dispatch {
         if let (true, false, Some(abandoned)) = (accepted, asked, accepted_join) {
             self.event(abandoned(reason));
         }
+    }
+}
+
+/// What a handler is to be told, taken as it hears it: what it has not heard can still be
+/// taken back.
+struct Facts {
+    dispatch: Arc<Dispatch>,
+    shard: Arc<Shard>,
+    /// Whose end was told last.
+    ended: Option<Owner>,
+}
+
+impl Facts {
+    fn next(&mut self) -> Option<Fact> {
+        self.bury();
+        let fact = self.dispatch.lane.next()?;
+        self.ended = fact.ended();
+        Some(fact)
+    }
+
+    /// The values of whoever is gone were wanted until that was told.
+    fn bury(&mut self) {
+        if let Some(owner) = self.ended.take() {
+            self.shard.host.values.bury_those(&[owner]);
+        }
+    }
+}
+
+impl Drop for Facts {
+    fn drop(&mut self) {
+        self.bury();
+    }
+}
+
+/// Sees to it that nothing is told any more when the task that tells is gone, with its runtime:
+/// that waits for threads that block.
+struct Untold<'a>(&'a Lane);
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        self.0.take_all();
     }
 }
 

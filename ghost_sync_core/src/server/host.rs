@@ -24,6 +24,8 @@ pub(crate) trait Sink: Send + Sync {
 pub(super) struct Host {
     /// Set before anything can happen; empty if nobody wants to know.
     pub(super) audience: OnceLock<Audience>,
+    /// Whether joins make rooms without the handler being asked.
+    pub(super) creates_freely: bool,
     pub(super) values: Values,
 }
 

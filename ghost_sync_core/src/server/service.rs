@@ -37,8 +37,8 @@ impl Service {
         Arc::new(Self { shard, addr: OnceLock::new(), phase })
     }
 
-    /// Starts the tasks that every server has.
-    pub(super) fn start(self: &Arc<Self>, addr: Option<SocketAddr>) {
+    /// Starts the tasks that every server has; `false` if it was stopped before.
+    pub(super) fn start(self: &Arc<Self>, addr: Option<SocketAddr>) -> bool {
         let runtime = Handle::current();
         if let Some(addr) = addr {
             let _ = self.addr.set(addr);
@@ -52,12 +52,13 @@ impl Service {
             idle
         });
         if !started {
-            return;
+            return false;
         }
         runtime.spawn(driver::drive(self.clone()));
         if let Some(dispatch) = self.shard.host.dispatch() {
             runtime.spawn(dispatch.clone().tell(self.shard.clone()));
         }
+        true
     }
 
     pub(super) fn addr(&self) -> Option<SocketAddr> {
@@ -118,9 +119,9 @@ impl Service {
         }
         let patience = deadline.max(self.shard.linger());
         if let Some(dispatch) = self.shard.host.dispatch()
-            && !dispatch.shut_down(patience).await
+            && let Some(untold) = dispatch.shut_down(&self.shard, patience).await
         {
-            tracing::warn!("the handler did not finish in time");
+            tracing::warn!(untold, "the handler did not finish in time");
         }
         self.phase.send_replace(Phase::Stopped);
     }

@@ -10,11 +10,12 @@ use std::{
     io::IoSlice,
     net::SocketAddr,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use slotmap::SecondaryMap;
 use tokio::{
     io::AsyncRead,
@@ -56,6 +57,7 @@ pub(super) struct Shard {
     pub(super) host: Host,
     runtime: OnceLock<Handle>,
     linger: Duration,
+    write_timeout: Duration,
     senders: Senders,
     /// Connections whose tasks still run.
     live: watch::Sender<usize>,
@@ -98,6 +100,17 @@ enum Wrote {
     Nothing,
 }
 
+/// When a reader had better go on.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Next {
+    /// At once.
+    Read,
+    /// When others who are ready have had their turn.
+    Yield,
+    /// Later: it is refused what it says.
+    Pause,
+}
+
 /// There is something to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Busy;
@@ -108,7 +121,7 @@ pub(super) struct Live(Arc<Shard>);
 
 impl Shard {
     pub(super) fn new(config: RelayConfig, host: Host, senders: NonZeroUsize) -> Arc<Self> {
-        let linger = config.linger;
+        let (linger, write_timeout) = (config.linger, config.write_timeout);
         let state = State {
             relay: Relay::new(config),
             links: SecondaryMap::new(),
@@ -125,6 +138,7 @@ impl Shard {
             host,
             runtime: OnceLock::new(),
             linger,
+            write_timeout,
             senders: Senders::new(senders),
             live: watch::Sender::new(0),
         })
@@ -143,6 +157,12 @@ impl Shard {
     /// Reads from the relay.
     pub(super) fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
         at(&self.lock().relay)
+    }
+
+    /// Whether somebody has the lock now.
+    #[cfg(test)]
+    pub(super) fn is_locked(&self) -> bool {
+        self.state.is_locked()
     }
 
     /// Does something to the relay, in the name of the host.
@@ -202,31 +222,74 @@ impl Shard {
         self.work.notify_one();
     }
 
-    /// A reader got bytes.
-    pub(super) fn feed(self: &Arc<Self>, id: LinkId, bytes: &[u8]) {
+    /// Frees the socket of whoever has been there longest and has not said who it is;
+    /// whether there was one.
+    pub(super) async fn drop_greeter(self: &Arc<Self>) -> bool {
+        let Some(Link { writer, mut reader, .. }) = self.take_greeter() else { return false };
+        // The socket is free when both of its halves are.
+        drop(writer);
+        reader.abort();
+        let _ = (&mut reader).await;
+        true
+    }
+
+    fn take_greeter(self: &Arc<Self>) -> Option<Link> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.relay.handle(link::now(), Input::Bytes { link: id, bytes }, &mut state.out);
-        let wake = !state.out.is_empty() || state.is_overslept();
+        let greeter = state.relay.drop_greeter(link::now(), &mut state.out);
+        // Before the relay's word that it is to be closed in peace.
+        let link = state.links.remove(greeter?)?;
         self.settle(state);
-        let flush = state.relay.pending_bytes() > FLUSH_AT;
-        // What a flush brings up is for the driver too.
-        let wake = wake || flush;
-        if wake {
-            state.asleep = None;
-        }
         self.release(guard);
-        if flush {
-            self.flush();
-        }
-        if wake {
-            self.work.notify_one();
+        link.stop_draining();
+        Some(link)
+    }
+
+    /// A reader got bytes. It says when it had better read more.
+    pub(super) fn feed(self: &Arc<Self>, id: LinkId, mut bytes: &[u8]) -> Next {
+        let mut next = Next::Read;
+        loop {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let taken = state.relay.feed(link::now(), id, bytes, &mut state.out);
+            let wake = !state.out.is_empty() || state.is_overslept();
+            self.settle(state);
+            let flush = state.relay.pending_bytes() > FLUSH_AT;
+            // What a flush brings up is for the driver too.
+            let wake = wake || flush;
+            if wake {
+                state.asleep = None;
+            }
+            if state.relay.is_over_limit(link::now(), id) {
+                next = Next::Pause;
+            }
+            bytes = &bytes[taken..];
+            if bytes.is_empty() {
+                self.release(guard);
+            } else {
+                next = next.max(Next::Yield);
+                self.hand_over(guard);
+            }
+            if flush {
+                self.flush();
+            }
+            if wake {
+                self.work.notify_one();
+            }
+            if bytes.is_empty() {
+                return next;
+            }
         }
     }
 
     /// Whether a reader that gets much should leave it for a while.
     pub(super) fn is_congested(&self, id: LinkId) -> bool {
-        self.look(|relay| relay.is_congested(link::now(), id))
+        self.lock().relay.is_congested(link::now(), id)
+    }
+
+    /// How long a socket may be full.
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.write_timeout
     }
 
     /// A reader got to the end.
@@ -305,6 +368,7 @@ impl Shard {
                 if state.ready.is_empty() {
                     return self.release(guard);
                 }
+                self.hand_over(guard);
             }
         });
     }
@@ -431,6 +495,13 @@ impl Shard {
         }
     }
 
+    /// Gives the lock to whoever waits for it, to go on later.
+    fn hand_over(&self, mut guard: MutexGuard<'_, State>) {
+        let journal = std::mem::take(&mut guard.journal);
+        MutexGuard::unlock_fair(guard);
+        journal.iter().for_each(journal::tell);
+    }
+
     /// Gives the lock back, and says what is to be said.
     fn release(&self, mut guard: MutexGuard<'_, State>) {
         let journal = std::mem::take(&mut guard.journal);
@@ -439,8 +510,7 @@ impl Shard {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of ours elsewhere must not become one here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -50,9 +50,9 @@ impl Values {
     pub(super) fn insert<T: Send + Sync + 'static>(
         &self,
         owner: Owner,
-        value: T,
+        value: Arc<T>,
     ) -> Option<Arc<T>> {
-        let value: Value = Arc::new(value);
+        let value: Value = value;
         let old = self.lock().values.entry(owner).or_default().insert(TypeId::of::<T>(), value);
         old?.downcast().ok()
     }
@@ -96,6 +96,13 @@ impl Values {
         // Their destructors are code of the program: not under the lock.
         drop(kept);
         drop(values);
+    }
+
+    /// Does something while nobody can keep or take a value.
+    #[cfg(test)]
+    pub(super) fn meanwhile(&self, act: impl FnOnce()) {
+        let _kept = self.lock();
+        act();
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ghost_sync_core::{
     ClientMessage, CloseReason, Limits, MAGIC, MessageType, OverflowPolicy, Refusal, RelayMode,
-    RoomConfig, ServerMessage, VERSION, Verdict,
+    RoomConfig, RoomId, ServerMessage, VERSION, Verdict,
 };
 
 use crate::world::{PeerId, World, encode};
@@ -162,4 +162,25 @@ fn a_payload_past_the_size_of_a_chunk_is_relayed() {
         panic!("no broadcast");
     };
     assert_eq!(payload.len(), 1 << 20);
+}
+
+#[test]
+fn what_one_client_sends_at_once_is_taken_in_pieces_between_which_others_may_come() {
+    let send =
+        ClientMessage::Send { room: RoomId(0), message_type: MessageType::RAW, payload: b"" };
+    for (message, most) in [(send, 128), (ClientMessage::ListRooms { request: 1 }, 2)] {
+        let mut world = World::new();
+        let flooder = world.client();
+        let flood = encode(&message).repeat(300);
+        let (mut rest, mut pieces) = (&flood[..], 0);
+        while !rest.is_empty() {
+            let (link, mut out) = (world.peers[flooder].link, Vec::new());
+            let taken = world.relay.feed(world.now, link, rest, &mut out);
+            let messages = taken / encode(&message).len();
+            assert!((1..=most).contains(&messages), "{messages} at once");
+            rest = &rest[taken..];
+            pieces += 1;
+        }
+        assert_eq!(pieces, 300_usize.div_ceil(most));
+    }
 }

@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 use futures_core::Stream;
 use ghost_sync_core::{
     Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason, Limits,
-    Secret, SendOptions, Server, ServerEvent, ServerMessage,
+    MessageType, Secret, SendOptions, Server, ServerEvent, ServerMessage,
     client::{SendError, TryRecvError},
 };
 use tokio::time::Instant;
@@ -322,4 +322,44 @@ async fn rooms_are_listed_with_their_players_and_metadata() {
     let ServerEvent::Rooms { count: 1, rooms } = next(&mut client).await else { panic!() };
     assert_eq!((&rooms[0].name[..], rooms[0].players), ("lobby", 1));
     assert_eq!(rooms[0].meta, [("map".to_owned(), "cellar".to_owned())]);
+}
+
+/// Bytes whose reading asks the client something.
+struct Curious<'a>(&'a Client);
+
+impl AsRef<[u8]> for Curious<'_> {
+    fn as_ref(&self) -> &[u8] {
+        let _ = self.0.rooms();
+        b"hi"
+    }
+}
+
+impl AsRef<str> for Curious<'_> {
+    fn as_ref(&self) -> &str {
+        let _ = self.0.rooms();
+        "lobby"
+    }
+}
+
+#[test]
+fn what_the_program_hands_over_may_ask_the_client() {
+    let (done, end) = std::sync::mpsc::channel();
+    // One that waits for itself would do so for ever, on a thread of its own.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = server().await;
+            let client = join(&server, "lobby").await;
+            let me = || Curious(&client);
+            client.broadcast(me()).await.unwrap();
+            client.sender().try_broadcast(me(), &SendOptions::default()).unwrap();
+            client.send_with(Some(me()), MessageType::RAW, me()).await.unwrap();
+            client.set_meta(me(), me()).await.unwrap();
+            client.remove_meta(me()).await.unwrap();
+            client.join_with(me(), me()).await.unwrap();
+            client.leave_room(me()).await.unwrap();
+        });
+        let _ = done.send(());
+    });
+    end.recv_timeout(Duration::from_secs(10)).expect("every call comes back");
 }

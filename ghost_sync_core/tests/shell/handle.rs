@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    CreateRoomError, LeaveReason, MessageType, MetaError, RoomConfig, SendError, Server,
-    ServerEvent,
+    ClientId, CreateRoomError, LeaveReason, MessageType, MetaError, RoomConfig, SendError, Server,
+    ServerEvent, ServerHandle,
 };
 
 use crate::support::*;
@@ -168,4 +168,86 @@ async fn a_handle_before_the_start_makes_rooms_and_connects_nobody() {
     assert!(early.await.is_err());
     server.run().await.unwrap();
     join(&handle, "early").await;
+}
+
+/// A name whose reading asks the server something, as that of a program may.
+struct Curious(ServerHandle);
+
+impl AsRef<str> for Curious {
+    fn as_ref(&self) -> &str {
+        assert_eq!(self.0.client_count(), 0);
+        "lobby"
+    }
+}
+
+impl AsRef<[u8]> for Curious {
+    fn as_ref(&self) -> &[u8] {
+        assert_eq!(self.0.client_count(), 0);
+        b"lobby"
+    }
+}
+
+#[tokio::test]
+async fn what_the_program_hands_over_may_ask_the_server() {
+    let server = server().await;
+    let (nobody, me) = (ClientId::nil(), || Curious(server.clone()));
+    let (done, end) = std::sync::mpsc::channel();
+    let calls = {
+        let server = server.clone();
+        move || {
+            let me = || Curious(server.clone());
+            let room = RoomConfig::default();
+            let _ = server.create_room(me());
+            let _ = server.create_room_with(me(), room.clone());
+            let _ = server.configure_room(me(), room);
+            let _ = server.room_config(me());
+            let _ = server.broadcast(me(), me());
+            let _ = server.send_to(nobody, me());
+            let _ = server.send_to_many([nobody], me());
+            let _ = server.broadcast_all(me());
+            let _ = server.kick(nobody, me());
+            let _ = server.remove_from_room(nobody, me(), me());
+            let _ = server.room_exists(me());
+            let _ = server.room_clients(me());
+            let _ = server.room_client_count(me());
+            let _ = server.history(me(), 0, 100);
+            let _ = server.set_room_meta(me(), me(), me());
+            let _ = server.remove_room_meta(me(), me());
+            let _ = server.compare_and_set_room_meta(me(), me(), None, 0);
+            let _ = server.room_meta(me());
+            let _ = server.set_client_meta(nobody, me(), me());
+            let _ = server.remove_client_meta(nobody, me());
+            let _ = server.compare_and_set_client_meta(nobody, me(), None, 0);
+            let _ = server.insert_room_value(me(), 1_u32);
+            let _ = server.room_value::<u32>(me());
+            let _ = server.take_room_value::<u32>(me());
+            let _ = server.close_room(me(), me());
+            let _ = server.delete_room(me());
+            let _ = done.send(());
+        }
+    };
+    // One that waits for itself would do so for ever, on a thread of its own.
+    std::thread::spawn(calls);
+    end.recv_timeout(Duration::from_secs(10)).expect("every call comes back");
+    drop(server.record(me(), std::io::sink()));
+    server.shutdown_with(me(), Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_given_other_settings_is_still_heard() {
+    let (ear, mut ears) = ear();
+    let server = serve(Server::builder().handler(ear)).await;
+    assert_eq!(server.room_config("cellar"), None);
+    let config = server.room_config("lobby").unwrap();
+    server.configure_room("lobby", config.capacity(2)).unwrap();
+    assert_eq!(server.room_config("lobby").unwrap().capacity.map(u32::from), Some(2));
+    server.configure_room("lobby", RoomConfig::default()).unwrap();
+    let (first, mut second) = (join(&server, "lobby").await, join(&server, "lobby").await);
+    first.broadcast(b"hi").await.unwrap();
+    assert_eq!(hear(&mut second).await, "hi");
+    loop {
+        if let Told::Broadcast(client, room, data) = ears.next().await {
+            break assert_eq!((client, &*room, &*data), (first.client_id(), "lobby", &b"hi"[..]));
+        }
+    }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use ghost_sync_core::{
-    BindError, Client, ClientId, DisconnectReason, LeaveReason, Server, ServerHandle,
-    ServerHandler, Verdict,
+    BindError, Client, ClientId, DisconnectReason, LeaveReason, Server, ServerBuilder,
+    ServerHandle, ServerHandler, Verdict,
 };
 use tokio::{net::TcpListener, time::Instant};
 
@@ -32,6 +32,51 @@ async fn what_keeps_a_server_from_listening_is_told() {
     for nonsense in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "203.0.113.1:0"] {
         let error = bind(nonsense).await;
         assert!(matches!(error, BindError::InvalidAddress { .. }), "{error:?}");
+    }
+}
+
+/// A setting is changed.
+type Change = fn(ServerBuilder) -> ServerBuilder;
+
+#[tokio::test]
+async fn a_setting_that_makes_no_sense_is_refused_by_its_name() {
+    let long = Duration::from_secs(31);
+    let nonsense: [(&str, Change); 16] = [
+        ("max_clients", |server| server.max_clients(0)),
+        ("max_payload", |server| server.max_payload(0)),
+        ("max_payload", |server| server.max_payload(usize::MAX)),
+        ("max_rooms", |server| server.max_rooms(0)),
+        ("rooms_per_client", |server| server.rooms_per_client(0)),
+        ("channel_capacity", |server| server.channel_capacity(0)),
+        ("outbox_limit", |server| server.outbox_limit(0)),
+        ("outbox_limit", |server| server.outbox_limit(4095)),
+        ("idle_timeout", |server| server.idle_timeout(Duration::ZERO)),
+        ("ping_interval", |server| server.ping_interval(Duration::ZERO)),
+        ("handshake_timeout", |server| server.handshake_timeout(Duration::from_nanos(1))),
+        ("write_timeout", |server| server.write_timeout(Duration::ZERO)),
+        ("ask_timeout", |server| server.ask_timeout(Duration::ZERO)),
+        ("ping_interval", |server| server.ping_interval(Duration::from_secs(31))),
+        ("ping_interval", |server| server.idle_timeout(Duration::from_secs(13))),
+        ("ping_interval", |server| server.ping_interval(Duration::MAX)),
+    ];
+    for (name, change) in nonsense {
+        let server = change(Server::builder()).local_only().build();
+        let error = server.run().await.unwrap_err();
+        let BindError::Setting(fault) = &error else { panic!("{name}: {error:?}") };
+        assert_eq!(fault.setting, name);
+        assert!(error.to_string().starts_with(&format!("{name} is ")), "{error}");
+    }
+    let all = Server::builder().max_payload((16 << 20) - 512).idle_timeout(long * 1000);
+    serve(all.resume_grace(Duration::ZERO).history_limit(0).outbox_limit(usize::MAX)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_stopped_before_does_not_run() {
+    for builder in [Server::builder(), Server::builder().room("lobby")] {
+        let server = builder.bind("127.0.0.1:0").build();
+        server.handle().begin_shutdown("never mind", Duration::ZERO);
+        let error = server.run().await.unwrap_err();
+        assert!(matches!(error, BindError::Stopped), "{error:?}");
     }
 }
 

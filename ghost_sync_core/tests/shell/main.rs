@@ -16,6 +16,7 @@ mod lifecycle;
 mod restarts;
 mod resume;
 mod rooms;
+mod slow;
 mod sockets;
 mod support;
 mod traps;

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Args) -> io::Result<std::convert::Infallible> {
-    if let Err(error) = descriptors::allow(usize::from(args.sockets)) {
+    if let Err(error) = descriptors::allow(usize::from(args.sockets), usize::from(args.sockets)) {
         let _ = writeln!(io::stderr(), "{}", chain(&error));
     }
     let listener = TcpListener::bind(&args.bind)?;

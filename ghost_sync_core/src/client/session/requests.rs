@@ -101,9 +101,9 @@ impl Session {
     /// Asks for the list of rooms.
     pub(crate) fn list_rooms(&mut self) -> Result<(), SendError> {
         self.check_open()?;
-        self.next_request += 1;
-        self.lists.insert(self.next_request);
-        self.ask(&ClientMessage::ListRooms { request: self.next_request });
+        let request = self.number_request();
+        self.lists.insert(request);
+        self.ask(&ClientMessage::ListRooms { request });
         Ok(())
     }
 
@@ -122,11 +122,16 @@ impl Session {
     }
 
     pub(super) fn ask_to_join(&mut self, asked: Asked) {
-        self.next_request += 1;
-        let request = self.next_request;
+        let request = self.number_request();
         let Asked { room, data, replay, .. } = &asked;
         self.ask(&ClientMessage::Join { request, room: room.as_str(), data, replay: *replay });
         self.joins.push_back((request, asked));
+    }
+
+    /// A number that no request has which was not answered long ago.
+    fn number_request(&mut self) -> u32 {
+        self.next_request = self.next_request.wrapping_add(1);
+        self.next_request
     }
 
     /// Sends a request, or keeps it until there is a link.

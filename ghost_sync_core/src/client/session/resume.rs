@@ -54,7 +54,8 @@ impl Session {
         self.pongs = 0;
         self.outbox.clear();
         let Some(ticket) = &mut self.ticket else { return self.introduce() };
-        ticket.attempt += 1;
+        // Past the last the server takes none for newer, and begins a new session.
+        ticket.attempt = ticket.attempt.saturating_add(1);
         let ticket = *ticket;
         let less = u64::from(planted!("client-forgets-its-last-event"));
         let progress = |(id, room): (&RoomId, &Membership)| Progress {

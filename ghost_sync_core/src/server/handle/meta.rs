@@ -67,7 +67,8 @@ impl ServerHandle {
 
     /// A room's metadata.
     pub fn room_meta(&self, room: impl AsRef<str>) -> Option<MetaSnapshot> {
-        let (version, entries) = self.look(|relay| relay.room_meta(room.as_ref()))?;
+        let room = room.as_ref();
+        let (version, entries) = self.look(|relay| relay.room_meta(room))?;
         Some(MetaSnapshot { version, entries })
     }
 

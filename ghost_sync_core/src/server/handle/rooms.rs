@@ -29,16 +29,24 @@ impl ServerHandle {
     pub fn create_room_with(
         &self,
         name: impl AsRef<str>,
-        mut config: RoomConfig,
+        config: RoomConfig,
     ) -> Result<(), CreateRoomError> {
-        let name = RoomName::new(name.as_ref())?;
-        let shard = &self.service.shard;
-        config.observed |= shard.host.dispatch().is_some_and(|handler| handler.wants_broadcasts());
+        let (name, config) = (RoomName::new(name.as_ref())?, self.with_ears(config));
         let epoch = uuid::Uuid::new_v4().as_u64_pair().0;
-        shard.act(|relay, now, out| relay.create_room(now, name, epoch, config, out)).map(|_| ())
+        self.act(|relay, now, out| relay.create_room(now, name, epoch, config, out)).map(|_| ())
     }
 
-    /// Changes a room's settings. Players beyond a new capacity stay.
+    /// A room's settings as they are now, to change some of them with
+    /// [`configure_room`](Self::configure_room). A room is
+    /// [`observed`](RoomConfig::observed) where the handler hears broadcasts.
+    pub fn room_config(&self, name: impl AsRef<str>) -> Option<RoomConfig> {
+        let name = name.as_ref();
+        self.look(|relay| relay.room_config(name).cloned())
+    }
+
+    /// Changes all of a room's settings; [`room_config`](Self::room_config) gives those to
+    /// start from. Players beyond a new capacity stay, and a handler that hears broadcasts
+    /// goes on hearing them.
     ///
     /// # Errors
     /// [`RoomNotFound`].
@@ -47,8 +55,8 @@ impl ServerHandle {
         name: impl AsRef<str>,
         config: RoomConfig,
     ) -> Result<(), RoomNotFound> {
-        let shard = &self.service.shard;
-        shard.act(|relay, now, _| relay.configure_room(now, name.as_ref(), config))
+        let (name, config) = (name.as_ref(), self.with_ears(config));
+        self.act(|relay, now, _| relay.configure_room(now, name, config))
     }
 
     /// Deletes a room softly: its members are told and keep their seats, but their
@@ -57,9 +65,8 @@ impl ServerHandle {
     /// # Errors
     /// [`RoomNotFound`].
     pub fn delete_room(&self, name: impl AsRef<str>) -> Result<(), RoomNotFound> {
-        self.service
-            .shard
-            .act(|relay, now, out| relay.delete_room(now, name.as_ref(), DELETED, out))
+        let name = name.as_ref();
+        self.act(|relay, now, out| relay.delete_room(now, name, DELETED, out))
     }
 
     /// Deletes a room and puts everybody out of it; they are told why.
@@ -71,9 +78,8 @@ impl ServerHandle {
         name: impl AsRef<str>,
         message: impl AsRef<str>,
     ) -> Result<(), RoomNotFound> {
-        self.service
-            .shard
-            .act(|relay, now, out| relay.close_room(now, name.as_ref(), message.as_ref(), out))
+        let (name, message) = (name.as_ref(), message.as_ref());
+        self.act(|relay, now, out| relay.close_room(now, name, message, out))
     }
 
     /// Puts a client out of a room; it is told why and stays connected.
@@ -86,16 +92,18 @@ impl ServerHandle {
         room: impl AsRef<str>,
         message: impl AsRef<str>,
     ) -> Result<(), ClientNotFound> {
-        self.service.shard.act(|relay, now, out| {
+        let (room, message) = (room.as_ref(), message.as_ref());
+        self.act(|relay, now, out| {
             let conn = conn_of(relay, client)?;
-            let room = relay.room_id(room.as_ref()).ok_or(ClientNotFound)?;
-            relay.remove(now, conn, room, message.as_ref(), out)
+            let room = relay.room_id(room).ok_or(ClientNotFound)?;
+            relay.remove(now, conn, room, message, out)
         })
     }
 
     /// Whether a room of that name can be joined.
     pub fn room_exists(&self, name: impl AsRef<str>) -> bool {
-        self.look(|relay| relay.room_id(name.as_ref()).is_some())
+        let name = name.as_ref();
+        self.look(|relay| relay.room_id(name).is_some())
     }
 
     /// How many rooms can be joined.
@@ -110,8 +118,9 @@ impl ServerHandle {
 
     /// The players of a room, in the order in which they joined.
     pub fn room_clients(&self, name: impl AsRef<str>) -> Option<Vec<ClientId>> {
+        let name = name.as_ref();
         self.look(|relay| {
-            let members = relay.members(name.as_ref())?;
+            let members = relay.members(name)?;
             Some(members.map(|(_, _, client_id)| client_id).collect())
         })
     }
@@ -124,7 +133,8 @@ impl ServerHandle {
         from: u64,
         max_bytes: usize,
     ) -> Option<RoomHistory> {
-        self.look(|relay| relay.history(name.as_ref(), from, max_bytes))
+        let name = name.as_ref();
+        self.look(|relay| relay.history(name, from, max_bytes))
     }
 
     /// How many clients have lost their connections and have their seats held.
@@ -134,6 +144,14 @@ impl ServerHandle {
 
     /// How many players are in a room.
     pub fn room_client_count(&self, name: impl AsRef<str>) -> Option<usize> {
-        self.look(|relay| relay.player_count(name.as_ref()))
+        let name = name.as_ref();
+        self.look(|relay| relay.player_count(name))
+    }
+
+    /// `config`, with what the handler wants to hear.
+    fn with_ears(&self, mut config: RoomConfig) -> RoomConfig {
+        let handler = self.service.shard.host.dispatch();
+        config.observed |= handler.is_some_and(|handler| handler.wants_broadcasts());
+        config
     }
 }

@@ -32,9 +32,8 @@ impl ServerHandle {
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
-        self.service.shard.act(|relay, now, _| {
-            relay.broadcast(now, room.as_ref(), delivery, message_type, data.as_ref())
-        })
+        let (room, data) = (room.as_ref(), data.as_ref());
+        self.act(|relay, now, _| relay.broadcast(now, room, delivery, message_type, data))
     }
 
     /// Says something to one client.
@@ -55,9 +54,10 @@ impl ServerHandle {
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
-        self.service.shard.act(|relay, _, _| {
+        let data = data.as_ref();
+        self.act(|relay, _, _| {
             let conn = conn_of(relay, client)?;
-            relay.direct(&[conn], None, message_type, data.as_ref()).map(|_| ())
+            relay.direct(&[conn], None, message_type, data).map(|_| ())
         })
     }
 
@@ -72,10 +72,11 @@ impl ServerHandle {
     ) -> Result<usize, SendError> {
         // The iterator is code of the program: it runs before the lock is taken.
         let clients: Vec<ClientId> = clients.into_iter().collect();
-        self.service.shard.act(|relay, _, _| {
+        let data = data.as_ref();
+        self.act(|relay, _, _| {
             let conns: Vec<ConnId> =
                 clients.into_iter().filter_map(|client| relay.conn_of(client)).collect();
-            relay.direct(&conns, None, MessageType::RAW, data.as_ref())
+            relay.direct(&conns, None, MessageType::RAW, data)
         })
     }
 
@@ -84,6 +85,7 @@ impl ServerHandle {
     /// # Errors
     /// [`SendError::PayloadTooLarge`].
     pub fn broadcast_all(&self, data: impl AsRef<[u8]>) -> Result<usize, SendError> {
-        self.service.shard.act(|relay, _, _| relay.broadcast_all(MessageType::RAW, data.as_ref()))
+        let data = data.as_ref();
+        self.act(|relay, _, _| relay.broadcast_all(MessageType::RAW, data))
     }
 }

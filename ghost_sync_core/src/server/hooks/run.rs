@@ -17,7 +17,7 @@ use crate::{
     server::{AsyncServerHandler, Hello, ServerHandler},
 };
 
-use super::Fact;
+use super::{Fact, Facts};
 
 /// Questions that block a thread at the same time, at most.
 const THREADS: usize = 128;
@@ -34,7 +34,7 @@ pub(super) trait Run: Send + Sync {
     /// deadline is not asked.
     fn decide(self: Arc<Self>, question: Question, deadline: Instant) -> Boxed<Verdict>;
     /// Tells the handler these facts, one after another.
-    fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()>;
+    fn tell(self: Arc<Self>, facts: Facts) -> Boxed<()>;
     /// Whether a decision goes on when its future is dropped.
     fn goes_on(&self) -> bool;
 }
@@ -86,11 +86,11 @@ impl<H: ServerHandler> Run for Blocking<H> {
         })
     }
 
-    fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()> {
+    fn tell(self: Arc<Self>, mut facts: Facts) -> Boxed<()> {
         Box::pin(async move {
             let told = spawn_blocking(move || {
-                for fact in &facts {
-                    let told = catch_unwind(AssertUnwindSafe(|| tell(&*self.handler, fact)));
+                while let Some(fact) = facts.next() {
+                    let told = catch_unwind(AssertUnwindSafe(|| tell(&*self.handler, &fact)));
                     if let Err(panic) = told {
                         log_panic(&*panic);
                     }
@@ -113,10 +113,10 @@ impl<H: AsyncServerHandler> Run for Tasks<H> {
         })
     }
 
-    fn tell(self: Arc<Self>, facts: Vec<Fact>) -> Boxed<()> {
+    fn tell(self: Arc<Self>, mut facts: Facts) -> Boxed<()> {
         Box::pin(async move {
-            for fact in &facts {
-                let _ = catch_panic(async { tell_later(&self.0, fact).await }).await;
+            while let Some(fact) = facts.next() {
+                let _ = catch_panic(async { tell_later(&self.0, &fact).await }).await;
             }
         })
     }

@@ -84,7 +84,7 @@ fn draw(files: &[PathBuf], out: &Path) -> Result<(), CompareError> {
 }
 
 fn compare(args: &Args) -> Result<(), CompareError> {
-    if let Err(error) = descriptors::allow(SOCKETS) {
+    if let Err(error) = descriptors::allow(SOCKETS, SOCKETS) {
         note(&chain(&error));
     }
     let (servers, missing): (Vec<_>, Vec<_>) =

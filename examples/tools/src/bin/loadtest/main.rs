@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn test(args: &Args, plans: &[plan::Plan]) -> Result<bool, RunError> {
     let stop = signals::watch();
     let clients = plans.iter().map(plan::Plan::connections).max().unwrap_or(0);
-    if let Err(error) = descriptors::allow(clients) {
+    if let Err(error) = descriptors::allow(clients, clients) {
         note(&chain(&error));
     }
     let target = Target::find(args, clients)?;

@@ -15,7 +15,7 @@ use crate::limits::LimitArgs;
 ///
 /// Prints `listening on ADDRESS` first. Ctrl-C or SIGTERM drains, a second one
 /// quits at once. Durations are written like 31s, 500ms or 2m; a bare number
-/// means seconds.
+/// means seconds, but not for --tick, which needs a unit.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "relay", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -108,7 +108,7 @@ pub(crate) struct Args {
     ///
     /// Where a core is half busy, a tick of 16ms saves a third of that, and
     /// everybody hears everything 8 ms later on average.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = any_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = short_duration)]
     pub(crate) tick: Duration,
 
     /// What becomes of droppable messages that wait for a client that is behind
@@ -183,6 +183,14 @@ pub(crate) enum Overflow {
 }
 
 impl Args {
+    /// Files that may be open at once: sockets and recordings.
+    pub(crate) fn files(&self) -> usize {
+        let mut limits = limits();
+        limits.max_clients = self.max_clients;
+        let recordings = if self.record.is_some() { self.max_rooms } else { 0 };
+        limits.max_links().saturating_add(recordings)
+    }
+
     /// What does not fit together, in words.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.ping_interval >= self.idle_timeout {
@@ -253,6 +261,14 @@ fn any_duration(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => humantime::parse_duration(text)
             .map_err(|_| "write a duration like 31s, 500ms or 2m".to_owned()),
+    }
+}
+
+/// A time that is usually shorter than a second.
+fn short_duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(number) if number > 0 => Err(format!("write {number}ms or {number}s")),
+        Ok(_) | Err(_) => any_duration(text),
     }
 }
 

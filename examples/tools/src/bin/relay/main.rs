@@ -26,7 +26,7 @@ use std::{
 use args::Args;
 use clap::{CommandFactory, Parser};
 use ghost_sync_core::{
-    BindError, CreateOnJoin, History, RoomConfig, RoomName, Server, ServerBuilder,
+    BindError, ConfigError, CreateOnJoin, History, RoomConfig, RoomName, Server, ServerBuilder,
 };
 use ghost_sync_tools::{chain, descriptors};
 use tracing_subscriber::EnvFilter;
@@ -47,11 +47,19 @@ enum RelayError {
     #[error(transparent)]
     Record(#[from] record::RecordError),
     #[error("cannot start the relay")]
-    Bind(#[from] BindError),
+    Bind(#[source] BindError),
+    #[error("--{} is {}, must be {}", .0.setting.replace('_', "-"), .0.given, .0.allowed)]
+    Setting(ConfigError),
     #[error("cannot start threads")]
     Threads(#[source] io::Error),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
+}
+
+impl RelayError {
+    fn starting(error: BindError) -> Self {
+        if let BindError::Setting(fault) = error { Self::Setting(fault) } else { Self::Bind(error) }
+    }
 }
 
 fn main() -> ExitCode {
@@ -85,8 +93,7 @@ fn start(args: &Args) -> Result<(), RelayError> {
         return runtime(args)?.block_on(play::serve(play));
     }
     let rooms = rooms::of(args)?;
-    let files = if args.record.is_some() { args.max_recordings } else { 0 };
-    if let Err(error) = descriptors::allow(args.max_clients.saturating_add(files)) {
+    if let Err(error) = descriptors::allow(args.max_clients, args.files()) {
         tracing::warn!("{}", chain(&error));
     }
     runtime(args)?.block_on(serve(args, &rooms))
@@ -104,7 +111,7 @@ fn runtime(args: &Args) -> Result<tokio::runtime::Runtime, RelayError> {
 async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
     let signals = signals::Signals::new().map_err(RelayError::Signals)?;
     args.record.as_deref().map(record::prepare).transpose()?;
-    let server = builder(args, rooms).build().run().await?;
+    let server = builder(args, rooms).build().run().await.map_err(RelayError::starting)?;
     let recording = args
         .record
         .clone()
