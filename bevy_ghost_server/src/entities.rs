@@ -87,9 +87,10 @@ pub struct RoomConfig {
     pub tick: Option<Duration>,
 }
 
-/// How much of a room's past is kept: what all three limits allow. It is what players
-/// that were [`Away`](crate::Away) are given when they come back, and what newcomers may
-/// ask for.
+/// How much of a room's past is kept: what all of `events`, `bytes` and `age` allow, and of
+/// what must not be lost as much as `reliable` and `age` do. It is what players that were
+/// [`Away`](crate::Away) are given when they come back, and what newcomers may ask for. Who
+/// missed more keeps its seat and is told the room as it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Reflect)]
 #[reflect(Debug, Default, PartialEq)]
 pub struct RoomHistory {
@@ -97,14 +98,16 @@ pub struct RoomHistory {
     pub events: usize,
     /// Bytes. 512 KiB.
     pub bytes: usize,
+    /// Bytes of reliable messages, membership and metadata beyond that. 2 MiB.
+    pub reliable: usize,
     /// Age. A minute.
     pub age: Duration,
 }
 
 impl Default for RoomHistory {
     fn default() -> Self {
-        let History { events, bytes, age } = History::default();
-        Self { events, bytes, age }
+        let History { events, bytes, reliable, age } = History::default();
+        Self { events, bytes, reliable, age }
     }
 }
 

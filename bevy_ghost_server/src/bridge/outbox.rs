@@ -90,8 +90,8 @@ impl Outbox {
         };
         core.listed = config.listed;
         core.remove_when_empty = config.remove_when_empty;
-        let RoomHistory { events, bytes, age } = config.history;
-        core.history = History { events, bytes, age };
+        let RoomHistory { events, bytes, reliable, age } = config.history;
+        core.history = History { events, bytes, reliable, age };
         core.replay = config.replay;
         core.retain = config.retain;
         core.tick(config.tick.unwrap_or_default())
