@@ -14,6 +14,7 @@ mod deadlines;
 mod error;
 mod event;
 mod host;
+mod latest;
 mod log;
 mod membership;
 mod meta;
@@ -111,6 +112,7 @@ enum AskTarget {
     CreateRoom(ConnId),
     Join(ConnId),
     Relay(ConnId),
+    SetMeta(ConnId),
 }
 
 #[derive(Debug)]
@@ -302,6 +304,12 @@ impl Relay {
     /// How long a room without a tick of its own waits for company.
     pub fn flush_delay(&self) -> Duration {
         self.pace.delay()
+    }
+
+    /// Whether the host decides about changes of metadata from here on, as
+    /// [`RelayConfig::ask_meta`] says at first.
+    pub fn set_ask_meta(&mut self, ask: bool) {
+        self.config.ask_meta = ask;
     }
 
     /// Whether the answer to a question still matters: nobody left, nothing timed out.
@@ -622,7 +630,8 @@ impl Relay {
             JoinStage::Waiting => None,
         });
         let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
-        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).collect();
+        let meta = connection.meta_asked.drain(..).map(|pending| pending.ask);
+        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).chain(meta).collect();
         for ask in asks {
             self.withdraw(ask);
         }
@@ -703,6 +712,7 @@ impl Relay {
                 self.join_decided(now, conn, ask, Ok(words), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
+            (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
         }
     }
 
@@ -722,6 +732,7 @@ impl Relay {
             AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
             AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
             AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
+            AskTarget::SetMeta(conn) => self.meta_decided(now, conn, ask, Err(reason), out),
         }
     }
 

@@ -255,7 +255,7 @@ impl Relay {
 
     /// Queues the newest values of a room for a newcomer.
     pub(super) fn tell_retained(&mut self, conn: ConnId, room: RoomId) {
-        for frame in self.rooms[&room].retained(room) {
+        for frame in self.rooms[&room].retained() {
             self.push_frame(conn, ItemKind::Roster, frame);
         }
     }

@@ -10,7 +10,7 @@ use super::{
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
     log::{Class, Origin},
     membership::JoinWish,
-    meta::{MetaLimit, MetaMap, clamp_u32},
+    meta::{MetaChange, MetaMap, clamp_u32},
     outbox::ItemKind,
     resume::Ticket,
     session::{Session, Told},
@@ -244,9 +244,7 @@ impl Relay {
                 self.confirmed(now, conn, received, out);
             }
             ClientMessage::SetMeta { key, value, if_version } => {
-                if let Err(error) = self.set_client_meta(now, conn, key, value, if_version, out) {
-                    self.refuse(conn, RoomId(0), 0, error.as_refusal());
-                }
+                self.client_sets_meta(now, conn, MetaChange { key, value, if_version }, out);
             }
             ClientMessage::ListRooms { request } => self.list_rooms(conn, request),
             ClientMessage::Received { count } => self.confirmed(now, conn, count, out),
@@ -276,13 +274,10 @@ impl Relay {
         } else if let Some(reason) = self.no_place() {
             reason
         } else {
-            return match MetaMap::with(MetaLimit::CLIENT, hello.meta) {
-                Ok(meta) => self.greeted(now, conn, meta, hello.data, out),
-                Err(error) => {
-                    let what = error.to_string();
-                    self.close(now, conn, CloseReason::Protocol { what }, out);
-                }
-            };
+            match self.meta_of_hello(hello.meta) {
+                Ok(meta) => return self.greeted(now, conn, meta, hello.data, out),
+                Err(reason) => reason,
+            }
         };
         self.close(now, conn, reason, out);
     }
@@ -326,6 +321,9 @@ impl Relay {
             Ok(seat) => seat,
             Err(reason) => return self.refuse(conn, room, reference, reason),
         };
+        if let Err(reason) = self.may_say(broadcast.message_type) {
+            return self.refuse(conn, room, reference, reason);
+        }
         match self.rooms[&room].config.mode {
             RelayMode::Relay => self.relay(now, conn, reference, seat, broadcast, out),
             RelayMode::Server => self.report(conn, room, broadcast.message_type, payload, out),
@@ -347,8 +345,8 @@ impl Relay {
         } else {
             self.may_speak(conn, room, payload)
         };
-        match allowed {
-            Ok(_) => self.report(conn, room, message_type, payload, out),
+        match allowed.and_then(|_| self.may_say(message_type)) {
+            Ok(()) => self.report(conn, room, message_type, payload, out),
             Err(reason) => self.refuse(conn, room, reference, reason),
         }
     }
@@ -372,6 +370,16 @@ impl Relay {
             Some(found) if !found.deleted => self.check_payload(payload).map(|()| seat),
             Some(found) => Err(Refusal::RoomNotFound { room: found.name.to_string() }),
             None => Err(Refusal::NotInRoom),
+        }
+    }
+
+    /// Whether clients may say that type at all.
+    fn may_say(&self, message_type: MessageType) -> Result<(), Refusal> {
+        match self.config.protocol.denied_to_clients(message_type) {
+            Some(name) if !planted!("server-type-from-client") => {
+                Err(Refusal::Forbidden { what: format!("{name} is said by the server alone") })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -425,14 +433,19 @@ impl Relay {
         skip_sender: bool,
         broadcast: Broadcast<'_>,
     ) -> u64 {
-        let Broadcast { room, delivery, message_type, payload, .. } = broadcast;
+        let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
         let sender = if planted!("sender-of-another") { Seat(sender.0.min(1)) } else { sender };
         let size = payload.len() + BROADCAST_HEADER;
         let origin = Origin { sender, class: Class::Message(delivery), skip_sender };
-        self.append(now, room, origin, size, |buf, seq| {
+        let seq = self.append(now, room, origin, size, |buf, seq| {
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
                 .encode(buf);
-        })
+        });
+        if let (Delivery::Latest(key), Some(found)) = (delivery, self.rooms.get_mut(&room)) {
+            let is_last = flags.contains(SendFlags::FORGET) && !planted!("forgotten-value-kept");
+            found.remember(sender, key, seq, is_last);
+        }
+        seq
     }
 
     /// Shows the host what a client said to it.

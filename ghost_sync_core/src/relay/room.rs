@@ -1,7 +1,7 @@
 //! A room: its members, its log, its settings. Knows no connection's state.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     num::NonZeroU32,
     time::{Duration, Instant},
 };
@@ -12,14 +12,13 @@ use super::{
     config::{History, MAX_TICK, RelayMode, RoomConfig},
     deadlines::{FOR_EVER, millis},
     event::ConnId,
+    latest::Latest,
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::Pending,
     roster::Roster,
 };
-use crate::wire::{
-    ClientId, Delivery, HEADER_LEN, Meta, Replay, RoomId, RoomName, Seat, ServerMessage,
-};
+use crate::wire::{ClientId, Delivery, Meta, Replay, RoomId, RoomName, Seat};
 
 #[derive(Debug)]
 pub(super) struct Room {
@@ -45,21 +44,9 @@ pub(super) struct Room {
     pub(super) history_due: Option<Instant>,
     born: Instant,
     grace: Duration,
-    /// The newest value of each sender and key.
-    latest: BTreeMap<(Seat, u32), Latest>,
-    /// Bytes of those values.
-    latest_bytes: usize,
+    latest: Latest,
     /// Seats that are free, with the event that freed them; as long as that is kept.
     former: VecDeque<(u64, Seat, ClientId)>,
-}
-
-/// The newest value of a sender and key.
-#[derive(Debug)]
-struct Latest {
-    seq: u64,
-    len: usize,
-    /// Its frame, once the log has forgotten it.
-    frame: Option<Bytes>,
 }
 
 /// A seat and where its member is in the log.
@@ -101,8 +88,7 @@ impl Room {
             history_due: None,
             born: now,
             grace,
-            latest: BTreeMap::new(),
-            latest_bytes: 0,
+            latest: Latest::default(),
             former: VecDeque::new(),
         }
     }
@@ -116,13 +102,7 @@ impl Room {
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
         let at = self.clock(now);
-        let before = self.log.end();
-        let seq = self.log.append(origin, at, size, encode);
-        if let Class::Message(Delivery::Latest(key)) = origin.class {
-            let len = usize::try_from(self.log.end() - before).unwrap_or(usize::MAX);
-            self.remember(origin.sender, key, Latest { seq, len, frame: None });
-        }
-        seq
+        self.log.append(origin, at, size, encode)
     }
 
     /// Time between two flushes, if it is set.
@@ -159,26 +139,8 @@ impl Room {
     }
 
     /// The newest values, as frames for a newcomer, in the order they were said.
-    pub(super) fn retained(&self, room: RoomId) -> Vec<Bytes> {
-        let mut values: Vec<_> = self.latest.values().collect();
-        values.sort_unstable_by_key(|value| value.seq);
-        let frames = values.into_iter().filter_map(|value| {
-            let frame = value.frame.as_deref().unwrap_or_else(|| self.log.bytes(value.seq));
-            let Ok(ServerMessage::Broadcast {
-                seq,
-                sender,
-                delivery: Delivery::Latest(key),
-                message_type,
-                payload,
-                ..
-            }) = ServerMessage::decode(frame.get(HEADER_LEN..)?)
-            else {
-                return None;
-            };
-            let value = ServerMessage::Retained { room, seq, sender, key, message_type, payload };
-            Some(value.to_frame())
-        });
-        frames.collect()
+    pub(super) fn retained(&self) -> Vec<Bytes> {
+        self.latest.frames(&self.log)
     }
 
     /// The first event for a newcomer whose join is event `joined`.
@@ -197,26 +159,21 @@ impl Room {
         if from >= joined { joined + 1 } else { from }
     }
 
-    fn remember(&mut self, sender: Seat, key: u32, value: Latest) {
-        let retain = self.config.retain;
-        if let Some(old) = self.latest.remove(&(sender, key)) {
-            self.latest_bytes -= old.len;
+    /// Event `seq` is the newest value of its sender and key, or the last of it, which
+    /// newcomers are not told of.
+    pub(super) fn remember(&mut self, sender: Seat, key: u32, seq: u64, is_last: bool) {
+        if is_last {
+            return self.latest.forget(sender, key);
         }
-        if self.latest.len() < retain && self.latest_bytes + value.len <= MAX_LATEST {
-            self.latest_bytes += value.len;
-            self.latest.insert((sender, key), value);
-        }
+        let len = self.log.bytes(seq).len();
+        self.latest.said(sender, key, seq, len, self.config.retain);
     }
 
     /// Forgets the newest values of a seat that is given up, and who had it
     /// once the log has forgotten event `seq`.
     pub(super) fn retire(&mut self, seat: Seat, client_id: ClientId, seq: u64) {
-        let seat_of = if planted!("values-of-leavers-stay") { Seat(u32::MAX) } else { seat };
-        while let Some((key, _)) = self.latest.range((seat_of, 0)..=(seat_of, u32::MAX)).next()
-            && let key = *key
-            && let Some(value) = self.latest.remove(&key)
-        {
-            self.latest_bytes -= value.len;
+        if !planted!("values-of-leavers-stay") {
+            self.latest.forget_all(seat);
         }
         self.former.push_back((seq, seat, client_id));
     }
@@ -332,10 +289,8 @@ impl Room {
         for seq in self.log.first()..keep {
             if let Some(entry) = self.log.entry(seq)
                 && let Class::Message(Delivery::Latest(key)) = entry.class
-                && let Some(newest) = self.latest.get_mut(&(entry.sender, key))
-                && newest.seq == seq
             {
-                newest.frame = Some(Bytes::copy_from_slice(self.log.bytes(seq)));
+                self.latest.keep(entry.sender, key, seq, &self.log);
             }
         }
         self.log.trim(keep);
@@ -362,9 +317,6 @@ impl Room {
 
 /// A tick that is late by less than this does not move those after it.
 const MAX_LATE: Duration = Duration::from_millis(5);
-
-/// Bytes of newest values that a room keeps at most.
-const MAX_LATEST: usize = 256 << 10;
 
 /// What happened in a room, from some event on: see [`Relay::history`](super::Relay::history).
 #[derive(Clone, Debug, Default)]

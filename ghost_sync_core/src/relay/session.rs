@@ -20,7 +20,7 @@ use bytes::Bytes;
 use super::{
     config::RelayConfig,
     event::{AskId, DisconnectReason, LinkId},
-    meta::{MetaLimit, MetaMap},
+    meta::{MetaLimit, MetaMap, PendingMeta},
     outbox::Outbox,
 };
 use crate::wire::{
@@ -54,6 +54,8 @@ pub(super) struct Connection {
     pub(super) joins: VecDeque<PendingJoin>,
     /// Broadcasts that wait for the host's verdict, oldest first.
     pub(super) moderated: VecDeque<PendingBroadcast>,
+    /// Changes of its metadata that wait for the host's verdict, oldest first.
+    pub(super) meta_asked: VecDeque<PendingMeta>,
     pub(super) liveness: Liveness,
     /// Since when the socket is full.
     pub(super) blocked: Option<Blocked>,
@@ -197,6 +199,7 @@ impl Connection {
             told: Told::default(),
             joins: VecDeque::new(),
             moderated: VecDeque::new(),
+            meta_asked: VecDeque::new(),
             liveness: Liveness {
                 heard: now,
                 next_ping: now + config.ping_interval,

@@ -64,6 +64,14 @@ pub trait ServerHandler: Send + Sync + 'static {
         Verdict::Accept
     }
 
+    /// May the client change its metadata like this? `None` removes the key. Asked if
+    /// [`wants_metadata`](Self::wants_metadata) says so, about keys that the server has
+    /// not set itself; what a client brings when it connects is in [`Hello`].
+    fn on_set_meta(&self, client_id: ClientId, key: &str, value: Option<&str>) -> Verdict {
+        let _ = (client_id, key, value);
+        Verdict::Accept
+    }
+
     /// A client that was accepted is no longer in a room.
     fn on_leave(&self, client_id: ClientId, room: &str, reason: &LeaveReason) {
         let _ = (client_id, room, reason);
@@ -127,6 +135,12 @@ pub trait ServerHandler: Send + Sync + 'static {
     fn wants_broadcasts(&self) -> bool {
         true
     }
+
+    /// Whether [`on_set_meta`](Self::on_set_meta) is to be asked. Asked once, `false` by
+    /// default: clients then change what they may at once.
+    fn wants_metadata(&self) -> bool {
+        false
+    }
 }
 
 /// As [`ServerHandler`], with futures: for rules that ask a database, say.
@@ -176,6 +190,17 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
         data: &[u8],
     ) -> impl Future<Output = Verdict> + Send {
         let _ = (client_id, room, message_type, data);
+        async { Verdict::Accept }
+    }
+
+    /// As [`ServerHandler::on_set_meta`].
+    fn on_set_meta(
+        &self,
+        client_id: ClientId,
+        key: &str,
+        value: Option<&str>,
+    ) -> impl Future<Output = Verdict> + Send {
+        let _ = (client_id, key, value);
         async { Verdict::Accept }
     }
 
@@ -261,6 +286,11 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
     /// As [`ServerHandler::wants_broadcasts`].
     fn wants_broadcasts(&self) -> bool {
         true
+    }
+
+    /// As [`ServerHandler::wants_metadata`].
+    fn wants_metadata(&self) -> bool {
+        false
     }
 }
 

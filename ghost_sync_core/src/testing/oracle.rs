@@ -7,6 +7,7 @@ mod end;
 mod events;
 mod program;
 mod room;
+mod trust;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,7 +34,7 @@ use room::RoomLog;
 /// An invariant that did not hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// Which: `I1` to `I29`, or `panic`.
+    /// Which: `I1` to `I31`, or `panic`.
     pub invariant: &'static str,
     /// What was seen.
     pub seen: String,
@@ -67,6 +68,7 @@ pub(super) enum About {
     CreateRoom,
     Join(RoomId),
     Relay,
+    SetMeta,
 }
 
 /// A room of one relay; its numbers start anew when the server is restarted.
@@ -122,6 +124,10 @@ struct SessionView {
     seats: BTreeMap<RoomId, Seat>,
     meta: BTreeMap<String, String>,
     meta_version: u64,
+    /// Keys that the server has set or removed.
+    locked: BTreeSet<String>,
+    /// Changes of metadata that the host was asked about, and those that it allowed.
+    wishes: VecDeque<trust::Wish>,
     last_room: RoomId,
 }
 
@@ -174,6 +180,8 @@ pub(super) struct Message {
     pub(super) delivery: Option<Delivery>,
     pub(super) echo: bool,
     pub(super) ack: bool,
+    /// Whether it is the last value of its key.
+    pub(super) last: bool,
     pub(super) message_type: MessageType,
     /// The room's last event when it was said.
     pub(super) floor: u64,
@@ -392,8 +400,7 @@ impl Oracle {
         room: RoomId,
         counter: u32,
         seq: u64,
-        delivery: Delivery,
-        message_type: MessageType,
+        (delivery, last, message_type): (Delivery, bool, MessageType),
         len: usize,
     ) {
         let key = (self.era, room);
@@ -403,6 +410,7 @@ impl Oracle {
             author: stamp::Stamp::HOST,
             counter,
             delivery,
+            last,
             echo: true,
             message_type,
         };
@@ -496,6 +504,7 @@ impl Message {
             delivery,
             echo: false,
             ack: false,
+            last: false,
             message_type,
             floor,
             len,

@@ -85,4 +85,9 @@ pub const PLANTS: &[&str] = &[
     "client-forgets-while-away",
     "client-forgets-to-join",
     "client-keeps-gaps-to-itself",
+    "locked-key-changed",
+    "server-type-from-client",
+    "one-sender-fills-retained",
+    "forgotten-value-kept",
+    "unsorted-metadata-taken",
 ];

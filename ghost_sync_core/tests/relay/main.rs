@@ -15,4 +15,5 @@ mod hooks;
 mod liveness;
 mod rooms;
 mod sessions;
+mod trust;
 mod world;

@@ -18,4 +18,5 @@ mod rooms;
 mod sockets;
 mod support;
 mod traps;
+mod trust;
 mod weather;

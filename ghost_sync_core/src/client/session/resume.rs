@@ -109,6 +109,7 @@ impl Session {
         events.push(ServerEvent::ResumeFailed { reason });
         events.extend(self.forget_messages());
         self.introduce();
+        self.ask_for_meta();
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
         let mut rooms = std::mem::take(&mut self.rooms);
@@ -142,7 +143,7 @@ impl Session {
 
     fn introduce(&mut self) {
         self.phase = Phase::Greeting;
-        // It was short enough when it was said first, and after every change.
+        // It was short enough when it was said first.
         self.outbox = self.introduction.hello().unwrap_or_default();
     }
 

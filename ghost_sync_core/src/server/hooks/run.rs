@@ -140,6 +140,9 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
         }
+        Question::SetMeta { client_id, key, value, .. } => {
+            handler.on_set_meta(*client_id, key, value.as_deref())
+        }
     }
 }
 
@@ -156,6 +159,9 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
+        }
+        Question::SetMeta { client_id, key, value, .. } => {
+            handler.on_set_meta(*client_id, key, value.as_deref()).await
         }
     }
 }
