@@ -11,7 +11,8 @@ use crate::{
     Room, RoomConfig, Rooms,
     bridge::{AskId, Link, Outbox, Question},
     hooks::{
-        ConnectRequest, CreateRoomRequest, Decision, JoinRequest, Outcome, RelayRequest, Reply,
+        ConnectRequest, CreateRoomRequest, Decision, JoinRequest, MetadataRequest, Outcome,
+        RelayRequest, Reply,
     },
     index::Index,
     sync::is_there,
@@ -69,8 +70,8 @@ fn answer(world: &mut World, ask: AskId, verdict: Result<Words, String>, grant: 
         // Before the verdict, so that the room has its rules when the client comes in.
         world.resource_mut::<Outbox>().hurry();
     }
-    let registry = world.resource::<MessageRegistry>();
-    let verdict = verdict.map(|words| words.numbered(registry));
+    let mut registry = world.resource_mut::<MessageRegistry>();
+    let verdict = verdict.map(|words| words.numbered(&mut registry));
     world.resource_mut::<Outbox>().answer(ask, verdict);
 }
 
@@ -126,6 +127,15 @@ fn run_observers(
                 payload,
                 decision,
             };
+            world.trigger_ref(&mut request);
+            Some((request.decision, None))
+        }
+        Question::SetMeta { conn, client_id, key, value } => {
+            let connection = *index.connections.get(&conn)?;
+            if !is_there(world, connection) {
+                return None;
+            }
+            let mut request = MetadataRequest { connection, client_id, key, value, decision };
             world.trigger_ref(&mut request);
             Some((request.decision, None))
         }

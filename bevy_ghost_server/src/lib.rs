@@ -35,7 +35,9 @@ pub use events::{
     PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
     RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, Undecodable,
 };
-pub use hooks::{ConnectRequest, CreateRoomRequest, JoinRequest, RelayRequest, Ticket};
+pub use hooks::{
+    ConnectRequest, CreateRoomRequest, JoinRequest, MetadataRequest, RelayRequest, Ticket,
+};
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
 pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
 pub use rooms::{CreateRoomError, Rooms};
@@ -49,10 +51,10 @@ pub mod prelude {
         Away, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
         ConnectionOpened, CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection,
         FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin, GhostServerSystems, InRoom,
-        JoinRequest, Kick, Metadata, Observe, Player, PlayerAway, PlayerBack, PlayerJoined,
-        PlayerLeft, Players, Raw, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
-        RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf, Seats,
-        ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
+        JoinRequest, Kick, Metadata, MetadataRequest, Observe, Player, PlayerAway, PlayerBack,
+        PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room, RoomClosed,
+        RoomConfig, RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf,
+        Seats, ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
         StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, room_exists,
         server_running,
     };

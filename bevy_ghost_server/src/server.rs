@@ -46,6 +46,9 @@ pub struct ServerConfig {
     /// What gives way when more would have to wait.
     #[reflect(ignore)]
     pub overflow: OverflowPolicy,
+    /// Keys of metadata that clients may set, when they connect and later; `None` (the
+    /// default): all. Those that the server has set are never theirs.
+    pub client_meta_keys: Option<Vec<String>>,
     /// What happens when a client joins a room that is not there. Default: it is refused.
     #[reflect(ignore)]
     pub create_on_join: CreateOnJoin,
@@ -69,6 +72,7 @@ impl Default for ServerConfig {
             channel_capacity: 1024,
             outbox_limit: 1 << 20,
             overflow: OverflowPolicy::default(),
+            client_meta_keys: None,
             create_on_join: CreateOnJoin::default(),
         }
     }

@@ -11,4 +11,5 @@ mod rooms;
 mod runner;
 mod sessions;
 mod surface;
+mod trust;
 mod typed;
