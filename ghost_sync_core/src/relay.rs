@@ -9,6 +9,8 @@
 //! left or the socket is full ([`Relay::blocked`]). [`Relay::next_deadline`] says
 //! when to come back at the latest.
 
+mod catch_up;
+mod chunks;
 mod config;
 mod deadlines;
 mod error;
@@ -21,6 +23,7 @@ mod meta;
 mod moderation;
 mod outbox;
 mod pace;
+mod reliable;
 mod relief;
 mod requests;
 mod resume;
@@ -267,7 +270,12 @@ impl Relay {
             connection.ready = false;
             match connection.link {
                 _ if connection.blocked.is_some() => self.relieve_if_behind(now, conn, out),
-                Some(link) => ready.push(link),
+                Some(link) => {
+                    if connection.behind {
+                        self.read_on(conn, catch_up::WINDOW, out);
+                    }
+                    ready.push(link);
+                }
                 None => self.end_if_overfull(now, conn, out),
             }
         }
@@ -336,9 +344,9 @@ impl Relay {
         // Of all rooms of a client together, a part of what may wait for it.
         let most = self.config.outbox_limit / self.config.rooms_per_client.max(1) / 4;
         let full = FULL_BATCH.min(most as u64);
-        let before = found.log.end();
         let seq = found.append(now, origin, size, encode);
-        self.history_bytes += found.log.end() - before;
+        let (kept, before) = found.recount();
+        self.history_bytes = self.history_bytes + kept - before;
         let unflushed = found.unflushed();
         let together = usize::try_from(unflushed).unwrap_or(usize::MAX);
         let together = together.saturating_mul(self.config.rooms_per_client);
@@ -367,7 +375,9 @@ impl Relay {
     /// Forgets what a room need not keep, and sees to it that it is looked at again.
     fn trim(&mut self, now: Instant, room: RoomId) {
         let Some(found) = self.rooms.get_mut(&room) else { return };
-        self.history_bytes -= found.trim(now);
+        found.trim(now);
+        let (kept, before) = found.recount();
+        self.history_bytes = self.history_bytes + kept - before;
         self.watch_history(now, room);
     }
 
@@ -407,9 +417,10 @@ impl Relay {
         {
             let Some(found) = self.rooms.get_mut(&room) else { continue };
             found.history_due = None;
-            let freed = found.trim_half();
-            self.history_bytes -= freed;
-            if freed == 0 {
+            found.trim_half();
+            let (kept, before) = found.recount();
+            self.history_bytes = self.history_bytes + kept - before;
+            if kept >= before {
                 found.history_due = Some(due);
                 needed.push((due, room));
             } else {
@@ -422,7 +433,7 @@ impl Relay {
     /// Removes a room for good.
     fn remove_room(&mut self, room: RoomId) {
         let Some(found) = self.rooms.remove(&room) else { return };
-        self.history_bytes -= found.log.len();
+        self.history_bytes -= found.kept_bytes();
         if let Some(due) = found.history_due {
             self.histories.remove(&(due, room));
         }
@@ -547,7 +558,7 @@ impl Relay {
         {
             connection.outbox.take();
         } else if self.refusing.is_none() {
-            self.take_out(conn);
+            self.take_out(conn, out);
         }
         let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
         self.part(now, conn, DisconnectReason::Closed(reason), out);

@@ -14,8 +14,8 @@ mod protocol;
 pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use message::{
-    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Replay, RoomSummary, Secret,
-    SendFlags, ServerMessage, SessionTicket,
+    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary,
+    Secret, SendFlags, ServerMessage, SessionTicket,
 };
 pub use meta::{InvalidMetaKey, MAX_META_KEY, Meta, check_meta_key};
 pub use name::{InvalidRoomName, RoomName};

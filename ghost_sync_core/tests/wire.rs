@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, LeaveReason,
-    MAGIC, MemberInfo, MessageType, Meta, Refusal, Replay, ResumeFailure, RoomId, RoomSummary,
-    Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSION,
+    MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal, Replay, ResumeFailure, RoomId,
+    RoomSummary, Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSION,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -94,7 +94,7 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
             secret: Secret([*number as u8; 16]),
             attempt: *number,
             received: *long,
-            rooms: vec![(room, *long); (*number % 5) as usize],
+            rooms: vec![Progress { room, last: *long, own: *long }; (*number % 5) as usize],
         },
         ClientMessage::Received { count: *long },
     ]

@@ -84,9 +84,22 @@ pub(crate) struct Session {
     sent: Sent,
     pings: Pings,
     next_request: u32,
-    /// The server goes on with the session of an earlier process, and says where
-    /// that has seats.
+    /// The server goes on with a session of before, and says where that has seats.
     continued: bool,
+    /// Seats and joins of a session that could not be resumed, until it is known
+    /// whether the server goes on with it.
+    former: Vec<(Asked, Former)>,
+}
+
+/// What a client knows of a seat in a session that could not be resumed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Former {
+    /// It was in, and the program knows.
+    Seated,
+    /// It was giving the seat up.
+    Leaving,
+    /// The program does not know of a seat.
+    Asked,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -169,6 +182,7 @@ impl Session {
             pings: Pings::default(),
             next_request: 0,
             continued: false,
+            former: Vec::new(),
         })
     }
 
@@ -319,6 +333,7 @@ impl Session {
         self.continued = former.is_some_and(|former| former.client_id == client_id);
         self.phase = Phase::Open;
         self.outbox.extend_from_slice(self.unconfirmed.frames());
+        self.settle(events);
         if !self.is_held() {
             self.unconfirmed = Unconfirmed::default();
         }

@@ -185,28 +185,35 @@ pub struct RoomConfig {
     pub tick: Option<Duration>,
 }
 
-/// How much of a room's past is kept: what all three limits allow.
+/// How much of a room's past is kept: what all of `events`, `bytes` and `age` allow, and of
+/// what must not be lost as much as `reliable` and `age` do.
 ///
 /// It is what a player that lost its connection can be given when it comes back,
-/// what newcomers may ask for, and what a recording is made of.
+/// what newcomers may ask for, and what a recording is made of. A player that comes back is
+/// given every `Reliable` message and each change of membership and metadata that it missed,
+/// and the newest `Latest` values. Where the room does not keep all of that any more, the
+/// player keeps its seat and is told the room as it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct History {
     /// Events. 8192 by default.
     pub events: usize,
     /// Bytes. 512 KiB by default.
     pub bytes: usize,
+    /// Bytes of `Reliable` messages, membership and metadata beyond that, with what it costs
+    /// to find them again. 2 MiB by default.
+    pub reliable: usize,
     /// Age. A minute by default; longer while somebody is away whose seat is held for longer.
     pub age: Duration,
 }
 
 impl History {
-    /// Nothing is kept, and so nobody can come back: who loses its connection joins anew.
-    pub const NONE: Self = Self { events: 0, bytes: 0, age: Duration::ZERO };
+    /// Nothing is kept: who comes back after it missed something is told the room as it is.
+    pub const NONE: Self = Self { events: 0, bytes: 0, reliable: 0, age: Duration::ZERO };
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { events: 8192, bytes: 512 << 10, age: Duration::from_secs(60) }
+        Self { events: 8192, bytes: 512 << 10, reliable: 2 << 20, age: Duration::from_secs(60) }
     }
 }
 

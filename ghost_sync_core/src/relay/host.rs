@@ -13,7 +13,7 @@ use super::{
     event::{ConnId, Output, RelayEvent},
     log::Origin,
     meta::{MetaChange, Owner},
-    outbox::{ItemKind, QueueLen},
+    outbox::ItemKind,
     requests::Broadcast,
     room::{Member, Room, RoomHistory, RoomInfo},
     session::{Connection, Session},
@@ -47,8 +47,8 @@ impl Relay {
         }
         self.last_room += 1;
         let room = RoomId(self.last_room);
-        self.rooms
-            .insert(room, Room::new(now, name.clone(), epoch, config, self.config.resume_grace));
+        let bounds = (self.config.resume_grace, self.config.outbox_limit);
+        self.rooms.insert(room, Room::new(now, name.clone(), epoch, config, bounds));
         self.names.insert(name.clone(), room);
         out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
         self.expire_when_empty(now, room);
@@ -274,9 +274,12 @@ impl Relay {
         let version = found.meta.set(Owner::Server, key, value, if_version)?;
         let name = found.name.clone();
         let size = key.len() + value.map_or(0, str::len) + 64;
-        self.append(now, room, Origin::of(Seat::SERVER), size, |buf, seq| {
+        let seq = self.append(now, room, Origin::of(Seat::SERVER), size, |buf, seq| {
             ServerMessage::RoomMeta { room, seq, version, key, value }.encode(buf);
         });
+        if let Some(found) = self.rooms.get_mut(&room) {
+            found.changed(Seat::SERVER, key, seq);
+        }
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
         out.push(Output::Event(RelayEvent::RoomMetaChanged { room, name, version, key, value }));
         Ok(version)
@@ -337,7 +340,7 @@ impl Relay {
         // What was said before still arrives; that everybody leaves need not.
         for conn in &conns {
             if self.conns[*conn].is_open() {
-                self.take_out(*conn);
+                self.take_out(*conn, out);
             }
         }
         self.refusing = Some(reason.clone());
@@ -456,12 +459,6 @@ impl Relay {
     /// Where a client comes from.
     pub fn addr_of(&self, conn: ConnId) -> Option<SocketAddr> {
         self.conns.get(conn).map(|connection| connection.addr)
-    }
-
-    /// What waits for a client.
-    pub fn queue_len(&self, conn: ConnId) -> QueueLen {
-        let waiting = self.waiting(conn);
-        QueueLen { frames: waiting.frames, bytes: waiting.bytes }
     }
 
     /// The last measured round trip to a client.

@@ -28,19 +28,22 @@ struct Share {
     bytes: usize,
 }
 
+/// The newest value of a sender and key.
 #[derive(Debug)]
-struct Value {
-    seq: u64,
+pub(super) struct Value {
+    pub(super) seq: u64,
     len: usize,
+    /// Whether its sender does not hear it.
+    pub(super) skip_sender: bool,
     /// Its frame for newcomers, made when the first of them comes or when the log forgets
     /// the event, whichever is earlier.
     frame: OnceLock<Bytes>,
 }
 
 impl Latest {
-    /// Event `seq`, whose frame has `len` bytes, is the newest of its sender and key. A
-    /// client may have `retain` values.
-    pub(super) fn said(&mut self, sender: Seat, key: u32, seq: u64, len: usize, retain: usize) {
+    /// `value` is the newest of its sender and key. A client may have `retain` values.
+    pub(super) fn said(&mut self, sender: Seat, key: u32, value: Value, retain: usize) {
+        let len = value.len;
         let (most, most_bytes) = if sender == Seat::SERVER {
             (SERVER_VALUES, SERVER_BYTES)
         } else {
@@ -56,7 +59,6 @@ impl Latest {
         {
             self.forget_oldest(sender);
         }
-        let value = Value { seq, len, frame: OnceLock::new() };
         self.change(sender, |share| {
             share.bytes += len;
             share.values.insert(key, value);
@@ -118,6 +120,18 @@ impl Latest {
         }
     }
 
+    /// The newest event of a sender and key, if its value is here.
+    pub(super) fn newest(&self, sender: Seat, key: u32) -> Option<u64> {
+        self.shares.get(&sender)?.values.get(&key).map(|value| value.seq)
+    }
+
+    /// The values with their senders and keys.
+    pub(super) fn values(&self) -> impl Iterator<Item = (Seat, u32, &Value)> {
+        self.shares
+            .iter()
+            .flat_map(|(seat, share)| share.values.iter().map(|(key, value)| (*seat, *key, value)))
+    }
+
     /// The values as frames for a newcomer, in the order in which they were said. All
     /// newcomers share their memory.
     pub(super) fn frames(&self, log: &Log) -> Vec<Bytes> {
@@ -129,6 +143,24 @@ impl Latest {
 }
 
 impl Value {
+    /// The value that was said in event `seq`, whose frame has `len` bytes.
+    pub(super) fn new(seq: u64, len: usize, skip_sender: bool) -> Self {
+        Self { seq, len, skip_sender, frame: OnceLock::new() }
+    }
+
+    /// The frame in which it was said, once the log has forgotten it.
+    pub(super) fn said(&self) -> Option<Bytes> {
+        let frame = self.frame.get()?;
+        let Ok(ServerMessage::Retained { room, seq, sender, key, message_type, payload }) =
+            ServerMessage::decode(frame.get(HEADER_LEN..)?)
+        else {
+            return None;
+        };
+        let delivery = Delivery::Latest(key);
+        let said = ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload };
+        Some(said.to_frame())
+    }
+
     fn frame(&self, log: &Log) -> &Bytes {
         self.frame.get_or_init(|| {
             retained(log.bytes(self.seq)).expect("the log has what was said with `Latest`")
@@ -178,7 +210,7 @@ mod tests {
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
                 .encode(buf);
         });
-        latest.said(sender, key, seq, log.bytes(seq).len(), 64);
+        latest.said(sender, key, Value::new(seq, log.bytes(seq).len(), false), 64);
     }
 
     #[test]
@@ -187,10 +219,12 @@ mod tests {
         say(&mut latest, &mut log, Seat(1), 7);
         say(&mut latest, &mut log, Seat::SERVER, 7);
         let first = latest.frames(&log);
+        let said = Bytes::copy_from_slice(log.bytes(1));
         latest.keep(Seat(1), 7, 1, &log);
         latest.keep(Seat::SERVER, 7, 2, &log);
         log.trim(3);
         let second = latest.frames(&log);
+        assert_eq!(latest.shares[&Seat(1)].values[&7].said(), Some(said));
         assert_eq!(first, second);
         assert!(first.iter().zip(&second).all(|(one, other)| one.as_ptr() == other.as_ptr()));
     }

@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
+use super::chunks::{Chunks, offset};
 use crate::wire::{Delivery, Seat};
 
 /// What may become of an event on its way.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Class {
-    /// Membership, metadata, deletion: never dropped.
+    /// Membership, metadata, deletion: never dropped, unless a later one says it all.
     Control,
     /// A message, delivered as hard as its sender asked for.
     Message(Delivery),
@@ -37,6 +38,24 @@ impl Origin {
     pub(super) fn unheard(sender: Seat) -> Self {
         Self { skip_sender: true, ..Self::of(sender) }
     }
+
+    /// Whether `member` is spared the event.
+    pub(super) fn spares(&self, member: Seat) -> bool {
+        self.skip_sender && self.sender == member
+    }
+
+    /// Whether it is a message that its sender does not hear.
+    pub(super) fn is_own_message(&self) -> bool {
+        self.skip_sender && matches!(self.class, Class::Message(_))
+    }
+
+    /// Whether it must not be lost.
+    pub(super) fn is_firm(&self) -> bool {
+        match self.class {
+            Class::Control | Class::Message(Delivery::Reliable) => true,
+            Class::Message(Delivery::Volatile | Delivery::Latest(_)) => false,
+        }
+    }
 }
 
 /// One event's place in the log.
@@ -44,12 +63,24 @@ impl Origin {
 pub(super) struct Entry {
     /// Position of its first byte, counted from the room's start.
     start: u64,
-    pub(super) sender: Seat,
-    pub(super) class: Class,
+    pub(super) origin: Origin,
     /// Milliseconds from the room's start, wrapping.
     pub(super) at: u32,
-    /// Whether the sender is left out.
-    skip_sender: bool,
+    /// Whether a later event says all that it says.
+    pub(super) superseded: bool,
+    /// What came before it.
+    before: Totals,
+}
+
+/// Messages of some kinds since the room was made, wrapping: differences are what counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Totals {
+    /// `Reliable` ones.
+    pub(super) reliable: u32,
+    pub(super) reliable_bytes: u32,
+    /// `Volatile` ones.
+    pub(super) volatile: u32,
+    pub(super) volatile_bytes: u32,
 }
 
 /// Events that follow each other in the log and all go to one member.
@@ -63,24 +94,26 @@ pub(super) struct Run {
     pub(super) next: u64,
 }
 
-#[derive(Debug)]
-struct Chunk {
-    start: u64,
-    bytes: BytesMut,
-}
-
 /// An append-only ring of framed events.
 #[derive(Debug)]
 pub(super) struct Log {
     first: u64,
     entries: VecDeque<Entry>,
-    chunks: VecDeque<Chunk>,
-    end: u64,
+    chunks: Chunks,
+    totals: Totals,
+    /// The last event that not everybody has to be told.
+    last_optional: u64,
 }
 
 impl Log {
     pub(super) fn new() -> Self {
-        Self { first: 1, entries: VecDeque::new(), chunks: VecDeque::new(), end: 0 }
+        Self {
+            first: 1,
+            entries: VecDeque::new(),
+            chunks: Chunks::default(),
+            totals: Totals::default(),
+            last_optional: 0,
+        }
     }
 
     /// Appends what `encode` writes for the next sequence number, which is returned.
@@ -94,14 +127,11 @@ impl Log {
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
         let seq = self.next();
-        let start = self.end;
-        let bytes = self.room_for(size);
-        let before = bytes.len();
-        encode(bytes, seq);
-        let len = bytes.len() - before;
-        self.end += len as u64;
-        let Origin { sender, class, skip_sender } = origin;
-        self.entries.push_back(Entry { start, sender, class, at, skip_sender });
+        let start = self.end();
+        self.chunks.append(size, |bytes| encode(bytes, seq));
+        let entry = Entry { start, origin, at, superseded: false, before: self.totals };
+        self.entries.push_back(entry);
+        self.totals.count(origin.class, self.end() - start);
         seq
     }
 
@@ -115,18 +145,57 @@ impl Log {
         self.first
     }
 
-    /// Bytes of the events that are kept.
+    /// Bytes of the events that are kept, by what they cost.
     pub(super) fn len(&self) -> u64 {
-        self.end - self.start_of(self.first)
+        let entries = self.entries.len() * size_of::<Entry>();
+        self.end() - self.start_of(self.first) + entries as u64
     }
 
     pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
         self.entries.get(self.index(seq)?)
     }
 
+    /// A later event says all that event `seq` says.
+    pub(super) fn supersede(&mut self, seq: u64) {
+        if let Some(at) = self.index(seq)
+            && let Some(entry) = self.entries.get_mut(at)
+        {
+            entry.superseded = true;
+            self.make_optional(seq);
+        }
+    }
+
+    /// Event `seq` is nothing to those who have not heard of it yet.
+    pub(super) fn make_optional(&mut self, seq: u64) {
+        self.last_optional = self.last_optional.max(seq);
+    }
+
+    /// The last event that not everybody has to be told; 0 if there was none.
+    pub(super) fn last_optional(&self) -> u64 {
+        self.last_optional
+    }
+
+    /// Messages from event `from` on, as far as they are kept.
+    pub(super) fn totals_since(&self, from: u64) -> Totals {
+        self.totals.since(self.totals_before(from.max(self.first)))
+    }
+
+    /// Messages before event `seq`.
+    pub(super) fn totals_before(&self, seq: u64) -> Totals {
+        self.entry(seq).map_or(self.totals, |entry| entry.before)
+    }
+
+    /// The first event from `from` on for which `is_past` holds of what came before it; it
+    /// must hold for all after the first.
+    pub(super) fn find(&self, from: u64, is_past: impl Fn(Totals) -> bool) -> u64 {
+        let start = self.start_of(from.max(self.first));
+        let passed = |entry: &Entry| entry.start < start || !is_past(entry.before);
+        self.first + self.entries.partition_point(passed) as u64
+    }
+
     /// `cursor`, moved past events that `member` sent and does not hear.
     pub(super) fn skip_own(&self, mut cursor: u64, member: Seat) -> u64 {
-        while self.entry(cursor).is_some_and(|entry| entry.is_own(member)) {
+        while self.entry(cursor).is_some_and(|entry| entry.origin.spares(member)) {
             cursor += 1;
         }
         cursor
@@ -143,7 +212,7 @@ impl Log {
             .entries
             .range(at..)
             .take(len)
-            .position(|entry| entry.is_own(member) || entry.start >= start + max_bytes)
+            .position(|entry| entry.origin.spares(member) || entry.start >= start + max_bytes)
             .map_or_else(|| until.min(self.next()), |found| first + found as u64);
         // A first event longer than `max_bytes` never stops the run before itself.
         let stop = stop.max(first + 1);
@@ -152,18 +221,12 @@ impl Log {
 
     /// The bytes of a run, in pieces of contiguous memory, each with its position.
     pub(super) fn slices(&self, run: Run) -> impl Iterator<Item = (u64, &[u8])> {
-        let from = self.chunks.partition_point(|chunk| chunk.end() <= run.start);
-        self.chunks.range(from..).take_while(move |chunk| chunk.start < run.end).map(move |chunk| {
-            let start = run.start.max(chunk.start);
-            let end = run.end.min(chunk.end());
-            (start, &chunk.bytes[offset(start - chunk.start)..offset(end - chunk.start)])
-        })
+        self.chunks.slices(run.start, run.end)
     }
 
     /// The bytes of one event.
     pub(super) fn bytes(&self, seq: u64) -> &[u8] {
-        let run = Run { start: self.start_of(seq), end: self.start_of(seq + 1), next: seq + 1 };
-        self.slices(run).next().map_or(&[], |(_, bytes)| bytes)
+        self.chunks.piece(self.start_of(seq), self.start_of(seq + 1))
     }
 
     /// The event that holds the byte at `position`: its number and where it ends.
@@ -175,12 +238,12 @@ impl Log {
 
     /// Position of the first byte of event `seq`, or the end of the log.
     pub(super) fn start_of(&self, seq: u64) -> u64 {
-        self.entry(seq).map_or(self.end, |entry| entry.start)
+        self.entry(seq).map_or(self.end(), |entry| entry.start)
     }
 
     /// Position after the last byte.
     pub(super) fn end(&self) -> u64 {
-        self.end
+        self.chunks.end()
     }
 
     /// Forgets the events before `seq`.
@@ -188,40 +251,10 @@ impl Log {
         let gone = offset(seq.saturating_sub(self.first)).min(self.entries.len());
         self.entries.drain(..gone);
         self.first += gone as u64;
-        let start = self.start_of(self.first);
-        while self.chunks.front().is_some_and(|chunk| chunk.end() <= start) {
-            let Some(mut chunk) = self.chunks.pop_front() else { break };
-            if self.chunks.is_empty() && chunk.bytes.capacity() <= KEPT_CHUNK {
-                chunk.bytes.clear();
-                chunk.start = self.end;
-                self.chunks.push_back(chunk);
-                break;
-            }
-        }
+        self.chunks.trim(self.start_of(self.first));
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES {
             self.entries = VecDeque::new();
         }
-    }
-
-    /// Bytes of memory held.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.bytes.capacity()).sum()
-    }
-
-    fn room_for(&mut self, size: usize) -> &mut BytesMut {
-        let fits = self
-            .chunks
-            .back()
-            .is_some_and(|chunk| chunk.bytes.capacity() - chunk.bytes.len() >= size);
-        if !fits {
-            let last = self.chunks.back().map_or(0, |chunk| chunk.bytes.capacity());
-            let capacity = (last * 2).clamp(MIN_CHUNK, MAX_CHUNK).max(size);
-            let bytes = BytesMut::with_capacity(capacity);
-            self.chunks.push_back(Chunk { start: self.end, bytes });
-        }
-        let last = self.chunks.len() - 1;
-        &mut self.chunks[last].bytes
     }
 
     fn index(&self, seq: u64) -> Option<usize> {
@@ -229,26 +262,30 @@ impl Log {
     }
 }
 
-impl Entry {
-    fn is_own(&self, member: Seat) -> bool {
-        self.skip_sender && self.sender == member
+impl Totals {
+    /// Of the messages since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            reliable: self.reliable.wrapping_sub(before.reliable),
+            reliable_bytes: self.reliable_bytes.wrapping_sub(before.reliable_bytes),
+            volatile: self.volatile.wrapping_sub(before.volatile),
+            volatile_bytes: self.volatile_bytes.wrapping_sub(before.volatile_bytes),
+        }
+    }
+
+    fn count(&mut self, class: Class, len: u64) {
+        #[expect(clippy::cast_possible_truncation, reason = "no frame is that long")]
+        let len = len as u32;
+        let (count, bytes) = match class {
+            Class::Message(Delivery::Reliable) => (&mut self.reliable, &mut self.reliable_bytes),
+            Class::Message(Delivery::Volatile) => (&mut self.volatile, &mut self.volatile_bytes),
+            Class::Control | Class::Message(Delivery::Latest(_)) => return,
+        };
+        *count = count.wrapping_add(1);
+        *bytes = bytes.wrapping_add(len);
     }
 }
 
-impl Chunk {
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-fn offset(distance: u64) -> usize {
-    usize::try_from(distance).unwrap_or(usize::MAX)
-}
-
-const MIN_CHUNK: usize = 2 * 1024;
-const MAX_CHUNK: usize = 64 * 1024;
-/// A room at rest keeps a chunk of up to this size for its next event.
-const KEPT_CHUNK: usize = 16 * 1024;
 const KEPT_ENTRIES: usize = 512;
 
 #[cfg(test)]
@@ -317,11 +354,11 @@ mod tests {
         for _ in 0..1000 {
             say(&mut log, 1, &"x".repeat(1000));
         }
-        assert!(log.held() > 900_000);
+        assert!(log.chunks.held() > 900_000);
         log.trim(901);
         assert_eq!(heard(&log, 901, 2).len(), 100_000);
         log.trim(log.next());
-        assert!(log.held() <= KEPT_CHUNK);
+        assert!(log.chunks.held() <= super::super::chunks::KEPT);
         assert_eq!(say(&mut log, 1, "next"), 1001);
         assert_eq!(heard(&log, 1001, 2), "next");
     }

@@ -230,7 +230,7 @@ impl Relay {
         });
         let Some(found) = self.rooms.get_mut(&room) else { return };
         let since = found.replay_from(seq, pending.replay);
-        found.seat(Member { seat, conn, client_id, cursor: since, since, away });
+        found.seat(Member::new(seat, conn, client_id, (seq, since), away));
         self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
         self.greet(conn, room, seat, seq, since, pending.request);
@@ -316,16 +316,19 @@ impl Relay {
         if goes_on {
             // What was said before still arrives, in its order; nothing after.
             if connection.is_open() {
-                self.take_out(conn);
+                self.take_out(conn, out);
             }
             self.refuse_moderated(now, conn, held, out);
         }
         self.conns[conn].seats.remove(at);
         let client_id = self.conns[conn].client_id;
         let Some(found) = self.rooms.get_mut(&room) else { return };
-        let since = found.unseat(held.seat).map_or(0, |member| member.since);
+        let Some(Member { since, joined, own, spoke, .. }) = found.unseat(held.seat) else {
+            return;
+        };
         let (name, deleted, before) = (found.name.clone(), found.deleted, found.log.next());
-        found.retire(held.seat, client_id, before);
+        let silent = !spoke && !deleted;
+        found.retire(held.seat, client_id, before, silent.then_some(joined));
         if planted!("left-twice") && !goes_on && !deleted {
             self.append(now, room, Origin::unheard(held.seat), 128, |buf, seq| {
                 let (seat, reason) = (held.seat, LeaveReason::Left);
@@ -341,7 +344,7 @@ impl Relay {
         }
         if goes_on {
             let left = ServerMessage::Left { room, reason: reason.clone() };
-            let kind = ItemKind::Left { room, seat: held.seat, since, before };
+            let kind = ItemKind::Left { room, seat: held.seat, joined, since, before, own };
             self.push(conn, kind, &left);
         }
         let seat = held.seat;

@@ -57,12 +57,14 @@ pub(super) enum ItemKind {
     Roster,
     /// Goes after all events of a stay in a room before `before`.
     After { room: RoomId, seat: Seat, before: u64 },
-    /// The end of a stay: events from `since` up to before `before` were due in it.
-    Left { room: RoomId, seat: Seat, since: u64, before: u64 },
+    /// The end of a stay: events from `since` up to before `before` were due in it, with
+    /// its join as event `joined`; `own` messages of its own it did not hear.
+    Left { room: RoomId, seat: Seat, joined: u64, since: u64, before: u64, own: u64 },
     /// An event taken out of a room's log.
     Event { room: RoomId, seq: u64, sender: Seat, class: Class },
-    /// Events `from..=to` were dropped, and `own` events in between are the receiver's.
-    Gap { room: RoomId, from: u64, to: u64, own: u32 },
+    /// Of events `from..=to` some were dropped, and `own` are the receiver's. The others
+    /// follow if the room has `forgotten` the rest; else there are none.
+    Gap { room: RoomId, from: u64, to: u64, own: u32, forgotten: bool },
 }
 
 impl ItemKind {

@@ -202,7 +202,7 @@ impl Relay {
     /// Lets a client go that said goodbye, once it has got what was said before.
     fn farewell(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         if self.conns.get(conn).is_some_and(super::session::Connection::is_open) {
-            self.take_out(conn);
+            self.take_out(conn, out);
         }
         self.part(now, conn, DisconnectReason::Closed(CloseReason::Requested), out);
         let Some(connection) = self.conns.get(conn) else { return };

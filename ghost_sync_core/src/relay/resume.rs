@@ -5,20 +5,19 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
-
 use super::{
     Relay,
+    catch_up::{Behind, Reader},
     event::{ConnId, DisconnectReason, Output, RelayEvent},
-    log::{Class, Origin},
+    log::Origin,
     meta::clamp_u32,
     outbox::{Item, ItemKind, Outbox},
     room::Room,
-    session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
+    session::{Connection, SeatRef, Secrets, Session, Told},
 };
 use crate::wire::{
-    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, ResumeFailure, RoomId, Seat, Secret,
-    ServerMessage, SessionTicket,
+    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, ResumeFailure, RoomId,
+    Secret, ServerMessage, SessionTicket,
 };
 
 /// What a client shows to take its session up again.
@@ -28,21 +27,24 @@ pub(super) struct Ticket {
     pub(super) attempt: u32,
     /// Numbered messages that it has.
     pub(super) received: u64,
-    /// Its rooms, with the last event that it was given or told a gap about.
-    pub(super) rooms: Vec<(RoomId, u64)>,
+    /// Its rooms, and how far it is there.
+    pub(super) rooms: Vec<Progress>,
 }
 
-/// What a session that goes on is sent: its own messages and, per seat, the next event.
+/// What a session that goes on is sent: its own messages and, per seat, from where on it
+/// reads.
 struct Plan {
     items: Vec<Item>,
-    cursors: Vec<(SeatRef, u64)>,
+    seats: Vec<(SeatRef, u64, Behind)>,
 }
 
 /// A stay in a room that is over, and which of its events is next to be told.
 struct Stay {
     held: SeatRef,
+    joined: u64,
     next: u64,
     before: u64,
+    behind: Behind,
 }
 
 /// A session that was ended while it was away, with what it is to be told.
@@ -113,7 +115,7 @@ impl Relay {
         connection.outbox.lose_link();
         connection.session = Session::Away { until, reason: reason.clone() };
         connection.decoder = Decoder::new(MAX_HELLO);
-        connection.relief = Threshold::of(&self.config);
+        connection.relief = self.config.outbox_limit;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.liveness.partial = None;
@@ -212,9 +214,12 @@ impl Relay {
         match self.plan(held, ticket) {
             Ok(plan) => self.go_on(now, conn, held, ticket, plan, out),
             Err(Refused::Failed(reason)) => {
-                let gone = self.away_reason(held);
-                self.detach(now, held, CloseReason::TakenOver);
-                self.end_session(now, held, gone, out);
+                // Its seats are held: it may go on from what is now.
+                self.conns[held].attempt = ticket.attempt;
+                if !self.conns[held].is_away() {
+                    self.detach(now, held, CloseReason::TakenOver);
+                    self.go_away(now, held, DisconnectReason::ConnectionClosed, out);
+                }
                 self.fail_resume(conn, reason);
             }
             Err(Refused::Bogus(what)) => {
@@ -267,10 +272,16 @@ impl Relay {
         Err(Denied::Failed(ResumeFailure::Denied))
     }
 
-    /// What the session is to be sent, if all of it is kept.
+    /// What the session is to be sent, if nothing of it is lost.
     fn plan(&mut self, conn: ConnId, ticket: &Ticket) -> Result<Plan, Refused> {
         let connection = self.conns.get_mut(conn).expect("the caller found it");
         let lost = connection.outbox.gone();
+        let mut told = BTreeMap::new();
+        for progress in &ticket.rooms {
+            if told.insert(progress.room, *progress).is_some() {
+                return Err(Refused::Bogus(format!("{:?} is named twice", progress.room)));
+            }
+        }
         if ticket.received < lost {
             let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
             return Err(Refused::Failed(too_old));
@@ -280,35 +291,37 @@ impl Relay {
             let received = ticket.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
-        let mut last: BTreeMap<RoomId, u64> = ticket.rooms.iter().copied().collect();
         let rewound = connection.outbox.rewind();
         // The stays that ended since, by room. If there was a later one there, the
         // client's word is about the first of them.
         let mut stays: BTreeMap<RoomId, VecDeque<Stay>> = BTreeMap::new();
         for item in &rewound {
-            if let ItemKind::Left { room, seat, since, before } = item.kind {
-                let next = last.remove(&room).map_or(since, |last| last.saturating_add(1));
-                let stay = Stay { held: SeatRef { room, seat }, next, before };
+            if let ItemKind::Left { room, seat, joined, since, before, own } = item.kind {
+                let held = SeatRef { room, seat };
+                let found = self.rooms.get(&room);
+                let place = Place { held, since, end: before, own };
+                let (next, behind) = place.reads_on(found, told.remove(&room))?;
+                let stay = Stay { held, joined, next, before, behind };
                 stays.entry(room).or_default().push_back(stay);
             }
         }
         let mut items = Vec::new();
         // A stay may have brought much history; the client may have had many stays.
-        let mut room_left = self.config.outbox_limit.max(MIN_COPIED);
+        let mut budget = self.config.outbox_limit.max(MIN_COPIED);
         for item in rewound {
             match item.kind {
                 ItemKind::Left { room, .. } => {
                     if let Some(mut stay) = stays.get_mut(&room).and_then(VecDeque::pop_front) {
-                        let room = self.rooms.get(&room);
-                        stay.copy_events(room, u64::MAX, &mut room_left, &mut items)?;
+                        let room = self.rooms.get_mut(&room);
+                        stay.copy_events(room, u64::MAX, &mut budget, &mut items)?;
                     }
                 }
                 ItemKind::After { room, seat, before } => {
                     if let Some(stay) = stays.get_mut(&room).and_then(VecDeque::front_mut)
                         && stay.held.seat == seat
                     {
-                        let room = self.rooms.get(&room);
-                        stay.copy_events(room, before, &mut room_left, &mut items)?;
+                        let room = self.rooms.get_mut(&room);
+                        stay.copy_events(room, before, &mut budget, &mut items)?;
                     }
                 }
                 ItemKind::Control
@@ -322,17 +335,21 @@ impl Relay {
             }
             items.push(item);
         }
-        let mut cursors = Vec::new();
+        let mut seats = Vec::new();
         for held in &connection.seats {
             let Some(room) = self.rooms.get(&held.room) else { continue };
-            let since = room.member(held.seat).map_or(0, |member| member.since);
-            let next = last.get(&held.room).map_or(since, |last| last.saturating_add(1));
+            let Some(member) = room.member(held.seat) else { continue };
+            let (since, own) = (member.since, member.own);
+            let place = Place { held: *held, since, end: room.log.next(), own };
+            let (next, behind) = place.reads_on(Some(room), told.remove(&held.room))?;
             let next = if planted!("replay-starts-late") { next + 1 } else { next };
             let next = if planted!("replay-starts-early") { next.max(2) - 1 } else { next };
-            check_kept(room, held.room, next, room.log.next())?;
-            cursors.push((*held, next));
+            seats.push((*held, next, behind));
         }
-        Ok(Plan { items, cursors })
+        if let Some((room, _)) = told.pop_first() {
+            return Err(Refused::Bogus(format!("{room:?}, which it is not in")));
+        }
+        Ok(Plan { items, seats })
     }
 
     /// Gives the link of `greeter` to the session of `conn`; returns whether that
@@ -404,10 +421,14 @@ impl Relay {
         self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
         let outbox = &mut self.conns[conn].outbox;
         plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
-        for (held, cursor) in &plan.cursors {
+        self.set_behind(conn, true);
+        for (held, cursor, behind) in &plan.seats {
             self.set_cursor(*held, |_| *cursor);
+            if let Some(room) = self.rooms.get_mut(&held.room) {
+                room.set_behind(held.seat, Some(Box::new(behind.clone())));
+            }
         }
-        for (held, _) in plan.cursors {
+        for (held, ..) in plan.seats {
             if was_away {
                 self.mark_back(now, conn, held, out);
             }
@@ -429,6 +450,7 @@ impl Relay {
         while let Some(room) = self.deleted_room_of(conn) {
             self.leave(now, conn, room, LeaveReason::Disconnected, out);
         }
+        self.set_behind(conn, false);
         let connection = &mut self.conns[conn];
         connection.outbox = Outbox::new(connection.outbox.keep());
         connection.requests = 0;
@@ -446,7 +468,7 @@ impl Relay {
                 && let Some(member) = room.member_mut(held.seat)
             {
                 // What it is told begins here.
-                member.since = next;
+                (member.since, member.own) = (next, 0);
             }
             self.greet(conn, held.room, held.seat, next - 1, next, 0);
             self.tell_retained(conn, held.room);
@@ -501,58 +523,86 @@ pub(super) enum Denied {
     Barred(CloseReason),
 }
 
-/// Whether a room still has the events from `next` up to before `end`.
-fn check_kept(room: &Room, id: RoomId, next: u64, end: u64) -> Result<(), Refused> {
-    if next > end {
-        return Err(Refused::Bogus(format!("event {next} of a room that has {}", end - 1)));
+/// A seat that a client has or had, as the relay knows it.
+struct Place {
+    held: SeatRef,
+    /// Its first event, and the one after its last.
+    since: u64,
+    end: u64,
+    /// Own messages in it that the client does not hear.
+    own: u64,
+}
+
+impl Place {
+    /// From where on a client reads that is where it says, and how.
+    fn reads_on(
+        &self,
+        room: Option<&Room>,
+        told: Option<Progress>,
+    ) -> Result<(u64, Behind), Refused> {
+        let Self { held: SeatRef { room: id, seat }, since, end, own } = *self;
+        let last = told.map_or(since.saturating_sub(1), |told| told.last);
+        let next = last.saturating_add(1);
+        let known = told.map_or(0, |told| told.own);
+        if next < since && !planted!("resume-reads-the-past") {
+            let first = since - 1;
+            return Err(Refused::Bogus(format!("event {last} of a stay that began after {first}")));
+        }
+        if next > end {
+            let most = end - 1;
+            return Err(Refused::Bogus(format!("event {last} of a stay that has {most}")));
+        }
+        let Some(own) = own.checked_sub(known) else {
+            return Err(Refused::Bogus(format!("{known} messages of its own, of {own}")));
+        };
+        let too_old = |oldest| Refused::Failed(ResumeFailure::TooOld { room: id, oldest });
+        let Some(room) = room else {
+            // All that it missed were its own words, or there is nobody to tell it.
+            return if next + own >= end {
+                Ok((end, Behind::default()))
+            } else {
+                Err(too_old(end))
+            };
+        };
+        if room.reliable.is_lost(next, seat) {
+            return Err(too_old(room.reliable.oldest_for(seat)));
+        }
+        let here = (next.max(room.log.first())..end).filter_map(|seq| room.log.entry(seq));
+        let here = here.filter(|entry| entry.origin.spares(seat) && entry.origin.is_own_message());
+        let Some(forgotten) = own.checked_sub(here.count() as u64) else {
+            return Err(Refused::Bogus(format!("{known} messages of its own up to event {last}")));
+        };
+        // What was to be heard at once or not at all is not said now.
+        Ok((next, Behind::since(next, end, forgotten)))
     }
-    let oldest = room.log.first();
-    if next < oldest {
-        return Err(Refused::Failed(ResumeFailure::TooOld { room: id, oldest }));
-    }
-    Ok(())
 }
 
 impl Stay {
     /// Copies the events of the stay from the next on, up to before `until`.
     fn copy_events(
         &mut self,
-        room: Option<&Room>,
+        room: Option<&mut Room>,
         until: u64,
-        room_left: &mut usize,
+        budget: &mut usize,
         items: &mut Vec<Item>,
     ) -> Result<(), Refused> {
-        let SeatRef { room: id, seat } = self.held;
-        let Some(room) = room else {
-            if self.next == self.before {
-                return Ok(());
-            }
-            let too_old = ResumeFailure::TooOld { room: id, oldest: self.before };
-            return Err(Refused::Failed(too_old));
-        };
+        let Some(room) = room else { return Ok(()) };
         if planted!("ended-stay-not-replayed") {
             return Ok(());
         }
-        if self.next != self.before {
-            check_kept(room, id, self.next, self.before)?;
-        }
         let end = until.min(self.before);
-        self.next = room.log.skip_own(self.next, seat);
-        while self.next < end
-            && let Some(entry) = room.log.entry(self.next)
-        {
-            let (sender, class): (Seat, Class) = (entry.sender, entry.class);
-            let kind = ItemKind::Event { room: id, seq: self.next, sender, class };
-            let bytes = room.log.bytes(self.next);
-            let Some(rest) = room_left.checked_sub(bytes.len()) else {
-                let too_old = ResumeFailure::TooOld { room: id, oldest: self.before };
-                return Err(Refused::Failed(too_old));
-            };
-            *room_left = rest;
-            items.push(Item { frame: Bytes::copy_from_slice(bytes), kind });
-            self.next = room.log.skip_own(self.next + 1, seat);
+        let place = (self.joined, self.next, end);
+        let behind = std::mem::take(&mut self.behind);
+        let mut reader = Reader::new(room, self.held, place, behind, *budget);
+        reader.run();
+        if reader.cursor < end {
+            let too_old = ResumeFailure::TooOld { room: self.held.room, oldest: self.before };
+            return Err(Refused::Failed(too_old));
         }
-        self.next = self.next.min(self.before);
+        *budget = reader.budget();
+        self.next = reader.cursor.min(self.before);
+        items.append(&mut reader.items);
+        self.behind = reader.behind;
         Ok(())
     }
 }

@@ -1,21 +1,24 @@
 //! A room: its members, its log, its settings. Knows no connection's state.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     num::NonZeroU32,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
 
 use super::{
+    catch_up::Behind,
     config::{History, MAX_TICK, RelayMode, RoomConfig},
     deadlines::{FOR_EVER, millis},
     event::ConnId,
-    latest::Latest,
+    latest::{Latest, Value},
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::Pending,
+    reliable::ReliableLog,
     roster::Roster,
 };
 use crate::wire::{ClientId, Delivery, Meta, Replay, RoomId, RoomName, Seat};
@@ -26,6 +29,8 @@ pub(super) struct Room {
     pub(super) epoch: u64,
     pub(super) config: RoomConfig,
     pub(super) log: Log,
+    /// What the log has forgotten and may not be missed.
+    pub(super) reliable: ReliableLog,
     pub(super) meta: MetaMap,
     /// Sorted by seat.
     members: Vec<Member>,
@@ -44,13 +49,36 @@ pub(super) struct Room {
     pub(super) history_due: Option<Instant>,
     born: Instant,
     grace: Duration,
+    /// Bytes that may wait for a member: so much the log keeps for those who are behind.
+    outbox_limit: u64,
+    /// Members that are behind.
+    behind: usize,
+    /// Bytes that it kept when they were last counted.
+    counted: u64,
+    /// The newest event of each sender and key that the log has.
+    newest: FxHashMap<(Seat, u32), u64>,
+    /// The last change of each key of a member's metadata, and of the room's own.
+    changes: BTreeMap<(Seat, String), u64>,
+    /// Copies of events for members that are behind, shared among them until the next flush.
+    copies: FxHashMap<u64, Bytes>,
     latest: Latest,
     /// Seats that are free, with the event that freed them; as long as that is kept.
-    former: VecDeque<(u64, Seat, ClientId)>,
+    former: VecDeque<Former>,
+}
+
+/// A seat that was given up.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    /// The event that freed it.
+    seq: u64,
+    seat: Seat,
+    client_id: ClientId,
+    /// Whether it said nothing that must not be lost.
+    silent: bool,
 }
 
 /// A seat and where its member is in the log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Member {
     pub(super) seat: Seat,
     pub(super) conn: ConnId,
@@ -58,24 +86,57 @@ pub(super) struct Member {
     pub(super) cursor: u64,
     /// The first event of its stay.
     pub(super) since: u64,
+    /// The event of its join.
+    pub(super) joined: u64,
+    /// Messages of its own that it does not hear, in this stay.
+    pub(super) own: u64,
+    /// Whether it said anything that must not be lost.
+    pub(super) spoke: bool,
     /// Whether its connection has no link: it is given nothing then.
     pub(super) away: bool,
+    /// How it reads on, if its socket was full or it has just come back.
+    pub(super) behind: Option<Box<Behind>>,
+}
+
+impl Member {
+    /// A member that joins with event `joined` and is given those from `since` on.
+    pub(super) fn new(
+        seat: Seat,
+        conn: ConnId,
+        client_id: ClientId,
+        (joined, since): (u64, u64),
+        away: bool,
+    ) -> Self {
+        Self {
+            seat,
+            conn,
+            client_id,
+            cursor: since,
+            since,
+            joined,
+            own: 0,
+            spoke: false,
+            away,
+            behind: None,
+        }
+    }
 }
 
 impl Room {
-    /// `grace` is how long its members may be away.
+    /// `grace` is how long its members may be away, `outbox_limit` what may wait for one.
     pub(super) fn new(
         now: Instant,
         name: RoomName,
         epoch: u64,
         config: RoomConfig,
-        grace: Duration,
+        (grace, outbox_limit): (Duration, usize),
     ) -> Self {
         Self {
             name,
             epoch,
             config,
             log: Log::new(),
+            reliable: ReliableLog::default(),
             meta: MetaMap::new(MetaLimit::ROOM),
             members: Vec::new(),
             roster: Roster::default(),
@@ -88,6 +149,12 @@ impl Room {
             history_due: None,
             born: now,
             grace,
+            outbox_limit: outbox_limit as u64,
+            behind: 0,
+            counted: 0,
+            newest: FxHashMap::default(),
+            changes: BTreeMap::new(),
+            copies: FxHashMap::default(),
             latest: Latest::default(),
             former: VecDeque::new(),
         }
@@ -102,7 +169,96 @@ impl Room {
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
         let at = self.clock(now);
-        self.log.append(origin, at, size, encode)
+        let seq = self.log.append(origin, at, size, encode);
+        if let Class::Message(Delivery::Latest(key)) = origin.class {
+            if let Some(older) = self.newest.insert((origin.sender, key), seq) {
+                self.log.supersede(older);
+            }
+        }
+        let firm = origin.is_firm();
+        if let Class::Message(_) = origin.class
+            && (origin.skip_sender || firm)
+            && let Some(sender) = self.member_mut(origin.sender)
+        {
+            sender.own += u64::from(origin.skip_sender);
+            sender.spoke |= firm;
+        }
+        seq
+    }
+
+    /// Event `seq` changed `key` of a member's metadata, or of the room's: earlier changes
+    /// of it need not be told any more to those who have not heard of them.
+    pub(super) fn changed(&mut self, of: Seat, key: &str, seq: u64) {
+        if let Some(older) = self.changes.insert((of, key.to_owned()), seq) {
+            self.log.supersede(older);
+            self.reliable.supersede(older);
+        }
+    }
+
+    /// Whether a newer event says all that event `seq`, a value of that sender and key, says.
+    pub(super) fn is_superseded(&self, sender: Seat, key: u32, seq: u64) -> bool {
+        let retained = self.latest.newest(sender, key);
+        self.newest.get(&(sender, key)).copied().max(retained).is_some_and(|newest| newest > seq)
+    }
+
+    /// A copy of an event's frame, shared until the next flush.
+    pub(super) fn copy(&mut self, seq: u64) -> Bytes {
+        let Self { copies, log, .. } = self;
+        copies.entry(seq).or_insert_with(|| Bytes::copy_from_slice(log.bytes(seq))).clone()
+    }
+
+    /// The newest values that the log has forgotten, from event `from` on, in no order.
+    pub(super) fn latest_since(&self, from: u64) -> impl Iterator<Item = (Seat, u32, &Value)> {
+        let first = self.log.first();
+        self.latest.values().filter(move |(.., value)| (from..first).contains(&value.seq))
+    }
+
+    /// The classes and sizes of the frames that a member is given from `cursor` on, if it
+    /// reads on now.
+    pub(super) fn sizes_for(
+        &self,
+        seat: Seat,
+        cursor: u64,
+        behind: Option<&Behind>,
+    ) -> impl Iterator<Item = (Class, usize)> {
+        let first = self.log.first();
+        let reliable = self.reliable.since(cursor).take_while(move |kept| kept.seq < first);
+        let reliable = reliable.filter(move |kept| !kept.superseded && !kept.origin.spares(seat));
+        let forgotten =
+            reliable.map(|kept| (kept.origin.class, self.reliable.frame(kept.seq).len()));
+        let log = (cursor.max(first)..self.log.next()).filter_map(move |seq| {
+            let entry = self.log.entry(seq)?;
+            let is_left_out = behind.is_some_and(|behind| behind.leaves_out(seq, entry));
+            let is_due = !entry.origin.spares(seat) && !is_left_out;
+            let len = self.log.start_of(seq + 1) - self.log.start_of(seq);
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            is_due.then_some((entry.origin.class, len))
+        });
+        forgotten.chain(log)
+    }
+
+    /// Whether a seat was given up that said nothing which must not be lost.
+    pub(super) fn left_silently(&self, seat: Seat) -> bool {
+        self.former.iter().rev().any(|former| former.seat == seat && former.silent)
+    }
+
+    /// Notes that a member reads on with gaps, or that it has caught up.
+    pub(super) fn set_behind(&mut self, seat: Seat, behind: Option<Box<Behind>>) {
+        let Some(member) = self.member_mut(seat) else { return };
+        let before = std::mem::replace(&mut member.behind, behind).is_some();
+        let after = self.member(seat).is_some_and(|member| member.behind.is_some());
+        self.behind = self.behind + usize::from(after) - usize::from(before);
+    }
+
+    /// Bytes that it keeps, by what they cost: its log, and what it keeps apart.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        self.log.len() + self.reliable.len()
+    }
+
+    /// The same, and what it was at the last call.
+    pub(super) fn recount(&mut self) -> (u64, u64) {
+        let kept = self.kept_bytes();
+        (kept, std::mem::replace(&mut self.counted, kept))
     }
 
     /// Time between two flushes, if it is set.
@@ -165,23 +321,36 @@ impl Room {
         if is_last {
             return self.latest.forget(sender, key);
         }
-        let len = self.log.bytes(seq).len();
-        self.latest.said(sender, key, seq, len, self.config.retain);
+        let Some(entry) = self.log.entry(seq) else { return };
+        let (len, skip_sender) = (self.log.bytes(seq).len(), entry.origin.skip_sender);
+        self.latest.said(sender, key, Value::new(seq, len, skip_sender), self.config.retain);
     }
 
     /// Forgets the newest values of a seat that is given up, and who had it
     /// once the log has forgotten event `seq`.
-    pub(super) fn retire(&mut self, seat: Seat, client_id: ClientId, seq: u64) {
+    /// `joined` is the event of its join, if that and the end mean nothing to those who have
+    /// not heard of it yet.
+    pub(super) fn retire(
+        &mut self,
+        seat: Seat,
+        client_id: ClientId,
+        seq: u64,
+        joined: Option<u64>,
+    ) {
         if !planted!("values-of-leavers-stay") {
             self.latest.forget_all(seat);
         }
-        self.former.push_back((seq, seat, client_id));
+        let keys = (seat, String::new())..(Seat(seat.0.saturating_add(1)), String::new());
+        self.changes.extract_if(keys, |_, _| true).for_each(drop);
+        let silent = joined.is_some();
+        self.log.make_optional(joined.unwrap_or(0));
+        self.former.push_back(Former { seq, seat, client_id, silent });
     }
 
     /// Who had the seats that were given up at event `since` or later.
     pub(super) fn former(&self, since: u64) -> Vec<(Seat, ClientId)> {
-        let after = self.former.partition_point(|(seq, ..)| *seq < since);
-        self.former.range(after..).map(|(_, seat, client_id)| (*seat, *client_id)).collect()
+        let after = self.former.partition_point(|former| former.seq < since);
+        self.former.range(after..).map(|former| (former.seat, former.client_id)).collect()
     }
 
     /// A seat number nobody had before; give it back with [`seat`](Self::seat).
@@ -199,6 +368,7 @@ impl Room {
 
     pub(super) fn unseat(&mut self, seat: Seat) -> Option<Member> {
         self.roster.changed(seat);
+        self.set_behind(seat, None);
         self.index(seat).map(|at| self.members.remove(at))
     }
 
@@ -236,10 +406,10 @@ impl Room {
         }
     }
 
-    /// Forgets what every member has been given and history does not keep;
-    /// returns how many bytes that was.
-    pub(super) fn trim(&mut self, now: Instant) -> u64 {
-        let History { events, bytes, .. } = self.config.history;
+    /// Forgets what every member has been given and history does not keep.
+    pub(super) fn trim(&mut self, now: Instant) {
+        self.copies = FxHashMap::default();
+        let History { events, bytes, reliable, .. } = self.config.history;
         let (head, clock, age) = (self.log.next(), self.clock(now), millis(self.age()));
         let is_history = |log: &Log, seq: u64| {
             let count = usize::try_from(head - seq).unwrap_or(usize::MAX);
@@ -252,21 +422,44 @@ impl Room {
         while keep < needed && !is_history(&self.log, keep) {
             keep += 1;
         }
-        self.forget(keep)
+        self.forget(keep);
+        // Who is behind may need more than history keeps; nobody needs what is too old.
+        let (wanted, limit) = (self.wanted(), self.outbox_limit.max(reliable as u64));
+        while let Some(front) = self.reliable.front() {
+            let is_wanted = front.seq >= wanted;
+            let most = if is_wanted { limit } else { reliable as u64 };
+            let is_old = !is_wanted && clock.wrapping_sub(front.at) >= age;
+            if self.reliable.len() <= most && !is_old {
+                break;
+            }
+            self.reliable.pop();
+        }
+        self.forget_former();
     }
 
-    /// Forgets the older half of its history, for want of room; returns how many
-    /// bytes that was.
-    pub(super) fn trim_half(&mut self) -> u64 {
+    /// Forgets the older half of its history, for want of room.
+    pub(super) fn trim_half(&mut self) {
+        let before = self.kept_bytes();
         let first = self.log.first();
         let half = first + (self.log.next() - first).div_ceil(2);
-        self.forget(half.min(self.needed()))
+        self.forget(half.min(self.needed()));
+        if self.kept_bytes() >= before {
+            let wanted = self.wanted();
+            let most = self.reliable.len() / 2;
+            while self.reliable.len() > most
+                && self.reliable.front().is_some_and(|front| front.seq < wanted)
+            {
+                self.reliable.pop();
+            }
+        }
+        self.forget_former();
     }
 
     /// When its oldest event becomes too old.
     pub(super) fn history_ends(&self, now: Instant) -> Option<Instant> {
-        let oldest = self.log.entry(self.log.first())?;
-        let age = Duration::from_millis(self.clock(now).wrapping_sub(oldest.at).into());
+        let oldest = self.reliable.front().map(|kept| kept.at);
+        let oldest = oldest.or_else(|| Some(self.log.entry(self.log.first())?.at))?;
+        let age = Duration::from_millis(self.clock(now).wrapping_sub(oldest).into());
         Some(now + self.age().saturating_sub(age))
     }
 
@@ -277,27 +470,69 @@ impl Room {
         self.config.history.age.max(grace).min(FOR_EVER)
     }
 
-    /// The oldest event that somebody has not been given yet.
+    /// The oldest event that the log must have for somebody who has not been given it.
+    ///
+    /// For those who are behind it keeps as much as may wait for a member; what is older
+    /// and may not be lost they find among what is kept apart.
     fn needed(&self) -> u64 {
+        let start = self.log.end().saturating_sub(self.outbox_limit);
+        let least = if self.behind == 0 || self.log.start_of(self.log.first()) >= start {
+            self.log.first()
+        } else {
+            self.log.event_at(start).0
+        };
+        let present = self.members.iter().filter(|member| !member.away);
+        let cursors = present.map(|member| match member.behind {
+            Some(_) => member.cursor.max(least),
+            None => member.cursor,
+        });
+        cursors.min().unwrap_or_else(|| self.log.next())
+    }
+
+    /// The oldest event that a member which is there has not been given.
+    fn wanted(&self) -> u64 {
         let present = self.members.iter().filter(|member| !member.away);
         present.map(|member| member.cursor).min().unwrap_or_else(|| self.log.next())
     }
 
-    /// Forgets the events before `keep`, but for the newest values.
-    fn forget(&mut self, keep: u64) -> u64 {
-        let before = self.log.len();
+    /// Forgets the events before `keep`, but for the newest values, and what may not be
+    /// lost: that is kept apart.
+    fn forget(&mut self, keep: u64) {
+        let wanted = self.wanted();
         for seq in self.log.first()..keep {
-            if let Some(entry) = self.log.entry(seq)
-                && let Class::Message(Delivery::Latest(key)) = entry.class
+            let Some(entry) = self.log.entry(seq).copied() else { continue };
+            let origin = entry.origin;
+            if let Class::Message(Delivery::Latest(key)) = origin.class {
+                self.latest.keep(origin.sender, key, seq, &self.log);
+                if self.newest.get(&(origin.sender, key)) == Some(&seq) {
+                    self.newest.remove(&(origin.sender, key));
+                }
+            } else if origin.is_firm() && !entry.superseded {
+                if self.config.history.reliable > 0 || wanted <= seq {
+                    self.reliable.push(seq, &entry, self.log.bytes(seq));
+                } else {
+                    self.reliable.lose(seq, origin);
+                }
+            }
+            if self.behind > 0
+                && origin.is_own_message()
+                && let Some(member) = self.member_mut(origin.sender)
+                && member.cursor <= seq
+                && let Some(behind) = &mut member.behind
             {
-                self.latest.keep(entry.sender, key, seq, &self.log);
+                behind.forgot_own(seq);
             }
         }
         self.log.trim(keep);
-        while self.former.front().is_some_and(|(seq, ..)| *seq < keep) {
+    }
+
+    /// Forgets who had seats in events that are not kept.
+    fn forget_former(&mut self) {
+        let log = self.log.first();
+        let oldest = self.reliable.front().map_or(log, |kept| kept.seq.min(log));
+        while self.former.front().is_some_and(|former| former.seq < oldest) {
             self.former.pop_front();
         }
-        before - self.log.len()
     }
 
     pub(super) fn is_full(&self) -> bool {

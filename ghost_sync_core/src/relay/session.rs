@@ -59,8 +59,10 @@ pub(super) struct Connection {
     pub(super) liveness: Liveness,
     /// Since when the socket is full.
     pub(super) blocked: Option<Blocked>,
-    /// Droppable messages go when more than this waits.
-    pub(super) relief: Threshold,
+    /// Whether it is given what is newest, and gaps for the rest, until it has caught up.
+    pub(super) behind: bool,
+    /// When so many bytes wait, they are counted exactly.
+    pub(super) relief: usize,
     /// Whether it is listed among the connections with something to send.
     pub(super) ready: bool,
     /// When the deadlines are looked at next.
@@ -209,7 +211,8 @@ impl Connection {
                 partial: None,
             },
             blocked: None,
-            relief: Threshold::of(config),
+            behind: false,
+            relief: config.outbox_limit,
             ready: false,
             due: now,
         }
@@ -306,7 +309,7 @@ impl Secrets {
 
 /// Bytes of a resume without rooms, about, and of each room in it.
 const RESUME: usize = 96;
-const PER_ROOM: usize = 12;
+const PER_ROOM: usize = 20;
 
 /// Rooms that a resume may name, however many a client may be in.
 const MAX_RESUMED: usize = 8192;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Relay,
+    catch_up::WINDOW,
     event::{ConnId, LinkId, Output},
     log::Run,
     outbox::ItemKind,
@@ -74,6 +75,14 @@ impl Relay {
             debug_assert_eq!(self.offered(conn), bytes, "something happened in between");
             return self.sent_all(conn, out);
         }
+        self.sent_some(now, conn, bytes, out);
+        if self.conns.get(conn).is_some_and(|found| found.behind) {
+            self.read_on(conn, WINDOW, out);
+        }
+    }
+
+    /// Less was written than waits.
+    fn sent_some(&mut self, now: Instant, conn: ConnId, bytes: usize, out: &mut Vec<Output>) {
         let mut cursors = std::mem::take(&mut self.scratch_cursors);
         let mut items = 0;
         let mut partial = None;
@@ -130,6 +139,7 @@ impl Relay {
             connection.blocked = Some(Blocked { since: now, taken: 0 });
             self.blocked.insert(conn);
             self.schedule(conn);
+            self.set_behind(conn, true);
         }
         self.relieve_if_behind(now, conn, out);
     }
@@ -198,14 +208,14 @@ impl Relay {
 
     /// Nothing waits for a connection any more.
     fn drained(&mut self, conn: ConnId, out: &mut Vec<Output>) {
-        let was_behind = self.unblock(conn);
+        self.unblock(conn);
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        if was_behind {
-            connection.relief = super::session::Threshold::of(&self.config);
-        }
         if connection.is_closing() {
-            self.forget(conn, out);
-        } else if was_behind {
+            return self.forget(conn, out);
+        }
+        if connection.behind {
+            connection.relief = self.config.outbox_limit;
+            self.set_behind(conn, false);
             self.trim_rooms_of(conn);
         }
     }
@@ -276,6 +286,9 @@ impl Relay {
     ) -> ControlFlow<()> {
         let held = connection.seats[seat];
         let Some((room, _)) = self.member(held) else { return ControlFlow::Continue(()) };
+        if connection.behind && Self::must_choose(room, held.seat, *cursor, until) {
+            return ControlFlow::Break(());
+        }
         while let Some(run) = room.log.run(*cursor, until, held.seat, MAX_RUN) {
             for (position, bytes) in room.log.slices(run) {
                 visit(Piece::Log { seat, position, run }, bytes)?;

@@ -53,6 +53,7 @@ pub(super) enum Mark {
     WordsFirst,
     ServerMode,
     EmptyRoomRemoved,
+    Forgotten,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -106,6 +107,7 @@ pub const MARKS: &[&str] = &[
     "words before the first event",
     "broadcast in server mode",
     "empty room removed",
+    "log forgot what was missed",
 ];
 
 /// The marks that were reached.

@@ -227,6 +227,8 @@ pub(super) struct Stay {
     /// Members not listed yet.
     listing: usize,
     roster: BTreeMap<Seat, bool>,
+    /// Before this event some may be missing, as was announced.
+    loose: u64,
     retained: VecDeque<u64>,
     /// Later stays have higher ones.
     pub(super) order: u64,

@@ -73,6 +73,7 @@ impl Swarm {
         let history = History {
             events: pick(&mut rng, &[8192, 8192, 8192, 200, 20, 2, 0]),
             bytes: pick(&mut rng, &[512 << 10, 512 << 10, 8 << 10]),
+            reliable: pick(&mut rng, &[2 << 20, 2 << 20, 2 << 20, 2 << 10, 0]),
             age: Duration::from_secs(pick(&mut rng, &[60, 60, 60, 3600, 5])),
         };
         let mut room = RoomConfig::default()

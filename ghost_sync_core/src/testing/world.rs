@@ -285,6 +285,9 @@ impl World {
 
     /// Writes to a socket what it takes.
     fn write(&mut self, serial: u32) {
+        if let Some(id) = self.links.get(&serial).filter(|link| link.served).map(|link| link.id) {
+            self.act(&Cause::Write, |relay, now, out| relay.catch_up(now, id, out));
+        }
         loop {
             let Some(link) = self.links.get_mut(&serial).filter(|link| link.served) else { return };
             let id = link.id;

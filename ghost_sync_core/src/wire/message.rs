@@ -85,6 +85,10 @@ pub enum GapReason {
     Lagged,
     /// The receiving program did not take its events in time.
     InboxFull,
+    /// The room has forgotten what might be dropped. What it still has of the range
+    /// follows.
+    #[wincode(tag = 3)]
+    Forgotten,
 }
 
 /// How much of a room's history a join asks for.
@@ -142,6 +146,18 @@ pub struct SessionTicket {
     pub client_id: ClientId,
     /// Its newest secret.
     pub secret: Secret,
+}
+
+/// How far a client is in a room.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
+pub struct Progress {
+    /// The room.
+    pub room: RoomId,
+    /// The last event that it was given or told a gap about; one less than the first if
+    /// there was none yet.
+    pub last: u64,
+    /// Numbers up to that event which it found to be own broadcasts, in this stay.
+    pub own: u64,
 }
 
 /// A member of a room, as rosters show it.
@@ -286,9 +302,8 @@ pub enum ClientMessage<'a> {
         attempt: u32,
         /// As in [`Received`](Self::Received).
         received: u64,
-        /// The rooms that the client is in, with the last event that it was
-        /// given or told a gap about.
-        rooms: Vec<(RoomId, u64)>,
+        /// The rooms that the client is in, each once, and how far it is there.
+        rooms: Vec<Progress>,
     },
     /// How many of the server's [numbered](ServerMessage::is_numbered) messages
     /// arrived in this session; the server need not keep them any more.

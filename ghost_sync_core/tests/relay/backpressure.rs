@@ -59,9 +59,9 @@ fn the_newest_volatile_messages_go_first_where_the_policy_says_so() {
 fn keep_latest_drops_every_volatile_message() {
     let (mut world, talker, slow) = small(OverflowPolicy::KeepLatest);
     talk(&mut world, talker, Delivery::Latest(1), 3..=5);
-    talk(&mut world, talker, Delivery::Volatile, 6..=11);
+    talk(&mut world, talker, Delivery::Volatile, 6..=14);
     world.read_on(slow, 10_000);
-    assert_eq!(story(&mut world, slow), ["gap 3-4", "5", "gap 6-11"]);
+    assert_eq!(story(&mut world, slow), ["gap 3-4", "5", "gap 6-14"]);
 }
 
 #[test]
@@ -126,12 +126,90 @@ fn membership_is_never_dropped() {
     let (mut world, talker, slow) = small(OverflowPolicy::KeepLatest);
     talk(&mut world, talker, Delivery::Volatile, 3..=6);
     let passing = world.member("a");
+    world.broadcast(passing, "a", "hello");
     world.hang_up(passing);
-    talk(&mut world, talker, Delivery::Volatile, 9..=20);
+    talk(&mut world, talker, Delivery::Volatile, 10..=20);
     world.read_on(slow, 100_000);
     let story = story(&mut world, slow);
     assert!(story[1].starts_with("PlayerJoined"), "{story:?}");
-    assert!(story[2].starts_with("PlayerLeft"), "{story:?}");
+    assert_eq!(story[2], "hello");
+    assert!(story[3].starts_with("PlayerLeft"), "{story:?}");
+}
+
+#[test]
+fn who_came_and_went_without_a_word_is_not_told_to_those_who_are_behind() {
+    let (mut world, talker, slow) = small(OverflowPolicy::DropOldest);
+    talk(&mut world, talker, Delivery::Reliable, 3..=3);
+    for _ in 0..100 {
+        let passing = world.member("a");
+        world.hang_up(passing);
+    }
+    let staying = world.member("a");
+    world.read_on(slow, 100_000);
+    let told = story(&mut world, slow);
+    assert_eq!(told[..2], ["3", "gap 4-203"], "{told:?}");
+    assert!(told[2].starts_with("PlayerJoined"), "{told:?}");
+    world.hang_up(staying);
+    let told = story(&mut world, slow);
+    assert!(told[0].starts_with("PlayerLeft"), "{told:?}");
+}
+
+#[test]
+fn of_many_changes_of_metadata_those_who_are_behind_are_told_the_last() {
+    let (mut world, talker, slow) = small(OverflowPolicy::DropOldest);
+    talk(&mut world, talker, Delivery::Reliable, 3..=3);
+    let conn = world.peers[talker].conn;
+    for value in ["a", "b", "c"] {
+        for key in ["name", "hat"] {
+            let set = |relay: &mut ghost_sync_core::Relay, now, out: &mut Vec<_>| {
+                relay.set_client_meta(now, conn, key, Some(value), None, out)
+            };
+            world.act(set).unwrap();
+        }
+        world
+            .act(|relay, now, out| relay.set_room_meta(now, "a", "map", Some(value), None, out))
+            .unwrap();
+    }
+    world.pump();
+    world.read_on(slow, 100_000);
+    let told = story(&mut world, slow);
+    assert_eq!(told[..2], ["3", "gap 4-9"], "{told:?}");
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(told[2..].iter().all(|told| told.contains("value: Some(\"c\")")), "{told:?}");
+}
+
+#[test]
+fn what_is_superseded_is_never_sent_once_a_member_is_behind_at_all() {
+    for values in [2, 400, 900, 2000] {
+        let mut world = World::new();
+        world.room("a");
+        let (talker, slow) = (world.member("a"), world.member("a"));
+        world.take(slow);
+        world.peers[slow].takes = Some(0);
+        talk(&mut world, talker, Delivery::Latest(1), 3..=values + 2);
+        world.read_on(slow, 100_000);
+        let last = values + 2;
+        assert_eq!(story(&mut world, slow), [format!("gap 3-{}", last - 1), last.to_string()]);
+    }
+}
+
+#[test]
+fn what_became_old_while_a_socket_took_a_part_is_not_sent_either() {
+    let mut world = World::new();
+    world.room("a");
+    let (talker, slow) = (world.member("a"), world.member("a"));
+    world.take(slow);
+    world.peers[slow].takes = Some(0);
+    for key in 0..4 {
+        talk(&mut world, talker, Delivery::Latest(key), key..key + 1);
+    }
+    // Half a frame is on its way; that one ends.
+    world.read_on(slow, 20);
+    for key in 0..4 {
+        talk(&mut world, talker, Delivery::Latest(key), key + 10..key + 11);
+    }
+    world.read_on(slow, 100_000);
+    assert_eq!(story(&mut world, slow), ["0", "gap 4-6", "10", "11", "12", "13"]);
 }
 
 #[test]

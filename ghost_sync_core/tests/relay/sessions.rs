@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    CloseReason, Delivery, History, MessageType, RelayConfig, RelayEvent, Replay, ResumeFailure,
-    RoomConfig, SendFlags, ServerMessage, Verdict,
+    ClientMessage, CloseReason, Delivery, History, MessageType, Progress, RelayConfig, RelayEvent,
+    Replay, ResumeFailure, RoomConfig, RoomId, Seat, SendFlags, ServerMessage, Verdict,
 };
 
-use crate::world::{PeerId, Ticket, World, secs};
+use crate::world::{PeerId, Ticket, World, encode, secs};
 
 fn held(config: &mut RelayConfig) {
     config.resume_grace = secs(30);
@@ -192,9 +192,9 @@ fn an_id_alone_resumes_nothing() {
 }
 
 #[test]
-fn what_is_no_longer_kept_cannot_be_resumed_and_the_seat_is_free() {
+fn who_missed_what_is_no_longer_kept_is_told_so_and_keeps_its_seat() {
     let mut world = World::with(held);
-    let history = History { events: 2, ..History::default() };
+    let history = History { events: 2, reliable: 0, ..History::default() };
     let room = world.room_with("a", RoomConfig::default().history(history));
     let (alice, bob) = (world.member("a"), world.member("a"));
     let ticket = world.ticket(alice);
@@ -206,11 +206,169 @@ fn what_is_no_longer_kept_cannot_be_resumed_and_the_seat_is_free() {
     let again = world.resume(&ticket);
     let reason = ResumeFailure::TooOld { room, oldest: 5 };
     assert_eq!(story(&mut world, again), [format!("failed: {reason:?}")]);
-    assert_eq!(story(&mut world, bob), ["away 1", "left 1: disconnected"]);
-    // The same link may start anew.
-    world.greet(again);
-    world.join(again, "a");
-    assert!(story(&mut world, again).contains(&"Joined".to_owned()));
+    assert_eq!(story(&mut world, bob), ["away 1"]);
+    // On the same link it goes on from what is now.
+    world.greet_with(again, &ticket);
+    assert_eq!(story(&mut world, again), ["Welcome", "Joined", "Roster"]);
+    assert_eq!(story(&mut world, bob), ["back 1"]);
+    world.broadcast(bob, "a", "4");
+    world.broadcast(again, "a", "5");
+    assert_eq!(world.heard(again), ["4"]);
+    assert_eq!(world.heard(bob), ["5"]);
+    // And can be resumed as before.
+    let ticket = world.ticket(again);
+    world.hang_up(again);
+    let third = world.resume(&ticket);
+    assert_eq!(story(&mut world, third)[0], "resumed");
+}
+
+#[test]
+fn a_resume_shows_nothing_of_before_the_join() {
+    let early = |ticket: &mut Ticket| ticket.rooms[0].last = 0;
+    let unnamed_stay = |ticket: &mut Ticket| ticket.rooms[0].last = 1;
+    for change in [early as fn(&mut Ticket), unnamed_stay] {
+        let mut world = world();
+        let bob = world.member("a");
+        world.broadcast(bob, "a", "secret");
+        let alice = world.member("a");
+        let mut ticket = world.ticket(alice);
+        change(&mut ticket);
+        let again = world.resume(&ticket);
+        assert!(matches!(world.closed(again), Some(CloseReason::Protocol { .. })));
+        assert_eq!(world.heard(again), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_resume_shows_nothing_of_before_a_stay_that_is_over() {
+    let mut world = world();
+    let bob = world.member("a");
+    world.broadcast(bob, "a", "secret");
+    let alice = world.member("a");
+    let mut ticket = world.ticket(alice);
+    let room = ticket.rooms[0].room;
+    world.hang_up(alice);
+    let conn = world.peers[alice].conn;
+    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    ticket.rooms[0].last = 0;
+    let again = world.resume(&ticket);
+    assert!(matches!(world.closed(again), Some(CloseReason::Protocol { .. })));
+    assert_eq!(world.heard(again), Vec::<String>::new());
+}
+
+#[test]
+fn sixteen_players_at_sixty_hertz_keep_the_seat_of_one_who_is_gone_for_29_seconds() {
+    absence(16, 60, 29);
+}
+
+#[test]
+fn sixty_four_players_at_twenty_hertz_do_too() {
+    absence(64, 20, 29);
+}
+
+/// A room with the default settings where everybody streams a position and sometimes says
+/// something, and one is gone for a while.
+fn absence(players: usize, hertz: u32, seconds: u32) {
+    let mut world = world();
+    let peers: Vec<_> = (0..players).map(|_| world.member("a")).collect();
+    let (alice, others) = peers.split_first().unwrap();
+    let ticket = world.ticket(*alice);
+    world.hang_up(*alice);
+    let room = world.peers[*alice].rooms["a"].0;
+    let broadcast = |world: &mut World, peer: PeerId, delivery: Delivery, text: &str| {
+        let (flags, message_type) = (SendFlags::NONE, MessageType::RAW);
+        let payload = text.as_bytes();
+        let message = ClientMessage::Broadcast { room, delivery, flags, message_type, payload };
+        world.bytes(peer, &encode(&message));
+    };
+    let mut said = Vec::new();
+    for tick in 0..hertz * seconds {
+        for (at, other) in others.iter().enumerate() {
+            let position = format!("{at} is at {tick}, and where it looks: 0123456789abcdef");
+            broadcast(&mut world, *other, Delivery::Latest(0), &position);
+        }
+        broadcast(&mut world, others[0], Delivery::Volatile, "bang");
+        if tick % hertz == 0 {
+            let text = format!("chat {tick}");
+            let speaker = others[tick as usize % others.len()];
+            broadcast(&mut world, speaker, Delivery::Reliable, &text);
+            said.push(text);
+        }
+        world.pump();
+        for other in others {
+            world.peers[*other].frames.clear();
+        }
+        world.wait(secs(1) / hertz);
+    }
+    let again = world.resume(&ticket);
+    let mut story = story(&mut world, again);
+    assert_eq!((story.remove(0), story.pop().unwrap()), ("resumed".into(), "back 1".into()));
+    assert!(story[..2].contains(&"away 1".to_owned()), "{:?}", &story[..2]);
+    let heard: Vec<_> = story.iter().filter(|told| told.starts_with("chat")).cloned().collect();
+    assert_eq!(heard, said, "nothing reliable is missing");
+    let positions = story.iter().filter(|told| told.contains(" is at ")).count();
+    assert_eq!(positions, others.len(), "the newest of each, nothing older");
+    assert!(!story.contains(&"bang".to_owned()), "what was to be heard at once or not at all");
+    // It is there, with its seat, and goes on.
+    world.broadcast(again, "a", "here I am");
+    assert_eq!(world.heard(others[0]).last().unwrap(), "here I am");
+}
+
+#[test]
+fn who_speaks_and_hears_nothing_can_resume() {
+    for delivery in [Delivery::Latest(1), Delivery::Reliable, Delivery::Volatile] {
+        let mut world = world();
+        let alice = world.member("a");
+        let text = "x".repeat(200);
+        for _ in 0..40 {
+            for _ in 0..300 {
+                world.broadcast_with(alice, "a", delivery, SendFlags::NONE, text.as_bytes());
+            }
+            world.wait(secs(2));
+        }
+        let ticket = world.ticket(alice);
+        world.hang_up(alice);
+        let again = world.resume(&ticket);
+        assert_eq!(story(&mut world, again), ["resumed", "away 1", "back 1"], "{delivery:?}");
+    }
+}
+
+#[test]
+fn who_was_closed_for_being_slow_misses_nothing_when_it_comes_back() {
+    let mut world = world();
+    let (alice, bob) = (world.member("a"), world.member("a"));
+    let ticket = world.ticket(alice);
+    world.peers[alice].takes = Some(0);
+    let text = "x".repeat(1000);
+    let mut said = 0;
+    while world.relay.away_count() == 0 {
+        world.broadcast(bob, "a", &text);
+        said += 1;
+        assert!(said < 2000, "it is closed in the end");
+    }
+    world.take(alice);
+    let again = world.resume(&ticket);
+    assert_eq!(world.heard(again).len(), said);
+}
+
+#[test]
+fn a_room_is_named_once_in_a_resume_and_is_one_that_the_client_is_in() {
+    let twice = |ticket: &mut Ticket| {
+        let place = ticket.rooms[0];
+        ticket.rooms.push(place);
+    };
+    let foreign = |ticket: &mut Ticket| {
+        ticket.rooms.push(Progress { room: RoomId(77), last: 0, own: 0 });
+    };
+    let boast = |ticket: &mut Ticket| ticket.rooms[0].own = 1;
+    for change in [twice as fn(&mut Ticket), foreign, boast] {
+        let mut world = world();
+        let alice = world.member("a");
+        let mut ticket = world.ticket(alice);
+        change(&mut ticket);
+        let again = world.resume(&ticket);
+        assert!(matches!(world.closed(again), Some(CloseReason::Protocol { .. })));
+    }
 }
 
 #[test]
@@ -236,7 +394,7 @@ fn whoever_says_goodbye_or_is_kicked_is_gone_at_once() {
     world.take(carol);
     let ticket = world.ticket(alice);
     let reason = CloseReason::Requested;
-    world.say(alice, &ghost_sync_core::ClientMessage::Close { reason });
+    world.say(alice, &ClientMessage::Close { reason });
     let conn = world.peers[bob].conn;
     world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
     world.pump();
@@ -361,8 +519,8 @@ fn a_relay_that_slept_itself_gives_the_absent_their_whole_time() {
 fn a_bogus_ticket_with_the_right_secret_ends_the_session() {
     for change in [
         (|ticket: &mut Ticket| ticket.received = 1000) as fn(&mut Ticket),
-        |ticket| ticket.rooms[0].1 = 1000,
-        |ticket| ticket.rooms[0].1 = u64::MAX,
+        |ticket| ticket.rooms[0].last = 1000,
+        |ticket| ticket.rooms[0].last = u64::MAX,
     ] {
         let mut world = world();
         let (alice, bob) = (world.member("a"), world.member("a"));
@@ -418,7 +576,7 @@ fn the_newest_values_outlive_history_and_go_with_their_sender() {
     world.join(carol, "a");
     assert_eq!(story(&mut world, carol)[3..], ["retained 1 a1", "retained 2 b2", "retained 1 b3"]);
     let goodbye = CloseReason::Requested;
-    world.say(bob, &ghost_sync_core::ClientMessage::Close { reason: goodbye });
+    world.say(bob, &ClientMessage::Close { reason: goodbye });
     let dave = world.client();
     world.join(dave, "a");
     assert_eq!(story(&mut world, dave)[3..], ["retained 1 a1"]);
@@ -453,7 +611,7 @@ fn a_leaver_is_named_in_the_history_of_its_words() {
     let (alice, _bob) = (world.member("a"), world.member("a"));
     world.broadcast(alice, "a", "hello");
     let goodbye = CloseReason::Requested;
-    world.say(alice, &ghost_sync_core::ClientMessage::Close { reason: goodbye });
+    world.say(alice, &ClientMessage::Close { reason: goodbye });
     let carol = world.client();
     world.join_with(carol, "a", Replay::Last(100));
     let frames = world.take(carol);
@@ -618,7 +776,7 @@ fn words_of_a_stay_that_is_over_keep_out_of_the_next() {
     world.broadcast(bob, "a", "one");
     world.direct(alice, "a", "two");
     let room = world.peers[alice].rooms["a"].0;
-    world.say(alice, &ghost_sync_core::ClientMessage::Leave { room });
+    world.say(alice, &ClientMessage::Leave { room });
     world.join_with(alice, "a", Replay::Last(3));
     world.read_on(alice, 10_000);
     let first = ["one", "direct two", "out: left"];
@@ -668,7 +826,7 @@ fn rosters_that_nobody_reads_are_bounded() {
     let _others: Vec<_> = (0..100).map(|_| world.member("a")).collect();
     let alice = world.client();
     world.peers[alice].takes = Some(0);
-    let leave = ghost_sync_core::ClientMessage::Leave { room: world.relay.room_id("a").unwrap() };
+    let leave = ClientMessage::Leave { room: world.relay.room_id("a").unwrap() };
     let before = allocation_counter::measure(|| {
         for _ in 0..40 {
             world.join(alice, "a");
@@ -797,7 +955,7 @@ fn a_resume_over_many_stays_takes_bounded_memory() {
     ticket.rooms.clear();
     world.hang_up(alice);
     let again = world.socket();
-    let bytes = crate::world::encode(&ticket.resume());
+    let bytes = encode(&ticket.resume());
     world.bytes(again, &bytes);
     let conn = world.relay.conn_on(world.peers[again].link).unwrap();
     let queued = world.relay.queue_len(conn).bytes;
@@ -817,7 +975,8 @@ fn who_is_in_many_rooms_can_come_back() {
         world.join(alice, &name);
     }
     let mut ticket = world.ticket(alice);
-    ticket.rooms = world.peers[alice].rooms.values().map(|(room, _)| (*room, 1)).collect();
+    let place = |(room, _): &(RoomId, Seat)| Progress { room: *room, last: 1, own: 0 };
+    ticket.rooms = world.peers[alice].rooms.values().map(place).collect();
     world.hang_up(alice);
     let again = world.resume(&ticket);
     let story = story(&mut world, again);
@@ -835,7 +994,7 @@ fn answers_that_are_sent_again_are_not_owed() {
     ticket.secret = world.ticket(alice).secret;
     world.hang_up(alice);
     let again = world.socket();
-    let mut bytes = crate::world::encode(&ticket.resume());
+    let mut bytes = encode(&ticket.resume());
     ghost_sync_core::ClientMessage::Ping { nonce: 1 }.encode(&mut bytes);
     world.bytes(again, &bytes);
     world.pump();
@@ -856,7 +1015,7 @@ fn answers_that_are_sent_again_end_no_slow_link() {
     world.hang_up(alice);
     world.broadcast(bob, "a", "while away");
     let again = world.socket();
-    let bytes = crate::world::encode(&before.resume());
+    let bytes = encode(&before.resume());
     world.peers[again].takes = Some(60);
     world.bytes(again, &bytes);
     world.pump();

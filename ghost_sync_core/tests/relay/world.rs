@@ -10,9 +10,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
-    Input, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Question, Refusal, Relay,
-    RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, Secret, SendFlags,
-    ServerMessage, SessionTicket, VERSION, Verdict,
+    GapReason, Input, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Progress, Question,
+    Refusal, Relay, RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, Secret,
+    SendFlags, ServerMessage, SessionTicket, VERSION, Verdict,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -39,7 +39,7 @@ pub(crate) struct Ticket {
     pub(crate) client_id: ClientId,
     pub(crate) secret: Secret,
     pub(crate) received: u64,
-    pub(crate) rooms: Vec<(RoomId, u64)>,
+    pub(crate) rooms: Vec<Progress>,
     /// The number of the resume; `None`: one higher than all before.
     pub(crate) attempt: Option<u32>,
 }
@@ -69,11 +69,41 @@ pub(crate) struct Peer {
     secret: Secret,
     /// The id that it was greeted with.
     welcomed: Option<ClientId>,
-    /// The last event of each room that it was given or told a gap about.
-    heard: BTreeMap<RoomId, u64>,
+    /// How far it is in each room.
+    heard: BTreeMap<RoomId, Heard>,
     /// Numbered frames received in its session.
     pub(crate) received: u64,
     decoder: Decoder,
+}
+
+/// How far a client is in a room.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    last: u64,
+    own: u64,
+    joined: u64,
+    /// Up to here a gap has accounted for what is missing.
+    loose: u64,
+}
+
+impl Heard {
+    /// Event `seq` came.
+    fn hear(&mut self, seq: u64) {
+        let from = self.last.max(self.loose).min(seq - 1);
+        let joining = u64::from((from + 1..seq).contains(&self.joined));
+        self.own += seq - 1 - from - joining;
+        self.last = seq;
+    }
+
+    /// Events were left out.
+    fn skip(&mut self, from: u64, to: u64, own: u32, reason: GapReason) {
+        self.hear(from);
+        self.own += u64::from(own);
+        (self.last, self.loose) = match reason {
+            GapReason::Forgotten => (from - 1, to),
+            _ => (to, self.loose),
+        };
+    }
 }
 
 impl World {
@@ -179,7 +209,11 @@ impl World {
     /// What a client would show to come back, by what it has received so far.
     pub(crate) fn ticket(&self, peer: PeerId) -> Ticket {
         let Peer { client_id, secret, received, heard, .. } = &self.peers[peer];
-        let rooms = heard.iter().map(|(room, seq)| (*room, *seq)).collect();
+        let place = |(room, heard): (&RoomId, &Heard)| {
+            let Heard { last, own, .. } = *heard;
+            Progress { room: *room, last, own }
+        };
+        let rooms = heard.iter().map(place).collect();
         let (epoch, secret) = (self.server_epoch, *secret);
         Ticket { epoch, client_id: *client_id, secret, received: *received, rooms, attempt: None }
     }
@@ -200,13 +234,33 @@ impl World {
         peer
     }
 
+    /// Says hello with the ticket of a session that could not be resumed, on the same link.
+    pub(crate) fn greet_with(&mut self, peer: PeerId, ticket: &Ticket) {
+        let session = SessionTicket { client_id: ticket.client_id, secret: ticket.secret };
+        self.peers[peer].received = 0;
+        self.say(
+            peer,
+            &ClientMessage::Hello {
+                magic: MAGIC,
+                version: VERSION,
+                protocol: 0,
+                data: b"",
+                meta: vec![],
+                session: Some(session),
+            },
+        );
+        let state = &mut self.peers[peer];
+        state.conn = self.relay.conn_on(state.link).unwrap_or_default();
+    }
+
     /// A new link that asks for an old session; a peer of its own.
     pub(crate) fn resume(&mut self, ticket: &Ticket) -> PeerId {
         let peer = self.socket();
         let Ticket { client_id, received, rooms, .. } = ticket.clone();
         let state = &mut self.peers[peer];
         state.received = received;
-        state.heard = rooms.iter().copied().collect();
+        let place = |Progress { room, last, own }| (room, Heard { last, own, ..Heard::default() });
+        state.heard = rooms.iter().copied().map(place).collect();
         if let Some(old) = self.peers[..peer].iter().rfind(|old| old.client_id == client_id) {
             let (conn, rooms) = (old.conn, old.rooms.clone());
             let state = &mut self.peers[peer];
@@ -313,7 +367,9 @@ impl World {
         if let Some(takes) = &mut self.peers[peer].takes {
             *takes += bytes;
         }
-        self.write(self.peers[peer].link);
+        let link = self.peers[peer].link;
+        self.act(|relay, now, out| relay.catch_up(now, link, out));
+        self.write(link);
         self.pump();
     }
 
@@ -340,9 +396,10 @@ impl World {
                 let message = ServerMessage::decode(frame).expect("frames decode");
                 peer.received += u64::from(message.is_numbered());
                 match message {
-                    ServerMessage::Joined { room, name, seat, since, .. } => {
+                    ServerMessage::Joined { room, name, seq, seat, since, .. } => {
                         peer.rooms.insert(name.to_owned(), (room, seat));
-                        peer.heard.insert(room, since - 1);
+                        let heard = Heard { last: since - 1, joined: seq, ..Heard::default() };
+                        peer.heard.insert(room, heard);
                     }
                     ServerMessage::Welcome { epoch, secret, client_id, .. } => {
                         peer.welcomed = Some(client_id);
@@ -360,9 +417,11 @@ impl World {
                     | ServerMessage::PlayerBack { room, seq, .. }
                     | ServerMessage::RoomMeta { room, seq, .. }
                     | ServerMessage::PlayerMeta { room, seq, .. }
-                    | ServerMessage::RoomDeleted { room, seq, .. }
-                    | ServerMessage::Gap { room, to: seq, .. } => {
-                        peer.heard.insert(room, seq);
+                    | ServerMessage::RoomDeleted { room, seq, .. } => {
+                        peer.heard.entry(room).or_default().hear(seq);
+                    }
+                    ServerMessage::Gap { room, from, to, own, reason } => {
+                        peer.heard.entry(room).or_default().skip(from, to, own, reason);
                     }
                     ServerMessage::Ping { nonce, .. } if peer.answers_pings => {
                         self.pings.push((at, nonce));

@@ -5,7 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::wire::{
-    ClientMessage, Delivery, LeaveReason, Refusal, Replay, RoomId, RoomName, ServerMessage,
+    ClientMessage, Delivery, GapReason, LeaveReason, Refusal, Replay, RoomId, RoomName,
+    ServerMessage,
 };
 
 use super::{
@@ -72,7 +73,13 @@ impl Session {
                 events.extend(self.seated(room)?.list(members)?);
             }
             ServerMessage::JoinRefused { request, reason } => {
-                let request = Request::Join { room: self.answered(request)?.room };
+                let asked = self.answered(request)?;
+                let is_in = || self.rooms.values().any(|seat| *seat.name() == asked.room);
+                if asked.rejoined && matches!(reason, Refusal::AlreadyJoined { .. }) && is_in() {
+                    // The server knew before this client did.
+                    return Ok(());
+                }
+                let request = Request::Join { room: asked.room };
                 events.push(ServerEvent::Error(RequestError { request, reason }));
             }
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
@@ -156,7 +163,7 @@ impl Session {
             ServerMessage::Gap { room, from, to, own, reason } => {
                 let member = self.seated(room)?;
                 let own = u64::from(own);
-                member.skip(from, to, own)?;
+                member.skip(from, to, own, reason == GapReason::Forgotten)?;
                 if planted!("client-keeps-gaps-to-itself") {
                     return Ok(());
                 }

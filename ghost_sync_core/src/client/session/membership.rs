@@ -26,6 +26,10 @@ pub(crate) struct Membership {
     next: u64,
     /// Own broadcasts that may have got a number which was not met yet.
     unseen: u64,
+    /// Numbers that were met and were own broadcasts.
+    own: u64,
+    /// Numbers before this one may be missing: a gap has accounted for them.
+    loose: u64,
     /// Sorted by seat.
     members: Vec<(Seat, ClientId)>,
     /// Who spoke in history and had left when this client joined.
@@ -69,6 +73,8 @@ impl Membership {
             joined,
             next: since,
             unseen: 0,
+            own: 0,
+            loose: 0,
             members: Vec::new(),
             former: former.into_iter().collect(),
             listing: None,
@@ -102,6 +108,11 @@ impl Membership {
     /// The room.
     pub(crate) fn name(&self) -> &RoomName {
         &self.asked.room
+    }
+
+    /// Numbers up to the last event that were own broadcasts.
+    pub(crate) fn own(&self) -> u64 {
+        self.own
     }
 
     /// The last event that was met.
@@ -169,17 +180,26 @@ impl Membership {
         Ok(Place::Live)
     }
 
-    /// Takes the announcement that `from..=to` will not come.
-    pub(crate) fn skip(&mut self, from: u64, to: u64, mut own: u64) -> Result<(), Violation> {
+    /// Takes the announcement that `from..=to` will not come, `own` of them its own
+    /// broadcasts; or, if the room has `forgotten` them, that not all will come.
+    pub(crate) fn skip(
+        &mut self,
+        from: u64,
+        to: u64,
+        own: u64,
+        forgotten: bool,
+    ) -> Result<(), Violation> {
         if to < from || own > (to - from).saturating_add(1) {
             return Err(format!("a gap from {from} to {to} with {own} of our own").into());
         }
-        // The own join may or may not be counted among what would not have come.
-        if (from..=to).contains(&self.joined) && own > self.unseen {
-            own -= 1;
-        }
         self.skip_own(from, own)?;
-        self.next = number_after(to)?;
+        let after = number_after(to)?;
+        if forgotten {
+            self.next = from;
+            self.loose = after;
+        } else {
+            self.next = after;
+        }
         Ok(())
     }
 
@@ -239,7 +259,10 @@ impl Membership {
         let Some(jump) = seq.checked_sub(self.next) else {
             return Err(format!("event {seq} again, after {}", self.last()).into());
         };
-        let joining = u64::from((self.next..seq).contains(&self.joined));
+        // Of those that a gap has accounted for nothing is known.
+        let strict = self.next.max(self.loose).min(seq);
+        let joining = u64::from((strict..seq).contains(&self.joined));
+        let jump = jump - (strict - self.next);
         let own = jump.saturating_add(more) - joining;
         let Some(unseen) = self.unseen.checked_sub(own) else {
             let (next, unseen) = (self.next, self.unseen);
@@ -250,6 +273,7 @@ impl Membership {
             .into());
         };
         self.unseen = unseen;
+        self.own += own;
         Ok(())
     }
 }

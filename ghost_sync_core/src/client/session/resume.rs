@@ -4,13 +4,13 @@ use crate::{
     relay::DisconnectReason,
     wire::{
         ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAGIC, MAX_SERVER_FRAME,
-        Refusal, Replay, ResumeFailure, RoomId, Secret, SessionTicket, VERSION,
+        Progress, Refusal, Replay, ResumeFailure, RoomId, Secret, SessionTicket, VERSION,
     },
 };
 
 use super::{
-    Asked, Greeted, Kind, Lane, Membership, Phase, Request, RequestError, ServerEvent, Session,
-    Violation,
+    Asked, Former, Greeted, Kind, Lane, Membership, Phase, Request, RequestError, ServerEvent,
+    Session, Violation,
 };
 
 impl Session {
@@ -53,7 +53,11 @@ impl Session {
         ticket.attempt += 1;
         let ticket = *ticket;
         let less = u64::from(planted!("client-forgets-its-last-event"));
-        let place = |(id, room): (&RoomId, &Membership)| (*id, room.last().saturating_sub(less));
+        let progress = |(id, room): (&RoomId, &Membership)| Progress {
+            room: *id,
+            last: room.last().saturating_sub(less),
+            own: room.own(),
+        };
         ClientMessage::Resume {
             magic: MAGIC,
             version: VERSION,
@@ -62,7 +66,7 @@ impl Session {
             secret: ticket.secret,
             attempt: ticket.attempt,
             received: self.lane.confirm(),
-            rooms: self.rooms.iter().map(place).collect(),
+            rooms: self.rooms.iter().map(progress).collect(),
         }
         .encode(&mut self.outbox);
         self.phase = Phase::Resuming;
@@ -100,51 +104,73 @@ impl Session {
         Ok(())
     }
 
-    /// The session is over; another one begins on the same link.
+    /// The session is over; another one begins on the same link. Where too much was missed
+    /// the seats are still held, and the server is asked to go on from what is now.
     pub(super) fn on_resume_failed(
         &mut self,
         reason: ResumeFailure,
         events: &mut Vec<ServerEvent>,
     ) -> Result<(), Violation> {
+        let is_held = matches!(reason, ResumeFailure::TooOld { .. });
         events.push(ServerEvent::ResumeFailed { reason });
         events.extend(self.forget_messages());
+        self.introduction.session = self.ticket().filter(|_| is_held);
         self.introduce();
         self.ask_for_meta();
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
         let mut rooms = std::mem::take(&mut self.rooms);
-        let joins = std::mem::take(&mut self.joins);
         for id in std::mem::take(&mut self.order) {
             let Some(member) = rooms.remove(&id) else { continue };
-            let reason = match (member.leaving, self.reconnect.rejoin) {
-                (true, _) => LeaveReason::Left,
-                // The program does not know yet that it was in.
-                _ if member.is_listing() => {
-                    self.ask_to_join(member.asked);
-                    continue;
-                }
-                (false, false) => LeaveReason::Disconnected,
-                (false, true) => {
-                    let (replay, rejoined) = (Replay::Nothing, true);
-                    self.ask_to_join(Asked { replay, rejoined, ..member.asked });
-                    continue;
-                }
+            let state = match (member.leaving, member.is_listing()) {
+                (true, _) => Former::Leaving,
+                (false, true) => Former::Asked,
+                (false, false) => Former::Seated,
             };
-            events.push(ServerEvent::Left { room: member.asked.room, reason });
+            self.former.push((member.asked, state));
         }
-        for (_, asked) in joins {
+        for (_, asked) in std::mem::take(&mut self.joins) {
             if planted!("client-forgets-to-join") {
                 continue;
             }
-            self.ask_to_join(asked);
+            self.former.push((asked, Former::Asked));
+        }
+        if !is_held {
+            self.settle(events);
         }
         Ok(())
     }
 
+    /// Sees to the seats of a session that could not be resumed, now that it is known
+    /// whether the server goes on with it.
+    pub(super) fn settle(&mut self, events: &mut Vec<ServerEvent>) {
+        for (asked, former) in std::mem::take(&mut self.former) {
+            let reason = match former {
+                Former::Asked => {
+                    self.ask_to_join(Asked { rejoined: asked.rejoined || self.continued, ..asked });
+                    continue;
+                }
+                // The server says by itself where the client still is.
+                Former::Seated if self.continued => continue,
+                Former::Seated if self.reconnect.rejoin => {
+                    let (replay, rejoined) = (Replay::Nothing, true);
+                    self.ask_to_join(Asked { replay, rejoined, ..asked });
+                    continue;
+                }
+                Former::Seated => LeaveReason::Disconnected,
+                Former::Leaving => LeaveReason::Left,
+            };
+            events.push(ServerEvent::Left { room: asked.room, reason });
+        }
+    }
+
     fn introduce(&mut self) {
         self.phase = Phase::Greeting;
-        // It was short enough when it was said first.
-        self.outbox = self.introduction.hello().unwrap_or_default();
+        self.outbox = self.introduction.hello().unwrap_or_else(|_| {
+            // Without a ticket it was short enough when it was said first.
+            self.introduction.session = None;
+            self.introduction.hello().unwrap_or_default()
+        });
     }
 
     /// Forgets the requests of a session that is over; says so where they cannot

@@ -3,8 +3,8 @@ mod nonsense;
 mod resume;
 
 use crate::wire::{
-    Delivery, GapReason, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Refusal, ResumeFailure,
-    Secret, SendFlags,
+    Delivery, GapReason, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal,
+    ResumeFailure, Secret, SendFlags,
 };
 
 use super::*;

@@ -149,9 +149,12 @@ impl Relay {
             if self.rooms.get(&room).is_some_and(|found| found.deleted) {
                 continue;
             }
-            self.append(now, room, Origin::of(seat), size, |buf, seq| {
+            let seq = self.append(now, room, Origin::of(seat), size, |buf, seq| {
                 ServerMessage::PlayerMeta { room, seq, seat, version, key, value }.encode(buf);
             });
+            if let Some(found) = self.rooms.get_mut(&room) {
+                found.changed(seat, key, seq);
+            }
         }
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
         let event = RelayEvent::ClientMetaChanged { conn, client_id, version, key, value };

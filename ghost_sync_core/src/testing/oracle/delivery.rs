@@ -7,8 +7,8 @@ use super::{
 use crate::{
     testing::stamp::Stamp,
     wire::{
-        CloseReason, Delivery, MemberInfo, MessageType, Refusal, ResumeFailure, RoomId, Seat,
-        ServerMessage,
+        CloseReason, Delivery, GapReason, MemberInfo, MessageType, Refusal, ResumeFailure, RoomId,
+        Seat, ServerMessage,
     },
 };
 
@@ -111,6 +111,7 @@ impl Oracle {
                     next: since,
                     listing: arrival.roster.len(),
                     roster: Default::default(),
+                    loose: 0,
                     retained: arrival.retained.into(),
                 };
                 if self.authors[author].stays.insert(room, stay).is_some() {
@@ -223,8 +224,8 @@ impl Oracle {
                 }
                 self.judge("I17", seen);
             }
-            ServerMessage::Gap { room, from, to, own, .. } => {
-                self.on_gap(author, room, from, to, own)
+            ServerMessage::Gap { room, from, to, own, reason } => {
+                self.on_gap(author, room, (from, to), own, reason);
             }
             ServerMessage::Direct { room, message_type: _, payload } => {
                 self.on_direct(author, era, room, payload);
@@ -324,9 +325,7 @@ impl Oracle {
         };
         let log = self.rooms.get(&stay.key)?;
         let (listing, kept) = (stay.listing, stay.retained.len());
-        while stay.next < seq && log.is_own(stay.next, stay.seat) {
-            stay.next += 1;
-        }
+        stay.pass(log, seq);
         let (next, head) = (stay.next, log.head());
         stay.next = seq + 1;
         if listing > 0 || kept > 0 {
@@ -398,26 +397,45 @@ impl Oracle {
         }
     }
 
-    fn on_gap(&mut self, author: usize, room: RoomId, from: u64, to: u64, own: u32) {
+    fn on_gap(
+        &mut self,
+        author: usize,
+        room: RoomId,
+        (from, to): (u64, u64),
+        own: u32,
+        reason: GapReason,
+    ) {
         self.mark(Mark::Gap);
         if own > 0 {
             self.mark(Mark::OwnInGap);
+        }
+        let forgotten = reason == GapReason::Forgotten;
+        if forgotten {
+            self.mark(Mark::Forgotten);
         }
         let Some(stay) = self.authors[author].stays.get_mut(&room) else {
             return self.fail("I10", format!("{author} gets a gap of {room:?}"));
         };
         let Some(log) = self.rooms.get(&stay.key) else { return };
-        while stay.next < from && log.is_own(stay.next, stay.seat) {
-            stay.next += 1;
+        stay.pass(log, from);
+        let (next, head, loose) = (stay.next, log.head(), stay.loose);
+        if forgotten {
+            stay.loose = stay.loose.max(to.saturating_add(1));
+        } else {
+            stay.next = to.saturating_add(1);
         }
-        let (next, head) = (stay.next, log.head());
-        stay.next = to.saturating_add(1);
         if next != from || to < from || to > head {
             let seen = format!("a gap of {room:?} from {from} to {to}; {next} is next of {head}");
             return self.fail("I4", seen);
         }
-        let mine = (from..=to).filter(|seq| log.is_own(*seq, stay.seat)).count();
-        let kept = (from..=to).find(|seq| !log.is_own(*seq, stay.seat) && !log.may_drop(*seq));
+        // Those that an earlier gap has accounted for are not counted again.
+        let range = from.max(loose)..=to;
+        let mine = range.filter(|seq| log.is_own_message(*seq, stay.seat)).count();
+        let kept = (from..=to).find(|seq| {
+            !forgotten
+                && !log.is_own(*seq, stay.seat)
+                && !log.may_drop(*seq, &stay.roster, *seq < loose)
+        });
         let seen = kept.map(|seq| {
             format!("event {seq} of {room:?} is dropped: {:?}", log.entry(seq).map(|e| &e.what))
         });
@@ -445,9 +463,7 @@ impl Oracle {
             .iter()
             .position(|entry| matches!(entry.what, What::Left { seat, .. } if seat == stay.seat));
         let end = end.map_or_else(|| log.head(), |end| end as u64) + 1;
-        while stay.next < end && log.is_own(stay.next, stay.seat) {
-            stay.next += 1;
-        }
+        stay.pass(log, end);
         let still = log.members.contains_key(&stay.seat);
         if stay.next != end {
             let seen = format!("{author} left {room:?} at {end} and was told up to {}", stay.next);
@@ -479,7 +495,10 @@ impl Oracle {
             && let Some(log) = self.rooms.get(&stay.key)
         {
             let mut next = stay.next;
-            while next < before && log.is_own(next, stay.seat) {
+            while next < before
+                && (log.is_own(next, stay.seat)
+                    || next < stay.loose && log.may_drop(next, &stay.roster, true))
+            {
                 next += 1;
             }
             if before == 0 {
@@ -605,6 +624,19 @@ impl Oracle {
         state.reckoning = true;
         state.lists_owed = 0;
         state.barred = false;
+    }
+}
+
+impl Stay {
+    /// Goes on to event `until`, as far as what is before it need not come: own events,
+    /// and what was announced to be missing and may be.
+    pub(super) fn pass(&mut self, log: &RoomLog, until: u64) {
+        while self.next < until
+            && (log.is_own(self.next, self.seat)
+                || self.next < self.loose && log.may_drop(self.next, &self.roster, true))
+        {
+            self.next += 1;
+        }
     }
 }
 

@@ -127,9 +127,7 @@ impl Oracle {
                 continue;
             };
             let Some(log) = self.rooms.get(&stay.key) else { continue };
-            while stay.next <= log.head() && log.is_own(stay.next, stay.seat) {
-                stay.next += 1;
-            }
+            stay.pass(log, log.head() + 1);
             if stay.next != log.head() + 1 {
                 let (next, head) = (stay.next, log.head());
                 let missed = log.entry(next).map(|entry| &entry.what);

@@ -155,21 +155,61 @@ impl RoomLog {
         }
     }
 
-    /// Whether event `seq` may be dropped: it is volatile, or there is a newer
-    /// value of its sender and key.
-    pub(super) fn may_drop(&self, seq: u64) -> bool {
-        let Some(What::Said(said)) = self.entry(seq).map(|entry| &entry.what) else { return false };
-        match said.delivery {
-            Delivery::Reliable => false,
-            Delivery::Volatile => true,
-            Delivery::Latest(_) => {
-                let later = self.entries.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX));
-                later.map(|entry| &entry.what).any(|what| {
-                    matches!(what, What::Said(newer)
-                        if newer.sender == said.sender && newer.delivery == said.delivery)
-                })
+    /// Whether event `seq` may be kept from a member that knows of those in `roster`: it is
+    /// volatile, or a later event says all that it says, or it is about somebody who came
+    /// and went meanwhile without saying anything that must be heard. What is `forgotten`
+    /// is kept only as long as it is told to newcomers.
+    pub(super) fn may_drop(
+        &self,
+        seq: u64,
+        roster: &BTreeMap<Seat, bool>,
+        forgotten: bool,
+    ) -> bool {
+        let Some(what) = self.entry(seq).map(|entry| &entry.what) else { return false };
+        let mut later = self.entries.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX));
+        match what {
+            What::Said(said) => match said.delivery {
+                Delivery::Reliable => false,
+                Delivery::Volatile => true,
+                Delivery::Latest(key) => {
+                    let kept = self.latest.get(&said.sender).and_then(|kept| kept.get(&key));
+                    let retained = kept.is_some_and(|(kept, _)| *kept == seq);
+                    let newer = later.map(|entry| &entry.what).any(|what| {
+                        matches!(what, What::Said(newer)
+                            if newer.sender == said.sender && newer.delivery == said.delivery)
+                    });
+                    newer || forgotten && !retained || self.has_passed(said.sender, roster)
+                }
+            },
+            What::PlayerMeta { seat, key, .. } => {
+                self.has_passed(*seat, roster)
+                    || later.any(|entry| matches!(&entry.what, What::PlayerMeta { seat: s, key: k, .. } if s == seat && k == key))
             }
+            What::RoomMeta { key, .. } => {
+                later.any(|entry| matches!(&entry.what, What::RoomMeta { key: k, .. } if k == key))
+            }
+            What::Joined { seat }
+            | What::Left { seat, .. }
+            | What::Away { seat }
+            | What::Back { seat } => self.has_passed(*seat, roster),
+            What::Deleted { .. } => false,
         }
+    }
+
+    /// Whether somebody came and went, said nothing that must be heard, and is not known to
+    /// somebody who knows of those in `roster`.
+    fn has_passed(&self, seat: Seat, roster: &BTreeMap<Seat, bool>) -> bool {
+        let left = |entry: &Entry| matches!(entry.what, What::Left { seat: s, .. } if s == seat);
+        let spoke = |entry: &Entry| matches!(&entry.what, What::Said(said) if said.sender == seat && said.delivery == Delivery::Reliable);
+        !roster.contains_key(&seat)
+            && self.entries.iter().any(left)
+            && !self.entries.iter().any(spoke)
+    }
+
+    /// Whether event `seq` is a message that the member in `seat` said and does not hear.
+    pub(super) fn is_own_message(&self, seq: u64, seat: Seat) -> bool {
+        let what = self.entry(seq).map(|entry| &entry.what);
+        matches!(what, Some(What::Said(_))) && self.is_own(seq, seat)
     }
 
     /// The oldest event that a history of these limits must still have.

@@ -3,9 +3,10 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{Mark, World};
+use crate::testing::oracle::Stay;
 use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Delivery, MAGIC, MAX_OVERHEAD, MessageType, Replay,
-    ResumeFailure, RoomId, Secret, SendFlags, ServerMessage, VERSION,
+    ClientId, ClientMessage, CloseReason, Delivery, MAGIC, MAX_OVERHEAD, MessageType, Progress,
+    Replay, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage, VERSION,
 };
 
 impl World {
@@ -152,7 +153,8 @@ impl World {
             return;
         }
         let rooms = self.oracle.authors[player.author].stays.values();
-        let rooms: Vec<_> = rooms.map(|stay| (stay.key.1, stay.next - 1)).collect();
+        let place = |stay: &Stay| Progress { room: stay.key.1, last: stay.next - 1, own: 0 };
+        let rooms: Vec<_> = rooms.map(place).collect();
         let mut secret = Secret(u128::from(self.rng.u64(..)).to_le_bytes());
         if let Some(old) = self.old_secret(at) {
             secret = old;

@@ -60,7 +60,7 @@ fn resume(secret: u8, received: u64, last: u64) -> ClientMessage<'static> {
         secret: Secret([secret; 16]),
         attempt: secret.into(),
         received,
-        rooms: vec![(ROOM, last)],
+        rooms: vec![Progress { room: ROOM, last, own: 0 }],
     }
 }
 
