@@ -78,7 +78,7 @@ pub(crate) fn receive(world: &mut World) {
             ClientUpdate::Connecting { attempt } => {
                 world.resource_mut::<GhostClient>().attempt = attempt;
             }
-            ClientUpdate::Connected { client_id } => {
+            ClientUpdate::Connected { client_id, resumed } => {
                 let mut client = world.resource_mut::<GhostClient>();
                 let anew = client.client_id.replace(client_id).is_some();
                 client.attempt = 0;
@@ -86,7 +86,7 @@ pub(crate) fn receive(world: &mut World) {
                 if !anew {
                     set_state(world, ClientState::Connected);
                 }
-                publish(world, Connected { client_id });
+                publish(world, Connected { client_id, resumed });
             }
             ClientUpdate::Ticket { ticket } => {
                 world.resource_mut::<GhostClient>().ticket = ticket;
@@ -257,8 +257,8 @@ pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>, mut commands: Comm
     if link.bridge.is_none() {
         link.waiting.push(join.clone());
     } else {
-        let (data, replay) = (join.data.clone(), join.replay);
-        link.request(ClientCommand::Join { room, data, replay });
+        let Join { data, replay, if_nowhere, .. } = join.clone();
+        link.request(ClientCommand::Join { room, data, replay, if_nowhere });
     }
 }
 

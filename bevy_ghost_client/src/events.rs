@@ -19,8 +19,12 @@ use crate::typed::Sender;
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Connected {
-    /// The id that others will see; a new one each time.
+    /// The id that others will see; a new one each time, unless the session of an earlier
+    /// process goes on.
     pub client_id: ClientId,
+    /// The rooms in which that has seats, if it goes on ([`Connect::session`](crate::Connect::session)):
+    /// for each, [`Joined`] and [`Rejoined`] follow. `None`: this client is somebody new.
+    pub resumed: Option<Vec<RoomName>>,
 }
 
 /// The link is lost, and another one is looked for. The server holds the seats for a

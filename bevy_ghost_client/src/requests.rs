@@ -70,7 +70,27 @@ impl Connect {
     /// Goes on as the player of an earlier process that died, if the server still holds
     /// its seats: with the same id, and in its rooms, for each of which
     /// [`Joined`](crate::Joined) and [`Rejoined`](crate::Rejoined) come by themselves. Else
-    /// a new player. [`GhostClient::ticket`](crate::GhostClient::ticket) is what to keep for that.
+    /// a new player. [`Connected::resumed`](crate::Connected::resumed) says which.
+    /// [`GhostClient::ticket`](crate::GhostClient::ticket) is what to keep for that.
+    ///
+    /// Where clients may be in one room only, joining another gives the old seat up. The
+    /// first join of a game is therefore one [`if_nowhere`](Join::if_nowhere):
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_ghost_client::prelude::*;
+    /// # #[derive(Resource)]
+    /// # struct Kept(Option<ghost_sync_core::SessionTicket>);
+    /// fn start(mut commands: Commands, kept: Res<Kept>) {
+    ///     let mut connect = Connect::to("127.0.0.1:7777");
+    ///     if let Some(ticket) = kept.0 {
+    ///         connect = connect.session(ticket);
+    ///     }
+    ///     commands.trigger(connect);
+    ///     commands.trigger(Join::new("lobby").if_nowhere());
+    /// }
+    /// # App::new().insert_resource(Kept(None)).add_systems(Startup, start);
+    /// ```
     #[must_use]
     pub fn session(self, ticket: SessionTicket) -> Self {
         Self { session: Some(ticket), ..self }
@@ -109,18 +129,28 @@ pub struct Join {
     pub(crate) room: String,
     pub(crate) data: Bytes,
     pub(crate) replay: Replay,
+    pub(crate) if_nowhere: bool,
 }
 
 impl Join {
     /// To the room of that name.
     pub fn new(room: impl Into<String>) -> Self {
-        Self { room: room.into(), data: Bytes::new(), replay: Replay::Nothing }
+        let (data, replay) = (Bytes::new(), Replay::Nothing);
+        Self { room: room.into(), data, replay, if_nowhere: false }
     }
 
     /// With bytes for the server's rules: a password, say.
     #[must_use]
     pub fn with_data(self, data: impl Into<Bytes>) -> Self {
         Self { data: data.into(), ..self }
+    }
+
+    /// Only if this client is in no room when the server has greeted it, and has asked for
+    /// none: a lobby to begin in, unless the session of an earlier process goes on
+    /// elsewhere ([`Connect::session`]). If it does, nothing is told about this join.
+    #[must_use]
+    pub fn if_nowhere(self) -> Self {
+        Self { if_nowhere: true, ..self }
     }
 
     /// With what was said before, as far as the room has it for newcomers: it comes

@@ -11,8 +11,8 @@ use crate::{
     Room, RoomConfig, Rooms,
     bridge::{AskId, Link, Outbox, Question},
     hooks::{
-        ConnectRequest, CreateRoomRequest, Decision, JoinRequest, MetadataRequest, Outcome,
-        RelayRequest, Reply,
+        ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, MetadataRequest,
+        Outcome, RelayRequest, Reply,
     },
     index::Index,
     sync::is_there,
@@ -22,27 +22,33 @@ use crate::{
 pub(crate) struct Waiting {
     /// Tickets that must be accepted.
     tickets: usize,
-    /// What the client is told then.
+    /// What the tickets' holders tell the client then.
     words: Words,
-    /// The room that comes with a yes.
-    grant: Option<Grant>,
+    consequence: Consequence,
 }
 
-/// A room that a client may open.
-type Grant = (RoomName, RoomConfig);
+/// What a yes brings about here.
+enum Consequence {
+    Nothing,
+    /// A room that a client may open.
+    Room(RoomName, RoomConfig),
+    /// A newcomer that is to be greeted.
+    Greeting(GreetRequest),
+}
 
 /// Asks the observers; answers at once unless they put it off.
 pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
     let decision = Decision::new(ask, world.resource::<Link>().replies.0.clone());
-    let Some((decision, grant)) = run_observers(world, question, decision) else {
-        answer(world, ask, Err("that is gone".to_owned()), None);
+    let Some((decision, consequence)) = run_observers(world, question, decision) else {
+        answer(world, ask, Err("that is gone".to_owned()), Consequence::Nothing);
         return;
     };
     match decision.outcome() {
-        Outcome::Accept(words) => answer(world, ask, Ok(words), grant),
-        Outcome::Reject(reason) => answer(world, ask, Err(reason), None),
-        Outcome::Deferred(tickets, words) => {
-            world.resource_mut::<Link>().waiting.insert(ask, Waiting { tickets, words, grant });
+        Outcome::Accept => answer(world, ask, Ok(Words::default()), consequence),
+        Outcome::Reject(reason) => answer(world, ask, Err(reason), consequence),
+        Outcome::Deferred(tickets) => {
+            let waiting = Waiting { tickets, words: Words::default(), consequence };
+            world.resource_mut::<Link>().waiting.insert(ask, waiting);
         }
     }
 }
@@ -55,20 +61,37 @@ pub(crate) fn take_replies(world: &mut World) {
         waiting.tickets -= 1;
         let verdict = verdict.map(|words| waiting.words.append(words));
         if (verdict.is_err() || waiting.tickets == 0)
-            && let Some(Waiting { words, grant, .. }) = link.waiting.remove(&ask)
+            && let Some(Waiting { words, consequence, .. }) = link.waiting.remove(&ask)
         {
-            answer(world, ask, verdict.map(|()| words), grant);
+            answer(world, ask, verdict.map(|()| words), consequence);
         }
     }
 }
 
-fn answer(world: &mut World, ask: AskId, verdict: Result<Words, String>, grant: Option<Grant>) {
-    if let (Ok(_), Some((name, config))) = (&verdict, grant)
-        && world.resource::<Rooms>().get(name.as_str()).is_none()
-    {
-        world.spawn((Room::from(name), config));
-        // Before the verdict, so that the room has its rules when the client comes in.
-        world.resource_mut::<Outbox>().hurry();
+fn answer(
+    world: &mut World,
+    ask: AskId,
+    mut verdict: Result<Words, String>,
+    consequence: Consequence,
+) {
+    match (&mut verdict, consequence) {
+        (Ok(words), Consequence::Greeting(mut request)) if is_there(world, request.room) => {
+            // Only now, so that the state is that of the moment in which it comes in.
+            world.trigger_ref(&mut request);
+            request.words.append(std::mem::take(words));
+            *words = request.words;
+        }
+        (Ok(_), Consequence::Room(name, config))
+            if world.resource::<Rooms>().get(name.as_str()).is_none() =>
+        {
+            world.spawn((Room::from(name), config));
+            // Before the verdict, so that the room has its rules when the client comes in.
+            world.resource_mut::<Outbox>().hurry();
+        }
+        (
+            Ok(_) | Err(_),
+            Consequence::Nothing | Consequence::Room(..) | Consequence::Greeting(_),
+        ) => {}
     }
     let mut registry = world.resource_mut::<MessageRegistry>();
     let verdict = verdict.map(|words| words.numbered(&mut registry));
@@ -80,14 +103,25 @@ fn run_observers(
     world: &mut World,
     question: Question,
     decision: Decision,
-) -> Option<(Decision, Option<Grant>)> {
+) -> Option<(Decision, Consequence)> {
     let index = world.resource::<Index>();
     match question {
         Question::Connect { client_id, addr, data, meta, .. } => {
             let metadata = Metadata::from(meta);
             let mut request = ConnectRequest { client_id, addr, data, metadata, decision };
             world.trigger_ref(&mut request);
-            Some((request.decision, None))
+            Some((request.decision, Consequence::Nothing))
+        }
+        Question::Greet { conn, client_id, room, name: room_name, seat, .. } => {
+            let connection = *index.connections.get(&conn)?;
+            let (player, record) = index.seat(room, seat)?;
+            let room = record.room;
+            if !is_there(world, player) || !is_there(world, connection) {
+                return None;
+            }
+            let (player, words) = (Some(player), Words::default());
+            let request = GreetRequest { room, room_name, connection, client_id, player, words };
+            Some((decision, Consequence::Greeting(request)))
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
@@ -98,7 +132,10 @@ fn run_observers(
             let mut request =
                 JoinRequest { room, room_name: name, connection, client_id, addr, data, decision };
             world.trigger_ref(&mut request);
-            Some((request.decision, None))
+            let JoinRequest { room_name, decision, .. } = request;
+            let (player, words) = (None, Words::default());
+            let request = GreetRequest { room, room_name, connection, client_id, player, words };
+            Some((decision, Consequence::Greeting(request)))
         }
         Question::CreateRoom { conn, client_id, name } => {
             let connection = *index.connections.get(&conn)?;
@@ -110,7 +147,7 @@ fn run_observers(
                 CreateRoomRequest { room_name: name, connection, client_id, config, decision };
             world.trigger_ref(&mut request);
             let CreateRoomRequest { room_name, config, decision, .. } = request;
-            Some((decision, Some((room_name, config))))
+            Some((decision, Consequence::Room(room_name, config)))
         }
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;
@@ -128,7 +165,7 @@ fn run_observers(
                 decision,
             };
             world.trigger_ref(&mut request);
-            Some((request.decision, None))
+            Some((request.decision, Consequence::Nothing))
         }
         Question::SetMeta { conn, client_id, key, value } => {
             let connection = *index.connections.get(&conn)?;
@@ -137,7 +174,7 @@ fn run_observers(
             }
             let mut request = MetadataRequest { connection, client_id, key, value, decision };
             world.trigger_ref(&mut request);
-            Some((request.decision, None))
+            Some((request.decision, Consequence::Nothing))
         }
     }
 }

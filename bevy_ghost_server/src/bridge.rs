@@ -95,9 +95,11 @@ pub(crate) fn receive(world: &mut World) {
             ServerUpdate::RoomRefused { name, error } => {
                 sync::room_refused(world, name, error.to_string());
             }
-            ServerUpdate::Missed { messages } => {
+            ServerUpdate::Missed { conn, client_id, messages } => {
                 world.resource_mut::<GhostServer>().missed += messages;
-                publish(world, Missed { messages });
+                if let Some(connection) = sync::find_connection(world, conn) {
+                    publish(world, Missed { connection, client_id, messages });
+                }
             }
             ServerUpdate::Stopped => {
                 stopped(world);

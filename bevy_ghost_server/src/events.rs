@@ -182,7 +182,10 @@ pub struct PlayerAway {
     pub seat: Seat,
 }
 
-/// A player that was away is back, on the same entities, and is given what it missed.
+/// A player that was away is back, on the same entities.
+///
+/// Its program is the one it was, and is given what it missed, unless it is
+/// [`restarted`](Self::restarted).
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerBack {
@@ -199,6 +202,9 @@ pub struct PlayerBack {
     pub client_id: ClientId,
     /// The seat.
     pub seat: Seat,
+    /// Whether its program was started anew, so that it knows nothing of the room but who
+    /// is there, the newest values, and what [`GreetRequest`](crate::GreetRequest) told it.
+    pub restarted: bool,
 }
 
 /// A player was too slow for some of its room's messages and was told that they are missing.
@@ -228,11 +234,18 @@ pub struct MetadataChanged {
     pub version: u64,
 }
 
-/// The frames were too slow for the network: payloads that systems will not see.
-/// Players got what was theirs.
-#[derive(Clone, Debug, Event, Message, Reflect)]
+/// A client said more, while a frame lasted, than its share of what may wait: its latest
+/// payloads (or changes of its metadata), which systems will not see. Players got what
+/// was theirs, and what other clients said is there. Comes after everything that is there
+/// of that client.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Missed {
+    /// The connection's entity.
+    #[event_target]
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
     /// How many.
     pub messages: u64,
 }

@@ -26,7 +26,7 @@ mod decision;
 use std::net::SocketAddr;
 
 use bevy::prelude::*;
-use bevy_ghost_client::{GhostMessage, Metadata};
+use bevy_ghost_client::{GhostMessage, Metadata, typed::Words};
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, MessageType, RoomName};
 
@@ -159,31 +159,49 @@ pub struct MetadataRequest {
     pub(crate) decision: Decision,
 }
 
-impl JoinRequest {
-    /// Tells the newcomer something if it is let in, right after who is in the room and
-    /// before anything else of it: the state of the game, say. It reads
-    /// [`FromServer`](crate::typed::FromServer). Several observers may add to it.
+/// Somebody is to be told the state of the game, because it knows nothing of the room: it
+/// joins and was let in, or it has its seat already and its program was started anew.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_server::prelude::*;
+/// #[derive(Component, SchemaRead, SchemaWrite)]
+/// struct Board(Vec<u8>); // registered with `add_ghost_message`
+///
+/// fn show_board(mut request: On<GreetRequest>, boards: Query<&Board>) {
+///     if let Ok(board) = boards.get(request.room) {
+///         request.greet_with(board);
+///     }
+/// }
+/// # App::new().add_ghost_message::<Board>().add_observer(show_board);
+/// ```
+#[derive(Debug, EntityEvent)]
+pub struct GreetRequest {
+    /// The room's entity.
+    #[event_target]
+    pub room: Entity,
+    /// The room's name.
+    pub room_name: RoomName,
+    /// The entity of the client's connection.
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The player's entity, if it has its seat already: [`PlayerBack`](crate::PlayerBack)
+    /// follows. `None` for a newcomer: [`PlayerJoined`](crate::PlayerJoined) follows.
+    pub player: Option<Entity>,
+    pub(crate) words: Words,
+}
+
+impl GreetRequest {
+    /// Tells it something, right after who is in the room and before anything else of it.
+    /// It reads [`FromServer`](crate::typed::FromServer). Several observers may add to it.
     ///
     /// All of it should be well below half of
     /// [`outbox_limit`](crate::ServerConfig::outbox_limit). A message that cannot be
     /// encoded, or whose type is not
     /// [registered](crate::GhostAppExt::add_ghost_message), is left out; the log says so.
-    ///
-    /// ```
-    /// # use bevy::prelude::*;
-    /// # use bevy_ghost_server::prelude::*;
-    /// #[derive(Component, SchemaRead, SchemaWrite)]
-    /// struct Board(Vec<u8>); // registered with `add_ghost_message`
-    ///
-    /// fn show_board(mut request: On<JoinRequest>, boards: Query<&Board>) {
-    ///     if let Ok(board) = boards.get(request.room) {
-    ///         request.greet_with(board);
-    ///     }
-    /// }
-    /// # App::new().add_ghost_message::<Board>().add_observer(show_board);
-    /// ```
     pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
-        self.decision.greet_with(message);
+        self.words.say(message);
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
                 world.entity_mut(connection).insert(Away);
             }
         }
-        RelayEvent::ConnectionResumed { conn, client_id, addr } => {
+        RelayEvent::ConnectionResumed { conn, client_id, addr, .. } => {
             let Some(connection) = find_connection(world, conn) else { return };
             let mut connection = world.entity_mut(connection);
             connection.remove::<Away>();
@@ -82,11 +82,14 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             world.entity_mut(player).insert(Away);
             publish(world, PlayerAway { room, room_name, player, connection, client_id, seat });
         }
-        RelayEvent::PlayerBack { room, name: room_name, seat, client_id, .. } => {
+        RelayEvent::PlayerBack { room, name: room_name, seat, client_id, restarted, .. } => {
             let Some((player, record)) = turn_away(world, room, seat, false) else { return };
             let SeatRecord { room, connection, .. } = record;
             world.entity_mut(player).remove::<Away>();
-            publish(world, PlayerBack { room, room_name, player, connection, client_id, seat });
+            publish(
+                world,
+                PlayerBack { room, room_name, player, connection, client_id, seat, restarted },
+            );
         }
         RelayEvent::Lagged { room, seat, dropped, .. } => {
             let Some((player, record)) = world.resource::<Index>().seat(room, seat) else { return };
@@ -288,7 +291,8 @@ fn turn_away(
     is_there(world, player).then_some((player, record))
 }
 
-fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
+/// The entity of a connection, unless our own systems have despawned it.
+pub(crate) fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
     let connection = *world.resource::<Index>().connections.get(&conn)?;
     is_there(world, connection).then_some(connection)
 }

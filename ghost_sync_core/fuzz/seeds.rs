@@ -5,8 +5,8 @@ use std::{fs, io, path::Path};
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, CloseReason, Delivery, GapReason, LeaveReason, MAGIC, MemberInfo,
-    MessageType, Refusal, Replay, ResumeFailure, RoomId, RoomSummary, Seat, Secret, SendFlags,
-    ServerMessage, VERSION,
+    MessageType, Progress, Refusal, Replay, ResumeFailure, RoomId, RoomSummary, Seat, Secret,
+    SendFlags, ServerMessage, VERSION,
 };
 
 fn main() -> io::Result<()> {
@@ -112,7 +112,10 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
             secret: Secret([2; 16]),
             attempt: 1,
             received: 3,
-            rooms: vec![(room, 4), (RoomId(2), u64::MAX)],
+            rooms: vec![
+                Progress { room, last: 4, own: 1 },
+                Progress { room: RoomId(2), last: u64::MAX, own: 0 },
+            ],
         },
         ClientMessage::Close { reason: CloseReason::Requested },
     ]
@@ -138,6 +141,7 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
             resume_grace_ms: 30_000,
             epoch: 9,
             secret: Secret([3; 16]),
+            rooms: Vec::new(),
         },
         ServerMessage::Joined {
             request: 1,

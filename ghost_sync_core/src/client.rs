@@ -119,6 +119,12 @@ impl Client {
         self.sender.rooms()
     }
 
+    /// Whether the session of an earlier process goes on, and where:
+    /// [`ClientSender::resumed`].
+    pub fn resumed(&self) -> Option<Vec<RoomName>> {
+        self.sender.resumed()
+    }
+
     /// Asks for a seat: [`ClientSender::join`].
     ///
     /// # Errors
@@ -150,6 +156,18 @@ impl Client {
         replay: Replay,
     ) -> Result<(), SendError> {
         self.sender.join_replaying(room, data, replay).await
+    }
+
+    /// Asks for a seat if this client is in no room: [`ClientSender::join_if_nowhere`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn join_if_nowhere(
+        &self,
+        room: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<bool, SendError> {
+        self.sender.join_if_nowhere(room, data).await
     }
 
     /// Gives up the seat that was taken last: [`ClientSender::leave`].

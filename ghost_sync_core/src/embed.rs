@@ -3,8 +3,8 @@
 //! A [`Network`] does the work in the background. Each frame the program takes
 //! what happened with `poll` and gives what it wants with `send` and `flush`;
 //! none of these ever waits. Updates that a program does not take are bounded
-//! in bytes: lifecycle is always kept, messages beyond the bound are left out,
-//! which the program is told.
+//! in bytes: lifecycle and questions are always kept; what a client says beyond its
+//! share is left out, which the program is told.
 //!
 //! ```
 //! use ghost_sync_core::{Client, Server, embed::*};

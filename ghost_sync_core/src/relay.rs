@@ -26,6 +26,7 @@ mod pace;
 mod reliable;
 mod relief;
 mod requests;
+mod restart;
 mod resume;
 mod room;
 mod roster;
@@ -116,6 +117,7 @@ enum AskTarget {
     Join(ConnId),
     Relay(ConnId),
     SetMeta(ConnId),
+    Greet(ConnId),
 }
 
 #[derive(Debug)]
@@ -524,6 +526,7 @@ impl Relay {
             resume_grace_ms: millis(self.config.resume_grace),
             epoch: self.epoch,
             secret: connection.secrets.newest,
+            rooms: self.rooms_of(conn).map(|(_, name)| name.to_string()).collect(),
         };
         self.push(conn, ItemKind::Control, &welcome);
     }
@@ -642,7 +645,10 @@ impl Relay {
         });
         let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
         let meta = connection.meta_asked.drain(..).map(|pending| pending.ask);
-        let asks: Vec<_> = asked.into_iter().chain(joins).chain(moderated).chain(meta).collect();
+        let restart = connection.restart.take();
+        let greetings = restart.iter().flat_map(|restart| restart.asks());
+        let asks: Vec<_> =
+            asked.into_iter().chain(joins).chain(moderated).chain(meta).chain(greetings).collect();
         for ask in asks {
             self.withdraw(ask);
         }
@@ -711,6 +717,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match (target, verdict) {
+            (AskTarget::Greet(conn), Verdict::AcceptWith { words }) => {
+                self.greeting_decided(now, conn, ask, words, out);
+            }
             (_, Verdict::Reject { message }) => {
                 self.refused(now, ask, target, Refusal::Rejected { message }, out);
             }
@@ -724,6 +733,9 @@ impl Relay {
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
             (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
+            (AskTarget::Greet(conn), Verdict::Accept) => {
+                self.greeting_decided(now, conn, ask, Vec::new(), out);
+            }
         }
     }
 
@@ -744,6 +756,7 @@ impl Relay {
             AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
             AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
             AskTarget::SetMeta(conn) => self.meta_decided(now, conn, ask, Err(reason), out),
+            AskTarget::Greet(conn) => self.greeting_decided(now, conn, ask, Vec::new(), out),
         }
     }
 

@@ -19,6 +19,7 @@ mod journal;
 mod senders;
 mod service;
 mod shard;
+mod shares;
 mod values;
 mod writer;
 
@@ -27,6 +28,7 @@ pub use error::BindError;
 pub use handle::{MetaSnapshot, ServerHandle};
 pub use handler::{AsyncServerHandler, Hello, NoopHandler, ServerHandler};
 pub(crate) use host::Sink;
+pub(crate) use shares::{Part, Shares};
 
 use builder::{Listen, Settings};
 use service::Service;

@@ -141,6 +141,6 @@ fn a_join_does_not_list_a_large_room_anew() {
     let (few, many) = (200, 1000);
     let cost = |members| Room::with_members(members).cost_of_a_join();
     let each = (cost(many) - cost(few)) / u64::try_from(many - few).unwrap();
-    // What one member is told of another takes more than twice this.
-    assert!(each <= 16, "{each} bytes for each member who is there");
+    // What one member is told of another takes more than this and half as much again.
+    assert!(each <= 24, "{each} bytes for each member who is there");
 }

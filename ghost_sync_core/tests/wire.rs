@@ -126,6 +126,7 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
             resume_grace_ms: 0,
             epoch: 0,
             secret: Secret::default(),
+            rooms: vec![text.clone()],
         },
         ServerMessage::Close { reason: CloseReason::PingTimeout { missed: 2 } },
         ServerMessage::Joined {
@@ -336,8 +337,9 @@ fn an_id_is_sixteen_bytes_on_the_wire() {
         resume_grace_ms: 0,
         epoch: 0,
         secret: Secret::default(),
+        rooms: Vec::new(),
     }
     .encode(&mut buf);
-    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 4 * 4 + 8 + 16);
+    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 4 * 4 + 8 + 16 + 4);
     assert_eq!(&buf[7..23], ClientId::from_u128(7).as_bytes());
 }

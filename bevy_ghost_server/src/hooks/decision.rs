@@ -14,18 +14,16 @@ pub(crate) struct Decision {
     /// Sorted, so that the words do not depend on the order of observers.
     reasons: BTreeSet<String>,
     tickets: usize,
-    /// What the client is told if the answer is yes.
-    words: Words,
     replies: Sender<Reply>,
 }
 
 /// What the observers came to.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    Accept(Words),
+    Accept,
     Reject(String),
     /// So many tickets must be accepted.
-    Deferred(usize, Words),
+    Deferred(usize),
 }
 
 /// What one ticket says.
@@ -37,7 +35,7 @@ pub(crate) struct Reply {
 
 impl Decision {
     pub(crate) fn new(ask: AskId, replies: Sender<Reply>) -> Self {
-        Self { ask, reasons: BTreeSet::new(), tickets: 0, words: Words::default(), replies }
+        Self { ask, reasons: BTreeSet::new(), tickets: 0, replies }
     }
 
     pub(crate) fn reject(&mut self, reason: String) {
@@ -49,10 +47,6 @@ impl Decision {
         Ticket { ask: self.ask, words: Words::default(), replies: Some(self.replies.clone()) }
     }
 
-    pub(crate) fn greet_with<T: GhostMessage>(&mut self, message: &T) {
-        self.words.say(message);
-    }
-
     pub(crate) fn is_rejected(&self) -> bool {
         !self.reasons.is_empty()
     }
@@ -61,9 +55,9 @@ impl Decision {
         if self.is_rejected() {
             Outcome::Reject(Vec::from_iter(self.reasons).join("; "))
         } else if self.tickets > 0 {
-            Outcome::Deferred(self.tickets, self.words)
+            Outcome::Deferred(self.tickets)
         } else {
-            Outcome::Accept(self.words)
+            Outcome::Accept
         }
     }
 }
@@ -80,9 +74,9 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// As [`JoinRequest::greet_with`](crate::JoinRequest::greet_with), with what is known
-    /// only now: it comes after what was said there. Other requests than joins have
-    /// nobody to greet.
+    /// As [`GreetRequest::greet_with`](crate::GreetRequest::greet_with), with what only the
+    /// ticket's holder knows: it comes after what is said there, and not again when a
+    /// player's program is started anew. Other requests than joins have nobody to greet.
     pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
         self.words.say(message);
     }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_ghost_client::{
-    Broadcast, FromRoom, FromServer, GhostClient, GhostClientEvent, Join, Leave, Unsent,
+    Broadcast, FromRoom, FromServer, GhostClient, GhostClientEvent, Join, Leave, ToServer, Unsent,
 };
 use bevy_ghost_server::{
-    ConnectionStats, GhostServerEvent, MessageType, PlayerJoined, PlayerLeft, Traffic, Undecodable,
+    ConnectionStats, GhostServerEvent, MessageType, Missed, PlayerJoined, PlayerLeft, Traffic,
+    Undecodable,
     prelude::*,
     testing::{TestNet, record, recorded},
 };
@@ -246,4 +247,38 @@ fn what_a_frame_says_to_rooms_and_players_is_counted_where_it_went() {
     assert_eq!((sent(lobby), sent(cave)), (3, 1));
     let server = net.server.world().resource::<GhostServer>();
     assert_eq!((server.sent.messages, server.sent.bytes, server.undelivered), (9, 36, 1));
+}
+
+#[test]
+fn who_floods_the_server_from_no_room_loses_its_own_words_only() {
+    let (mut net, [alice]) = lobby(ServerConfig::default());
+    record::<Missed>(&mut net.server);
+    let mallory = net.connect(protocol);
+    let newcomer = net.connect(protocol);
+    for frame in 0..5 {
+        for _ in 0..4 {
+            for _ in 0..5_000 {
+                let nothing = Raw { message_type: MessageType::RAW, data: Vec::new().into() };
+                net.clients[mallory].world_mut().write_message(ToServer::new(nothing));
+            }
+            net.clients[mallory].update();
+            net.advance(Duration::ZERO);
+        }
+        if frame == 2 {
+            net.clients[newcomer].world_mut().trigger(Join::new("lobby"));
+            net.clients[newcomer].update();
+            net.advance(Duration::ZERO);
+        }
+        say(&mut net, alice, Broadcast::new(chat(&frame.to_string())));
+        net.server.update();
+    }
+    net.settle();
+    assert_eq!(texts(recorded::<FromPlayer<Chat>>(&net.server)), ["0", "1", "2", "3", "4"]);
+    assert!(net.room(newcomer, "lobby").is_some(), "it was let in");
+    let id = net.clients[mallory].world().resource::<GhostClient>().client_id.unwrap();
+    let missed = recorded::<Missed>(&net.server);
+    assert!(!missed.is_empty() && missed.iter().all(|it| it.client_id == id), "{missed:?}");
+    let heard = net.server.world().get::<ConnectionStats>(missed[0].connection).unwrap().received;
+    let missed = missed.iter().map(|it| it.messages).sum::<u64>();
+    assert_eq!(heard.messages + missed, 5 * 4 * 5_000);
 }

@@ -7,6 +7,7 @@ mod histories;
 mod hooks;
 mod listen;
 mod players;
+mod restarts;
 mod rooms;
 mod runner;
 mod sessions;

@@ -406,7 +406,7 @@ fn who_comes_meanwhile_sees_who_is_away() {
 fn a_newcomer_is_told_the_state_then_the_newest_values_then_what_was_said() {
     let mut net = TestNet::new(|app| {
         server(app);
-        app.add_observer(|mut request: On<JoinRequest>| request.greet_with(&Count(1)));
+        app.add_observer(|mut request: On<GreetRequest>| request.greet_with(&Count(1)));
         let config = RoomConfig { replay: 8, ..RoomConfig::default() };
         app.world_mut().spawn((Room::new("arena"), config));
     });
@@ -462,9 +462,11 @@ fn a_ticket_adds_to_what_a_newcomer_is_told() {
         server(app);
         app.init_resource::<Tickets>();
         app.add_observer(|mut request: On<JoinRequest>, mut tickets: ResMut<Tickets>| {
+            tickets.0.push(request.defer());
+        });
+        app.add_observer(|mut request: On<GreetRequest>| {
             request.greet_with(&Count(1));
             request.greet_with(&Unregistered);
-            tickets.0.push(request.defer());
         });
     });
     let alice = net.connect(player);

@@ -157,7 +157,7 @@ fn a_server_whose_relay_does_not_know_a_type_is_not_shown_a_forged_message_eithe
 fn what_clients_alone_say_does_not_leave_the_server() {
     let mut net = TestNet::new(|app| {
         server(app);
-        app.add_observer(|mut request: On<JoinRequest>| {
+        app.add_observer(|mut request: On<GreetRequest>| {
             request.greet_with(&Steer(1));
             request.greet_with(&Score(1));
         });

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    ClientId, Delivery, MemberInfo, RoomId, Seat, Secret, SendFlags, ServerMessage,
+    ClientId, Delivery, GapReason, MemberInfo, Progress, RoomId, Seat, Secret, SendFlags,
+    ServerMessage,
 };
 
 /// What was said in rooms, by number; and the bytes of each event.
@@ -56,6 +57,10 @@ pub(super) struct Stay {
     pub(super) next: u64,
     /// The own join.
     join: u64,
+    /// Numbers before `next` that were its own messages.
+    own: u64,
+    /// Before this event some may be missing, as was announced.
+    loose: u64,
     /// Members that were not listed yet.
     unlisted: u32,
 }
@@ -83,7 +88,7 @@ impl Record {
     /// Checks that the events before `seq` that a member was not given are its own.
     fn skip_own(&self, room: RoomId, stay: &Stay, seq: u64) {
         assert!(seq >= stay.next, "{room:?}: event {seq} again, {} is due", stay.next);
-        for missing in stay.next..seq {
+        for missing in stay.next.max(stay.loose)..seq {
             let own = self.is_own(room, stay, missing);
             assert_ne!(own, Some(false), "{room:?}: event {missing} is missing before {seq}");
         }
@@ -98,7 +103,8 @@ impl Record {
     }
 
     fn may_drop(&self, room: RoomId, seq: u64) -> bool {
-        let Some(said) = self.said.get(&(room, seq)) else { return false };
+        // Members that come and go in between need not be told; the simulator looks at that.
+        let Some(said) = self.said.get(&(room, seq)) else { return true };
         match said.how {
             Some((Delivery::Reliable, _)) => false,
             Some((Delivery::Volatile, _)) | None => true,
@@ -129,8 +135,13 @@ impl Session {
     }
 
     /// The rooms as a ticket lists them.
-    pub(super) fn rooms(&self) -> Vec<(RoomId, u64)> {
-        self.stays.iter().map(|(room, stay)| (*room, stay.next - 1)).collect()
+    pub(super) fn rooms(&self) -> Vec<Progress> {
+        let place = |(room, stay): (&RoomId, &Stay)| Progress {
+            room: *room,
+            last: stay.next - 1,
+            own: stay.own,
+        };
+        self.stays.iter().map(place).collect()
     }
 
     /// The server said how many requests it has.
@@ -153,7 +164,14 @@ impl Session {
             ServerMessage::Joined { room, seq, since, seat, members, .. } => {
                 assert!(*since <= seq + 1 && *since > 0, "history from {since} of {seq}");
                 assert!(*members > 0, "its own seat is one");
-                let stay = Stay { seat: *seat, next: *since, join: *seq, unlisted: *members };
+                let stay = Stay {
+                    seat: *seat,
+                    next: *since,
+                    join: *seq,
+                    own: 0,
+                    loose: 0,
+                    unlisted: *members,
+                };
                 assert!(self.stays.insert(*room, stay).is_none(), "{room:?} joined twice");
             }
             ServerMessage::Roster { room, members } => self.listed(*room, members),
@@ -183,8 +201,8 @@ impl Session {
                     self.directs += 1;
                 }
             }
-            ServerMessage::Gap { room, from, to, own, .. } => {
-                self.gap(record, *room, (*from, *to), *own);
+            ServerMessage::Gap { room, from, to, own, reason } => {
+                self.gap(record, *room, (*from, *to), *own, *reason);
             }
             ServerMessage::Ping { received: count, .. } | ServerMessage::Received { count } => {
                 self.confirm(*count);
@@ -226,6 +244,7 @@ impl Session {
         let stay = self.settled(room);
         record.skip_own(room, stay, seq);
         assert_ne!(record.is_own(room, stay, seq), Some(true), "its own event {seq}");
+        stay.pass(seq);
         stay.next = seq + 1;
         if let ServerMessage::Broadcast { sender, delivery, .. } = message {
             let said = record.said.get(&(room, seq)).expect("it was said");
@@ -238,20 +257,36 @@ impl Session {
         assert_eq!(first, frame, "{room:?}: event {seq} is another for another member");
     }
 
-    fn gap(&mut self, record: &Record, room: RoomId, (from, to): (u64, u64), own: u32) {
+    fn gap(
+        &mut self,
+        record: &Record,
+        room: RoomId,
+        (from, to): (u64, u64),
+        own: u32,
+        reason: GapReason,
+    ) {
         let stay = self.settled(room);
         assert!(from <= to, "a gap from {from} to {to}");
         record.skip_own(room, stay, from);
+        stay.pass(from);
+        let forgotten = reason == GapReason::Forgotten;
         let (mut certain, mut possible) = (0, 0);
-        for seq in from..=to {
+        for seq in from.max(stay.loose)..=to {
             match record.is_own(room, stay, seq) {
+                Some(false) if forgotten => {}
                 Some(false) => assert!(record.may_drop(room, seq), "event {seq} was dropped"),
+                Some(true) if seq == stay.join => {}
                 Some(true) => (certain, possible) = (certain + 1, possible + 1),
                 None => possible += 1,
             }
         }
         assert!((certain..=possible).contains(&own), "{own} own events, not {certain}");
-        stay.next = to + 1;
+        stay.own += u64::from(own);
+        if forgotten {
+            (stay.next, stay.loose) = (from, to + 1);
+        } else {
+            stay.next = to + 1;
+        }
     }
 
     fn listed(&mut self, room: RoomId, members: &[MemberInfo]) {
@@ -266,6 +301,15 @@ impl Session {
         let stay = self.stays.get_mut(&room).expect("nothing comes of rooms that it is not in");
         assert_eq!(stay.unlisted, 0, "something comes between a join and its rosters");
         stay
+    }
+}
+
+impl Stay {
+    /// Counts the numbers up to before `seq` that did not come as its own messages.
+    fn pass(&mut self, seq: u64) {
+        let missing = self.next.max(self.loose).min(seq)..seq;
+        let joining = u64::from(missing.contains(&self.join));
+        self.own += missing.end - missing.start - joining;
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ghost_sync_core::{
     ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History, MessageType,
-    OverflowPolicy, RelayConfig, RelayMode, Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags,
-    Verdict,
+    OverflowPolicy, Progress, RelayConfig, RelayMode, Replay, RoomConfig, RoomId, RoomName, Seat,
+    SendFlags, Verdict,
 };
 
 use super::{
@@ -511,20 +511,25 @@ pub(super) fn lie(ticket: &mut Ticket, dice: &mut Dice<'_>) -> bool {
                 2 => ticket.rooms.truncate(dice.pick(4)),
                 3 => {
                     let again = ticket.rooms.clone();
-                    let last = dice.near(again.first().map_or(0, |(_, last)| *last));
-                    ticket.rooms.extend(again.iter().map(|(room, _)| (*room, last)));
+                    let last = dice.near(again.first().map_or(0, |place| place.last));
+                    ticket.rooms.extend(again.iter().map(|place| Progress { last, ..*place }));
                 }
                 4 => {
                     let rooms = 1 + u32::from(dice.byte()).min(250);
                     let last = dice.near(1);
-                    ticket.rooms.extend((0..rooms).map(|room| (RoomId(room), last)));
+                    ticket.rooms.extend((0..rooms).map(|room| Progress {
+                        room: RoomId(room),
+                        last,
+                        own: 0,
+                    }));
                 }
                 5 => {
                     let last = dice.near(u64::MAX);
-                    ticket.rooms.push((RoomId(u32::from(dice.byte())), last));
+                    let room = RoomId(u32::from(dice.byte()));
+                    ticket.rooms.push(Progress { room, last, own: 0 });
                 }
                 _ => {
-                    for (_, last) in &mut ticket.rooms {
+                    for Progress { last, .. } in &mut ticket.rooms {
                         *last = dice.near(*last);
                     }
                 }

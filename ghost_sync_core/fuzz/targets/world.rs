@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, Decoder, DisconnectReason, Input, LinkId, MAGIC,
-    MAX_SERVER_FRAME, Output, Relay, RelayConfig, RelayEvent, RoomId, Secret, ServerMessage,
+    MAX_SERVER_FRAME, Output, Progress, Relay, RelayConfig, RelayEvent, Secret, ServerMessage,
     VERSION, Verdict, encode_frame,
 };
 
@@ -74,7 +74,7 @@ pub(super) struct Ticket {
     pub(super) client_id: ClientId,
     pub(super) secret: Secret,
     pub(super) received: u64,
-    pub(super) rooms: Vec<(RoomId, u64)>,
+    pub(super) rooms: Vec<Progress>,
 }
 
 impl Ticket {

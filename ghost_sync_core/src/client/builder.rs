@@ -96,8 +96,10 @@ impl ClientBuilder {
     /// Goes on with the session of an earlier process that died, if the server still
     /// holds it: with the same id, and in its rooms, for each of which a
     /// [`Joined`](super::ServerEvent::Joined) comes by itself. Else it begins a new one.
-    /// The metadata stays as that process left it, and the server's rules are not asked again.
-    /// [`Client::ticket`] gives what to keep for that.
+    /// The metadata stays as that process left it, and the server's rules are not asked
+    /// again whether to let it in, only what to tell it first.
+    /// [`Client::ticket`] gives what to keep for that, [`Client::resumed`] says what became
+    /// of it, and [`Client::join_if_nowhere`] is the join that fits both cases.
     #[must_use]
     pub fn session(mut self, ticket: SessionTicket) -> Self {
         self.introduction.session = Some(ticket);

@@ -23,7 +23,7 @@ pub(crate) struct Introduction {
     pub(crate) meta: BTreeMap<String, String>,
     /// What the program has changed since. The server may have refused it, so that it is
     /// no part of later hellos, which would be refused as a whole: it is asked for again.
-    changes: BTreeMap<String, Option<String>>,
+    pub(crate) changes: BTreeMap<String, Option<String>>,
     /// The session of an earlier process that is to go on.
     pub(crate) session: Option<SessionTicket>,
 }

@@ -46,9 +46,17 @@ impl ClientSender {
     }
 
     /// The rooms that this client is in, in the order in which it joined them.
-    /// May be ahead of the events that were received.
+    /// May be ahead of the events that were received: those of an earlier process whose
+    /// session goes on are among them from the start.
     pub fn rooms(&self) -> Vec<RoomName> {
         self.shared.look(|session| session.rooms().cloned().collect())
+    }
+
+    /// Whether the session of an earlier process goes on
+    /// ([`ClientBuilder::session`](super::ClientBuilder::session)), and the rooms in which
+    /// it had seats when this client was greeted. `None` for a session of its own.
+    pub fn resumed(&self) -> Option<Vec<RoomName>> {
+        self.shared.look(|session| session.resumed().map(<[_]>::to_vec))
     }
 
     /// What another process needs to go on as this client, with the same id and
@@ -96,6 +104,24 @@ impl ClientSender {
     ) -> Result<(), SendError> {
         let room = RoomName::new(room.as_ref())?;
         self.shared.request(|session| session.join(room.clone(), data.as_ref(), replay)).await
+    }
+
+    /// As [`join_with`](Self::join_with), but only if this client is in no room and has
+    /// asked for none: for the first join of a program that may have
+    /// [taken up](super::ClientBuilder::session) the seats of an earlier process, which
+    /// joining elsewhere would give up. Returns whether it asks.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn join_if_nowhere(
+        &self,
+        room: impl AsRef<str>,
+        data: impl AsRef<[u8]>,
+    ) -> Result<bool, SendError> {
+        let (room, data) = (RoomName::new(room.as_ref())?, data.as_ref());
+        let ask =
+            |session: &mut Session| session.join_if_nowhere(room.clone(), data, Replay::Nothing);
+        self.shared.request(ask).await
     }
 
     /// Gives up the seat that was taken last. Answered by

@@ -84,11 +84,15 @@ pub(crate) struct Session {
     sent: Sent,
     pings: Pings,
     next_request: u32,
-    /// The server goes on with a session of before, and says where that has seats.
-    continued: bool,
+    /// Where the session of an earlier process that goes on had seats.
+    resumed: Option<Vec<RoomName>>,
+    /// Those of which the server has not told more yet.
+    awaited: Vec<RoomName>,
     /// Seats and joins of a session that could not be resumed, until it is known
     /// whether the server goes on with it.
     former: Vec<(Asked, Former)>,
+    /// Those of the awaited ones that were given up before.
+    unwanted: Vec<RoomName>,
 }
 
 /// What a client knows of a seat in a session that could not be resumed.
@@ -147,6 +151,13 @@ struct Asked {
     rejoined: bool,
 }
 
+impl Asked {
+    /// A seat in a room where the client had one.
+    fn again(room: RoomName) -> Self {
+        Self { room, data: Bytes::new(), replay: Replay::Nothing, rejoined: true }
+    }
+}
+
 /// The server broke the protocol; the connection must end.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Violation(String);
@@ -181,8 +192,10 @@ impl Session {
             sent: Sent::default(),
             pings: Pings::default(),
             next_request: 0,
-            continued: false,
+            resumed: None,
+            awaited: Vec::new(),
             former: Vec::new(),
+            unwanted: Vec::new(),
         })
     }
 
@@ -213,7 +226,13 @@ impl Session {
 
     /// The rooms that this client is in, in the order in which it joined them.
     pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomName> {
-        self.order.iter().filter_map(|id| self.rooms.get(id)).map(Membership::name)
+        let told = self.order.iter().filter_map(|id| self.rooms.get(id)).map(Membership::name);
+        told.chain(&self.awaited)
+    }
+
+    /// Where the session of an earlier process that goes on had seats.
+    pub(crate) fn resumed(&self) -> Option<&[RoomName]> {
+        self.resumed.as_deref()
     }
 
     /// Takes what arrived and appends what it means to `events`.
@@ -308,6 +327,7 @@ impl Session {
             resume_grace_ms,
             epoch,
             secret,
+            ref rooms,
         } = *welcome
         else {
             return Err("the first message is not a welcome".into());
@@ -330,7 +350,15 @@ impl Session {
         });
         self.ticket = Some(Ticket { epoch, secret, attempt: 0 });
         let former = self.introduction.session.take();
-        self.continued = former.is_some_and(|former| former.client_id == client_id);
+        let rooms: Result<Vec<_>, _> = rooms.iter().map(|name| RoomName::new(name)).collect();
+        let rooms = rooms.map_err(|error| error.to_string())?;
+        self.resumed = None;
+        if former.is_some_and(|former| former.client_id == client_id) {
+            self.awaited = rooms.clone();
+            self.resumed = Some(rooms);
+        } else if !rooms.is_empty() {
+            return Err("seats of a session that has just begun".into());
+        }
         self.phase = Phase::Open;
         self.outbox.extend_from_slice(self.unconfirmed.frames());
         self.settle(events);

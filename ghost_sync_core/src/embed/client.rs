@@ -32,7 +32,7 @@ pub struct ClientBridge {
     commands: Commands<ClientCommand>,
     /// Bytes of commands that were not sent.
     queued: usize,
-    updates: Arc<Updates<ClientUpdate>>,
+    updates: Arc<Updates<ClientUpdate, usize>>,
     _network: Network,
 }
 
@@ -56,7 +56,7 @@ impl ClientBridge {
         reconnect: Reconnect,
     ) -> Self {
         let (commands, orders) = commands();
-        let updates = Updates::new();
+        let updates = Updates::new(0);
         let session = Session::new(builder, target, reconnect, orders, updates.clone());
         network.spawn_bridge(session.run());
         Self { commands, queued: 0, updates, _network: network.clone() }
@@ -66,7 +66,7 @@ impl ClientBridge {
     /// waits for the next call. A vector that was emptied and is used again
     /// saves its memory.
     pub fn poll(&mut self, updates: &mut Vec<ClientUpdate>) {
-        self.updates.take(updates);
+        self.updates.take_all(updates);
     }
 
     /// Adds a command to those that [`flush`](Self::flush) sends.

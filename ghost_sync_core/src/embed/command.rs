@@ -147,6 +147,9 @@ pub enum ClientCommand {
         /// What is wanted of what was said before; not again when the client joins
         /// again by itself.
         replay: Replay,
+        /// Whether to ask only where the client is in no room then and has asked for
+        /// none. If it is somewhere, nothing is told about this join.
+        if_nowhere: bool,
     },
     /// Gives a seat up.
     Leave {

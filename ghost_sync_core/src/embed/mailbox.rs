@@ -82,25 +82,25 @@ impl<T> Orders<T> {
     }
 }
 
-/// What waits for the frame.
+/// What waits for the frame, and an account of what it costs.
 #[derive(Debug)]
-pub(super) struct Updates<T> {
-    waiting: Mutex<Waiting<T>>,
+pub(super) struct Updates<T, A> {
+    waiting: Mutex<Waiting<T, A>>,
     wake: Sender<()>,
     woken: Receiver<()>,
     taken: Notify,
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
+struct Waiting<T, A> {
     updates: Vec<T>,
-    bytes: usize,
+    account: A,
 }
 
-impl<T> Updates<T> {
-    pub(super) fn new() -> Arc<Self> {
+impl<T, A> Updates<T, A> {
+    pub(super) fn new(account: A) -> Arc<Self> {
         let (wake, woken) = bounded(1);
-        let waiting = Mutex::new(Waiting { updates: Vec::new(), bytes: 0 });
+        let waiting = Mutex::new(Waiting { updates: Vec::new(), account });
         Arc::new(Self { waiting, wake, woken, taken: Notify::new() })
     }
 
@@ -109,12 +109,12 @@ impl<T> Updates<T> {
         self.change(|updates, _| updates.push(update));
     }
 
-    /// Adds updates in a way of the caller's own, who also counts their bytes.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Vec<T>, &mut usize)) {
+    /// Adds updates in a way of the caller's own, who also keeps the account.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Vec<T>, &mut A)) {
         let mut waiting = self.lock();
-        let Waiting { updates, bytes } = &mut *waiting;
+        let Waiting { updates, account } = &mut *waiting;
         let first = updates.is_empty();
-        change(updates, bytes);
+        change(updates, account);
         let news = first && !updates.is_empty();
         drop(waiting);
         // Whoever is told takes everything, also what comes until then.
@@ -123,25 +123,15 @@ impl<T> Updates<T> {
         }
     }
 
-    /// Waits until less than `limit` bytes wait.
-    pub(super) async fn room(&self, limit: usize) {
-        loop {
-            let mut taken = std::pin::pin!(self.taken.notified());
-            taken.as_mut().enable();
-            if self.lock().bytes < limit {
-                return;
-            }
-            taken.await;
-        }
-    }
-
-    /// Appends everything to `updates`. If that is empty, the two vectors change places:
+    /// Appends everything to `updates`, after `settle` has looked at it for the last time
+    /// and begun the account anew. If `updates` is empty, the two vectors change places:
     /// one swap, and memory that was needed once serves again.
-    pub(super) fn take(&self, updates: &mut Vec<T>) {
+    pub(super) fn take(&self, updates: &mut Vec<T>, settle: impl FnOnce(&mut Vec<T>, &mut A)) {
         // In this order: what comes after the look wakes again.
         let _ = self.woken.try_recv();
-        let mut waiting = self.lock();
-        waiting.bytes = 0;
+        let mut guard = self.lock();
+        let waiting = &mut *guard;
+        settle(&mut waiting.updates, &mut waiting.account);
         if waiting.updates.is_empty() {
             return;
         }
@@ -150,7 +140,7 @@ impl<T> Updates<T> {
         } else {
             updates.append(&mut waiting.updates);
         }
-        drop(waiting);
+        drop(guard);
         self.taken.notify_waiters();
     }
 
@@ -159,8 +149,28 @@ impl<T> Updates<T> {
         self.woken.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T, A>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The account is a count of bytes.
+impl<T> Updates<T, usize> {
+    /// Waits until less than `limit` bytes wait.
+    pub(super) async fn room(&self, limit: usize) {
+        loop {
+            let mut taken = std::pin::pin!(self.taken.notified());
+            taken.as_mut().enable();
+            if self.lock().account < limit {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// Appends everything to `updates`.
+    pub(super) fn take_all(&self, updates: &mut Vec<T>) {
+        self.take(updates, |_, bytes| *bytes = 0);
     }
 }
 
@@ -170,7 +180,7 @@ mod tests {
 
     #[test]
     fn one_token_tells_of_all_that_waits_and_another_of_what_comes_after_a_look() {
-        let updates = Updates::new();
+        let updates = Updates::new(0);
         let wake = updates.wake();
         updates.change(|_, _| {});
         assert!(wake.is_empty(), "there is nothing to look at");
@@ -180,27 +190,27 @@ mod tests {
         assert_eq!(wake.try_iter().count(), 1);
         updates.push(3);
         let mut seen = Vec::new();
-        updates.take(&mut seen);
+        updates.take_all(&mut seen);
         updates.push(4);
         assert_eq!(wake.try_iter().count(), 1);
-        updates.take(&mut seen);
+        updates.take_all(&mut seen);
         assert_eq!(seen, [1, 2, 3, 4]);
         assert!(wake.is_empty());
     }
 
     #[test]
     fn memory_that_was_needed_once_serves_again() {
-        let updates = Updates::new();
+        let updates = Updates::new(0);
         let mut seen = Vec::new();
         for _ in 0..3 {
             updates.change(|waiting, _| waiting.extend(0..1000));
-            updates.take(&mut seen);
+            updates.take_all(&mut seen);
             seen.clear();
         }
         let needed = seen.capacity();
         assert!(needed >= 1000);
         updates.push(0);
-        updates.take(&mut seen);
+        updates.take_all(&mut seen);
         assert!(seen.capacity() >= 1000, "the vector of the round before");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     client::ConnectError,
     link::{self, LocalStream},
     relay::{AskId, Input, Output, Question, Relay, RelayEvent, SendError},
-    server::{ServerBuilder, ServerHandle, Sink},
+    server::{Part, ServerBuilder, ServerHandle, Shares, Sink},
     wire::Meta,
 };
 
@@ -20,7 +20,8 @@ use super::{
     mailbox::{Commands, Orders, Updates, commands},
 };
 
-/// Bytes of updates that may wait; past it, messages and the like are left out.
+/// Bytes of what clients say that may wait, beside what each may have waiting whatever
+/// the others say. Of questions about connections as much again.
 const LIMIT: usize = 8 << 20;
 
 /// What clients are told when the program drops its server, and how long they get.
@@ -56,7 +57,7 @@ impl ServerBridge {
     pub fn start(network: &Network, builder: ServerBuilder) -> Self {
         // The clock belongs to the runtime, which may be paused.
         let guard = network.handle().enter();
-        let inbox = Arc::new(Inbox { updates: Updates::new(), start: link::now() });
+        let inbox = Arc::new(Inbox { updates: Updates::new(Account::new()), start: link::now() });
         drop(guard);
         let server = builder.bridge(inbox.clone()).build();
         let handle = server.handle();
@@ -76,12 +77,14 @@ impl ServerBridge {
     }
 
     /// Appends what happened since the last call to `updates`: messages of at most some
-    /// 8 MiB, beside what must not be left out. A vector that was emptied and is used
-    /// again saves its memory.
+    /// 8 MiB, beside what must not be left out. Of one client's words at most 1 MiB are
+    /// among them, and at least 16 KiB whatever the others say; what is past that,
+    /// [`Missed`](ServerUpdate::Missed) tells. A vector that was emptied and is used again
+    /// saves its memory.
     pub fn poll(&mut self, updates: &mut Vec<ServerUpdate>) {
         let known = updates.len();
         if let Some(mut early) = self.early.take() {
-            self.inbox.updates.take(&mut early);
+            self.inbox.take(&mut early);
             let Some(start) = early.iter().position(is_start) else {
                 self.early = Some(early);
                 return;
@@ -89,7 +92,7 @@ impl ServerBridge {
             early[..=start].rotate_right(1);
             updates.append(&mut early);
         } else {
-            self.inbox.updates.take(updates);
+            self.inbox.take(updates);
         }
         let _guard = self.network.handle().enter();
         let passed = link::now().saturating_duration_since(self.inbox.start);
@@ -272,8 +275,25 @@ fn warn_of_mistake(error: Option<SendError>) {
 #[derive(Debug)]
 struct Inbox {
     /// Of questions in it, `expires_in` counts from `start`.
-    updates: Arc<Updates<ServerUpdate>>,
+    updates: Arc<Updates<ServerUpdate, Account>>,
     start: Instant,
+}
+
+/// What the waiting updates cost.
+#[derive(Debug)]
+struct Account {
+    /// Of those in whose sessions something was said.
+    shares: Shares,
+    /// Bytes of questions about those who have no session yet.
+    dials: usize,
+    /// Bytes of facts about those who got none.
+    failures: usize,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self { shares: Shares::new(LIMIT), dials: 0, failures: 0 }
+    }
 }
 
 fn is_start(update: &ServerUpdate) -> bool {
@@ -284,34 +304,36 @@ impl Inbox {
     fn push(&self, update: ServerUpdate) {
         self.updates.push(update);
     }
+
+    fn take(&self, updates: &mut Vec<ServerUpdate>) {
+        self.updates.take(updates, |waiting, account| {
+            (account.dials, account.failures) = (0, 0);
+            account.shares.settle(|conn, client_id, messages| {
+                waiting.push(ServerUpdate::Missed { conn, client_id, messages });
+            });
+        });
+    }
 }
 
 impl Sink for Inbox {
     fn event(&self, event: RelayEvent) {
-        self.updates.change(|updates, bytes| {
-            let optional = optional(&event);
-            if matches!(event, RelayEvent::Rtt { .. }) && *bytes > LIMIT {
-                // A program that stands still misses nothing by it.
-                return;
+        self.updates.change(|updates, account| {
+            if let RelayEvent::ConnectionClosed { conn, client_id, .. } = event {
+                // What it missed belongs before its end.
+                if let Some(messages) = account.shares.forget(conn) {
+                    updates.push(ServerUpdate::Missed { conn, client_id, messages });
+                }
             }
-            let cost = size_of::<ServerUpdate>() + optional.unwrap_or(0);
-            if optional.is_none() || *bytes + cost <= LIMIT {
-                *bytes += cost;
+            if account.admits(&event) {
                 updates.push(ServerUpdate::Event(event));
-            } else if let Some(ServerUpdate::Missed { messages }) = updates.last_mut() {
-                *messages += 1;
-            } else {
-                updates.push(ServerUpdate::Missed { messages: 1 });
             }
         });
     }
 
     fn ask(&self, ask: AskId, question: Question, deadline: Instant) {
-        self.updates.change(|updates, bytes| {
-            let cost = size_of::<ServerUpdate>() + weight(&question);
-            // Past the limit nobody decides: the relay says no when the time is up.
-            if *bytes + cost <= LIMIT {
-                *bytes += cost;
+        self.updates.change(|updates, account| {
+            // What is not asked nobody decides: the relay says no when the time is up.
+            if account.admits_question(&question) {
                 let expires_in = deadline.saturating_duration_since(self.start);
                 updates.push(ServerUpdate::Ask { ask, question, expires_in });
             }
@@ -319,32 +341,63 @@ impl Sink for Inbox {
     }
 }
 
-/// What an event brings along in bytes, if it may be left out. Others are kept
-/// whatever waits: the program has let in whom they are about.
-fn optional(event: &RelayEvent) -> Option<usize> {
-    if let RelayEvent::Broadcast { payload, .. } | RelayEvent::Message { payload, .. } = event {
-        Some(payload.len())
-    } else if let RelayEvent::RoomMetaChanged { key, value, .. }
-    | RelayEvent::ClientMetaChanged { key, value, .. } = event
-    {
-        Some(key.len() + value.as_ref().map_or(0, String::len))
-    } else if let RelayEvent::Lagged { .. } | RelayEvent::HandshakeFailed { .. } = event {
-        Some(0)
-    } else {
-        None
-    }
-}
-
-/// What a question brings along in bytes.
-fn weight(question: &Question) -> usize {
-    match question {
-        Question::Connect { data, meta, .. } => {
-            let entry = |(key, value): &Meta| size_of::<Meta>() + key.len() + value.len();
-            data.len() + meta.iter().map(entry).sum::<usize>()
+impl Account {
+    /// Whether an event may wait. Those who the program has let in, and where they are,
+    /// it must know whatever waits: only what clients say at will is left out.
+    fn admits(&mut self, event: &RelayEvent) -> bool {
+        let item = size_of::<ServerUpdate>();
+        match event {
+            RelayEvent::Broadcast { conn, client_id, payload, .. }
+            | RelayEvent::Message { conn, client_id, payload, .. } => {
+                self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
+            }
+            RelayEvent::ClientMetaChanged { conn, client_id, key, value, .. } => {
+                let cost = item + key.len() + value.as_ref().map_or(0, String::len);
+                self.shares.admit(*conn, *client_id, Part::Changes, cost)
+            }
+            RelayEvent::Lagged { conn, client_id, .. } => {
+                self.shares.admit(*conn, *client_id, Part::Changes, item)
+            }
+            // A program that stands still misses nothing by it.
+            RelayEvent::Rtt { .. } => self.shares.has_room(),
+            RelayEvent::HandshakeFailed { .. } => {
+                self.failures += item;
+                self.failures <= LIMIT
+            }
+            RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::ConnectionClosed { .. }
+            | RelayEvent::ConnectionLost { .. }
+            | RelayEvent::ConnectionResumed { .. }
+            | RelayEvent::RoomCreated { .. }
+            | RelayEvent::RoomDeleted { .. }
+            | RelayEvent::RoomEmptied { .. }
+            | RelayEvent::PlayerJoined { .. }
+            | RelayEvent::PlayerLeft { .. }
+            | RelayEvent::PlayerAway { .. }
+            | RelayEvent::PlayerBack { .. }
+            | RelayEvent::JoinAbandoned { .. }
+            | RelayEvent::RoomMetaChanged { .. } => true,
         }
-        Question::Join { data, .. } => data.len(),
-        Question::CreateRoom { .. } => 0,
-        Question::Relay { payload, .. } => payload.len(),
-        Question::SetMeta { key, value, .. } => key.len() + value.as_ref().map_or(0, String::len),
+    }
+
+    /// Whether a question may wait. A connection has one question about a seat at a time;
+    /// what it wants to say counts as said.
+    fn admits_question(&mut self, question: &Question) -> bool {
+        let item = size_of::<ServerUpdate>();
+        match question {
+            Question::Connect { data, meta, .. } => {
+                let entry = |(key, value): &Meta| size_of::<Meta>() + key.len() + value.len();
+                self.dials += item + data.len() + meta.iter().map(entry).sum::<usize>();
+                self.dials <= LIMIT
+            }
+            Question::Join { .. } | Question::Greet { .. } | Question::CreateRoom { .. } => true,
+            Question::Relay { conn, client_id, payload, .. } => {
+                self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
+            }
+            Question::SetMeta { conn, client_id, key, value } => {
+                let cost = item + key.len() + value.as_ref().map_or(0, String::len);
+                self.shares.admit(*conn, *client_id, Part::Changes, cost)
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     client::{ConnectError, ServerEvent, retry_after},
-    relay::{AskId, CreateRoomError, DisconnectReason, Question, RelayEvent},
+    relay::{AskId, ConnId, CreateRoomError, DisconnectReason, Question, RelayEvent},
     server::BindError,
     wire::{ClientId, RoomName, SessionTicket},
 };
@@ -38,10 +38,15 @@ pub enum ServerUpdate {
         /// Why.
         error: CreateRoomError,
     },
-    /// Messages, or changes of metadata, were left out here, because the program
-    /// did not take its updates.
+    /// What a client said, or changed of its metadata, was left out here: it said more
+    /// than its share of what may wait until the program takes its updates. What others
+    /// said is there. Comes after what is there of that client, and before its end.
     Missed {
-        /// How many.
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// How many messages and changes.
         messages: u64,
     },
     /// The server has stopped; nothing follows.
@@ -61,8 +66,12 @@ pub enum ClientUpdate {
     /// [`ServerEvent::ResumeFailed`]. Rooms from before are joined again by themselves,
     /// which [`ServerEvent::Joined`] says with `rejoined`.
     Connected {
-        /// The own id; another one each time.
+        /// The own id; another one each time, unless the session of an earlier process
+        /// goes on.
         client_id: ClientId,
+        /// The rooms in which that has seats, if it goes on: for each,
+        /// [`ServerEvent::Joined`] follows. `None`: a new session.
+        resumed: Option<Vec<RoomName>>,
     },
     /// What another process needs to go on as this client, should this one die;
     /// `None` where the server holds no sessions. Told when it changes.

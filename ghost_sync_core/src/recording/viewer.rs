@@ -212,6 +212,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                     resume_grace_ms: 0,
                     epoch: self.show.recording.epoch(),
                     secret: Secret::default(),
+                    rooms: Vec::new(),
                 }
                 .encode(&mut self.out);
                 Ok(())

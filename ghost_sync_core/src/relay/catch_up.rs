@@ -85,8 +85,10 @@ pub(super) struct Reader<'a> {
     /// The own join.
     joined: u64,
     pub(super) cursor: u64,
-    /// It reads up to before this event.
+    /// It reads up to before this event; of what the log has forgotten up to before `end`,
+    /// where its stay is over: how that is split is not known.
     until: u64,
+    end: u64,
     pub(super) behind: Behind,
     /// What it was given.
     pub(super) items: Vec<Item>,
@@ -111,25 +113,48 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         room: &'a mut Room,
         held: SeatRef,
-        (joined, cursor, until): (u64, u64, u64),
+        (joined, cursor): (u64, u64),
+        (until, end): (u64, u64),
         behind: Behind,
         budget: usize,
     ) -> Self {
         let SeatRef { room: id, seat } = held;
-        let until = until.min(room.log.next());
-        let (items, dropped, gap, own) = (Vec::new(), 0, None, 0);
-        Self { room, id, seat, joined, cursor, until, behind, items, dropped, budget, gap, own }
+        let end = end.min(room.log.next());
+        let until = until.min(end);
+        Self {
+            room,
+            id,
+            seat,
+            joined,
+            cursor,
+            until,
+            end,
+            behind,
+            items: Vec::new(),
+            dropped: 0,
+            budget,
+            gap: None,
+            own: 0,
+        }
     }
 
     /// Reads until there is nothing more, or the budget is used up.
     pub(super) fn run(&mut self) {
-        while self.cursor < self.room.log.first() && self.budget > 0 {
+        if self.cursor >= self.until {
+            return;
+        }
+        while self.cursor < self.forgotten() && self.budget > 0 {
             self.read_forgotten();
         }
         while self.cursor < self.until && self.budget > 0 {
             self.read_log();
         }
         self.end_gap();
+    }
+
+    /// The first event that the log has not forgotten, or the one after the last.
+    fn forgotten(&self) -> u64 {
+        self.room.log.first().min(self.end)
     }
 
     /// Bytes that it may still be given.
@@ -139,7 +164,7 @@ impl<'a> Reader<'a> {
 
     /// Reads what is kept of the events that the log has forgotten.
     fn read_forgotten(&mut self) {
-        let first = self.room.log.first();
+        let first = self.forgotten();
         let latest = self.latest_before(first);
         if self.cursor >= self.behind.announced {
             self.announce_forgotten(first, latest.len());
@@ -156,13 +181,24 @@ impl<'a> Reader<'a> {
                     let frame = Bytes::copy_from_slice(self.room.reliable.frame(seq));
                     (seq, origin, frame)
                 }
-                (None, None) => return self.cursor = end,
+                (None, None) => {
+                    self.end_gap();
+                    return self.cursor = end;
+                }
             };
             self.cursor = seq + 1;
-            if self.is_of_nobody(origin, &frame) {
-                self.dropped += 1;
-            } else {
+            if !self.is_of_nobody(seq, origin, &frame) {
+                self.end_gap();
                 self.give(seq, origin, frame);
+                continue;
+            }
+            self.dropped += 1;
+            match &mut self.gap {
+                Some(gap) if gap.to + 1 == seq => gap.to = seq,
+                _ => {
+                    self.end_gap();
+                    self.gap = Some(Gap { from: seq, to: seq, own: 0 });
+                }
             }
         }
     }
@@ -226,7 +262,8 @@ impl<'a> Reader<'a> {
             return;
         }
         if self.behind.leaves_out(seq, &entry) || self.is_of_nobody_in_log(seq, origin) {
-            self.dropped += 1;
+            // What was too much was reported when it was.
+            self.dropped += u64::from(origin.class != Class::Message(Delivery::Volatile));
             let own = std::mem::take(&mut self.own);
             match &mut self.gap {
                 Some(gap) => (gap.to, gap.own) = (seq, gap.own + own),
@@ -244,20 +281,21 @@ impl<'a> Reader<'a> {
             return false;
         }
         let frame = self.room.copy(seq);
-        self.is_of_nobody(origin, &frame)
+        self.is_of_nobody(seq, origin, &frame)
     }
 
     /// Whether an event is about somebody who came and went while this member was behind,
     /// and said nothing that it has to hear.
-    fn is_of_nobody(&mut self, origin: Origin, frame: &[u8]) -> bool {
+    fn is_of_nobody(&mut self, seq: u64, origin: Origin, frame: &[u8]) -> bool {
         let sender = origin.sender;
         if origin.class != Class::Control {
             return self.behind.gone.contains(&sender);
         }
         match ServerMessage::decode(frame.get(HEADER_LEN..).unwrap_or_default()) {
             Ok(ServerMessage::PlayerJoined { member, .. }) => {
-                let few = self.behind.gone.len() < MAX_GONE;
-                let gone = few && self.room.left_silently(member.seat);
+                // Whoever was there when it joined, it knows from the roster.
+                let unknown = seq > self.joined && self.behind.gone.len() < MAX_GONE;
+                let gone = unknown && self.room.left_silently(member.seat);
                 if gone {
                     self.behind.gone.push(member.seat);
                 }
@@ -380,7 +418,8 @@ impl Relay {
             return true;
         }
         let behind = member.behind.as_deref().cloned().unwrap_or_default();
-        let mut reader = Reader::new(room, held, (joined, cursor, until), behind, *budget);
+        let range = (until, u64::MAX);
+        let mut reader = Reader::new(room, held, (joined, cursor), range, behind, *budget);
         reader.run();
         let Reader { cursor, behind, items, dropped, budget: left, .. } = reader;
         *budget = left;
@@ -486,7 +525,13 @@ impl Relay {
         }
     }
 
-    fn report_lag(&self, conn: ConnId, room: RoomId, dropped: u64, out: &mut Vec<Output>) {
+    pub(super) fn report_lag(
+        &self,
+        conn: ConnId,
+        room: RoomId,
+        dropped: u64,
+        out: &mut Vec<Output>,
+    ) {
         let (Some(connection), Some(found)) = (self.conns.get(conn), self.rooms.get(&room)) else {
             return;
         };

@@ -150,8 +150,9 @@ pub enum Verdict {
     /// Yes, and the newcomer is told this first, before anything that happens
     /// after its join: the state of the game, say. It waits to be sent like anything
     /// else: all of it should be well below half of
-    /// [`outbox_limit`](super::RelayConfig::outbox_limit). For other questions than a
-    /// join the same as [`Accept`](Self::Accept).
+    /// [`outbox_limit`](super::RelayConfig::outbox_limit). For other questions than
+    /// [`Join`](Question::Join) and [`Greet`](Question::Greet) the same as
+    /// [`Accept`](Self::Accept).
     AcceptWith {
         /// What each payload is, and its bytes.
         words: Vec<(MessageType, Bytes)>,
@@ -217,6 +218,24 @@ pub enum Question {
         /// The room's name.
         name: RoomName,
     },
+    /// What is this client told first in a room where it has its seat already? Its program
+    /// was started anew and knows nothing. [`Verdict::AcceptWith`] tells it, at the same
+    /// place as after a join; any other answer tells nothing and takes nothing away.
+    /// Asked where joins are.
+    Greet {
+        /// The connection; it has no new link yet.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// Where it comes from now.
+        addr: SocketAddr,
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+        /// Its seat.
+        seat: Seat,
+    },
     /// May this be broadcast?
     Relay {
         /// The connection.
@@ -281,7 +300,7 @@ pub enum RelayEvent {
         /// Why.
         reason: DisconnectReason,
     },
-    /// A connection has a link again, and misses nothing.
+    /// A connection has a link again.
     ConnectionResumed {
         /// The connection.
         conn: ConnId,
@@ -289,6 +308,9 @@ pub enum RelayEvent {
         client_id: ClientId,
         /// Where it comes from now.
         addr: SocketAddr,
+        /// Whether the program there is another one, which was told its rooms as they are
+        /// now. Else it is the same and misses nothing.
+        restarted: bool,
     },
     /// A connection ended before its handshake was complete.
     HandshakeFailed {
@@ -375,6 +397,9 @@ pub enum RelayEvent {
         conn: ConnId,
         /// Who.
         client_id: ClientId,
+        /// Whether its program is another one than before, which knows nothing but what
+        /// [`Question::Greet`] told it. Else it is the same and misses nothing.
+        restarted: bool,
     },
     /// The host accepted a join that then could not happen.
     JoinAbandoned {

@@ -234,11 +234,7 @@ impl Relay {
         self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
         self.greet(conn, room, seat, seq, since, pending.request);
-        for (message_type, payload) in &words {
-            let message_type = *message_type;
-            self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
-        }
-        self.tell_retained(conn, room);
+        self.tell_first(conn, room, &words);
         out.push(Output::Event(RelayEvent::PlayerJoined {
             room,
             name: pending.name,
@@ -253,8 +249,17 @@ impl Relay {
         }
     }
 
-    /// Queues the newest values of a room for a newcomer.
-    pub(super) fn tell_retained(&mut self, conn: ConnId, room: RoomId) {
+    /// Queues the host's words and the newest values of a room for who knows nothing yet.
+    pub(super) fn tell_first(
+        &mut self,
+        conn: ConnId,
+        room: RoomId,
+        words: &[(MessageType, Bytes)],
+    ) {
+        for (message_type, payload) in words {
+            let message_type = *message_type;
+            self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
+        }
         for frame in self.rooms[&room].retained() {
             self.push_frame(conn, ItemKind::Roster, frame);
         }

@@ -37,7 +37,7 @@ impl Relay {
                     return self.close_slow(now, conn, len.bytes, out);
                 }
             } else {
-                self.skip_volatile(conn, waiting);
+                self.skip_volatile(conn, waiting, out);
             }
         }
         let lost = self.has_lost(conn);
@@ -69,7 +69,7 @@ impl Relay {
     }
 
     /// Leaves out `Volatile` messages until half of what may wait does, if there are so many.
-    fn skip_volatile(&mut self, conn: ConnId, waiting: Threshold) {
+    fn skip_volatile(&mut self, conn: ConnId, waiting: Threshold, out: &mut Vec<Output>) {
         let base = Threshold::of(&self.config);
         let policy = self.config.overflow;
         let Some(connection) = self.conns.get(conn) else { return };
@@ -108,11 +108,11 @@ impl Relay {
             } else {
                 (cursor, found.log.find(cursor, |before| fits(all.since(before))))
             };
-            if let Some(member) = found.member_mut(seat)
-                && let Some(behind) = &mut member.behind
-            {
-                behind.skip(cursor, from, to);
-            }
+            let Some(behind) = found.behind_mut(seat) else { continue };
+            behind.skip(cursor, from, to);
+            let skipped = behind.skipped().to_vec();
+            let left = volatile(&found.log, cursor, &skipped).frames;
+            self.report_lag(conn, room, there.frames.saturating_sub(left) as u64, out);
         }
     }
 

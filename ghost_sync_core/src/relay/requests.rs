@@ -12,6 +12,7 @@ use super::{
     membership::JoinWish,
     meta::{MetaChange, MetaMap, clamp_u32},
     outbox::ItemKind,
+    restart::Restart,
     resume::Ticket,
     session::{Session, Told},
 };
@@ -267,29 +268,35 @@ impl Relay {
                 client: hello.protocol,
                 types: known.types().to_vec(),
             }
-        } else if let Some(ticket) = hello.session
-            && let Ok(held) = self.session_of(&ticket)
-        {
-            return self.begin_anew(now, conn, held, ticket.secret, out);
-        } else if let Some(reason) = self.no_place() {
-            reason
         } else {
             match self.meta_of_hello(hello.meta) {
-                Ok(meta) => return self.greeted(now, conn, meta, hello.data, out),
+                Ok(meta) => {
+                    let data = Bytes::copy_from_slice(hello.data);
+                    return match hello.session.filter(|it| self.session_of(it).is_ok()) {
+                        Some(ticket) => {
+                            let restart = Restart { ticket, meta, data, asked: Vec::new() };
+                            self.restart(now, conn, restart, out);
+                        }
+                        None => self.greeted(now, conn, meta, data, out),
+                    };
+                }
                 Err(reason) => reason,
             }
         };
         self.close(now, conn, reason, out);
     }
 
-    fn greeted(
+    pub(super) fn greeted(
         &mut self,
         now: Instant,
         conn: ConnId,
         meta: MetaMap,
-        data: &[u8],
+        data: Bytes,
         out: &mut Vec<Output>,
     ) {
+        if let Some(reason) = self.no_place() {
+            return self.close(now, conn, reason, out);
+        }
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.meta = meta;
         if !self.config.ask_connect {
@@ -299,7 +306,7 @@ impl Relay {
             conn,
             client_id: connection.client_id,
             addr: connection.addr,
-            data: Bytes::copy_from_slice(data),
+            data,
             meta: connection.meta.to_vec(),
         };
         let ask = self.ask(now, AskTarget::Connect(conn), question, out);

@@ -12,6 +12,7 @@ use super::{
     log::Origin,
     meta::clamp_u32,
     outbox::{Item, ItemKind, Outbox},
+    restart::Restart,
     room::Room,
     session::{Connection, SeatRef, Secrets, Session, Told},
 };
@@ -214,10 +215,13 @@ impl Relay {
         match self.plan(held, ticket) {
             Ok(plan) => self.go_on(now, conn, held, ticket, plan, out),
             Err(Refused::Failed(reason)) => {
-                // Its seats are held: it may go on from what is now.
+                let gone = self.away_reason(held);
                 self.conns[held].attempt = ticket.attempt;
-                if !self.conns[held].is_away() {
-                    self.detach(now, held, CloseReason::TakenOver);
+                self.detach(now, held, CloseReason::TakenOver);
+                if self.conns[held].seats.is_empty() {
+                    self.end_session(now, held, gone, out);
+                } else if !self.conns[held].is_away() {
+                    // Its seats are held: it may go on from what is now.
                     self.go_away(now, held, DisconnectReason::ConnectionClosed, out);
                 }
                 self.fail_resume(conn, reason);
@@ -292,10 +296,27 @@ impl Relay {
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
         let rewound = connection.outbox.rewind();
+        let plan = self.plan_events(conn, &rewound, told);
+        if plan.is_err()
+            && let Some(connection) = self.conns.get_mut(conn)
+        {
+            rewound.into_iter().for_each(|item| connection.outbox.push(item.kind, item.frame));
+        }
+        plan
+    }
+
+    /// What the session is to be sent: `rewound`, which is for it alone, and its rooms'
+    /// events from where it was `told` to be.
+    fn plan_events(
+        &mut self,
+        conn: ConnId,
+        rewound: &[Item],
+        mut told: BTreeMap<RoomId, Progress>,
+    ) -> Result<Plan, Refused> {
         // The stays that ended since, by room. If there was a later one there, the
         // client's word is about the first of them.
         let mut stays: BTreeMap<RoomId, VecDeque<Stay>> = BTreeMap::new();
-        for item in &rewound {
+        for item in rewound {
             if let ItemKind::Left { room, seat, joined, since, before, own } = item.kind {
                 let held = SeatRef { room, seat };
                 let found = self.rooms.get(&room);
@@ -333,8 +354,9 @@ impl Relay {
                 | ItemKind::Event { .. }
                 | ItemKind::Gap { .. } => {}
             }
-            items.push(item);
+            items.push(item.clone());
         }
+        let connection = self.conns.get(conn).expect("the caller found it");
         let mut seats = Vec::new();
         for held in &connection.seats {
             let Some(room) = self.rooms.get(&held.room) else { continue };
@@ -360,6 +382,7 @@ impl Relay {
         greeter: ConnId,
         conn: ConnId,
         shown: Secret,
+        restarted: bool,
         out: &mut Vec<Output>,
     ) -> Option<bool> {
         self.detach(now, conn, CloseReason::TakenOver);
@@ -392,7 +415,8 @@ impl Relay {
         connection.outbox.lose_link();
         let client_id = connection.client_id;
         self.schedule(conn);
-        out.push(Output::Event(RelayEvent::ConnectionResumed { conn, client_id, addr }));
+        let resumed = RelayEvent::ConnectionResumed { conn, client_id, addr, restarted };
+        out.push(Output::Event(resumed));
         Some(was_away)
     }
 
@@ -407,7 +431,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let shown = ticket.session.secret;
-        let Some(was_away) = self.attach(now, greeter, conn, shown, out) else { return };
+        let Some(was_away) = self.attach(now, greeter, conn, shown, false, out) else { return };
         let connection = &mut self.conns[conn];
         connection.attempt = ticket.attempt;
         connection.is_new_program = false;
@@ -430,22 +454,33 @@ impl Relay {
         }
         for (held, ..) in plan.seats {
             if was_away {
-                self.mark_back(now, conn, held, out);
+                self.mark_back(now, conn, held, false, out);
             }
         }
     }
 
     /// Goes on with a session whose client has forgotten everything but its
-    /// ticket, over the link of `greeter`: it is told its seats anew.
+    /// ticket, over the link of `greeter`: it is told its seats anew. Its rooms and the host
+    /// see it go and come back, also where nobody had missed it yet.
     pub(super) fn begin_anew(
         &mut self,
         now: Instant,
         greeter: ConnId,
         conn: ConnId,
-        shown: Secret,
+        restart: &Restart,
         out: &mut Vec<Output>,
     ) {
-        let Some(was_away) = self.attach(now, greeter, conn, shown, out) else { return };
+        let connection = &self.conns[conn];
+        if !connection.is_away() && !connection.seats.is_empty() {
+            let reason = DisconnectReason::Closed(CloseReason::TakenOver);
+            let client_id = connection.client_id;
+            out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
+            for at in 0..self.conns[conn].seats.len() {
+                self.mark_away(now, conn, self.conns[conn].seats[at], out);
+            }
+        }
+        let shown = restart.ticket.secret;
+        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
         self.withdraw_all(conn);
         while let Some(room) = self.deleted_room_of(conn) {
             self.leave(now, conn, room, LeaveReason::Disconnected, out);
@@ -457,21 +492,24 @@ impl Relay {
         connection.reference = 0;
         connection.attempt = 0;
         connection.is_new_program = true;
+        // What the old link left of a frame is not this one's.
+        connection.decoder = Decoder::new(MAX_HELLO);
+        connection.liveness.partial = None;
         self.welcome(conn);
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];
-            if was_away {
-                self.mark_back(now, conn, held, out);
-            }
+            self.mark_back(now, conn, held, true, out);
             let next = self.set_cursor(held, |room| room.log.next());
             if let Some(room) = self.rooms.get_mut(&held.room)
                 && let Some(member) = room.member_mut(held.seat)
             {
                 // What it is told begins here.
-                (member.since, member.own) = (next, 0);
+                (member.joined, member.since, member.own) = (next - 1, next, 0);
             }
             self.greet(conn, held.room, held.seat, next - 1, next, 0);
-            self.tell_retained(conn, held.room);
+            let words = restart.words(held.room);
+            let words = if planted!("new-process-not-greeted") { &[] } else { words };
+            self.tell_first(conn, held.room, words);
         }
     }
 
@@ -492,7 +530,14 @@ impl Relay {
         next
     }
 
-    fn mark_back(&mut self, now: Instant, conn: ConnId, held: SeatRef, out: &mut Vec<Output>) {
+    fn mark_back(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        held: SeatRef,
+        restarted: bool,
+        out: &mut Vec<Output>,
+    ) {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get(&room) else { return };
         let (name, deleted) = (found.name.clone(), found.deleted);
@@ -502,7 +547,8 @@ impl Relay {
             });
         }
         let client_id = self.conns[conn].client_id;
-        out.push(Output::Event(RelayEvent::PlayerBack { room, name, seat, conn, client_id }));
+        let back = RelayEvent::PlayerBack { room, name, seat, conn, client_id, restarted };
+        out.push(Output::Event(back));
     }
 
     /// Why a session is without a link.
@@ -591,9 +637,9 @@ impl Stay {
             return Ok(());
         }
         let end = until.min(self.before);
-        let place = (self.joined, self.next, end);
         let behind = std::mem::take(&mut self.behind);
-        let mut reader = Reader::new(room, self.held, place, behind, *budget);
+        let (place, range) = ((self.joined, self.next), (end, self.before));
+        let mut reader = Reader::new(room, self.held, place, range, behind, *budget);
         reader.run();
         if reader.cursor < end {
             let too_old = ResumeFailure::TooOld { room: self.held.room, oldest: self.before };

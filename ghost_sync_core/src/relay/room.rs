@@ -250,6 +250,11 @@ impl Room {
         self.behind = self.behind + usize::from(after) - usize::from(before);
     }
 
+    /// How a member reads on that is behind.
+    pub(super) fn behind_mut(&mut self, seat: Seat) -> Option<&mut Behind> {
+        self.member_mut(seat)?.behind.as_deref_mut()
+    }
+
     /// Bytes that it keeps, by what they cost: its log, and what it keeps apart.
     pub(super) fn kept_bytes(&self) -> u64 {
         self.log.len() + self.reliable.len()

@@ -22,6 +22,7 @@ use super::{
     event::{AskId, DisconnectReason, LinkId},
     meta::{MetaLimit, MetaMap, PendingMeta},
     outbox::Outbox,
+    restart::Restart,
 };
 use crate::wire::{
     ClientId, Decoder, Delivery, MAX_HELLO, MAX_OVERHEAD, MessageType, Replay, RoomId, RoomName,
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     pub(super) session: Session,
     /// Whether it has asked for another connection's session.
     pub(super) tried_resume: bool,
+    /// What it asked for if the host decides how to greet it.
+    pub(super) restart: Option<Box<Restart>>,
     pub(super) decoder: Decoder,
     pub(super) seats: Vec<SeatRef>,
     pub(super) outbox: Outbox,
@@ -192,6 +195,7 @@ impl Connection {
             is_new_program: false,
             session: Session::Greeting { until: now + config.handshake_timeout },
             tried_resume: false,
+            restart: None,
             decoder: Decoder::new(MAX_HELLO),
             seats: Vec::new(),
             outbox: Outbox::new(keep),

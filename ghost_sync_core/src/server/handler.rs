@@ -2,6 +2,8 @@
 
 use std::{future::Future, net::SocketAddr};
 
+use bytes::Bytes;
+
 use crate::{
     relay::{DisconnectReason, Verdict},
     wire::{ClientId, LeaveReason, MessageType, Meta},
@@ -72,6 +74,15 @@ pub trait ServerHandler: Send + Sync + 'static {
         Verdict::Accept
     }
 
+    /// What is a client told first that has its seat already, but whose program was
+    /// started anew: the state of the game, say, as [`Verdict::AcceptWith`] tells it to who
+    /// joins. Nothing by default. [`on_join`](Self::on_join) is not asked again, and
+    /// [`on_back`](Self::on_back) follows.
+    fn on_greet(&self, client_id: ClientId, room: &str) -> Vec<(MessageType, Bytes)> {
+        let _ = (client_id, room);
+        Vec::new()
+    }
+
     /// A client that was accepted is no longer in a room.
     fn on_leave(&self, client_id: ClientId, room: &str, reason: &LeaveReason) {
         let _ = (client_id, room, reason);
@@ -84,13 +95,16 @@ pub trait ServerHandler: Send + Sync + 'static {
         let _ = (client_id, room);
     }
 
-    /// A client that was away is back, and misses nothing.
-    fn on_back(&self, client_id: ClientId, room: &str) {
-        let _ = (client_id, room);
+    /// A client that was away is back. If its program was `restarted`, all that it knows
+    /// of the room is who is there, the newest values, and what
+    /// [`on_greet`](Self::on_greet) said; else it misses nothing.
+    fn on_back(&self, client_id: ClientId, room: &str, restarted: bool) {
+        let _ = (client_id, room, restarted);
     }
 
-    /// A message was broadcast to a room. While this method is slow, such
-    /// messages may be left out here (never for the room).
+    /// A message was broadcast to a room. While the handler is slow, messages of a
+    /// client that says too much are left out here (never for the room): of one client
+    /// at most 512 KiB wait, and 16 KiB of each in any case.
     fn on_broadcast(&self, client_id: ClientId, room: &str, data: &[u8]) {
         let _ = (client_id, room, data);
     }
@@ -204,6 +218,16 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
         async { Verdict::Accept }
     }
 
+    /// As [`ServerHandler::on_greet`].
+    fn on_greet(
+        &self,
+        client_id: ClientId,
+        room: &str,
+    ) -> impl Future<Output = Vec<(MessageType, Bytes)>> + Send {
+        let _ = (client_id, room);
+        async { Vec::new() }
+    }
+
     /// As [`ServerHandler::on_leave`].
     fn on_leave(
         &self,
@@ -222,8 +246,13 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
     }
 
     /// As [`ServerHandler::on_back`].
-    fn on_back(&self, client_id: ClientId, room: &str) -> impl Future<Output = ()> + Send {
-        let _ = (client_id, room);
+    fn on_back(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        restarted: bool,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (client_id, room, restarted);
         async {}
     }
 

@@ -453,6 +453,7 @@ impl State {
             self.relay.blocked(now, id, &mut self.out);
             return Wrote::Nothing;
         }
+        self.relay.catch_up(now, id, &mut self.out);
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let offer = self.relay.transmit(id, &mut slices);

@@ -54,6 +54,8 @@ pub(super) enum Mark {
     ServerMode,
     EmptyRoomRemoved,
     Forgotten,
+    NewProcess,
+    NewProcessGreeted,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -108,6 +110,8 @@ pub const MARKS: &[&str] = &[
     "broadcast in server mode",
     "empty room removed",
     "log forgot what was missed",
+    "new process went on",
+    "new process greeted",
 ];
 
 /// The marks that were reached.

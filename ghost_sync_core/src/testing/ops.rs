@@ -42,6 +42,7 @@ kinds! {
     Ping 4 "ping",
     Connect 24 "connect",
     Goodbye 2 "goodbye",
+    NewProcess 6 "new-process",
     Cut 18 "cut",
     Abandon 8 "abandon",
     HalfClose 4 "half-close",

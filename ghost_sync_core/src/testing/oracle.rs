@@ -2,6 +2,7 @@
 //! keeps each room's log from what the host is told, each client's place in it
 //! from the frames that the client gets, and compares.
 
+mod anew;
 mod delivery;
 mod end;
 mod events;
@@ -12,6 +13,7 @@ mod trust;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -54,7 +56,7 @@ pub(super) enum Cause {
     Bytes(LinkId),
     Lost,
     Tick,
-    Answer { conn: ConnId, about: About, accepted: bool, words: std::ops::Range<u32> },
+    Answer { conn: ConnId, about: About, accepted: bool, words: Range<u32> },
     Kick(ConnId),
     Host,
     Shutdown,
@@ -67,6 +69,7 @@ pub(super) enum About {
     Connect,
     CreateRoom,
     Join(RoomId),
+    Greet(RoomId),
     Relay,
     SetMeta,
 }
@@ -91,6 +94,10 @@ pub(super) struct Oracle {
     directs: BTreeMap<ClientId, VecDeque<Direct>>,
     /// Who a session's client is.
     owners: BTreeMap<ClientId, usize>,
+    /// Over which link a new process goes on with a session, and who it is.
+    pub(super) heir: Option<(LinkId, usize)>,
+    /// How new processes are greeted, by link and room; `None`: the host has not said.
+    greetings: BTreeMap<(LinkId, RoomId), Option<Range<u32>>>,
     /// Sessions of this relay that are over.
     ended: BTreeSet<ClientId>,
     epochs: BTreeSet<u64>,
@@ -156,6 +163,12 @@ pub(super) struct Author {
     pub(super) lists_owed: i64,
     /// Whether errors and leaves after a failed resume may follow.
     reckoning: bool,
+    /// It missed too much to resume, and asks to go on from what is now.
+    going_on: bool,
+    /// Where the messages of the next session begin.
+    next_base: usize,
+    /// It went on so: which joins were answered by that is not known.
+    went_on: bool,
     leaves_due: usize,
     reported: BTreeSet<usize>,
     /// The session was ended on purpose while it was away.
@@ -171,6 +184,10 @@ pub(super) struct Author {
     turned_away: bool,
     /// The server resumed it, and it does not know that yet.
     resumed_unseen: bool,
+    /// The sessions of others that it goes on with.
+    inherited: BTreeSet<ClientId>,
+    /// The rooms where it has seats of an earlier process, and what it is told first there.
+    seats_before: BTreeMap<RoomId, Range<u32>>,
 }
 
 /// A broadcast or a message to the server.
@@ -249,6 +266,8 @@ impl Oracle {
             sessions: BTreeMap::new(),
             directs: BTreeMap::new(),
             owners: BTreeMap::new(),
+            heir: None,
+            greetings: BTreeMap::new(),
             ended: BTreeSet::new(),
             epochs: BTreeSet::new(),
             authors: Vec::new(),
@@ -333,6 +352,7 @@ impl Oracle {
         }
         self.era += 1;
         self.sessions.clear();
+        self.greetings.clear();
         self.ended.clear();
         self.stopping = false;
         self.last_room = RoomId(0);

@@ -77,6 +77,7 @@ pub const PLANTS: &[&str] = &[
     "one-client-too-many",
     "ended-stay-not-replayed",
     "shutdown-forgets-away",
+    "new-process-not-greeted",
     "rest-of-frame-lost",
     "kick-while-away-forgotten",
     "client-asks-once-only",

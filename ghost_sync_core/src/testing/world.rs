@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     client::{ServerEvent, Session},
-    relay::{AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, Relay, Verdict},
+    relay::{
+        AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, Relay, RelayEvent,
+        Verdict,
+    },
     wire::{ClientId, MessageType, Secret},
 };
 
@@ -52,6 +55,8 @@ pub(super) struct World {
     words: u32,
     /// Numbers that are not used twice.
     serial: u64,
+    /// Whose new process the question is about that is being answered.
+    greeter: Option<LinkId>,
     /// Whether all is well from here on.
     healed: bool,
 }
@@ -81,6 +86,8 @@ struct OpenAsk {
     about: About,
     payload: Option<Bytes>,
     deadline: Instant,
+    /// Over which link a new process waits for the answer.
+    greeter: Option<LinkId>,
 }
 
 impl World {
@@ -107,6 +114,7 @@ impl World {
             told: Vec::new(),
             words: 0,
             serial: seed << 20,
+            greeter: None,
             healed: false,
             swarm,
         };
@@ -147,10 +155,16 @@ impl World {
         for output in out.drain(..) {
             match output {
                 Output::Event(event) => {
+                    if let RelayEvent::ConnectionResumed { conn, restarted: true, .. } = event {
+                        self.oracle.heir = self.heir(conn);
+                    }
                     self.oracle.tell(|| format!("    host: {event:?} by {cause:?}"));
                     self.oracle.on_event(cause, event);
                 }
-                Output::Ask { ask, question, deadline } => self.asked(ask, question, deadline),
+                Output::Ask { ask, question, deadline } => {
+                    let from = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
+                    self.asked(ask, question, deadline, from.or(self.greeter));
+                }
                 Output::Disconnect { link } => self.dropped(link),
             }
         }
@@ -158,8 +172,26 @@ impl World {
         result
     }
 
-    fn asked(&mut self, ask: AskId, question: Question, deadline: Instant) {
+    /// The link of a connection, and who opened it.
+    fn heir(&self, conn: ConnId) -> Option<(LinkId, usize)> {
+        let link = self.relay.link_of(conn)?;
+        let author = self.links.get(self.by_id.get(&link)?)?.author?;
+        Some((link, author))
+    }
+
+    fn asked(&mut self, ask: AskId, question: Question, deadline: Instant, from: Option<LinkId>) {
+        let mut greeter = None;
         let (conn, about, payload) = match question {
+            Question::Greet { conn, room, .. } => {
+                greeter = from;
+                if let Some(link) = from {
+                    self.oracle.asked_how_to_greet(link, conn, room, deadline);
+                    if let Some(greeting) = self.relay.conn_on(link) {
+                        self.oracle.asking.insert(greeting, link);
+                    }
+                }
+                (conn, About::Greet(room), None)
+            }
             Question::Connect { conn, .. } => (conn, About::Connect, None),
             Question::Join { conn, room, .. } => (conn, About::Join(room), None),
             Question::CreateRoom { conn, .. } => (conn, About::CreateRoom, None),
@@ -180,7 +212,7 @@ impl World {
         {
             self.oracle.asking.insert(conn, link);
         }
-        self.asks.push(OpenAsk { ask, conn, about, payload, deadline });
+        self.asks.push(OpenAsk { ask, conn, about, payload, deadline, greeter });
         if self.healed || self.rng.u32(..8) < self.swarm.prompt {
             self.prompt.push(ask);
         }
@@ -195,7 +227,7 @@ impl World {
 
     fn answer(&mut self, ask: AskId) {
         let Some(at) = self.asks.iter().position(|open| open.ask == ask) else { return };
-        let OpenAsk { conn, about, payload, deadline, .. } = self.asks.remove(at);
+        let OpenAsk { conn, about, payload, deadline, greeter, .. } = self.asks.remove(at);
         let asked = self.relay.is_asked(ask);
         if asked && deadline < self.now {
             self.oracle.fail("I19", format!("{ask:?} waits after its deadline"));
@@ -225,6 +257,10 @@ impl World {
             self.oracle.mark(Mark::LateAnswer);
         }
         let words = first..self.words;
+        if let (true, Some(link), About::Greet(room)) = (asked, greeter, about) {
+            self.oracle.greets(link, room, words.clone());
+        }
+        self.greeter = greeter;
         let cause = Cause::Answer { conn, about, accepted: accepted && asked, words };
         self.oracle.outcomes = 0;
         let mut outputs = 0;
@@ -232,6 +268,7 @@ impl World {
             relay.handle(now, Input::Answer { ask, verdict }, out);
             outputs = out.len();
         });
+        self.greeter = None;
         let due = usize::from(asked && accepted && matches!(about, About::Join(_)));
         if self.oracle.outcomes != due && matches!(about, About::Join(_)) {
             let seen = format!("{} outcomes of a join, {due} due", self.oracle.outcomes);
@@ -486,7 +523,7 @@ const CROWD: usize = 6;
 impl About {
     fn room(self) -> crate::wire::RoomId {
         match self {
-            Self::Join(room) => room,
+            Self::Join(room) | Self::Greet(room) => room,
             Self::Connect | Self::CreateRoom | Self::Relay | Self::SetMeta => Default::default(),
         }
     }

@@ -339,6 +339,9 @@ pub enum ServerMessage<'a> {
         epoch: u64,
         /// For [`ClientMessage::Resume`].
         secret: Secret,
+        /// The rooms in which the client has seats, because the session of an earlier
+        /// process goes on. A `Joined` with request 0 follows for each, in this order.
+        rooms: Vec<String>,
     },
     /// The last message.
     Close {

@@ -13,6 +13,7 @@ mod handshake;
 mod histories;
 mod hooks;
 mod liveness;
+mod restarts;
 mod rooms;
 mod sessions;
 mod trust;

@@ -57,6 +57,7 @@ async fn a_client_gives_up_a_server_that_went_silent() {
             resume_grace_ms: 0,
             epoch: 0,
             secret: Secret::default(),
+            rooms: Vec::new(),
         };
         server.say_bytes(&welcome.to_frame()).await;
         server

@@ -52,6 +52,7 @@ fn welcome(client_id: ClientId, ping_interval: Duration) -> ServerMessage<'stati
         resume_grace_ms: u32::try_from(GRACE.as_millis()).unwrap(),
         epoch: 8,
         secret: Secret([1; 16]),
+        rooms: Vec::new(),
     }
 }
 
@@ -281,7 +282,7 @@ async fn a_server_that_was_restarted_gives_the_rooms_back() {
     drop(server);
     hear_reconnecting(&mut client).await;
     let mut server = arrived(&mut port).await;
-    assert!(asked(&mut server).await.contains("[(RoomId(3), 6)]"));
+    assert!(asked(&mut server).await.contains("[Progress { room: RoomId(3), last: 6, own: 0 }]"));
     let reason = ResumeFailure::EpochChanged;
     tell(&mut server, &ServerMessage::ResumeFailed { reason: reason.clone() }).await;
     assert!(asked(&mut server).await.starts_with("Hello"));

@@ -5,8 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::wire::{
-    ClientMessage, Delivery, GapReason, LeaveReason, Refusal, Replay, RoomId, RoomName,
-    ServerMessage,
+    ClientMessage, Delivery, GapReason, LeaveReason, Refusal, RoomId, ServerMessage,
 };
 
 use super::{
@@ -39,7 +38,7 @@ impl Session {
                 meta,
                 former,
             } => {
-                let asked = if self.continued && request == 0 {
+                let asked = if request == 0 {
                     self.seat_from_before(name)?
                 } else {
                     self.answered(request)?
@@ -61,6 +60,7 @@ impl Session {
                     rejoined: asked.rejoined,
                 };
                 let own = (seat, self.client_id());
+                let given_up = self.unwanted.iter().position(|room| *room == asked.room);
                 let mut joined = Membership::new(asked, seq, since, former)?;
                 joined.announce(members, own, event)?;
                 joined.inherit(self.late.remove(&room).unwrap_or_default());
@@ -68,18 +68,20 @@ impl Session {
                     return Err(format!("a second seat in {room:?}").into());
                 }
                 self.order.push(room);
+                if let Some(at) = given_up {
+                    // The server had not heard that this client leaves.
+                    self.unwanted.remove(at);
+                    if let Some(seat) = self.rooms.get_mut(&room) {
+                        seat.leaving = true;
+                    }
+                    self.ask(&ClientMessage::Leave { room });
+                }
             }
             ServerMessage::Roster { room, members } => {
                 events.extend(self.seated(room)?.list(members)?);
             }
             ServerMessage::JoinRefused { request, reason } => {
-                let asked = self.answered(request)?;
-                let is_in = || self.rooms.values().any(|seat| *seat.name() == asked.room);
-                if asked.rejoined && matches!(reason, Refusal::AlreadyJoined { .. }) && is_in() {
-                    // The server knew before this client did.
-                    return Ok(());
-                }
-                let request = Request::Join { room: asked.room };
+                let request = Request::Join { room: self.answered(request)?.room };
                 events.push(ServerEvent::Error(RequestError { request, reason }));
             }
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
@@ -298,9 +300,10 @@ impl Session {
     }
 
     /// A seat that an earlier process asked for.
-    fn seat_from_before(&self, name: &str) -> Result<Asked, Violation> {
-        let room = RoomName::new(name).map_err(|error| error.to_string())?;
-        Ok(Asked { room, data: Bytes::new(), replay: Replay::Nothing, rejoined: true })
+    fn seat_from_before(&mut self, name: &str) -> Result<Asked, Violation> {
+        let at = self.awaited.iter().position(|room| *room == *name);
+        let at = at.ok_or_else(|| format!("a seat in {name:?} that was not announced"))?;
+        Ok(Asked::again(self.awaited.remove(at)))
     }
 
     fn answered(&mut self, request: u32) -> Result<Asked, Violation> {

@@ -28,6 +28,21 @@ impl Session {
         Ok(())
     }
 
+    /// Asks for a seat if there is none and none is asked for; returns whether it did.
+    pub(crate) fn join_if_nowhere(
+        &mut self,
+        room: RoomName,
+        data: &[u8],
+        replay: Replay,
+    ) -> Result<bool, SendError> {
+        let stays = self.rooms.values().any(|member| !member.leaving);
+        let nowhere = !stays && self.awaited.is_empty() && self.joins.is_empty();
+        if nowhere {
+            self.join(room, data, replay)?;
+        }
+        Ok(nowhere)
+    }
+
     /// Gives a seat up: that in `room`, or the last one taken.
     pub(crate) fn leave(&mut self, room: Option<&str>) -> Result<(), SendError> {
         self.check_open()?;
@@ -130,7 +145,7 @@ impl Session {
     }
 
     /// Sends a request, or keeps it until there is a link.
-    fn ask(&mut self, request: &ClientMessage<'_>) {
+    pub(super) fn ask(&mut self, request: &ClientMessage<'_>) {
         let start = self.outbox.len();
         request.encode(&mut self.outbox);
         if self.is_held() && (self.is_open() || !planted!("client-forgets-while-away")) {

@@ -129,6 +129,9 @@ impl Session {
             };
             self.former.push((member.asked, state));
         }
+        for room in std::mem::take(&mut self.awaited) {
+            self.former.push((Asked::again(room), Former::Asked));
+        }
         for (_, asked) in std::mem::take(&mut self.joins) {
             if planted!("client-forgets-to-join") {
                 continue;
@@ -145,14 +148,20 @@ impl Session {
     /// whether the server goes on with it.
     pub(super) fn settle(&mut self, events: &mut Vec<ServerEvent>) {
         for (asked, former) in std::mem::take(&mut self.former) {
+            let is_held = self.awaited.contains(&asked.room);
+            let goes_on = self.resumed.is_some();
             let reason = match former {
-                Former::Asked => {
-                    self.ask_to_join(Asked { rejoined: asked.rejoined || self.continued, ..asked });
+                // The server says by itself where the client is.
+                Former::Seated | Former::Asked if is_held => continue,
+                Former::Leaving if is_held => {
+                    self.unwanted.push(asked.room);
                     continue;
                 }
-                // The server says by itself where the client still is.
-                Former::Seated if self.continued => continue,
-                Former::Seated if self.reconnect.rejoin => {
+                Former::Asked => {
+                    self.ask_to_join(asked);
+                    continue;
+                }
+                Former::Seated if self.reconnect.rejoin && !goes_on => {
                     let (replay, rejoined) = (Replay::Nothing, true);
                     self.ask_to_join(Asked { replay, rejoined, ..asked });
                     continue;

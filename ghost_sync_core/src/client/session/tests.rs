@@ -104,6 +104,7 @@ fn welcome() -> ServerMessage<'static> {
         resume_grace_ms: 0,
         epoch: 0,
         secret: Secret::default(),
+        rooms: Vec::new(),
     }
 }
 

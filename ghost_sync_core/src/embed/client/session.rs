@@ -33,7 +33,7 @@ pub(super) struct Session {
     target: Target,
     reconnect: Reconnect,
     orders: Orders<ClientCommand>,
-    updates: Arc<Updates<ClientUpdate>>,
+    updates: Arc<Updates<ClientUpdate, usize>>,
     wanted: Wanted,
 }
 
@@ -52,6 +52,8 @@ struct Wish {
     room: RoomName,
     data: Bytes,
     replay: Replay,
+    /// Whether it is wanted only by a client that is nowhere.
+    if_nowhere: bool,
     /// Whether the client has been in it.
     joined: bool,
 }
@@ -62,7 +64,7 @@ impl Session {
         target: Target,
         reconnect: Reconnect,
         orders: Orders<ClientCommand>,
-        updates: Arc<Updates<ClientUpdate>>,
+        updates: Arc<Updates<ClientUpdate, usize>>,
     ) -> Self {
         let builder = builder.reconnect(reconnect.clone());
         let wanted = Wanted::default();
@@ -144,8 +146,8 @@ impl Session {
 
     /// Serves a connection until it ends.
     async fn serve(&mut self, client: Client) -> ClientEnd {
-        let client_id = client.client_id();
-        self.updates.push(ClientUpdate::Connected { client_id });
+        let (client_id, resumed) = (client.client_id(), client.resumed());
+        self.updates.push(ClientUpdate::Connected { client_id, resumed });
         self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
         let meta = self.builder.meta_changes().into_iter();
@@ -218,7 +220,7 @@ impl Session {
                 *bytes += event.cost();
                 wanted.hear(&mut event);
                 updates.push(if let ServerEvent::Renewed { client_id } = event {
-                    ClientUpdate::Connected { client_id }
+                    ClientUpdate::Connected { client_id, resumed: None }
                 } else {
                     ClientUpdate::Event(event)
                 });
@@ -239,9 +241,9 @@ impl Session {
                 Err(reason) => Err(reason),
             };
             match result {
-                Ok(()) => {
+                Ok(asked) => {
                     if let ClientCommand::Join { room, .. } = command {
-                        self.wanted.joining.push(room.clone());
+                        self.wanted.asked(room, asked);
                     }
                 }
                 Err(reason) => refuse(&self.updates, command, reason),
@@ -277,11 +279,13 @@ impl Wanted {
     /// Remembers what a command changes for later connections.
     fn note(&mut self, command: &ClientCommand) -> Noted {
         match command {
-            ClientCommand::Join { room, data, replay } => {
+            ClientCommand::Join { room, if_nowhere: true, .. } if self.find(room).is_some() => {}
+            ClientCommand::Join { room, data, replay, if_nowhere } => {
                 let (room, data, replay) = (room.clone(), data.clone(), *replay);
-                let joined = self.find(&room).is_some_and(|wish| wish.joined);
+                let (if_nowhere, joined) =
+                    (*if_nowhere, self.find(&room).is_some_and(|wish| wish.joined));
                 self.forget(&room);
-                self.rooms.push(Wish { room, data, replay, joined });
+                self.rooms.push(Wish { room, data, replay, if_nowhere, joined });
             }
             ClientCommand::Leave { room } => self.forget(room),
             ClientCommand::SetMeta { .. } => {}
@@ -302,10 +306,11 @@ impl Wanted {
         } else if let ServerEvent::Joined { room, rejoined, .. } = event {
             if let Some(wish) = self.find(room) {
                 *rejoined |= std::mem::replace(&mut wish.joined, true);
+                wish.if_nowhere = false;
             } else if *rejoined {
                 // An earlier process took that seat.
                 let (room, data, replay) = (room.clone(), Bytes::new(), Replay::Nothing);
-                self.rooms.push(Wish { room, data, replay, joined: true });
+                self.rooms.push(Wish { room, data, replay, if_nowhere: false, joined: true });
             }
             return self.answered(room);
         } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) =
@@ -322,6 +327,15 @@ impl Wanted {
         // Unless it has asked again since.
         if !self.joining.contains(gone) {
             self.forget(gone);
+        }
+    }
+
+    /// The connection was asked for a room, unless the client is to be somewhere else.
+    fn asked(&mut self, room: &RoomName, asked: bool) {
+        if asked {
+            self.joining.push(room.clone());
+        } else {
+            self.rooms.retain(|wish| wish.room != *room || !wish.if_nowhere);
         }
     }
 
@@ -344,13 +358,18 @@ impl Wish {
     /// What was said before is asked for once only.
     fn ask(&self) -> ClientCommand {
         let replay = if self.joined { Replay::Nothing } else { self.replay };
-        ClientCommand::Join { room: self.room.clone(), data: self.data.clone(), replay }
+        let (room, data, if_nowhere) = (self.room.clone(), self.data.clone(), self.if_nowhere);
+        ClientCommand::Join { room, data, replay, if_nowhere }
     }
 }
 
-fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendError> {
+/// Makes a request; returns whether it was to be made.
+fn request(sender: &ClientSender, command: &ClientCommand) -> Result<bool, SendError> {
+    if let ClientCommand::Join { room, data, replay, if_nowhere: true } = command {
+        return sender.try_request(|session| session.join_if_nowhere(room.clone(), data, *replay));
+    }
     sender.try_request(|session| match command {
-        ClientCommand::Join { room, data, replay } => session.join(room.clone(), data, *replay),
+        ClientCommand::Join { room, data, replay, .. } => session.join(room.clone(), data, *replay),
         ClientCommand::Leave { room } => session.leave(Some(room.as_str())),
         ClientCommand::Broadcast { room, delivery, flags, message_type, payload } => {
             let room = room.as_ref().map(RoomName::as_str);
@@ -364,11 +383,12 @@ fn request(sender: &ClientSender, command: &ClientCommand) -> Result<(), SendErr
         ClientCommand::ListRooms => session.list_rooms(),
         ClientCommand::SetMeta { key, value } => session.set_meta(key, value.as_deref()),
         ClientCommand::Disconnect => Ok(()),
-    })
+    })?;
+    Ok(true)
 }
 
 /// Tells the program that a command could not even be sent.
-fn refuse(updates: &Updates<ClientUpdate>, command: &ClientCommand, reason: Refusal) {
+fn refuse(updates: &Updates<ClientUpdate, usize>, command: &ClientCommand, reason: Refusal) {
     let room = match command {
         ClientCommand::Join { room, .. } | ClientCommand::Leave { room } => Some(room.clone()),
         ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } => room.clone(),

@@ -143,6 +143,9 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::SetMeta { client_id, key, value, .. } => {
             handler.on_set_meta(*client_id, key, value.as_deref())
         }
+        Question::Greet { client_id, name, .. } => {
+            Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()) }
+        }
     }
 }
 
@@ -163,6 +166,9 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         Question::SetMeta { client_id, key, value, .. } => {
             handler.on_set_meta(*client_id, key, value.as_deref()).await
         }
+        Question::Greet { client_id, name, .. } => {
+            Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()).await }
+        }
     }
 }
 
@@ -182,8 +188,8 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
             RelayEvent::PlayerAway { name, client_id, .. } => {
                 handler.on_away(*client_id, name.as_str());
             }
-            RelayEvent::PlayerBack { name, client_id, .. } => {
-                handler.on_back(*client_id, name.as_str());
+            RelayEvent::PlayerBack { name, client_id, restarted, .. } => {
+                handler.on_back(*client_id, name.as_str(), *restarted);
             }
             RelayEvent::Lagged { name, client_id, .. } => {
                 handler.on_backpressure(*client_id, name.as_str());
@@ -224,8 +230,8 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
             RelayEvent::PlayerAway { name, client_id, .. } => {
                 handler.on_away(*client_id, name.as_str()).await;
             }
-            RelayEvent::PlayerBack { name, client_id, .. } => {
-                handler.on_back(*client_id, name.as_str()).await;
+            RelayEvent::PlayerBack { name, client_id, restarted, .. } => {
+                handler.on_back(*client_id, name.as_str(), *restarted).await;
             }
             RelayEvent::Lagged { name, client_id, .. } => {
                 handler.on_backpressure(*client_id, name.as_str()).await;

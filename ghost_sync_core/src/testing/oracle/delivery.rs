@@ -22,7 +22,7 @@ impl Oracle {
     ) {
         self.authors[author].received += u64::from(message.is_numbered());
         match *message {
-            ServerMessage::Welcome { client_id, secret, .. } => {
+            ServerMessage::Welcome { client_id, secret, ref rooms, .. } => {
                 let state = &mut self.authors[author];
                 state.secret = secret;
                 state.old_secret = None;
@@ -33,7 +33,11 @@ impl Oracle {
                 if !before.is_nil() {
                     self.expect(Expected::renewed(client_id));
                 }
-                if self.owners.get(&client_id) != Some(&author) {
+                let inherited = self.authors[author].inherited.contains(&client_id);
+                if inherited {
+                    self.authors[author].went_on |= before == client_id;
+                    self.told_seats(author, era, rooms);
+                } else if self.owners.get(&client_id) != Some(&author) || !rooms.is_empty() {
                     self.fail("I15", format!("{author} is welcomed as {client_id}"));
                 }
             }
@@ -54,6 +58,7 @@ impl Oracle {
                 }
             }
             ServerMessage::Joined {
+                request,
                 room,
                 name,
                 epoch,
@@ -65,7 +70,6 @@ impl Oracle {
                 meta_version,
                 ref meta,
                 ref former,
-                ..
             } => {
                 let key = (era, room);
                 let Some(found) = self.rooms.get_mut(&key) else {
@@ -75,7 +79,11 @@ impl Oracle {
                     return self.fail("I6", format!("nobody joined {room:?} at event {seq}"));
                 };
                 let right = found.owners.get(&seat) == Some(&self.authors[author].client_id)
-                    && matches!(found.entry(seq).map(|entry| &entry.what), Some(What::Joined { seat: own }) if *own == seat);
+                    && match found.entry(seq).map(|entry| &entry.what) {
+                        Some(What::Joined { seat: own }) => *own == seat && request > 0,
+                        Some(What::Back { seat: own }) => *own == seat && request == 0,
+                        _ => false,
+                    };
                 let known = *found.epoch.get_or_insert(epoch);
                 let same_meta = arrival.meta_version == meta_version && arrival.meta == *meta;
                 let same_name = *found.name.as_str() == *name;
@@ -116,6 +124,9 @@ impl Oracle {
                 };
                 if self.authors[author].stays.insert(room, stay).is_some() {
                     self.fail("I5", format!("{author} joined {room:?} twice"));
+                }
+                if request == 0 {
+                    self.greeted(author, era, room);
                 }
             }
             ServerMessage::Roster { room, ref members } => self.on_roster(author, room, members),
@@ -581,22 +592,18 @@ impl Oracle {
                 match (state.stays.get(&room), self.rooms.get(&key)) {
                     (_, None) => Some(format!("{room:?} never was")),
                     (Some(stay), Some(log)) => {
-                        let mut next = stay.next;
-                        while next < oldest && log.is_own(next, stay.seat) {
-                            next += 1;
-                        }
-                        let kept = log.kept(&self.swarm.room, self.now);
                         let long_gone = log.deleted.is_some_and(|at| self.now >= at + grace);
                         let bounded = self.swarm.relay.history_limit < 1 << 20;
                         // History that another stay was promised may be gone too.
                         let later = log.owners.range(stay.seat..).skip(1);
                         let was_back = later.into_iter().any(|(_, owner)| *owner == client_id);
+                        let must = log.must_keep(stay.next, stay.seat, &self.swarm.room, self.now);
                         if was_back {
                             None
                         } else if stay.next >= oldest {
                             Some(format!("{} of {room:?} is next, not before {oldest}", stay.next))
-                        } else if stay.next >= kept && !long_gone && !bounded {
-                            Some(format!("{room:?} has to keep events from {kept} on"))
+                        } else if must && !long_gone && !bounded {
+                            Some(format!("{room:?} has to keep what came from {} on", stay.next))
                         } else {
                             None
                         }
@@ -605,7 +612,9 @@ impl Oracle {
                 }
             }
         };
-        let alive = alive && !matches!(reason, ResumeFailure::Denied);
+        // Who missed too much keeps its seats.
+        let too_old = matches!(reason, ResumeFailure::TooOld { .. });
+        let alive = alive && !too_old && !matches!(reason, ResumeFailure::Denied);
         if alive {
             self.fail("I14", format!("{client_id} goes on after {reason}"));
         }
@@ -622,6 +631,8 @@ impl Oracle {
         self.directs.remove(&client_id);
         let state = &mut self.authors[author];
         state.reckoning = true;
+        state.going_on = too_old;
+        state.next_base = state.messages.len();
         state.lists_owed = 0;
         state.barred = false;
     }

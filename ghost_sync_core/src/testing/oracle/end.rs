@@ -105,6 +105,7 @@ impl Oracle {
             let words = self.directs.get(&state.client_id).and_then(|due| due.front());
             let words = words.map(|due| format!("{author} did not get {due:?}"));
             let (joins, lists) = (state.joins_owed, state.lists_owed);
+            let joins = if state.went_on { 0 } else { joins };
             self.judge("I20", seen);
             self.judge("I20", words);
             if joins != 0 || lists != 0 {

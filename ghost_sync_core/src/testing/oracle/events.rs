@@ -1,11 +1,13 @@
 //! What the host is told: the order of each room, and who is there.
 
+use std::collections::BTreeMap;
+
 use super::{
     About, Away, Cause, Direct, Fate, Mark, Oracle, SessionView,
     room::{Arrival, Member, Present, RoomLog, Said, What},
 };
 use crate::{
-    relay::{ConnId, CreateOnJoin, DisconnectReason, RelayEvent, RelayMode},
+    relay::{ConnId, CreateOnJoin, DisconnectReason, LinkId, RelayEvent, RelayMode},
     testing::stamp::Stamp,
     wire::{ClientId, CloseReason, LeaveReason, MessageType, RoomId, RoomName, Seat},
 };
@@ -21,6 +23,15 @@ impl Oracle {
                 self.closed(cause, conn, client_id, &reason);
             }
             RelayEvent::ConnectionLost { conn, reason, .. } => self.lost(cause, conn, &reason),
+            RelayEvent::ConnectionResumed { conn, client_id, restarted: true, .. } => {
+                match self.heir.take() {
+                    Some((link, author)) => {
+                        self.inherited(link, author, client_id);
+                        self.linked(link, conn, client_id);
+                    }
+                    None => self.fail("I15", format!("{client_id} goes on as nobody")),
+                }
+            }
             RelayEvent::ConnectionResumed { conn, client_id, .. } => {
                 self.resumed(cause, conn, client_id);
             }
@@ -45,7 +56,12 @@ impl Oracle {
                 self.left(room, seat, conn, client_id, reason);
             }
             RelayEvent::PlayerAway { room, seat, conn, .. } => self.went_away(room, seat, conn),
-            RelayEvent::PlayerBack { room, seat, conn, .. } => self.came_back(room, seat, conn),
+            RelayEvent::PlayerBack { room, seat, conn, restarted, .. } => {
+                self.came_back(room, seat, conn);
+                if restarted {
+                    self.arrived_anew(room);
+                }
+            }
             RelayEvent::JoinAbandoned { conn, .. } => {
                 self.mark(Mark::JoinAbandoned);
                 self.outcomes += 1;
@@ -214,7 +230,6 @@ impl Oracle {
         let Cause::Bytes(link) = cause else {
             return self.fail("I15", format!("{client_id} is resumed by {cause:?}"));
         };
-        let now = self.now;
         let mut kept: usize = 0;
         if let Some(author) = self.owners.get(&client_id)
             && let Some((first, lane)) = self.lanes.get_mut(&client_id)
@@ -231,15 +246,21 @@ impl Oracle {
         if kept > most {
             self.fail("I12", format!("{kept} bytes were kept for {client_id}, of {most}"));
         }
-        let Some(session) = self.sessions.get_mut(&conn) else {
-            return self.fail("I14", format!("{client_id} is resumed after its end"));
-        };
-        session.link = Some(*link);
         if let Some(author) = self.owners.get(&client_id)
             && std::mem::replace(&mut self.authors[*author].resumed_unseen, true)
         {
             self.marks.reach(Mark::OldSecret);
         }
+        self.linked(*link, conn, client_id);
+    }
+
+    /// A session has another link.
+    fn linked(&mut self, link: LinkId, conn: ConnId, client_id: ClientId) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return self.fail("I14", format!("{client_id} is resumed after its end"));
+        };
+        session.link = Some(link);
         match session.away.take() {
             None => self.mark(Mark::TookOver),
             Some(away) if away.latest < now => {
@@ -320,25 +341,7 @@ impl Oracle {
         found.owners.insert(seat, client_id);
         let seq = found.append(What::Joined { seat }, 400 + self.swarm.meta, now);
         found.members.insert(seat, Member { conn, client_id, away });
-        let roster = found.members.iter().filter_map(|(seat, member)| {
-            let session = self.sessions.get(&member.conn)?;
-            Some(Present {
-                seat: *seat,
-                client_id: member.client_id,
-                away: member.away,
-                meta_version: session.meta_version,
-                meta: session.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            })
-        });
-        let values = found.latest.values().flat_map(|values| values.values());
-        let mut retained: Vec<u64> = values.map(|(seq, _)| *seq).collect();
-        retained.sort_unstable();
-        let arrival = Arrival {
-            roster: roster.collect(),
-            retained,
-            meta_version: found.meta_version,
-            meta: found.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        };
+        let arrival = arrival(found, &self.sessions);
         found.arrivals.insert(seq, arrival);
         for counter in asked.into_iter().flatten() {
             let direct = Direct { counter, room: Some((key, 0)) };
@@ -430,6 +433,13 @@ impl Oracle {
             }
             _ => self.fail("I9", format!("{seat:?} of {room:?} is back and was not away")),
         }
+    }
+
+    /// A new process is told a room as it is after its last event.
+    fn arrived_anew(&mut self, room: RoomId) {
+        let Some(found) = self.rooms.get_mut(&(self.era, room)) else { return };
+        let arrival = arrival(found, &self.sessions);
+        found.arrivals.insert(found.head(), arrival);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -612,5 +622,28 @@ impl Oracle {
                 self.swarm.relay.room_defaults.mode
             }
         })
+    }
+}
+
+/// What a room looks like to who comes now.
+fn arrival(room: &RoomLog, sessions: &BTreeMap<ConnId, SessionView>) -> Arrival {
+    let roster = room.members.iter().filter_map(|(seat, member)| {
+        let session = sessions.get(&member.conn)?;
+        Some(Present {
+            seat: *seat,
+            client_id: member.client_id,
+            away: member.away,
+            meta_version: session.meta_version,
+            meta: session.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        })
+    });
+    let values = room.latest.values().flat_map(|values| values.values());
+    let mut retained: Vec<u64> = values.map(|(seq, _)| *seq).collect();
+    retained.sort_unstable();
+    Arrival {
+        roster: roster.collect(),
+        retained,
+        meta_version: room.meta_version,
+        meta: room.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
     }
 }

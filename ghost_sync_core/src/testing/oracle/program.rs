@@ -120,7 +120,9 @@ impl Oracle {
                 // Answers to pings of an earlier link mean nothing.
                 self.expected.pop_front();
             }
-            if self.authors[author].reckoning && told.tag != Expected::RESUME_FAILED {
+            if told.tag == Expected::RENEWED {
+                self.authors[author].going_on = false;
+            } else if self.is_reckoned(author) && told.tag != Expected::RESUME_FAILED {
                 self.end_reckoning(author);
             }
             let due = self.expected.pop_front();
@@ -140,12 +142,17 @@ impl Oracle {
         while self.expected.front().is_some_and(|due| due.tag == Expected::PONG) {
             self.expected.pop_front();
         }
-        if self.authors[author].reckoning && !events.is_empty() {
+        if self.is_reckoned(author) && !events.is_empty() {
             self.end_reckoning(author);
         }
         if let Some(due) = self.expected.pop_front() {
             self.fail("I4", format!("{author} is not told {due:?}"));
         }
+    }
+
+    /// Whether a client has said everything about a session that is over.
+    fn is_reckoned(&self, author: usize) -> bool {
+        self.authors[author].reckoning && !self.authors[author].going_on
     }
 
     /// What a client says about a session that is over.
@@ -185,7 +192,8 @@ impl Oracle {
         state.joins_owed += i64::try_from(state.leaves_due).unwrap_or(0);
         let reported = std::mem::take(&mut state.reported);
         let mut silent = None;
-        for (at, message) in state.messages.iter_mut().enumerate().skip(state.base) {
+        let over = state.messages.iter_mut().enumerate().take(state.next_base);
+        for (at, message) in over.skip(state.base) {
             if message.fate == Fate::Open {
                 message.fate = Fate::Unknown;
                 // The answer to one that the server got may be lost with the session.
@@ -194,7 +202,7 @@ impl Oracle {
                 }
             }
         }
-        state.base = state.messages.len();
+        state.base = state.next_base;
         if let Some(at) = silent {
             let message = &self.authors[author].messages[at];
             self.fail("I13", format!("message {at} is lost without a word: {message:?}"));

@@ -212,24 +212,34 @@ impl RoomLog {
         matches!(what, Some(What::Said(_))) && self.is_own(seq, seat)
     }
 
-    /// The oldest event that a history of these limits must still have.
-    pub(super) fn kept(&self, config: &RoomConfig, now: Instant) -> u64 {
-        let mut oldest = self.head() + 1;
-        let mut bytes = 0;
+    /// Whether everything from `next` on that the member in `seat` must not miss is within
+    /// what a history of these limits keeps.
+    pub(super) fn must_keep(
+        &self,
+        next: u64,
+        seat: Seat,
+        config: &RoomConfig,
+        now: Instant,
+    ) -> bool {
+        let firm = |seq: u64| {
+            let entry = self.entry(seq)?;
+            let lossy =
+                matches!(&entry.what, What::Said(said) if said.delivery != Delivery::Reliable);
+            (!lossy).then_some(entry)
+        };
+        let due = (next..=self.head()).filter(|seq| !self.is_own(*seq, seat));
+        let Some(missed) = due.into_iter().find_map(firm) else { return true };
         let slack = std::time::Duration::from_millis(1);
-        for entry in self.entries.iter().rev() {
-            let count = self.head() + 2 - oldest;
-            bytes += entry.size;
-            let age = now.saturating_duration_since(entry.at) + slack;
-            if count > config.history.events as u64
-                || bytes > config.history.bytes
-                || age >= config.history.age
-            {
-                break;
-            }
-            oldest -= 1;
-        }
-        oldest
+        let age = now.saturating_duration_since(missed.at) + slack;
+        let kept = (next..=self.head()).filter_map(firm);
+        // What it costs to find an event again counts too.
+        let cost = kept.map(|entry| entry.size + 64).sum::<usize>();
+        let (reliable, bytes) = (config.history.reliable, config.history.bytes);
+        let events = usize::try_from(self.head() + 1 - next).unwrap_or(usize::MAX);
+        let all = (next..=self.head()).filter_map(|seq| self.entry(seq));
+        let recent =
+            events <= config.history.events && all.map(|entry| entry.size).sum::<usize>() <= bytes;
+        age < config.history.age && (cost <= reliable || recent)
     }
 
     /// Who left at event `since` or later and before `joined`.

@@ -8,14 +8,19 @@ use super::{Link, Mark, Player, World, mix_bytes};
 use crate::{
     client::{Introduction, Reconnect, Session},
     relay::DisconnectReason,
-    wire::{CloseReason, HEADER_LEN, ServerMessage},
+    wire::{CloseReason, HEADER_LEN, ServerMessage, SessionTicket},
 };
 
 impl World {
     /// A client that never had a link.
     pub(super) fn player(&mut self) -> Player {
+        self.process(None)
+    }
+
+    /// A process that goes on with the session of an earlier one, if there is one to go on with.
+    fn process(&mut self, session: Option<SessionTicket>) -> Player {
         let author = self.oracle.author();
-        let mut introduction = Introduction::default();
+        let mut introduction = Introduction { session, ..Introduction::default() };
         if self.swarm.meta > 0 {
             introduction.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
         }
@@ -55,6 +60,21 @@ impl World {
             player.resuming = true;
         }
         self.flush(at);
+    }
+
+    /// A client's process dies, and another one goes on in its place.
+    pub(super) fn begin_anew(&mut self, at: usize) {
+        let Some(ticket) = self.players[at].session.ticket() else { return };
+        if self.players[at].over {
+            return;
+        }
+        match self.players[at].link {
+            Some(serial) if self.rng.bool() => self.reset(serial, true, true),
+            _ => self.abandon(at),
+        }
+        self.oracle.authors[self.players[at].author].over = true;
+        self.players[at] = self.process(Some(ticket));
+        self.connect(at);
     }
 
     /// Moves what a client has to say into its socket.

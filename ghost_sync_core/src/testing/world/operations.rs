@@ -63,6 +63,7 @@ impl World {
                 }
             }
             OpKind::Goodbye => self.goodbye(at),
+            OpKind::NewProcess => self.begin_anew(at),
             OpKind::Cut => self.cut(op.who),
             OpKind::Storm => {
                 let serials: Vec<u32> = self.links.keys().copied().collect();
@@ -296,7 +297,7 @@ impl World {
         self.reset(serial, told != 1, told != 2);
     }
 
-    fn reset(&mut self, serial: u32, server: bool, client: bool) {
+    pub(super) fn reset(&mut self, serial: u32, server: bool, client: bool) {
         let Some(link) = self.links.get_mut(&serial) else { return };
         let player = link.player;
         link.up.bytes.clear();

@@ -22,6 +22,7 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
             resume_grace_ms: random.u32(..2) * 30_000,
             epoch: number,
             secret: Secret([1; 16]),
+            rooms: vec!["lobby".to_owned(); random.usize(..2)],
         },
         1 => ServerMessage::Close { reason: CloseReason::Requested },
         2..=4 => ServerMessage::Joined {

@@ -13,6 +13,7 @@ fn holding(client_id: ClientId) -> ServerMessage<'static> {
         resume_grace_ms: 30_000,
         epoch: 5,
         secret: Secret([1; 16]),
+        rooms: Vec::new(),
     }
 }
 
