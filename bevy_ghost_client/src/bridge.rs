@@ -16,7 +16,7 @@ use crate::{
     hearing,
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     roster,
-    typed::{Arrival, ClientOrigin, ClientParcel, ClientReceiver, MessageRegistry},
+    typed::{Arrival, ClientOrigin, ClientParcel, ClientReceiver, MessageRegistry, Side},
 };
 
 /// The network threads of this app, shared by its client and its server.
@@ -125,6 +125,15 @@ fn dispatch(world: &mut World, parcels: &mut Vec<ClientParcel>) -> Vec<Unsent> {
     let connected = *world.resource::<State<ClientState>>().get() == ClientState::Connected;
     let current = world.resource::<JoinedRooms>().current();
     let (mut sent, mut unsent) = (Traffic::default(), Vec::new());
+    let mut registry = world.resource_mut::<MessageRegistry>();
+    parcels.retain(|parcel| {
+        let may_say = registry.may_say(parcel.message_type, Side::Client);
+        if !may_say {
+            let message = Some((parcel.message_type, parcel.payload.clone()));
+            unsent.push(Unsent { message, reason: UnsentReason::SaidByServer });
+        }
+        may_say
+    });
     world.resource_scope(|world, mut link: Mut<Link>| {
         let mut last: Option<(Entity, &RoomName)> = None;
         for parcel in parcels.drain(..) {

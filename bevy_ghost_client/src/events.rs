@@ -12,6 +12,8 @@ use ghost_sync_core::wire::{
     Seat,
 };
 
+use crate::typed::Sender;
+
 /// The server has greeted this client; rooms can be joined. Told again, without a
 /// [`Disconnected`] in between, when it greets it anew after [`ResumeFailed`].
 #[derive(Clone, Debug, Event, Message, Reflect)]
@@ -305,6 +307,10 @@ pub enum UnsentReason {
     /// More waits to leave than the outbox may hold; send again later.
     #[error("the outbox is full")]
     OutboxFull,
+    /// The type is [registered](crate::GhostAppExt::add_ghost_message) as one that the
+    /// server alone says; the log names it.
+    #[error("it is said by the server alone")]
+    SaidByServer,
     /// Split it, or raise `max_payload` of the server.
     #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
     TooLarge {
@@ -339,8 +345,8 @@ pub struct RoomList {
 pub struct PayloadReceived {
     /// The room's entity, if it came from or about one.
     pub room: Option<Entity>,
-    /// The sender's entity; `None` for the server.
-    pub player: Option<Entity>,
+    /// Who said it.
+    pub sender: Sender,
     /// Place in the room's order, if it has one.
     pub seq: Option<u64>,
     /// Whether it was said before this client joined.
@@ -363,8 +369,8 @@ pub struct Undecodable {
     pub type_name: String,
     /// The room's entity, if it came from or about one.
     pub room: Option<Entity>,
-    /// The sender's entity; `None` for the server, and for a player that is gone.
-    pub player: Option<Entity>,
+    /// Who said it.
+    pub sender: Sender,
     /// The bytes.
     pub payload: Bytes,
 }

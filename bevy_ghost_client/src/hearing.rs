@@ -3,14 +3,17 @@
 use std::vec::Drain;
 
 use bevy::prelude::*;
-use ghost_sync_core::wire::{ClientId, RoomName, Seat};
+use ghost_sync_core::{
+    self as core,
+    wire::{ClientId, RoomName, Seat},
+};
 
 use crate::{
     GhostClient, GhostClientEvent, JoinedRooms, Member, Traffic,
     bridge::{ClientUpdate, ServerEvent},
     events::{PayloadReceived, Undecodable, publish},
     roster::SeatIndex,
-    typed::{Arrival, ClientOrigin, MessageRegistry, Unreadable},
+    typed::{Arrival, ClientOrigin, MessageRegistry, Sender, Side, Unreadable},
 };
 
 /// Takes what is said first among the updates; `arrivals` is memory for it.
@@ -20,14 +23,22 @@ pub(crate) fn hear(
     arrivals: &mut Vec<Arrival<ClientOrigin>>,
 ) {
     let mut received = Traffic::default();
-    let mut last = None;
+    let (mut last, mut misdirected) = (None, Vec::new());
     while updates.as_slice().first().is_some_and(is_said)
         && let Some(update) = updates.next()
     {
         if let Some(arrival) = arrival(world, update, &mut last) {
+            let side = side(&arrival.origin);
+            if !world.resource::<MessageRegistry>().allows(arrival.message_type, side) {
+                misdirected.push(arrival.message_type);
+                continue;
+            }
             received.count(&arrival.payload);
             arrivals.push(arrival);
         }
+    }
+    for message_type in misdirected {
+        world.resource_mut::<MessageRegistry>().count_misdirected(message_type);
     }
     if arrivals.is_empty() {
         return;
@@ -60,13 +71,17 @@ fn arrival<'w>(
     last: &mut Option<Place<'w>>,
 ) -> Option<Arrival<ClientOrigin>> {
     let ClientUpdate::Event(event) = update else { return None };
-    if let ServerEvent::Broadcast {
-        sender_id, room, seat, seq, replay, message_type, data, ..
-    } = event
-    {
+    if let ServerEvent::Broadcast { sender, room, seq, replay, message_type, data, .. } = event {
         let place = find_place(world, room, last)?;
-        let player = place.seats.and_then(|seats| find_speaker(world, seats, seat, sender_id));
-        let origin = ClientOrigin::Room { room: place.room, player, sender_id, seq, replay };
+        let sender = match sender {
+            core::Sender::Server => Sender::Server,
+            core::Sender::Player { seat, client_id } => {
+                let player = place.seats.zip(client_id);
+                let player = player.and_then(|(seats, id)| find_speaker(world, seats, seat, id));
+                Sender::Player { player, client_id }
+            }
+        };
+        let origin = ClientOrigin::Room { room: place.room, sender, seq, replay };
         Some(Arrival { origin, message_type, payload: data })
     } else if let ServerEvent::Direct { room, message_type, data } = event {
         let room = room.and_then(|room| Some(find_place(world, room, last)?.room));
@@ -102,14 +117,14 @@ fn find_speaker(
 
 fn payload_received(arrival: Arrival<ClientOrigin>) -> GhostClientEvent {
     let Arrival { origin, message_type, payload } = arrival;
-    let (room, player) = whence(origin);
+    let (room, sender) = whence(origin);
     let (seq, replay) = match origin {
         ClientOrigin::Room { seq, replay, .. } => (Some(seq), replay),
         ClientOrigin::Server { .. } => (None, false),
     };
     GhostClientEvent::PayloadReceived(PayloadReceived {
         room,
-        player,
+        sender,
         seq,
         replay,
         message_type,
@@ -120,13 +135,17 @@ fn payload_received(arrival: Arrival<ClientOrigin>) -> GhostClientEvent {
 fn undecodable(unreadable: Unreadable, arrivals: &[Arrival<ClientOrigin>]) -> Undecodable {
     let Unreadable { at, type_name } = unreadable;
     let Arrival { origin, payload, .. } = &arrivals[at];
-    let (room, player) = whence(*origin);
-    Undecodable { type_name, room, player, payload: payload.clone() }
+    let (room, sender) = whence(*origin);
+    Undecodable { type_name, room, sender, payload: payload.clone() }
 }
 
-fn whence(origin: ClientOrigin) -> (Option<Entity>, Option<Entity>) {
+fn whence(origin: ClientOrigin) -> (Option<Entity>, Sender) {
     match origin {
-        ClientOrigin::Room { room, player, .. } => (Some(room), player),
-        ClientOrigin::Server { room } => (room, None),
+        ClientOrigin::Room { room, sender, .. } => (Some(room), sender),
+        ClientOrigin::Server { room } => (room, Sender::Server),
     }
+}
+
+fn side(origin: &ClientOrigin) -> Side {
+    if whence(*origin).1.is_server() { Side::Server } else { Side::Client }
 }

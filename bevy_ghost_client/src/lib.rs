@@ -29,7 +29,9 @@ pub use ghost_sync_core::wire::{
 };
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
-pub use typed::{Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw, ToServer};
+pub use typed::{
+    Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw, Sender, ToServer,
+};
 
 /// What most clients import.
 pub mod prelude {
@@ -39,7 +41,7 @@ pub mod prelude {
         Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer,
         Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerAway, PlayerBack, PlayerJoined,
         PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay, ResumeFailed, Resumed,
-        RoomDeleted, RoomList, ToServer, Unsent, connected, in_room,
+        RoomDeleted, RoomList, Sender, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

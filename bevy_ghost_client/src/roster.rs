@@ -162,6 +162,8 @@ fn unsent_reason(refusal: &Refusal) -> UnsentReason {
         UnsentReason::TooLarge { len, max }
     } else if let Refusal::NotInRoom = refusal {
         UnsentReason::NotInRoom
+    } else if let Refusal::Forbidden { .. } = refusal {
+        UnsentReason::SaidByServer
     } else {
         UnsentReason::NotConnected
     }

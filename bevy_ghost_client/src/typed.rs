@@ -17,7 +17,10 @@
 //!
 //! (What the derives write needs `wincode` among the dependencies.)
 //!
-//! On connecting, both sides compare the **names** of their types, and the sizes of
+//! A type that one side alone says is registered so, and taken from nobody else:
+//! `app.add_ghost_message::<Score>().from_server()`, or `.from_clients()`; see [`Registered`].
+//!
+//! On connecting, both sides compare the **names** and directions of their types, and the sizes of
 //! those whose encoding has a fixed size. `Chat(String)` and `Chat(String, u32)` pass
 //! for the same: what cannot be read is left out and told as `Undecodable`, what can be
 //! read by chance is not told at all. When such a type changes, change its name:
@@ -39,9 +42,11 @@
 //! ordinary Bevy messages.
 
 mod codec;
+mod directions;
 mod ends;
 mod envelopes;
 mod parcels;
+mod registered;
 mod registry;
 mod words;
 
@@ -49,14 +54,16 @@ use bevy::{app::App, utils::prelude::ShortName};
 use wincode::{SchemaRead, SchemaWrite, config::DefaultConfig};
 
 pub use codec::Raw;
+pub use directions::Side;
 pub use envelopes::{
-    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
+    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, Sender, ToConnection, ToEveryone,
     ToPlayer, ToRoom, ToServer,
 };
 pub use parcels::{
     Arrival, ClientOrigin, ClientParcel, ClientReceiver, ServerOrigin, ServerParcel,
     ServerReceiver, Unreadable,
 };
+pub use registered::Registered;
 pub use registry::MessageRegistry;
 pub use words::Words;
 
@@ -86,7 +93,8 @@ pub trait GhostAppExt {
     /// Registers `T` under its short type name (`Chat`, without its modules).
     ///
     /// The other side must have the same: see the [module](crate::typed) for what is
-    /// compared, and what is not.
+    /// compared, and what is not. What comes back says who may send it; nothing said, both
+    /// sides may.
     ///
     /// May be called before or after the plugins are added, and again for the
     /// same type; the order of registrations does not matter.
@@ -95,7 +103,7 @@ pub trait GhostAppExt {
     /// When another type has that name, or a name with the same number: the
     /// other side could not tell the two apart. Give one of them a name of its
     /// own with [`add_ghost_message_as`](Self::add_ghost_message_as).
-    fn add_ghost_message<T: GhostMessage>(&mut self) -> &mut Self {
+    fn add_ghost_message<T: GhostMessage>(&mut self) -> Registered<'_> {
         self.add_ghost_message_as::<T>(&ShortName::of::<T>().to_string())
     }
 
@@ -104,12 +112,12 @@ pub trait GhostAppExt {
     ///
     /// # Panics
     /// As [`add_ghost_message`](Self::add_ghost_message).
-    fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> &mut Self;
+    fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> Registered<'_>;
 }
 
 impl GhostAppExt for App {
-    fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> &mut Self {
-        MessageRegistry::add::<T>(self, name);
-        self
+    fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> Registered<'_> {
+        let message_type = MessageRegistry::add::<T>(self, name);
+        Registered { app: self, message_type }
     }
 }

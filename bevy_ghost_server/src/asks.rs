@@ -11,8 +11,8 @@ use crate::{
     Room, RoomConfig, Rooms,
     bridge::{AskId, Link, Outbox, Question},
     hooks::{
-        ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, Outcome,
-        RelayRequest, Reply,
+        ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, MetadataRequest,
+        Outcome, RelayRequest, Reply,
     },
     index::Index,
     sync::is_there,
@@ -93,8 +93,8 @@ fn answer(
             Consequence::Nothing | Consequence::Room(..) | Consequence::Greeting(_),
         ) => {}
     }
-    let registry = world.resource::<MessageRegistry>();
-    let verdict = verdict.map(|words| words.numbered(registry));
+    let mut registry = world.resource_mut::<MessageRegistry>();
+    let verdict = verdict.map(|words| words.numbered(&mut registry));
     world.resource_mut::<Outbox>().answer(ask, verdict);
 }
 
@@ -164,6 +164,15 @@ fn run_observers(
                 payload,
                 decision,
             };
+            world.trigger_ref(&mut request);
+            Some((request.decision, Consequence::Nothing))
+        }
+        Question::SetMeta { conn, client_id, key, value } => {
+            let connection = *index.connections.get(&conn)?;
+            if !is_there(world, connection) {
+                return None;
+            }
+            let mut request = MetadataRequest { connection, client_id, key, value, decision };
             world.trigger_ref(&mut request);
             Some((request.decision, Consequence::Nothing))
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
-    Ended, GhostNetwork, Traffic,
-    typed::{MessageRegistry, ServerParcel, ServerReceiver},
+    Delivery, Ended, GhostNetwork, SendFlags, Traffic,
+    typed::{MessageRegistry, ServerParcel, ServerReceiver, Side},
 };
 use crossbeam_channel::{Receiver, Sender};
 pub use ghost_sync_core::ServerHandle;
@@ -138,11 +138,17 @@ pub(crate) fn send(world: &mut World) {
 fn dispatch(world: &mut World, parcels: &mut Vec<ServerParcel>) {
     let (mut sent, mut undelivered) = (Traffic::default(), 0);
     let mut rooms: Vec<(Entity, Traffic)> = Vec::new();
+    let mut registry = world.resource_mut::<MessageRegistry>();
+    parcels.retain(|parcel| {
+        let may_say = registry.may_say(parcel.message_type, Side::Server);
+        undelivered += u64::from(!may_say);
+        may_say
+    });
     world.resource_scope(|world, mut link: Mut<Link>| {
         let index = world.resource::<Index>();
         for parcel in parcels.drain(..) {
             let (to, len) = (parcel.to, parcel.payload.len());
-            if let ServerReceiver::Room(room, _) = to {
+            if let ServerReceiver::Room(room, ..) = to {
                 if rooms.last().is_none_or(|&(last, _)| last != room) {
                     rooms.push((room, Traffic::default()));
                 }
@@ -175,9 +181,16 @@ fn dispatch(world: &mut World, parcels: &mut Vec<ServerParcel>) {
 fn command(index: &Index, parcel: ServerParcel) -> Option<ServerCommand> {
     let ServerParcel { to, message_type, payload } = parcel;
     let (conn, room) = match to {
-        ServerReceiver::Room(room, delivery) => {
+        ServerReceiver::Room(room, delivery, flags) => {
             let room = index.room_records.get(&room)?.name.clone();
-            return Some(ServerCommand::Broadcast { room, delivery, message_type, payload });
+            return Some(match delivery {
+                Delivery::Latest(key) if flags.contains(SendFlags::FORGET) => {
+                    ServerCommand::BroadcastLast { room, key, message_type, payload }
+                }
+                Delivery::Latest(_) | Delivery::Reliable | Delivery::Volatile => {
+                    ServerCommand::Broadcast { room, delivery, message_type, payload }
+                }
+            });
         }
         ServerReceiver::Everyone => {
             return Some(ServerCommand::BroadcastAll { message_type, payload });
@@ -286,6 +299,10 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
     let builder = match &config.bind {
         Some(addr) => Server::builder().bind(addr.clone()),
         None => Server::builder().local_only(),
+    };
+    let builder = match &config.client_meta_keys {
+        Some(keys) => builder.client_meta_keys(keys.iter().cloned()),
+        None => builder,
     };
     builder
         .max_clients(config.max_clients)

@@ -78,8 +78,9 @@ pub struct RoomConfig {
     pub history: RoomHistory,
     /// Events of the past that a newcomer may ask for. Default: none.
     pub replay: u32,
-    /// Values that newcomers are given: of each sender and key the newest
-    /// [`latest`](crate::ToRoom::latest) message. Default: 1,024; those past it are not kept.
+    /// Values of each player that newcomers are given: of each key the newest
+    /// [`latest`](crate::ToRoom::latest) message. Default: 64, of 16 KiB together; past it
+    /// the player's oldest goes. The server has 1,024 of its own, and 256 KiB.
     pub retain: usize,
     /// Sends what is said at most once in this time, all of it together: less work for a
     /// server that is not full, half of this more latency on average. `None` (the default) sends at once, or
@@ -134,7 +135,7 @@ impl Default for RoomConfig {
             remove_when_empty: None,
             history: RoomHistory::default(),
             replay: 0,
-            retain: 1024,
+            retain: 64,
             tick: None,
         }
     }

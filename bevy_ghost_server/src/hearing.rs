@@ -5,7 +5,7 @@ use std::vec::Drain;
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
     Traffic,
-    typed::{Arrival, MessageRegistry, ServerOrigin, Unreadable},
+    typed::{Arrival, MessageRegistry, ServerOrigin, Side, Unreadable},
 };
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, MessageType, RoomId, Seat};
@@ -78,8 +78,11 @@ impl Hearing {
         })
     }
 
-    fn note(&mut self, world: &World, speaker: usize, said: Said) {
+    fn note(&mut self, world: &mut World, speaker: usize, said: Said) {
         let Said { client_id, seq, message_type, payload, .. } = said;
+        if !world.resource::<MessageRegistry>().allows(message_type, Side::Client) {
+            return world.resource_mut::<MessageRegistry>().count_misdirected(message_type);
+        }
         let speaker = &mut self.speakers[speaker];
         if seq.is_some() && !is_observed(world, speaker.observe, message_type) {
             return;

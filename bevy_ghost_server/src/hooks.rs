@@ -128,6 +128,37 @@ pub struct RelayRequest {
     pub(crate) decision: Decision,
 }
 
+/// A client wants to change its metadata: what others see of it, such as a name.
+///
+/// Not asked about keys that the server has set ([`SetMetadata`](crate::SetMetadata)):
+/// clients cannot change those. What a client brings when it connects is in
+/// [`ConnectRequest`]. [`ServerConfig::client_meta_keys`](crate::ServerConfig::client_meta_keys)
+/// names the keys that clients may set at all.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_server::prelude::*;
+/// fn decent_names(mut request: On<MetadataRequest>) {
+///     if request.key == "name" && request.value.as_deref() == Some("admin") {
+///         request.reject("that name is taken");
+///     }
+/// }
+/// # App::new().add_observer(decent_names);
+/// ```
+#[derive(Debug, EntityEvent)]
+pub struct MetadataRequest {
+    /// The entity of the client's connection.
+    #[event_target]
+    pub connection: Entity,
+    /// The client's public id.
+    pub client_id: ClientId,
+    /// The key.
+    pub key: String,
+    /// The new value; `None` removes the key.
+    pub value: Option<String>,
+    pub(crate) decision: Decision,
+}
+
 /// Somebody is to be told the state of the game, because it knows nothing of the room: it
 /// joins and was let in, or it has its seat already and its program was started anew.
 ///
@@ -199,4 +230,4 @@ macro_rules! decided {
     };
 }
 
-decided!(ConnectRequest JoinRequest CreateRoomRequest RelayRequest);
+decided!(ConnectRequest JoinRequest CreateRoomRequest RelayRequest MetadataRequest);

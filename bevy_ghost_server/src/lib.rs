@@ -39,7 +39,8 @@ pub use events::{
     RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, Undecodable,
 };
 pub use hooks::{
-    ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, RelayRequest, Ticket,
+    ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, MetadataRequest, RelayRequest,
+    Ticket,
 };
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
 pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
@@ -54,12 +55,12 @@ pub mod prelude {
         Away, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
         ConnectionOpened, CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection,
         FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin, GhostServerSystems, GreetRequest,
-        InRoom, JoinRequest, Kick, Metadata, Observe, Player, PlayerAway, PlayerBack, PlayerJoined,
-        PlayerLeft, Players, Raw, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
-        RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, SeatOf, Seats,
-        ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
-        StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, room_exists,
-        server_running,
+        InRoom, JoinRequest, Kick, Metadata, MetadataRequest, Observe, Player, PlayerAway,
+        PlayerBack, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
+        RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats,
+        Rooms, SeatOf, Seats, ServerConfig, ServerFailed, ServerStarted, ServerState,
+        ServerStopped, StartServer, StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom,
+        room_exists, server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -58,6 +58,9 @@ impl CloseRoom {
 }
 
 /// Asks to change what everybody in a room may know about the room, or about a connection's client.
+///
+/// A key of a client that was set or removed like this is the server's from then on: the
+/// client cannot change it.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct SetMetadata {
     /// The room's or the connection's entity.

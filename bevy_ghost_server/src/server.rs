@@ -53,6 +53,9 @@ pub struct ServerConfig {
     /// from this machine.
     #[reflect(ignore)]
     pub gate: GateConfig,
+    /// Keys of metadata that clients may set, when they connect and later; `None` (the
+    /// default): all. Those that the server has set are never theirs.
+    pub client_meta_keys: Option<Vec<String>>,
     /// What happens when a client joins a room that is not there. Default: it is refused.
     #[reflect(ignore)]
     pub create_on_join: CreateOnJoin,
@@ -78,6 +81,7 @@ impl Default for ServerConfig {
             overflow: OverflowPolicy::default(),
             limits: Limits::default(),
             gate: GateConfig::default(),
+            client_meta_keys: None,
             create_on_join: CreateOnJoin::default(),
         }
     }

@@ -34,7 +34,7 @@ use crate::{
 
 pub use builder::ClientBuilder;
 pub use error::{ConnectError, SendError, TryRecvError};
-pub use event::{Request, RequestError, ServerEvent};
+pub use event::{Request, RequestError, Sender, ServerEvent};
 pub use receiver::ClientReceiver;
 pub use reconnect::Reconnect;
 pub use sender::{ClientSender, SendOptions};

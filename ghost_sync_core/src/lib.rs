@@ -33,7 +33,7 @@ pub mod wire;
 #[cfg(feature = "net")]
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
-    SendOptions, ServerEvent,
+    SendOptions, Sender, ServerEvent,
 };
 #[cfg(feature = "net")]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};

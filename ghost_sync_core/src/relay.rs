@@ -22,6 +22,7 @@ mod error;
 mod event;
 mod gate;
 mod host;
+mod latest;
 mod limits;
 mod log;
 mod membership;
@@ -133,6 +134,7 @@ enum AskTarget {
     CreateRoom(ConnId),
     Join(ConnId),
     Relay(ConnId),
+    SetMeta(ConnId),
     Greet(ConnId),
 }
 
@@ -384,6 +386,12 @@ impl Relay {
     /// How long a room without a tick of its own waits for company.
     pub fn flush_delay(&self) -> Duration {
         self.pace.delay()
+    }
+
+    /// Whether the host decides about changes of metadata from here on, as
+    /// [`RelayConfig::ask_meta`] says at first.
+    pub fn set_ask_meta(&mut self, ask: bool) {
+        self.config.ask_meta = ask;
     }
 
     /// Whether the answer to a question still matters: nobody left, nothing timed out.
@@ -718,10 +726,11 @@ impl Relay {
             JoinStage::Waiting => None,
         });
         let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
+        let meta = connection.meta_asked.drain(..).map(|pending| pending.ask);
         let restart = connection.restart.take();
         let greetings = restart.iter().flat_map(|restart| restart.asks());
         let asks: Vec<_> =
-            asked.into_iter().chain(joins).chain(moderated).chain(greetings).collect();
+            asked.into_iter().chain(joins).chain(moderated).chain(meta).chain(greetings).collect();
         for ask in asks {
             self.withdraw(ask);
         }
@@ -809,6 +818,7 @@ impl Relay {
                 self.join_decided(now, conn, ask, Ok(words), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
+            (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
             (AskTarget::Greet(conn), Verdict::Accept) => {
                 self.greeting_decided(now, conn, ask, Vec::new(), out);
             }
@@ -831,6 +841,7 @@ impl Relay {
             AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
             AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
             AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
+            AskTarget::SetMeta(conn) => self.meta_decided(now, conn, ask, Err(reason), out),
             AskTarget::Greet(conn) => self.greeting_decided(now, conn, ask, Vec::new(), out),
         }
     }

@@ -7,17 +7,19 @@
 mod close;
 mod frame;
 mod message;
+mod meta;
 mod name;
 mod protocol;
 
 pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use message::{
-    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Meta, Progress, Replay,
-    RoomSummary, Secret, SendFlags, ServerMessage, SessionTicket,
+    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary,
+    Secret, SendFlags, ServerMessage, SessionTicket,
 };
+pub use meta::{InvalidMetaKey, MAX_META_KEY, Meta, check_meta_key};
 pub use name::{InvalidRoomName, RoomName};
-pub use protocol::{MessageType, Protocol, ProtocolType};
+pub use protocol::{Direction, MessageType, Protocol, ProtocolType};
 
 /// A client's public id, chosen by the server. Not a secret.
 pub type ClientId = uuid::Uuid;

@@ -152,8 +152,8 @@ async fn two_clients_hear_each_other_and_the_server_sees_both() {
     world.step().await;
     assert!(matches!(
         &events(poll(&mut second))[..],
-        [ServerEvent::Broadcast { sender_id, data, .. }]
-            if *sender_id == first_id && data == "hello"
+        [ServerEvent::Broadcast { sender, data, .. }]
+            if sender.client_id() == Some(first_id) && data == "hello"
     ));
     assert!(world.updates.iter().any(|update| matches!(
         update,
@@ -636,7 +636,7 @@ async fn what_waits_for_a_server_program_that_stands_still_is_bounded() {
     let config = RoomConfig::default().mode(RelayMode::Moderated);
     world.server.send(ServerCommand::CreateRoom { name: name("court"), config });
     world.server.flush();
-    let (mut client, _) = world.join().await;
+    let (mut client, client_id) = world.join().await;
     client.send(join("court")).unwrap();
     client.flush();
     world.step().await;
@@ -646,8 +646,9 @@ async fn what_waits_for_a_server_program_that_stands_still_is_bounded() {
             client.send(say(&[7; 60_000])).unwrap();
         }
         for _ in 0..512 {
-            let value = Some("v".repeat(1500));
-            client.send(ClientCommand::SetMeta { key: "key".into(), value }).unwrap();
+            let value = "v".repeat(1500);
+            world.server.handle().set_client_meta(client_id, "key", &value).unwrap();
+            client.send(ClientCommand::SetMeta { key: "own".into(), value: Some(value) }).unwrap();
         }
         client.flush();
         for _ in 0..STEPS {

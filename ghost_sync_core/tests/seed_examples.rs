@@ -95,9 +95,9 @@ async fn client(addr: SocketAddr, greeting: &str) -> Result<Option<String>> {
 
     while let Some(event) = client.recv().await? {
         match event {
-            ServerEvent::Broadcast { sender_id, data, .. } => {
+            ServerEvent::Broadcast { sender, data, .. } => {
                 let text = String::from_utf8_lossy(&data).into_owned();
-                eprintln!("{sender_id}: {text}");
+                eprintln!("{sender}: {text}");
                 return Ok(Some(text));
             }
             ServerEvent::PlayerJoined { client_id, .. } => {

@@ -6,7 +6,11 @@ use ghost_sync_core::{
     MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal, Replay, ResumeFailure, RoomId,
     RoomSummary, Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSION,
 };
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
 
 /// The values that messages borrow from.
 #[derive(Clone, Debug)]
@@ -26,7 +30,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         Just(Delivery::Volatile),
         any::<u32>().prop_map(Delivery::Latest),
     ];
-    let meta = vec((".{0,8}", ".{0,8}"), 0..4);
+    let meta = btree_map(".{0,8}", ".{0,8}", 0..4);
     (
         any::<u32>(),
         any::<u64>(),
@@ -42,7 +46,7 @@ fn parts() -> impl Strategy<Value = Parts> {
             text,
             bytes,
             value,
-            meta,
+            meta: meta.into_iter().collect(),
             delivery,
         })
 }

@@ -98,7 +98,9 @@ fn take_server<T: Codec>(
             out.push(ServerParcel { to, message_type, payload });
         }
     };
-    drain(world, |it: ToRoom<T>| push(ServerReceiver::Room(it.room, it.delivery), &it.message));
+    drain(world, |it: ToRoom<T>| {
+        push(ServerReceiver::Room(it.room, it.delivery, it.flags), &it.message)
+    });
     drain(world, |it: ToPlayer<T>| push(ServerReceiver::Player(it.player), &it.message));
     drain(world, |it: ToConnection<T>| {
         push(ServerReceiver::Connection(it.connection), &it.message)
@@ -113,10 +115,8 @@ fn give_client<T: Codec>(
     failed: &mut Failures,
 ) {
     let from_room = write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
-        let ClientOrigin::Room { room, player, sender_id, seq, replay } = origin else {
-            return None;
-        };
-        Some(move |message| FromRoom { room, player, sender_id, seq, replay, message })
+        let ClientOrigin::Room { room, sender, seq, replay } = origin else { return None };
+        Some(move |message| FromRoom { room, sender, seq, replay, message })
     });
     if from_room < ts.len() {
         write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {

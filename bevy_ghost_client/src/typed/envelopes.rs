@@ -38,14 +38,24 @@ impl<T> Broadcast<T> {
     /// not said at all, unless it is to be [acknowledged](Self::acknowledged).
     #[must_use]
     pub fn volatile(self) -> Self {
-        Self { delivery: Delivery::Volatile, ..self }
+        Self { delivery: Delivery::Volatile, flags: self.flags.without(SendFlags::FORGET), ..self }
     }
 
-    /// Replaces an older message of the same key that has not left yet. For state. Of what
-    /// is written while the link is lost, the newest of each key leaves when it is back.
+    /// Replaces an older message of the same key that has not left yet. For state. The
+    /// newest of each key is what newcomers are given; of what is written while the link is
+    /// lost, it leaves when the link is back.
     #[must_use]
     pub fn latest(self, key: u32) -> Self {
-        Self { delivery: Delivery::Latest(key), ..self }
+        let flags = self.flags.without(SendFlags::FORGET);
+        Self { delivery: Delivery::Latest(key), flags, ..self }
+    }
+
+    /// As [`latest`](Self::latest), and it is the last message of that key: newcomers are
+    /// not given one afterwards.
+    #[must_use]
+    pub fn last(self, key: u32) -> Self {
+        let flags = self.flags.with(SendFlags::FORGET);
+        Self { delivery: Delivery::Latest(key), flags, ..self }
     }
 
     /// Comes back to this client too, in the room's order.
@@ -88,19 +98,54 @@ impl<T> ToServer<T> {
 pub struct FromRoom<T> {
     /// The room's entity.
     pub room: Entity,
-    /// The sender's entity; `None` for the server, and for a player that is gone.
-    pub player: Option<Entity>,
-    /// Who, as the server vouches for it; nil for the server itself.
-    pub sender_id: ClientId,
+    /// Who, as the server vouches for it.
+    pub sender: Sender,
     /// Place in the room's order.
     pub seq: u64,
     /// Whether it was said before this client joined: history that the
     /// [`Join`](crate::Join::replay) asked for, or a [`latest`](Broadcast::latest) message
-    /// that is still the newest of its sender and key. A sender who had left and is not
-    /// known any more is nil.
+    /// that is still the newest of its sender and key.
     pub replay: bool,
     /// What was said.
     pub message: T,
+}
+
+/// Who said something to a client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sender {
+    /// The server program.
+    Server,
+    /// A player.
+    Player {
+        /// Its entity; `None` if it is gone.
+        player: Option<Entity>,
+        /// Its public id; `None` if it had left before this client joined, and nobody says
+        /// any more who it was.
+        client_id: Option<ClientId>,
+    },
+}
+
+impl Sender {
+    /// Whether the server program said it.
+    pub fn is_server(self) -> bool {
+        self == Self::Server
+    }
+
+    /// The player's entity, if a player said it that is still there.
+    pub fn player(self) -> Option<Entity> {
+        match self {
+            Self::Server => None,
+            Self::Player { player, .. } => player,
+        }
+    }
+
+    /// The player's public id, if a player said it of whom it is known.
+    pub fn client_id(self) -> Option<ClientId> {
+        match self {
+            Self::Server => None,
+            Self::Player { client_id, .. } => client_id,
+        }
+    }
 }
 
 /// Client, in: the server said it to this client.
@@ -148,6 +193,8 @@ pub struct ToRoom<T> {
     pub room: Entity,
     /// How hard the relay tries to deliver it.
     pub delivery: Delivery,
+    /// What else is asked for: [`FORGET`](SendFlags::FORGET) counts.
+    pub flags: SendFlags,
     /// What is said.
     pub message: T,
 }
@@ -155,7 +202,7 @@ pub struct ToRoom<T> {
 impl<T> ToRoom<T> {
     /// To this room, reliably.
     pub fn new(room: Entity, message: T) -> Self {
-        Self { room, delivery: Delivery::Reliable, message }
+        Self { room, delivery: Delivery::Reliable, flags: SendFlags::NONE, message }
     }
 
     /// A receiver that lags may miss it, and is told so. For effects.
@@ -164,10 +211,18 @@ impl<T> ToRoom<T> {
         Self { delivery: Delivery::Volatile, ..self }
     }
 
-    /// Replaces an older message of the same key that has not left yet. For state.
+    /// Replaces an older message of the same key that has not left yet. For state. The
+    /// newest of each key is what newcomers are given.
     #[must_use]
     pub fn latest(self, key: u32) -> Self {
-        Self { delivery: Delivery::Latest(key), ..self }
+        Self { delivery: Delivery::Latest(key), flags: SendFlags::NONE, ..self }
+    }
+
+    /// As [`latest`](Self::latest), and it is the last message of that key: newcomers are
+    /// not given one afterwards.
+    #[must_use]
+    pub fn last(self, key: u32) -> Self {
+        Self { delivery: Delivery::Latest(key), flags: SendFlags::FORGET, ..self }
     }
 }
 

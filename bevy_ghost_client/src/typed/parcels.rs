@@ -4,6 +4,8 @@ use bevy::ecs::entity::Entity;
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, Delivery, MessageType, SendFlags};
 
+use super::Sender;
+
 /// One payload on its way out of a client.
 #[derive(Clone, Debug)]
 pub struct ClientParcel {
@@ -46,7 +48,7 @@ pub struct ServerParcel {
 #[derive(Clone, Copy, Debug)]
 pub enum ServerReceiver {
     /// Everybody in the room of that entity.
-    Room(Entity, Delivery),
+    Room(Entity, Delivery, SendFlags),
     /// The player of that entity.
     Player(Entity),
     /// The connection of that entity.
@@ -82,10 +84,8 @@ pub enum ClientOrigin {
     Room {
         /// The room.
         room: Entity,
-        /// The sender, if it is still there and not the server.
-        player: Option<Entity>,
-        /// The sender's public id.
-        sender_id: ClientId,
+        /// The sender.
+        sender: Sender,
         /// Place in the room's order.
         seq: u64,
         /// Whether it was said before the client joined.

@@ -12,12 +12,13 @@ use bevy::{
     platform::collections::HashMap,
 };
 use bytes::Bytes;
-use ghost_sync_core::wire::{MessageType, Protocol};
+use ghost_sync_core::wire::{Direction, MessageType, Protocol};
 use wincode::{ReadError, SchemaWrite, TypeMeta, config::DefaultConfig};
 
 use super::{
-    GhostMessage, Raw,
+    GhostMessage, Raw, Side,
     codec::{Buffer, Codec},
+    directions::Directions,
     ends::{Ends, Failures, Give},
     parcels::{Arrival, ClientOrigin, ClientParcel, ServerOrigin, ServerParcel, Unreadable},
 };
@@ -28,6 +29,7 @@ use super::{
 pub struct MessageRegistry {
     entries: Vec<Entry>,
     by_type: HashMap<MessageType, usize>,
+    directions: Directions,
     /// Places of arrivals, sorted by entry while they are given.
     sorted: Vec<Vec<usize>>,
     buffer: Buffer,
@@ -50,7 +52,8 @@ impl MessageRegistry {
     pub fn protocol(&self) -> Protocol {
         let mut protocol = Protocol::default();
         for entry in self.entries.iter().filter(|entry| entry.rust_type != TypeId::of::<Raw>()) {
-            protocol.add(&entry.name, entry.shape);
+            let direction = self.directions.of(entry.message_type);
+            protocol.add(&entry.name, entry.shape, direction);
         }
         protocol
     }
@@ -71,6 +74,38 @@ impl MessageRegistry {
     pub(super) fn number_of(&self, rust_type: TypeId) -> Option<MessageType> {
         let entry = self.entries.iter().find(|entry| entry.rust_type == rust_type)?;
         Some(entry.message_type)
+    }
+
+    /// Whether that side may say payloads of that number, as the type was registered.
+    pub fn allows(&self, message_type: MessageType, side: Side) -> bool {
+        self.directions.allow(message_type, side)
+    }
+
+    /// Payloads that came from a side that may not say them and were left out, since the app
+    /// began.
+    pub fn misdirected(&self) -> u64 {
+        self.directions.misdirected()
+    }
+
+    /// Counts a payload from a side that may not say it.
+    pub fn count_misdirected(&mut self, message_type: MessageType) {
+        self.directions.count(message_type);
+    }
+
+    /// Whether this app may say it as that side; if not, the log says so, once for each type.
+    pub fn may_say(&mut self, message_type: MessageType, side: Side) -> bool {
+        let allowed = self.allows(message_type, side);
+        if !allowed {
+            self.directions.blame(message_type);
+        }
+        allowed
+    }
+
+    /// Only that side says it.
+    pub(super) fn direct(&mut self, message_type: MessageType, direction: Direction) {
+        if let Some(&at) = self.by_type.get(&message_type) {
+            self.directions.set(message_type, &self.entries[at].name, direction);
+        }
     }
 
     /// Payloads that came but were not what their type says, since the app began.
@@ -159,12 +194,14 @@ impl MessageRegistry {
         unreadable
     }
 
-    pub(super) fn add<T: GhostMessage>(app: &mut App, name: &str) {
+    pub(super) fn add<T: GhostMessage>(app: &mut App, name: &str) -> MessageType {
         let shape = match <T as SchemaWrite<DefaultConfig>>::TYPE_META {
             TypeMeta::Static { size, .. } => 1 + size as u64,
             TypeMeta::Dynamic => 0,
         };
-        Self::insert::<T>(app, name, MessageType::of(name), shape);
+        let message_type = MessageType::of(name);
+        Self::insert::<T>(app, name, message_type, shape);
+        message_type
     }
 
     fn add_raw(app: &mut App) {

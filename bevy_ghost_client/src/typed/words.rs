@@ -6,7 +6,7 @@ use bevy::log::error;
 use bytes::Bytes;
 use ghost_sync_core::wire::MessageType;
 
-use super::{GhostMessage, MessageRegistry};
+use super::{GhostMessage, MessageRegistry, Side};
 
 /// Typed messages as bytes, in the order in which they were said.
 #[derive(Clone, Debug, Default)]
@@ -34,15 +34,16 @@ impl Words {
         self.0.append(&mut others.0);
     }
 
-    /// What the payloads are, and their bytes. Those of types that `registry` does not
-    /// know are left out, and the log says so.
-    pub fn numbered(self, registry: &MessageRegistry) -> Vec<(MessageType, Bytes)> {
+    /// What the payloads are, and their bytes, as the server says them. Those of types that
+    /// `registry` does not know, or that clients alone say, are left out, and the log says so.
+    pub fn numbered(self, registry: &mut MessageRegistry) -> Vec<(MessageType, Bytes)> {
         let number = |word: Word| {
             let message_type = registry.number_of(word.rust_type);
             if message_type.is_none() {
                 error!("cannot send a {}: it is not registered", word.rust_name);
             }
-            Some((message_type?, word.payload))
+            let message_type = message_type?;
+            registry.may_say(message_type, Side::Server).then_some((message_type, word.payload))
         };
         self.0.into_iter().filter_map(number).collect()
     }

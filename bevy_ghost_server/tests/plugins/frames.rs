@@ -91,7 +91,7 @@ fn of_what_comes_in_one_frame_each_type_and_the_stream_keep_their_order() {
     assert!(steps.eq(0..10));
     let heard = recorded::<FromRoom<Chat>>(&net.clients[carol]);
     assert!(heard.iter().map(|it| &it.message.0).eq(&expected));
-    assert!(heard.iter().all(|it| it.player.is_some()));
+    assert!(heard.iter().all(|it| it.sender.player().is_some()));
     let steps = recorded::<FromRoom<Step>>(&net.clients[carol]).iter().map(|it| it.message.0);
     assert!(steps.eq(0..10));
 

@@ -12,4 +12,5 @@ mod rooms;
 mod runner;
 mod sessions;
 mod surface;
+mod trust;
 mod typed;

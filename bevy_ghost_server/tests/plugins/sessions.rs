@@ -430,7 +430,8 @@ fn a_newcomer_is_told_the_state_then_the_newest_values_then_what_was_said() {
         .iter()
         .filter_map(|event| {
             let GhostClientEvent::PayloadReceived(it) = event else { return None };
-            let sender = it.player.map(|player| world.get::<Member>(player).unwrap().client_id);
+            let sender =
+                it.sender.player().map(|player| world.get::<Member>(player).unwrap().client_id);
             assert!(it.room == net.room(bob, "arena"));
             assert_eq!(sender, it.seq.is_some().then_some(alice_id));
             Some((it.payload[0], it.seq.is_some(), it.replay))

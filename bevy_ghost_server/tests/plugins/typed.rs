@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
-use bevy_ghost_client::{Broadcast, Connect, Disconnected, FromRoom, FromServer, ToServer};
+use bevy_ghost_client::{Broadcast, Connect, Disconnected, FromRoom, FromServer, Sender, ToServer};
 use bevy_ghost_server::{
     MessageType, PayloadReceived, Undecodable,
     prelude::*,
@@ -72,8 +72,9 @@ fn a_broadcast_reaches_the_others_and_the_server_with_one_place_in_the_order() {
     let [at_bob] = recorded::<FromRoom<Chat>>(&net.clients[bob]) else { panic!() };
     let [at_server] = recorded::<FromPlayer<Chat>>(&net.server) else { panic!() };
     assert_eq!(at_server.seq, Some(at_bob.seq));
-    assert_eq!(at_server.client_id, at_bob.sender_id);
-    let sender = net.clients[bob].world().get::<bevy_ghost_client::Member>(at_bob.player.unwrap());
+    assert_eq!(Some(at_server.client_id), at_bob.sender.client_id());
+    let speaker = at_bob.sender.player().unwrap();
+    let sender = net.clients[bob].world().get::<bevy_ghost_client::Member>(speaker);
     assert_eq!(sender.unwrap().client_id, at_server.client_id);
     assert_eq!(
         net.server.world().get::<Player>(at_server.player).unwrap().client_id,
@@ -166,7 +167,7 @@ fn the_server_speaks_to_a_room_to_one_player_and_to_everyone() {
     assert_eq!(direct(&net, bob), ["to all"]);
     assert_eq!(direct(&net, carol), ["to all"]);
     let said = &recorded::<FromRoom<Chat>>(&net.clients[bob])[0];
-    assert!(said.sender_id.is_nil() && said.player.is_none(), "the server has no seat");
+    assert_eq!(said.sender, Sender::Server);
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn what_is_not_the_type_that_it_claims_is_counted_and_hurts_nobody() {
     let told = recorded::<bevy_ghost_client::Undecodable>(&net.clients[bob]);
     let [at_bob] = told else { panic!("not exactly one") };
     assert_eq!((at_bob.type_name.as_str(), at_bob.room), ("Chat", net.room(bob, "lobby")));
-    assert!(net.clients[bob].world().get_entity(at_bob.player.unwrap()).is_ok());
+    assert!(net.clients[bob].world().get_entity(at_bob.sender.player().unwrap()).is_ok());
 }
 
 #[test]

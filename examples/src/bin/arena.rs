@@ -183,7 +183,7 @@ impl Pose {
 
 /// Server, clients and bots agree on this; the handshake compares it.
 fn protocol(app: &mut App) {
-    app.add_ghost_message::<Pose>();
+    app.add_ghost_message::<Pose>().from_clients();
 }
 
 /// Time between two poses.
@@ -351,8 +351,8 @@ fn hear(
     mut others: Query<&mut Other>,
     mut arena: ResMut<Arena>,
 ) {
-    for FromRoom { player, message: pose, .. } in poses.read() {
-        let Some(player) = *player else { continue };
+    for FromRoom { sender, message: pose, .. } in poses.read() {
+        let Some(player) = sender.player() else { continue };
         arena.messages += 1;
         let now = time.elapsed_secs_f64();
         if let Ok(mut other) = others.get_mut(player) {

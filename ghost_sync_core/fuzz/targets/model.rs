@@ -185,6 +185,8 @@ impl Session {
                 assert!(*seq <= stay.join, "a value of later than the join");
                 let said = record.said.get(&(*room, *seq)).expect("it was said");
                 assert_eq!(said.sender, *sender);
+                let last = said.how.is_some_and(|(_, flags)| flags.contains(SendFlags::FORGET));
+                assert!(!last, "a value that was said for the last time");
             }
             ServerMessage::Ack { room, seq, .. } => {
                 assert!(record.said.contains_key(&(*room, *seq)), "that was never said");

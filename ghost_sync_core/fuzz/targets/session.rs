@@ -276,7 +276,8 @@ impl Game {
     fn broadcast(&mut self, link: usize, dice: &mut Dice<'_>) {
         let room = self.room_of(link, dice);
         let delivery = delivery(dice);
-        let flags = SendFlags(dice.byte() & 3);
+        let known = if matches!(delivery, Delivery::Latest(_)) { 7 } else { 3 };
+        let flags = SendFlags(dice.byte() & known);
         let payload = padded(delivery, flags, dice);
         let message_type = MessageType::RAW;
         let broadcast =
@@ -321,7 +322,7 @@ impl Game {
     }
 
     fn meta(&mut self, link: usize, dice: &mut Dice<'_>) {
-        let key = dice.one_of(&["name", "team", "", "k"]);
+        let key = dice.one_of(&["name", "team", "", "a\nb"]);
         let text = "y".repeat(usize::from(dice.u16() % 400));
         let value = (!dice.once_in(3)).then_some(text.as_str());
         let if_version = dice.once_in(3).then(|| dice.near(1));

@@ -106,16 +106,23 @@ impl ClientBuilder {
         self
     }
 
-    /// Adds to the client's metadata, which everybody in its rooms can see.
+    /// Adds to the client's metadata, which everybody in its rooms can see. A server takes
+    /// 32 entries and 2 KiB of keys and values; a key has 1 to 64 bytes and no control
+    /// characters. What cannot be taken is told by [`connect`](Self::connect).
     #[must_use]
     pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.introduction.meta.insert(key.into(), value.into());
         self
     }
 
-    /// Changes the client's metadata, unless the server would not take it.
+    /// Notes a change of the client's metadata, unless the server would not take it.
     pub(crate) fn change_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
         self.introduction.change(key, value)
+    }
+
+    /// The changes that were noted: they are to be asked for on each connection.
+    pub(crate) fn meta_changes(&self) -> Vec<(String, Option<String>)> {
+        self.introduction.changes()
     }
 
     /// How the client gets another connection in place of one that is lost, and

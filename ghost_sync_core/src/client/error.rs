@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     relay::DisconnectReason,
-    wire::{CloseReason, InvalidRoomName, MAX_HELLO, Protocol, VERSION},
+    wire::{CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Protocol, Refusal, VERSION},
 };
 
 use super::reconnect::retry_after;
@@ -68,6 +68,9 @@ pub enum ConnectError {
         /// The reason given by the rules.
         message: String,
     },
+    /// The server would not take this metadata; the reason says what is allowed.
+    #[error("metadata that no server takes: {0}")]
+    InvalidMetadata(Refusal),
     /// Ticket and metadata are too long together. Send less.
     #[error("a hello of {len} bytes is too long: at most {MAX_HELLO} are allowed")]
     HelloTooLarge {
@@ -93,6 +96,7 @@ impl ConnectError {
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
             | Self::Rejected { .. }
+            | Self::InvalidMetadata(_)
             | Self::HelloTooLarge { .. } => false,
             Self::Disconnected(reason) => reason.may_reconnect(),
         }
@@ -113,6 +117,7 @@ impl ConnectError {
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
             | Self::Rejected { .. }
+            | Self::InvalidMetadata(_)
             | Self::HelloTooLarge { .. } => None,
         }
     }
@@ -169,6 +174,19 @@ pub enum SendError {
         /// The server's limit in bytes.
         max: usize,
     },
+    /// That text cannot be a key of metadata.
+    #[error(transparent)]
+    InvalidMetaKey(#[from] InvalidMetaKey),
+    /// The type was added to the protocol as one that the server alone says.
+    #[error("{name} is said by the server alone")]
+    SaidByServer {
+        /// The type's name.
+        name: String,
+    },
+    /// [`SendFlags::FORGET`](crate::wire::SendFlags::FORGET) goes with
+    /// [`Delivery::Latest`](crate::wire::Delivery::Latest) only.
+    #[error("only a value of `Latest` can be forgotten")]
+    NothingToForget,
     /// More is waiting to leave than the outbox may hold. Try again later.
     #[error("{queued} bytes are waiting to leave: at most {max} are allowed")]
     OutboxFull {

@@ -1,6 +1,8 @@
 //! What a client is told, in the words of its program: names and ids instead
 //! of the wire's room numbers.
 
+mod sender;
+
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
@@ -12,6 +14,8 @@ use crate::{
         ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
     },
 };
+
+pub use sender::Sender;
 
 /// Something that happened, as [`Client::recv`](super::Client::recv) returns it.
 ///
@@ -85,17 +89,15 @@ pub enum ServerEvent {
     },
     /// A member, or the server, said something to the room.
     Broadcast {
-        /// Who, as the server vouches for it; nil for the server itself.
-        sender_id: ClientId,
+        /// Who.
+        sender: Sender,
         /// The room.
         room: RoomName,
-        /// The sender's seat.
-        seat: Seat,
         /// Place in the room's order.
         seq: u64,
         /// Whether it was said before this client joined: history, or a value
         /// that is still the newest of its sender and key. Nothing else of that
-        /// time is told; a sender who had left and is not known any more is nil.
+        /// time is told.
         replay: bool,
         /// How hard the relay tries to deliver it.
         delivery: Delivery,

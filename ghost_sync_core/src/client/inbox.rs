@@ -108,12 +108,12 @@ impl Inbox {
         for (at, event) in self.events.iter().enumerate().rev() {
             if let ServerEvent::Broadcast {
                 room,
-                seat,
+                sender,
                 delivery: Delivery::Latest(key),
                 replay: false,
                 ..
             } = event
-                && !newest.insert((room, *seat, *key))
+                && !newest.insert((room, sender.seat(), *key))
             {
                 superseded.insert(at);
             } else if let ServerEvent::Joined { room, .. } = event {
@@ -199,7 +199,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::wire::{ClientId, MessageType};
+    use crate::{client::Sender, wire::MessageType};
 
     fn room() -> RoomName {
         RoomName::new("lobby").unwrap()
@@ -207,9 +207,8 @@ mod tests {
 
     fn said(seq: u64, delivery: Delivery) -> ServerEvent {
         ServerEvent::Broadcast {
-            sender_id: ClientId::nil(),
+            sender: Sender::Player { seat: Seat(7), client_id: None },
             room: room(),
-            seat: Seat(7),
             seq,
             replay: false,
             delivery,

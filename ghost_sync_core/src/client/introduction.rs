@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
     ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, Protocol, Refusal, SessionTicket, VERSION,
+    check_meta_key,
 };
 
 use super::ConnectError;
@@ -20,13 +21,23 @@ pub(crate) struct Introduction {
     pub(crate) protocol: Protocol,
     pub(crate) data: Bytes,
     pub(crate) meta: BTreeMap<String, String>,
+    /// What the program has changed since. The server may have refused it, so that it is
+    /// no part of later hellos, which would be refused as a whole: it is asked for again.
+    pub(crate) changes: BTreeMap<String, Option<String>>,
     /// The session of an earlier process that is to go on.
     pub(crate) session: Option<SessionTicket>,
 }
 
 impl Introduction {
     /// The hello, one whole frame.
+    ///
+    /// # Errors
+    /// When the server would not take it, with the words that it would use.
     pub(crate) fn hello(&self) -> Result<BytesMut, ConnectError> {
+        check_size(self.meta.iter()).map_err(ConnectError::InvalidMetadata)?;
+        for key in self.meta.keys() {
+            check_key(key).map_err(ConnectError::InvalidMetadata)?;
+        }
         let mut hello = BytesMut::new();
         let entry = |(key, value): (&String, &String)| (key.clone(), value.clone());
         ClientMessage::Hello {
@@ -42,24 +53,46 @@ impl Introduction {
         if len > MAX_HELLO { Err(ConnectError::HelloTooLarge { len }) } else { Ok(hello) }
     }
 
-    /// Changes the metadata, unless that would keep the client from introducing itself.
+    /// Notes a change of the metadata, unless it is one that the server would not take.
     pub(crate) fn change(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
-        let Some(value) = value else {
-            self.meta.remove(key);
-            return Ok(());
-        };
-        let old = self.meta.insert(key.to_owned(), value.to_owned());
-        let bytes: usize = self.meta.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if bytes <= MAX_META_BYTES as usize
-            && self.meta.len() <= MAX_META_ENTRIES as usize
-            && self.hello().is_ok()
-        {
+        check_key(key)?;
+        let old = self.changes.insert(key.to_owned(), value.map(str::to_owned));
+        let unchanged = self.meta.iter().filter(|(key, _)| !self.changes.contains_key(*key));
+        let set = self.changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        // Keys that were set once and removed are remembered too, so they are bounded.
+        let known = self.changes.len() <= 4 * MAX_META_ENTRIES as usize;
+        let checked = check_size(unchanged.chain(set));
+        if known && checked.is_ok() {
             return Ok(());
         }
         match old {
-            Some(old) => self.meta.insert(key.to_owned(), old),
-            None => self.meta.remove(key),
+            Some(old) => self.changes.insert(key.to_owned(), old),
+            None => self.changes.remove(key),
         };
-        Err(Refusal::MetaTooLarge { max_bytes: MAX_META_BYTES, max_entries: MAX_META_ENTRIES })
+        checked
     }
+
+    /// What the program has changed, removals first: they make room.
+    pub(crate) fn changes(&self) -> Vec<(String, Option<String>)> {
+        let mut changes: Vec<_> = self.changes.clone().into_iter().collect();
+        changes.sort_by_key(|(_, value)| value.is_some());
+        changes
+    }
+}
+
+/// Checks a key, with the words that the server would use.
+pub(super) fn check_key(key: &str) -> Result<(), Refusal> {
+    check_meta_key(key).map_err(|why| Refusal::invalid_meta_key(key, why))
+}
+
+fn check_size<'a>(meta: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), Refusal> {
+    let (mut bytes, mut entries) = (0, 0);
+    for (key, value) in meta {
+        bytes += key.len() + value.len();
+        entries += 1;
+    }
+    if bytes <= MAX_META_BYTES as usize && entries <= MAX_META_ENTRIES as usize {
+        return Ok(());
+    }
+    Err(Refusal::MetaTooLarge { max_bytes: MAX_META_BYTES, max_entries: MAX_META_ENTRIES })
 }

@@ -42,7 +42,7 @@ use crate::{
 };
 
 use super::{
-    ConnectError, Reconnect, Request, RequestError, ServerEvent, introduction::Introduction,
+    ConnectError, Reconnect, Request, RequestError, Sender, ServerEvent, introduction::Introduction,
 };
 use lane::Lane;
 use membership::{Membership, Place};

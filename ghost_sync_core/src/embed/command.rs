@@ -70,6 +70,18 @@ pub enum ServerCommand {
         /// The bytes.
         payload: Bytes,
     },
+    /// Says the last value of a key of [`Latest`](Delivery::Latest) to a room: newcomers
+    /// are not given a value of that key afterwards.
+    BroadcastLast {
+        /// The room.
+        room: RoomName,
+        /// The key.
+        key: u32,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
     /// Says something to some clients.
     Direct {
         /// Which.

@@ -29,7 +29,8 @@ const DROPPED: (&str, Duration) = ("the server program has ended", Duration::fro
 
 /// A server in the background.
 ///
-/// It asks about every connection and every join, and shows what happens in all
+/// It asks about every connection, every join and every change that clients make to their
+/// metadata, and shows what happens in all
 /// rooms; broadcasts only of rooms that are
 /// [`observed`](crate::relay::RoomConfig::observed). Dropping it stops the server.
 #[derive(Debug)]
@@ -231,14 +232,18 @@ fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Ve
         }
         ServerCommand::Broadcast { room, delivery, message_type, payload } => {
             let sent = relay.broadcast(now, room.as_str(), delivery, message_type, &payload);
-            warn_if_too_large(sent.err());
+            warn_of_mistake(sent.err());
+        }
+        ServerCommand::BroadcastLast { room, key, message_type, payload } => {
+            let sent = relay.broadcast_last(now, room.as_str(), key, message_type, &payload);
+            warn_of_mistake(sent.err());
         }
         ServerCommand::Direct { conns, room, message_type, payload } => {
             let room = room.as_ref().map(AsRef::as_ref);
-            warn_if_too_large(relay.direct(&conns, room, message_type, &payload).err());
+            warn_of_mistake(relay.direct(&conns, room, message_type, &payload).err());
         }
         ServerCommand::BroadcastAll { message_type, payload } => {
-            warn_if_too_large(relay.broadcast_all(message_type, &payload).err());
+            warn_of_mistake(relay.broadcast_all(message_type, &payload).err());
         }
         ServerCommand::SetRoomMeta { room, key, value } => {
             let set = relay.set_room_meta(now, room.as_str(), &key, value.as_deref(), None, out);
@@ -258,8 +263,10 @@ fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Ve
     }
 }
 
-fn warn_if_too_large(error: Option<SendError>) {
-    if let Some(error @ SendError::PayloadTooLarge { .. }) = error {
+fn warn_of_mistake(error: Option<SendError>) {
+    if let Some(error @ (SendError::PayloadTooLarge { .. } | SendError::SaidByClients { .. })) =
+        error
+    {
         tracing::warn!(%error, "a message of the server was not sent");
     }
 }
@@ -386,6 +393,10 @@ impl Account {
             Question::Join { .. } | Question::Greet { .. } | Question::CreateRoom { .. } => true,
             Question::Relay { conn, client_id, payload, .. } => {
                 self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
+            }
+            Question::SetMeta { conn, client_id, key, value } => {
+                let cost = item + key.len() + value.as_ref().map_or(0, String::len);
+                self.shares.admit(*conn, *client_id, Part::Changes, cost)
             }
         }
     }

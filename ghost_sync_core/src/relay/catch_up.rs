@@ -241,8 +241,10 @@ impl<'a> Reader<'a> {
         let values = values.filter_map(|(sender, key, value)| {
             let class = Class::Message(Delivery::Latest(key));
             let origin = Origin { sender, class, skip_sender: value.skip_sender };
-            let frame = value.frame.clone().filter(|_| !origin.spares(self.seat))?;
-            (value.seq < first).then_some((value.seq, origin, frame))
+            if value.seq >= first || origin.spares(self.seat) {
+                return None;
+            }
+            Some((value.seq, origin, value.said()?))
         });
         let mut values: Vec<_> = values.collect();
         values.sort_unstable_by_key(|(seq, ..)| *seq);

@@ -1,6 +1,6 @@
 //! What a relay allows, and for how long it waits.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use super::{deadlines::FOR_EVER, error::ConfigError, gate::GateConfig, limits::Limits};
 use crate::wire::{MAX_OVERHEAD, MAX_SERVER_FRAME, Protocol};
@@ -68,6 +68,11 @@ pub struct RelayConfig {
     pub ask_connect: bool,
     /// Whether the host decides about each join.
     pub ask_join: bool,
+    /// Whether the host decides about each change that a client makes to its metadata.
+    pub ask_meta: bool,
+    /// Keys of metadata that clients may set, in their hello and later; `None`: all but
+    /// those that the server has set.
+    pub client_meta_keys: Option<BTreeSet<String>>,
     /// The typed messages that the host knows.
     pub protocol: Protocol,
     /// Where the relay's own random numbers start (epochs, ping nonces).
@@ -186,6 +191,8 @@ impl Default for RelayConfig {
             room_defaults: RoomConfig::default(),
             ask_connect: false,
             ask_join: false,
+            ask_meta: false,
+            client_meta_keys: None,
             protocol: Protocol::default(),
             seed: 0,
         }
@@ -239,7 +246,9 @@ pub struct RoomConfig {
     pub history: History,
     /// Events of the past that a newcomer may ask for.
     pub replay: u32,
-    /// Values of `Latest` that are kept for newcomers. Those past it are not.
+    /// Values of `Latest` that are kept for newcomers of each client, up to 16 KiB of them
+    /// and 1 MiB for the room; past it the client's oldest goes. Of the server's own,
+    /// 1,024 and 256 KiB are kept besides. 64 by default.
     pub retain: usize,
     /// Time between two flushes of what is said, up to a second; `None`: as soon as can be.
     pub tick: Option<Duration>,
@@ -287,7 +296,7 @@ impl Default for RoomConfig {
             remove_when_empty: None,
             history: History::default(),
             replay: 0,
-            retain: 1024,
+            retain: 64,
             tick: None,
         }
     }
@@ -336,7 +345,8 @@ impl RoomConfig {
         self
     }
 
-    /// With up to so many values of `Latest` kept for newcomers; 1024 by default.
+    /// With up to so many values of `Latest` of each client kept for newcomers, 64 by
+    /// default; see [`retain`](Self::retain).
     #[must_use]
     pub fn retain(mut self, values: usize) -> Self {
         self.retain = values;

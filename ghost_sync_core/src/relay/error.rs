@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::wire::{InvalidRoomName, RoomName};
+use crate::wire::{InvalidMetaKey, InvalidRoomName, RoomName};
 
 /// A setting with which a server cannot serve anybody. Set it to what is allowed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -73,6 +73,12 @@ pub enum SendError {
         /// The limit in bytes.
         max: usize,
     },
+    /// The type was added to the protocol as one that clients alone say.
+    #[error("{name} is said by clients alone")]
+    SaidByClients {
+        /// The type's name.
+        name: String,
+    },
 }
 
 /// Why metadata was not changed.
@@ -99,4 +105,15 @@ pub enum MetaError {
         /// The version that is there.
         current: u64,
     },
+    /// Give the key another name.
+    #[error("{key:?} is not a key of metadata: {why}")]
+    InvalidKey {
+        /// The text, cut to 32 characters.
+        key: String,
+        /// What is wrong with it.
+        why: InvalidMetaKey,
+    },
+    /// The server has set or removed that key, and a client wants to change it.
+    #[error("metadata {0:?} is the server's")]
+    OwnedByServer(String),
 }

@@ -254,6 +254,18 @@ pub enum Question {
         /// The bytes.
         payload: Bytes,
     },
+    /// May this client change its metadata like this? Not asked about what it brings
+    /// with its hello: that is in [`Connect`](Self::Connect).
+    SetMeta {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// The key; the server has not set it.
+        key: String,
+        /// The new value; `None`: the key is to be removed.
+        value: Option<String>,
+    },
 }
 
 /// What happened in a relay, in order.

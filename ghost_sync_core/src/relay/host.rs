@@ -12,6 +12,7 @@ use super::{
     error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
     log::Origin,
+    meta::{MetaChange, Owner},
     outbox::ItemKind,
     requests::Broadcast,
     room::{Member, Room, RoomHistory, RoomInfo},
@@ -194,7 +195,7 @@ impl Relay {
     /// place in the room's order.
     ///
     /// # Errors
-    /// When there is no such room or the payload is too large.
+    /// When there is no such room, the payload is too large, or the server may not say it.
     pub fn broadcast(
         &mut self,
         now: Instant,
@@ -203,10 +204,30 @@ impl Relay {
         message_type: MessageType,
         payload: &[u8],
     ) -> Result<u64, SendError> {
-        let room = self.find(name)?;
-        self.check_size(payload)?;
-        let flags = SendFlags::NONE;
-        let broadcast = Broadcast { room, delivery, flags, message_type, payload };
+        let (room, flags) = (self.find(name)?, SendFlags::NONE);
+        self.say(now, Broadcast { room, delivery, flags, message_type, payload })
+    }
+
+    /// Says the last value of a key of [`Delivery::Latest`]: newcomers are not given a
+    /// value of that key afterwards.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_last(
+        &mut self,
+        now: Instant,
+        name: &str,
+        key: u32,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<u64, SendError> {
+        let (room, delivery) = (self.find(name)?, Delivery::Latest(key));
+        let flags = SendFlags::FORGET;
+        self.say(now, Broadcast { room, delivery, flags, message_type, payload })
+    }
+
+    fn say(&mut self, now: Instant, broadcast: Broadcast<'_>) -> Result<u64, SendError> {
+        self.check_words(broadcast.message_type, broadcast.payload)?;
         Ok(self.append_broadcast(now, Seat::SERVER, false, broadcast))
     }
 
@@ -214,7 +235,7 @@ impl Relay {
     /// in it, and after what was said there before. Returns how many get it.
     ///
     /// # Errors
-    /// When there is no such room or the payload is too large.
+    /// When there is no such room, the payload is too large, or the server may not say it.
     pub fn direct(
         &mut self,
         conns: &[ConnId],
@@ -222,7 +243,7 @@ impl Relay {
         message_type: MessageType,
         payload: &[u8],
     ) -> Result<usize, SendError> {
-        self.check_size(payload)?;
+        self.check_words(message_type, payload)?;
         let room = room.map(|name| self.find(name)).transpose()?;
         let number = room.unwrap_or_default();
         let frame = ServerMessage::Direct { room: number, message_type, payload }.to_frame();
@@ -247,7 +268,7 @@ impl Relay {
     /// Says something to every client, in a room or not; returns how many get it.
     ///
     /// # Errors
-    /// When the payload is too large.
+    /// When the payload is too large, or the server may not say it.
     pub fn broadcast_all(
         &mut self,
         message_type: MessageType,
@@ -272,7 +293,7 @@ impl Relay {
     ) -> Result<u64, MetaError> {
         let room = self.find(name)?;
         let Some(found) = self.rooms.get_mut(&room) else { return Err(ClientNotFound.into()) };
-        let version = found.meta.set(key, value, if_version)?;
+        let version = found.meta.set(Owner::Server, key, value, if_version)?;
         let name = found.name.clone();
         let size = key.len() + value.map_or(0, str::len) + 64;
         let seq = self.append(now, room, Origin::of(Seat::SERVER), size, |buf, seq| {
@@ -287,6 +308,7 @@ impl Relay {
     }
 
     /// Sets or removes an entry of a client's metadata; its rooms are told, itself included.
+    /// From then on the client cannot change it, nor set it again.
     ///
     /// # Errors
     /// When the client is gone, a limit is passed, or the version is another.
@@ -300,30 +322,13 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<u64, MetaError> {
         self.present(conn)?;
-        let connection = &mut self.conns[conn];
-        let version = connection.meta.set(key, value, if_version)?;
-        let client_id = connection.client_id;
-        let size = key.len() + value.map_or(0, str::len) + 64;
-        for at in 0..self.conns[conn].seats.len() {
-            let held = self.conns[conn].seats[at];
-            let (room, seat) = (held.room, held.seat);
-            if let Some(found) = self.rooms.get_mut(&room) {
-                found.roster.changed(seat);
-            }
-            if self.rooms.get(&room).is_some_and(|found| found.deleted) {
-                continue;
-            }
-            let seq = self.append(now, room, Origin::of(seat), size, |buf, seq| {
-                ServerMessage::PlayerMeta { room, seq, seat, version, key, value }.encode(buf);
-            });
-            if let Some(found) = self.rooms.get_mut(&room) {
-                found.changed(seat, key, seq);
-            }
-        }
-        let (key, value) = (key.to_owned(), value.map(str::to_owned));
-        let event = RelayEvent::ClientMetaChanged { conn, client_id, version, key, value };
-        out.push(Output::Event(event));
-        Ok(version)
+        self.change_client_meta(
+            now,
+            conn,
+            Owner::Server,
+            MetaChange { key, value, if_version },
+            out,
+        )
     }
 
     /// Closes every connection and refuses new ones; clients get until `grace`
@@ -506,7 +511,10 @@ impl Relay {
         self.conns.get(conn).filter(|connection| connection.is_present()).ok_or(ClientNotFound)
     }
 
-    fn check_size(&self, payload: &[u8]) -> Result<(), SendError> {
+    fn check_words(&self, message_type: MessageType, payload: &[u8]) -> Result<(), SendError> {
+        if let Some(name) = self.config.protocol.denied_to_server(message_type) {
+            return Err(SendError::SaidByClients { name: name.to_owned() });
+        }
         let (len, max) = (payload.len(), self.config.max_payload);
         if len > max {
             return Err(SendError::PayloadTooLarge { len, max });

@@ -263,7 +263,7 @@ impl Relay {
             let message_type = *message_type;
             self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
         }
-        for frame in self.rooms[&room].retained(room) {
+        for frame in self.rooms[&room].retained() {
             self.push_frame(conn, ItemKind::Roster, frame);
         }
     }

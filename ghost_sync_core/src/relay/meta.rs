@@ -1,59 +1,124 @@
-//! Metadata of rooms and clients: a small string map with a version.
+//! Metadata of rooms and clients: a small string map with a version. Each key has an
+//! owner: what the server has set, or removed, a client does not change.
 
-use std::collections::BTreeMap;
+mod change;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use change::{MetaChange, PendingMeta};
 
 use super::error::MetaError;
-use crate::wire::{Meta, Refusal};
+use crate::wire::{Meta, Refusal, check_meta_key};
 
 /// A bounded string map; each change adds one to its version.
 #[derive(Clone, Debug)]
 pub(super) struct MetaMap {
-    entries: BTreeMap<String, String>,
+    entries: BTreeMap<String, Entry>,
+    /// Keys that the server has removed.
+    removed: BTreeSet<String>,
     version: u64,
     limit: MetaLimit,
 }
 
+#[derive(Clone, Debug)]
+struct Entry {
+    value: String,
+    owner: Owner,
+}
+
+/// Who set a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Owner {
+    Server,
+    Client,
+}
+
+/// What each owner may have: one must not take up the room of the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct MetaLimit {
     pub(super) bytes: usize,
     pub(super) entries: usize,
+    /// Keys removed by the server that are remembered one by one; past it, a client
+    /// may change no key but those that it has.
+    pub(super) removed: usize,
 }
 
 impl MetaMap {
     pub(super) fn new(limit: MetaLimit) -> Self {
-        Self { entries: BTreeMap::new(), version: 0, limit }
+        let (entries, removed) = (BTreeMap::new(), BTreeSet::new());
+        Self { entries, removed, version: 0, limit }
     }
 
-    /// A map with these entries at version 0.
+    /// A map at version 0 with the entries that a client brings.
     pub(super) fn with(limit: MetaLimit, entries: Vec<Meta>) -> Result<Self, MetaError> {
-        let map = Self { entries: entries.into_iter().collect(), version: 0, limit };
-        map.check(map.size(), map.entries.len())?;
+        let mut map = Self::new(limit);
+        for (key, value) in entries {
+            map.check(Owner::Client, &key, Some(&value), None)?;
+            map.entries.insert(key, Entry { value, owner: Owner::Client });
+        }
         Ok(map)
     }
 
     /// Sets or removes `key`; returns the new version.
     pub(super) fn set(
         &mut self,
+        owner: Owner,
         key: &str,
         value: Option<&str>,
         if_version: Option<u64>,
     ) -> Result<u64, MetaError> {
-        if if_version.is_some_and(|expected| expected != self.version) {
-            return Err(MetaError::Conflict { current: self.version });
-        }
+        self.check(owner, key, value, if_version)?;
+        self.removed.remove(key);
         match value {
             Some(value) => {
-                let old = self.entries.get(key).map(|old| key.len() + old.len());
-                let size = self.size() - old.unwrap_or(0) + key.len() + value.len();
-                self.check(size, self.entries.len() + usize::from(old.is_none()))?;
-                self.entries.insert(key.to_owned(), value.to_owned());
+                self.entries.insert(key.to_owned(), Entry { value: value.to_owned(), owner });
             }
             None => {
                 self.entries.remove(key);
+                if owner == Owner::Server && self.removed.len() < self.limit.removed {
+                    self.removed.insert(key.to_owned());
+                }
             }
         }
         self.version += 1;
         Ok(self.version)
+    }
+
+    /// Whether `key` may be changed like this now.
+    pub(super) fn check(
+        &self,
+        owner: Owner,
+        key: &str,
+        value: Option<&str>,
+        if_version: Option<u64>,
+    ) -> Result<(), MetaError> {
+        check_meta_key(key).map_err(|why| MetaError::InvalidKey { key: shown(key), why })?;
+        if owner == Owner::Client && self.is_servers(key) && !planted!("locked-key-changed") {
+            return Err(MetaError::OwnedByServer(key.to_owned()));
+        }
+        if if_version.is_some_and(|expected| expected != self.version) {
+            return Err(MetaError::Conflict { current: self.version });
+        }
+        let Some(value) = value else { return Ok(()) };
+        let others = self.entries.iter().filter(|(of, entry)| *of != key && entry.owner == owner);
+        let size = |(key, entry): (&String, &Entry)| key.len() + entry.value.len();
+        let MetaLimit { bytes: max_bytes, entries: max_entries, .. } = self.limit;
+        let (mut bytes, mut entries) = (key.len() + value.len(), 1);
+        for other in others {
+            bytes += size(other);
+            entries += 1;
+        }
+        if bytes > max_bytes || entries > max_entries {
+            return Err(MetaError::TooLarge { max_bytes, max_entries });
+        }
+        Ok(())
+    }
+
+    fn is_servers(&self, key: &str) -> bool {
+        match self.entries.get(key) {
+            Some(entry) => entry.owner == Owner::Server,
+            None => self.removed.contains(key) || self.removed.len() >= self.limit.removed,
+        }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -62,25 +127,29 @@ impl MetaMap {
 
     /// The entries, sorted by key.
     pub(super) fn to_vec(&self) -> Vec<Meta> {
-        self.entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-    }
-
-    fn size(&self) -> usize {
-        self.entries.iter().map(|(key, value)| key.len() + value.len()).sum()
-    }
-
-    fn check(&self, bytes: usize, entries: usize) -> Result<(), MetaError> {
-        let MetaLimit { bytes: max_bytes, entries: max_entries } = self.limit;
-        if bytes > max_bytes || entries > max_entries {
-            return Err(MetaError::TooLarge { max_bytes, max_entries });
-        }
-        Ok(())
+        self.entries.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
     }
 }
 
 impl MetaLimit {
-    pub(super) const ROOM: Self = Self { bytes: 16 * 1024, entries: 64 };
-    pub(super) const CLIENT: Self = Self { bytes: 2 * 1024, entries: 32 };
+    /// Of a room, whose metadata is the server's alone.
+    pub(super) const ROOM: Self = Self { bytes: 16 * 1024, entries: 64, removed: 0 };
+    pub(super) const CLIENT: Self = Self { bytes: 2 * 1024, entries: 32, removed: 256 };
+}
+
+/// What is repeated of a key that is none: it may be long.
+fn shown(key: &str) -> String {
+    key.chars().take(32).collect()
+}
+
+/// Whether clients may have `key` at all; says which they may if not.
+pub(super) fn check_listed(allowed: Option<&BTreeSet<String>>, key: &str) -> Result<(), String> {
+    let Some(allowed) = allowed.filter(|allowed| !allowed.contains(key)) else { return Ok(()) };
+    if allowed.is_empty() {
+        return Err(format!("clients may set no metadata here, and {key:?} was set"));
+    }
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    Err(format!("clients may set no metadata {key:?} here, only: {}", allowed.join(", ")))
 }
 
 impl MetaError {
@@ -91,6 +160,8 @@ impl MetaError {
                 max_entries: clamp_u32(*max_entries),
             },
             Self::Conflict { current } => Refusal::MetaConflict { current: *current },
+            Self::InvalidKey { key, why } => Refusal::invalid_meta_key(key, *why),
+            Self::OwnedByServer(_) => Refusal::Forbidden { what: self.to_string() },
             Self::RoomNotFound(_) | Self::ClientNotFound(_) => Refusal::NotInRoom,
         }
     }
@@ -105,26 +176,61 @@ pub(super) fn clamp_u32(value: usize) -> u32 {
 mod tests {
     use super::*;
 
-    const LIMIT: MetaLimit = MetaLimit { bytes: 10, entries: 2 };
+    const LIMIT: MetaLimit = MetaLimit { bytes: 10, entries: 2, removed: 2 };
+    const TOO_LARGE: MetaError = MetaError::TooLarge { max_bytes: 10, max_entries: 2 };
 
     #[test]
     fn a_change_with_an_old_version_is_refused_and_changes_nothing() {
         let mut map = MetaMap::new(LIMIT);
-        assert_eq!(map.set("a", Some("1"), Some(0)), Ok(1));
-        assert_eq!(map.set("a", Some("2"), Some(0)), Err(MetaError::Conflict { current: 1 }));
+        assert_eq!(map.set(Owner::Client, "a", Some("1"), Some(0)), Ok(1));
+        let late = map.set(Owner::Client, "a", Some("2"), Some(0));
+        assert_eq!(late, Err(MetaError::Conflict { current: 1 }));
         assert_eq!(map.to_vec(), [("a".into(), "1".into())]);
     }
 
     #[test]
     fn limits_hold_at_their_edges_and_replacing_frees_the_old_value() {
         let mut map = MetaMap::new(LIMIT);
-        assert_eq!(map.set("a", Some("123456789"), None), Ok(1));
-        let too_large = MetaError::TooLarge { max_bytes: 10, max_entries: 2 };
-        assert_eq!(map.set("b", Some(""), None), Err(too_large.clone()));
-        assert_eq!(map.set("a", Some("1"), None), Ok(2));
-        assert_eq!(map.set("b", Some("2"), None), Ok(3));
-        assert_eq!(map.set("c", Some("3"), None), Err(too_large));
-        assert_eq!(map.set("a", None, None), Ok(4));
-        assert_eq!(map.set("c", Some("3"), None), Ok(5));
+        let mut set = |key, value| map.set(Owner::Client, key, value, None);
+        assert_eq!(set("a", Some("123456789")), Ok(1));
+        assert_eq!(set("b", Some("")), Err(TOO_LARGE));
+        assert_eq!(set("a", Some("1")), Ok(2));
+        assert_eq!(set("b", Some("2")), Ok(3));
+        assert_eq!(set("c", Some("3")), Err(TOO_LARGE));
+        assert_eq!(set("a", None), Ok(4));
+        assert_eq!(set("c", Some("3")), Ok(5));
+    }
+
+    #[test]
+    fn a_client_changes_no_key_that_the_server_has_set_or_removed() {
+        let mut map = MetaMap::with(LIMIT, vec![("n".into(), "1".into())]).unwrap();
+        assert_eq!(map.set(Owner::Client, "n", Some("2"), None), Ok(1));
+        assert_eq!(map.set(Owner::Server, "n", Some("3"), None), Ok(2));
+        let denied = Err(MetaError::OwnedByServer("n".into()));
+        assert_eq!(map.set(Owner::Client, "n", Some("4"), None), denied);
+        assert_eq!(map.set(Owner::Client, "n", None, None), denied);
+        assert_eq!(map.set(Owner::Server, "n", None, None), Ok(3));
+        assert_eq!(map.set(Owner::Client, "n", Some("4"), None), denied);
+        assert_eq!(map.set(Owner::Server, "n", Some("5"), None), Ok(4));
+        assert_eq!(map.to_vec(), [("n".into(), "5".into())]);
+    }
+
+    #[test]
+    fn what_a_client_sets_takes_no_room_from_the_server() {
+        let mut map = MetaMap::new(LIMIT);
+        assert_eq!(map.set(Owner::Client, "a", Some("123456789"), None), Ok(1));
+        assert_eq!(map.set(Owner::Server, "b", Some("123456789"), None), Ok(2));
+        assert_eq!(map.set(Owner::Server, "c", Some(""), None), Err(TOO_LARGE));
+    }
+
+    #[test]
+    fn past_the_removed_keys_that_are_remembered_a_client_keeps_to_its_own() {
+        let mut map = MetaMap::with(LIMIT, vec![("own".into(), "1".into())]).unwrap();
+        for key in ["x", "y", "z"] {
+            map.set(Owner::Server, key, None, None).unwrap();
+        }
+        let denied = Err(MetaError::OwnedByServer("z".into()));
+        assert_eq!(map.set(Owner::Client, "z", Some("1"), None), denied);
+        assert_eq!(map.set(Owner::Client, "own", Some("2"), None), Ok(4));
     }
 }

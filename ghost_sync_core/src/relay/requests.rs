@@ -10,7 +10,7 @@ use super::{
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
     log::{Class, Origin},
     membership::JoinWish,
-    meta::{MetaLimit, MetaMap, clamp_u32},
+    meta::{MetaChange, MetaMap, clamp_u32},
     outbox::ItemKind,
     restart::Restart,
     resume::Ticket,
@@ -273,12 +273,12 @@ impl Relay {
             }
             ClientMessage::SetMeta { key, value, if_version } => {
                 let size = key.len() + value.map_or(0, str::len);
-                let set = self.may_ask(now, conn, META_COST + size as u64 / 256).and_then(|()| {
-                    let set = self.set_client_meta(now, conn, key, value, if_version, out);
-                    set.map_err(|error| error.as_refusal())
-                });
-                if let Err(reason) = set {
-                    self.refuse(conn, RoomId(0), 0, reason);
+                match self.may_ask(now, conn, META_COST + size as u64 / 256) {
+                    Ok(()) => {
+                        let change = MetaChange { key, value, if_version };
+                        self.client_sets_meta(now, conn, change, out);
+                    }
+                    Err(reason) => self.refuse(conn, RoomId(0), 0, reason),
                 }
             }
             ClientMessage::ListRooms { request } => match self.may_ask(now, conn, LIST_COST) {
@@ -308,7 +308,7 @@ impl Relay {
         } else if let Err(reason) = self.check_bar(now, conn) {
             reason
         } else {
-            match MetaMap::with(MetaLimit::CLIENT, hello.meta) {
+            match self.meta_of_hello(hello.meta) {
                 Ok(meta) => {
                     let data = Bytes::copy_from_slice(hello.data);
                     let ticket = hello.session;
@@ -324,7 +324,7 @@ impl Relay {
                         Err(reason) => reason,
                     }
                 }
-                Err(error) => CloseReason::Protocol { what: error.to_string() },
+                Err(reason) => reason,
             }
         };
         self.close(now, conn, reason, out);
@@ -378,6 +378,9 @@ impl Relay {
             Ok(seat) => seat,
             Err(reason) => return self.refuse(conn, room, reference, reason),
         };
+        if let Err(reason) = self.may_say_type(broadcast.message_type) {
+            return self.refuse(conn, room, reference, reason);
+        }
         match self.rooms[&room].config.mode {
             RelayMode::Relay => self.relay(now, conn, reference, seat, broadcast, out),
             RelayMode::Server => self.report(conn, room, broadcast.message_type, payload, out),
@@ -403,8 +406,8 @@ impl Relay {
         } else {
             self.may_speak(conn, room, payload)
         };
-        match allowed {
-            Ok(_) => self.report(conn, room, message_type, payload, out),
+        match allowed.and_then(|_| self.may_say_type(message_type)) {
+            Ok(()) => self.report(conn, room, message_type, payload, out),
             Err(reason) => self.refuse(conn, room, reference, reason),
         }
     }
@@ -428,6 +431,16 @@ impl Relay {
             Some(found) if !found.deleted => self.check_payload(payload).map(|()| seat),
             Some(found) => Err(Refusal::RoomNotFound { room: found.name.to_string() }),
             None => Err(Refusal::NotInRoom),
+        }
+    }
+
+    /// Whether clients may say that type at all.
+    fn may_say_type(&self, message_type: MessageType) -> Result<(), Refusal> {
+        match self.config.protocol.denied_to_clients(message_type) {
+            Some(name) if !planted!("server-type-from-client") => {
+                Err(Refusal::Forbidden { what: format!("{name} is said by the server alone") })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -481,14 +494,19 @@ impl Relay {
         skip_sender: bool,
         broadcast: Broadcast<'_>,
     ) -> u64 {
-        let Broadcast { room, delivery, message_type, payload, .. } = broadcast;
+        let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
         let sender = if planted!("sender-of-another") { Seat(sender.0.min(1)) } else { sender };
         let size = payload.len() + BROADCAST_HEADER;
         let origin = Origin { sender, class: Class::Message(delivery), skip_sender };
-        self.append(now, room, origin, size, |buf, seq| {
+        let seq = self.append(now, room, origin, size, |buf, seq| {
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
                 .encode(buf);
-        })
+        });
+        if let (Delivery::Latest(key), Some(found)) = (delivery, self.rooms.get_mut(&room)) {
+            let is_last = flags.contains(SendFlags::FORGET) && !planted!("forgotten-value-kept");
+            found.remember(sender, key, seq, is_last);
+        }
+        seq
     }
 
     /// Shows the host what a client said to it.

@@ -14,15 +14,14 @@ use super::{
     config::{History, MAX_TICK, RelayMode, RoomConfig},
     deadlines::{FOR_EVER, millis},
     event::ConnId,
+    latest::{Latest, Value},
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::Pending,
     reliable::ReliableLog,
     roster::Roster,
 };
-use crate::wire::{
-    ClientId, Delivery, HEADER_LEN, Meta, Replay, RoomId, RoomName, Seat, ServerMessage,
-};
+use crate::wire::{ClientId, Delivery, Meta, Replay, RoomId, RoomName, Seat};
 
 #[derive(Debug)]
 pub(super) struct Room {
@@ -62,10 +61,7 @@ pub(super) struct Room {
     changes: BTreeMap<(Seat, String), u64>,
     /// Copies of events for members that are behind, shared among them until the next flush.
     copies: FxHashMap<u64, Bytes>,
-    /// The newest value of each sender and key.
-    latest: BTreeMap<(Seat, u32), Latest>,
-    /// Bytes of those values.
-    latest_bytes: usize,
+    latest: Latest,
     /// Seats that are free, with the event that freed them; as long as that is kept.
     former: VecDeque<Former>,
 }
@@ -79,17 +75,6 @@ struct Former {
     client_id: ClientId,
     /// Whether it said nothing that must not be lost.
     silent: bool,
-}
-
-/// The newest value of a sender and key.
-#[derive(Debug)]
-pub(super) struct Latest {
-    pub(super) seq: u64,
-    len: usize,
-    /// Whether its sender does not hear it.
-    pub(super) skip_sender: bool,
-    /// Its frame, once the log has forgotten it.
-    pub(super) frame: Option<Bytes>,
 }
 
 /// The last seat that a room gives out; the one after it is that of who watches a recording.
@@ -173,8 +158,7 @@ impl Room {
             newest: FxHashMap::default(),
             changes: BTreeMap::new(),
             copies: FxHashMap::default(),
-            latest: BTreeMap::new(),
-            latest_bytes: 0,
+            latest: Latest::default(),
             former: VecDeque::new(),
         }
     }
@@ -188,12 +172,8 @@ impl Room {
         encode: impl FnOnce(&mut BytesMut, u64),
     ) -> u64 {
         let at = self.clock(now);
-        let before = self.log.end();
         let seq = self.log.append(origin, at, size, encode);
         if let Class::Message(Delivery::Latest(key)) = origin.class {
-            let len = usize::try_from(self.log.end() - before).unwrap_or(usize::MAX);
-            let skip_sender = origin.skip_sender;
-            self.remember(origin.sender, key, Latest { seq, len, skip_sender, frame: None });
             if let Some(older) = self.newest.insert((origin.sender, key), seq) {
                 self.log.supersede(older);
             }
@@ -220,7 +200,7 @@ impl Room {
 
     /// Whether a newer event says all that event `seq`, a value of that sender and key, says.
     pub(super) fn is_superseded(&self, sender: Seat, key: u32, seq: u64) -> bool {
-        let retained = self.latest.get(&(sender, key)).map(|value| value.seq);
+        let retained = self.latest.newest(sender, key);
         self.newest.get(&(sender, key)).copied().max(retained).is_some_and(|newest| newest > seq)
     }
 
@@ -231,9 +211,9 @@ impl Room {
     }
 
     /// The newest values that the log has forgotten, from event `from` on, in no order.
-    pub(super) fn latest_since(&self, from: u64) -> impl Iterator<Item = (Seat, u32, &Latest)> {
-        let values = self.latest.iter().map(|((seat, key), value)| (*seat, *key, value));
-        values.filter(move |(.., value)| value.seq >= from && value.frame.is_some())
+    pub(super) fn latest_since(&self, from: u64) -> impl Iterator<Item = (Seat, u32, &Value)> {
+        let first = self.log.first();
+        self.latest.values().filter(move |(.., value)| (from..first).contains(&value.seq))
     }
 
     /// The classes and sizes of the frames that a member is given from `cursor` on, if it
@@ -323,26 +303,8 @@ impl Room {
     }
 
     /// The newest values, as frames for a newcomer, in the order they were said.
-    pub(super) fn retained(&self, room: RoomId) -> Vec<Bytes> {
-        let mut values: Vec<_> = self.latest.values().collect();
-        values.sort_unstable_by_key(|value| value.seq);
-        let frames = values.into_iter().filter_map(|value| {
-            let frame = value.frame.as_deref().unwrap_or_else(|| self.log.bytes(value.seq));
-            let Ok(ServerMessage::Broadcast {
-                seq,
-                sender,
-                delivery: Delivery::Latest(key),
-                message_type,
-                payload,
-                ..
-            }) = ServerMessage::decode(frame.get(HEADER_LEN..)?)
-            else {
-                return None;
-            };
-            let value = ServerMessage::Retained { room, seq, sender, key, message_type, payload };
-            Some(value.to_frame())
-        });
-        frames.collect()
+    pub(super) fn retained(&self) -> Vec<Bytes> {
+        self.latest.frames(&self.log)
     }
 
     /// The first event for a newcomer whose join is event `joined`.
@@ -361,15 +323,15 @@ impl Room {
         if from >= joined { joined + 1 } else { from }
     }
 
-    fn remember(&mut self, sender: Seat, key: u32, value: Latest) {
-        let retain = self.config.retain;
-        if let Some(old) = self.latest.remove(&(sender, key)) {
-            self.latest_bytes -= old.len;
+    /// Event `seq` is the newest value of its sender and key, or the last of it, which
+    /// newcomers are not told of.
+    pub(super) fn remember(&mut self, sender: Seat, key: u32, seq: u64, is_last: bool) {
+        if is_last {
+            return self.latest.forget(sender, key);
         }
-        if self.latest.len() < retain && self.latest_bytes + value.len <= MAX_LATEST {
-            self.latest_bytes += value.len;
-            self.latest.insert((sender, key), value);
-        }
+        let Some(entry) = self.log.entry(seq) else { return };
+        let (len, skip_sender) = (self.log.bytes(seq).len(), entry.origin.skip_sender);
+        self.latest.said(sender, key, Value::new(seq, len, skip_sender), self.config.retain);
     }
 
     /// Forgets the newest values of a seat that is given up, and who had it
@@ -383,12 +345,8 @@ impl Room {
         seq: u64,
         joined: Option<u64>,
     ) {
-        let seat_of = if planted!("values-of-leavers-stay") { Seat(u32::MAX) } else { seat };
-        while let Some((key, _)) = self.latest.range((seat_of, 0)..=(seat_of, u32::MAX)).next()
-            && let key = *key
-            && let Some(value) = self.latest.remove(&key)
-        {
-            self.latest_bytes -= value.len;
+        if !planted!("values-of-leavers-stay") {
+            self.latest.forget_all(seat);
         }
         let keys = (seat, String::new())..(Seat(seat.0.saturating_add(1)), String::new());
         self.changes.extract_if(keys, |_, _| true).for_each(drop);
@@ -554,11 +512,7 @@ impl Room {
             let Some(entry) = self.log.entry(seq).copied() else { continue };
             let origin = entry.origin;
             if let Class::Message(Delivery::Latest(key)) = origin.class {
-                if let Some(newest) = self.latest.get_mut(&(origin.sender, key))
-                    && newest.seq == seq
-                {
-                    newest.frame = Some(Bytes::copy_from_slice(self.log.bytes(seq)));
-                }
+                self.latest.keep(origin.sender, key, seq, &self.log);
                 if self.newest.get(&(origin.sender, key)) == Some(&seq) {
                     self.newest.remove(&(origin.sender, key));
                 }
@@ -621,9 +575,6 @@ impl Room {
 
 /// A tick that is late by less than this does not move those after it.
 const MAX_LATE: Duration = Duration::from_millis(5);
-
-/// Bytes of newest values that a room keeps at most.
-const MAX_LATEST: usize = 256 << 10;
 
 /// What happened in a room, from some event on: see [`Relay::history`](super::Relay::history).
 #[derive(Clone, Debug, Default)]

@@ -21,7 +21,7 @@ use super::{
     budget::Budget,
     config::RelayConfig,
     event::{AskId, DisconnectReason, LinkId},
-    meta::{MetaLimit, MetaMap},
+    meta::{MetaLimit, MetaMap, PendingMeta},
     outbox::Outbox,
     restart::Restart,
 };
@@ -60,6 +60,8 @@ pub(super) struct Connection {
     pub(super) moderated: VecDeque<PendingBroadcast>,
     /// What it has used up of its limits.
     pub(super) budget: Budget,
+    /// Changes of its metadata that wait for the host's verdict, oldest first.
+    pub(super) meta_asked: VecDeque<PendingMeta>,
     pub(super) liveness: Liveness,
     /// Since when the socket is full.
     pub(super) blocked: Option<Blocked>,
@@ -215,6 +217,7 @@ impl Connection {
             joins: VecDeque::new(),
             moderated: VecDeque::new(),
             budget: Budget::default(),
+            meta_asked: VecDeque::new(),
             liveness: Liveness {
                 heard: now,
                 next_ping: now + config.ping_interval,

@@ -52,7 +52,7 @@ impl Relay {
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
             members: members.filter_map(|member| self.member_info(member)).collect(),
-            retained: found.retained(room),
+            retained: found.retained(),
         })
     }
 

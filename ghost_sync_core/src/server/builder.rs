@@ -244,6 +244,16 @@ impl ServerBuilder {
         self
     }
 
+    /// Keys of metadata that clients may set, when they connect and later; all by default.
+    /// A client that brings another is refused, and one that sets another later is told
+    /// [`Forbidden`](crate::wire::Refusal::Forbidden). What the server sets is not limited
+    /// by this, and is never changed by a client.
+    #[must_use]
+    pub fn client_meta_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.relay.client_meta_keys = Some(keys.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// The typed messages that this program knows; clients that know others are
     /// refused. None by default, which fits every client.
     #[must_use]
@@ -298,6 +308,7 @@ impl ServerBuilder {
         let asked = !matches!(audience, Hired::Nobody);
         relay.ask_connect = asked;
         relay.ask_join = asked;
+        relay.ask_meta = matches!(audience, Hired::Bridge(_));
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
         relay.room_defaults.observed |= matches!(audience, Hired::Handler(_));
@@ -312,7 +323,10 @@ impl ServerBuilder {
         let audience = match audience {
             Hired::Nobody => None,
             Hired::Handler(make) => {
-                Some(Audience::Handler(make(ServerHandle::new(service.clone()))))
+                let handler = make(ServerHandle::new(service.clone()));
+                let asked = handler.wants_metadata();
+                service.shard.act(|relay, _, _| relay.set_ask_meta(asked));
+                Some(Audience::Handler(handler))
             }
             Hired::Bridge(sink) => Some(Audience::Bridge(sink)),
         };

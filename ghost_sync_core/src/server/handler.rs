@@ -68,6 +68,14 @@ pub trait ServerHandler: Send + Sync + 'static {
         Verdict::Accept
     }
 
+    /// May the client change its metadata like this? `None` removes the key. Asked if
+    /// [`wants_metadata`](Self::wants_metadata) says so, about keys that the server has
+    /// not set itself; what a client brings when it connects is in [`Hello`].
+    fn on_set_meta(&self, client_id: ClientId, key: &str, value: Option<&str>) -> Verdict {
+        let _ = (client_id, key, value);
+        Verdict::Accept
+    }
+
     /// What is a client told first that has its seat already, but whose program was
     /// started anew: the state of the game, say, as [`Verdict::AcceptWith`] tells it to who
     /// joins. Nothing by default. [`on_join`](Self::on_join) is not asked again, and
@@ -143,6 +151,12 @@ pub trait ServerHandler: Send + Sync + 'static {
     fn wants_broadcasts(&self) -> bool {
         true
     }
+
+    /// Whether [`on_set_meta`](Self::on_set_meta) is to be asked. Asked once, `false` by
+    /// default: clients then change what they may at once.
+    fn wants_metadata(&self) -> bool {
+        false
+    }
 }
 
 /// As [`ServerHandler`], with futures: for rules that ask a database, say.
@@ -192,6 +206,17 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
         data: &[u8],
     ) -> impl Future<Output = Verdict> + Send {
         let _ = (client_id, room, message_type, data);
+        async { Verdict::Accept }
+    }
+
+    /// As [`ServerHandler::on_set_meta`].
+    fn on_set_meta(
+        &self,
+        client_id: ClientId,
+        key: &str,
+        value: Option<&str>,
+    ) -> impl Future<Output = Verdict> + Send {
+        let _ = (client_id, key, value);
         async { Verdict::Accept }
     }
 
@@ -292,6 +317,11 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
     /// As [`ServerHandler::wants_broadcasts`].
     fn wants_broadcasts(&self) -> bool {
         true
+    }
+
+    /// As [`ServerHandler::wants_metadata`].
+    fn wants_metadata(&self) -> bool {
+        false
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Dispatch {
     lane: Lane,
     joins: watch::Sender<Joins>,
     wants_broadcasts: bool,
+    wants_metadata: bool,
 }
 
 /// Decisions about joins that are being made.
@@ -53,19 +54,24 @@ impl Drop for Deciding {
 impl Dispatch {
     /// For a handler whose methods may block.
     pub(super) fn blocking<H: ServerHandler>(handler: H) -> Arc<Self> {
-        let wants_broadcasts = handler.wants_broadcasts();
-        Self::new(Arc::new(Blocking::new(handler)), wants_broadcasts)
+        let wants = (handler.wants_broadcasts(), handler.wants_metadata());
+        Self::new(Arc::new(Blocking::new(handler)), wants)
     }
 
     /// For a handler whose methods are futures.
     pub(super) fn tasks<H: AsyncServerHandler>(handler: H) -> Arc<Self> {
-        let wants_broadcasts = handler.wants_broadcasts();
-        Self::new(Arc::new(Tasks::new(handler)), wants_broadcasts)
+        let wants = (handler.wants_broadcasts(), handler.wants_metadata());
+        Self::new(Arc::new(Tasks::new(handler)), wants)
     }
 
-    fn new(run: Arc<dyn Run>, wants_broadcasts: bool) -> Arc<Self> {
+    fn new(run: Arc<dyn Run>, (wants_broadcasts, wants_metadata): (bool, bool)) -> Arc<Self> {
         let (run, lane, joins) = (Mutex::new(Some(run)), Lane::default(), watch::Sender::default());
-        Arc::new(Self { run, lane, joins, wants_broadcasts })
+        Arc::new(Self { run, lane, joins, wants_broadcasts, wants_metadata })
+    }
+
+    /// Whether the handler decides about changes of metadata.
+    pub(super) fn wants_metadata(&self) -> bool {
+        self.wants_metadata
     }
 
     /// Whether rooms should be observed for the handler's sake.
@@ -133,7 +139,7 @@ impl Dispatch {
     async fn may_follow(&self, question: &Question, deadline: Instant) -> bool {
         match question {
             // It has its seats already.
-            Question::Relay { .. } | Question::Greet { .. } => true,
+            Question::Relay { .. } | Question::Greet { .. } | Question::SetMeta { .. } => true,
             Question::Connect { .. } | Question::CreateRoom { .. } | Question::Join { .. } => {
                 let short = timeout_at(deadline.into(), self.lane.short()).await.is_ok();
                 if !short {

@@ -10,6 +10,7 @@ mod limits;
 mod program;
 mod room;
 mod stale;
+mod trust;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -38,7 +39,7 @@ use room::RoomLog;
 /// An invariant that did not hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// Which: `I1` to `I29`, or `panic`.
+    /// Which: `I1` to `I31`, or `panic`.
     pub invariant: &'static str,
     /// What was seen.
     pub seen: String,
@@ -73,6 +74,7 @@ pub(super) enum About {
     Join(RoomId),
     Greet(RoomId),
     Relay,
+    SetMeta,
 }
 
 /// A room of one relay; its numbers start anew when the server is restarted.
@@ -137,6 +139,10 @@ struct SessionView {
     seats: BTreeMap<RoomId, Seat>,
     meta: BTreeMap<String, String>,
     meta_version: u64,
+    /// Keys that the server has set or removed.
+    locked: BTreeSet<String>,
+    /// Changes of metadata that the host was asked about, and those that it allowed.
+    wishes: VecDeque<trust::Wish>,
     last_room: RoomId,
 }
 
@@ -203,6 +209,8 @@ pub(super) struct Message {
     pub(super) delivery: Option<Delivery>,
     pub(super) echo: bool,
     pub(super) ack: bool,
+    /// Whether it is the last value of its key.
+    pub(super) last: bool,
     pub(super) message_type: MessageType,
     /// The room's last event when it was said.
     pub(super) floor: u64,
@@ -436,8 +444,7 @@ impl Oracle {
         room: RoomId,
         counter: u32,
         seq: u64,
-        delivery: Delivery,
-        message_type: MessageType,
+        (delivery, last, message_type): (Delivery, bool, MessageType),
         len: usize,
     ) {
         let key = (self.era, room);
@@ -447,6 +454,7 @@ impl Oracle {
             author: stamp::Stamp::HOST,
             counter,
             delivery,
+            last,
             echo: true,
             message_type,
         };
@@ -541,6 +549,7 @@ impl Message {
             delivery,
             echo: false,
             ack: false,
+            last: false,
             message_type,
             floor,
             len,

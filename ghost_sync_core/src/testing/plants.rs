@@ -100,4 +100,9 @@ pub const PLANTS: &[&str] = &[
     "client-says-stale-positions",
     "client-misnumbers-after-leaving-out",
     "client-tells-of-lost-positions",
+    "locked-key-changed",
+    "server-type-from-client",
+    "one-sender-fills-retained",
+    "forgotten-value-kept",
+    "unsorted-metadata-taken",
 ];

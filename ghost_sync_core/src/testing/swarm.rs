@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::relay::{
-    CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, Rate, RelayConfig, RelayMode,
-    RoomConfig,
+use crate::{
+    relay::{
+        CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, Rate, RelayConfig, RelayMode,
+        RoomConfig,
+    },
+    wire::Direction,
 };
+
+/// A type that the server alone says, where the server knows types at all.
+pub(super) const SERVERS_TYPE: &str = "Score";
 
 /// The settings of one simulation.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Swarm {
     pub(super) modes: Vec<RelayMode>,
     /// How fast rosters and the like grow: clients bring so much metadata.
     pub(super) meta: usize,
+    /// Different keys of `Latest`.
+    pub(super) keys: u32,
 }
 
 impl Swarm {
@@ -75,7 +83,7 @@ impl Swarm {
             .observed()
             .history(history)
             .replay(pick(&mut rng, &[0, 5, 100, 10_000]))
-            .retain(pick(&mut rng, &[1024, 1024, 2, 0]))
+            .retain(pick(&mut rng, &[64, 64, 2, 0]))
             .capacity(pick(&mut rng, &[0, 0, 0, 3, 1]));
         if rng.u32(..6) == 0 {
             room = room.remove_when_empty(Duration::from_secs(pick(&mut rng, &[0, 5, 60])));
@@ -89,6 +97,17 @@ impl Swarm {
             2 => vec![RelayMode::Relay, RelayMode::Moderated, RelayMode::Server],
             _ => vec![RelayMode::Relay],
         };
+        // Drawn apart, so that the rest of a world stays what it is in each seed.
+        let mut trust = Rng::with_seed(seed ^ 0x7257);
+        relay.ask_meta = trust.u32(..3) == 0;
+        if trust.u32(..4) == 0 {
+            let keys = ["a", "name", "score"];
+            relay.client_meta_keys = Some(keys.map(str::to_owned).into());
+        }
+        if trust.u32(..2) == 0 {
+            relay.protocol.add(SERVERS_TYPE, 1, Direction::FromServer);
+        }
+        let keys = pick(&mut trust, &[3, 3, 3, 200]);
         let crowd = rng.u32(..48) == 0;
         if crowd {
             relay.max_clients = 64;
@@ -111,6 +130,7 @@ impl Swarm {
             ends_with_shutdown: rng.u32(..4) == 0,
             modes,
             meta: pick(&mut rng, &[0, 0, 20, 600]),
+            keys,
         }
     }
 }

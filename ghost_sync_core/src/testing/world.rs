@@ -195,7 +195,14 @@ impl World {
             Question::Connect { conn, .. } => (conn, About::Connect, None),
             Question::Join { conn, room, .. } => (conn, About::Join(room), None),
             Question::CreateRoom { conn, .. } => (conn, About::CreateRoom, None),
-            Question::Relay { conn, payload, .. } => (conn, About::Relay, Some(payload)),
+            Question::Relay { conn, message_type, payload, .. } => {
+                self.oracle.check_direction(message_type);
+                (conn, About::Relay, Some(payload))
+            }
+            Question::SetMeta { conn, key, value, .. } => {
+                self.oracle.asked_meta(conn, ask, key, value);
+                (conn, About::SetMeta, None)
+            }
         };
         if let Some(payload) = &payload {
             self.oracle.asked(payload);
@@ -242,6 +249,9 @@ impl World {
         if asked {
             if let Some(payload) = payload {
                 self.oracle.judged(&payload, accepted);
+            }
+            if about == About::SetMeta && accepted {
+                self.oracle.accepted_meta(conn, ask);
             }
         } else {
             self.oracle.mark(Mark::LateAnswer);
@@ -532,7 +542,7 @@ impl About {
     fn room(self) -> crate::wire::RoomId {
         match self {
             Self::Join(room) | Self::Greet(room) => room,
-            Self::Connect | Self::CreateRoom | Self::Relay => Default::default(),
+            Self::Connect | Self::CreateRoom | Self::Relay | Self::SetMeta => Default::default(),
         }
     }
 }

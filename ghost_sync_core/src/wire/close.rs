@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ProtocolType, RoomId};
+use super::{InvalidMetaKey, ProtocolType, RoomId};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Why a connection was closed by one side on purpose; sent as the last message.
@@ -342,6 +342,22 @@ pub enum Refusal {
         /// What, and who may.
         what: String,
     },
+    /// That text cannot be a key of metadata.
+    #[error("{key:?} is not a key of metadata: {why}")]
+    #[wincode(tag = 19)]
+    InvalidMetaKey {
+        /// The text, cut to 32 characters.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Refusal {
+    /// That `key` is no key of metadata.
+    pub(crate) fn invalid_meta_key(key: &str, why: InvalidMetaKey) -> Self {
+        Self::InvalidMetaKey { key: key.chars().take(32).collect(), why: why.to_string() }
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use wincode::{
 };
 
 use super::{
-    ClientId, CloseReason, LeaveReason, MessageType, Refusal, ResumeFailure, RoomId, Seat,
-    frame::encode_frame,
+    ClientId, CloseReason, LeaveReason, MessageType, Meta, Refusal, ResumeFailure, RoomId, Seat,
+    frame::encode_frame, meta::is_sorted,
 };
 
 /// wincode as the wire uses it: `u8` enum tags, `u32` lengths, little endian,
@@ -48,6 +48,9 @@ impl SendFlags {
     pub const ECHO: Self = Self(1);
     /// Answer with [`ServerMessage::Ack`].
     pub const ACK: Self = Self(2);
+    /// With [`Delivery::Latest`] only: the message is the last of its key. It is delivered
+    /// like others, and then there is no value of that key for newcomers.
+    pub const FORGET: Self = Self(4);
 
     /// Whether all bits of `other` are set.
     pub fn contains(self, other: Self) -> bool {
@@ -60,8 +63,17 @@ impl SendFlags {
         Self(self.0 | other.0)
     }
 
-    fn is_known(self) -> bool {
-        self.0 & !(Self::ECHO.0 | Self::ACK.0) == 0
+    /// The bits that are not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all bits are known, and may come with that delivery.
+    fn is_valid(self, delivery: Delivery) -> bool {
+        let known = Self::ECHO.with(Self::ACK).with(Self::FORGET);
+        let forgettable = matches!(delivery, Delivery::Latest(_)) || !self.contains(Self::FORGET);
+        known.contains(self) && forgettable
     }
 }
 
@@ -148,9 +160,6 @@ pub struct Progress {
     pub own: u64,
 }
 
-/// A metadata entry: key and value.
-pub type Meta = (String, String);
-
 /// A member of a room, as rosters show it.
 #[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
 pub struct MemberInfo {
@@ -199,7 +208,8 @@ pub enum ClientMessage<'a> {
         protocol: u64,
         /// For the server's rules: a ticket, a token.
         data: &'a [u8],
-        /// The client's own metadata, such as a display name.
+        /// The client's own metadata, such as a display name: sorted by key, each
+        /// [key](super::check_meta_key) once.
         meta: Vec<Meta>,
         /// The session of an earlier process that this one goes on with, if the
         /// server still holds it: `Welcome` has its id then, and a `Joined` with
@@ -594,6 +604,9 @@ pub enum DecodeError {
     /// The body ends too early, or a value in it is not allowed.
     #[error("malformed message of kind {0}")]
     Malformed(u8),
+    /// Metadata in it is not sorted by key, or has a key twice.
+    #[error("metadata that is not sorted by key, each key once, in a message of kind {0}")]
+    UnsortedMeta(u8),
 }
 
 impl<'a> ClientMessage<'a> {
@@ -629,10 +642,16 @@ impl<'a> ClientMessage<'a> {
     /// [`DecodeError`]; the stream cannot be trusted any more.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let message: Self = read(body, Self::KINDS)?;
-        if let Self::Broadcast { flags, .. } = &message
-            && !flags.is_known()
+        if let Self::Broadcast { flags, delivery, .. } = &message
+            && !flags.is_valid(*delivery)
         {
             return Err(DecodeError::Malformed(body[0]));
+        }
+        if let Self::Hello { meta, .. } = &message
+            && !is_sorted(meta)
+            && !planted!("unsorted-metadata-taken")
+        {
+            return Err(DecodeError::UnsortedMeta(body[0]));
         }
         Ok(message)
     }
@@ -690,7 +709,26 @@ impl<'a> ServerMessage<'a> {
     /// # Errors
     /// [`DecodeError`]; the stream cannot be trusted any more.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
-        read(body, Self::KINDS)
+        let message: Self = read(body, Self::KINDS)?;
+        if message.has_sorted_meta() {
+            Ok(message)
+        } else {
+            Err(DecodeError::UnsortedMeta(body[0]))
+        }
+    }
+
+    fn has_sorted_meta(&self) -> bool {
+        if let Self::Joined { meta, .. } = self {
+            is_sorted(meta)
+        } else if let Self::PlayerJoined { member, .. } = self {
+            is_sorted(&member.meta)
+        } else if let Self::Roster { members, .. } = self {
+            members.iter().all(|member| is_sorted(&member.meta))
+        } else if let Self::Rooms { rooms, .. } = self {
+            rooms.iter().all(|room| is_sorted(&room.meta))
+        } else {
+            true
+        }
     }
 }
 

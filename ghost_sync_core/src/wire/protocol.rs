@@ -1,5 +1,7 @@
 //! What two programs must agree on beyond the wire: the typed messages they know.
 
+use std::collections::BTreeMap;
+
 /// The number of a typed message: a hash of its name, so that it does not
 /// depend on the order in which types are registered.
 #[derive(
@@ -30,6 +32,52 @@ impl MessageType {
     }
 }
 
+/// Who may say a typed message.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    wincode::SchemaRead,
+    wincode::SchemaWrite,
+)]
+pub enum Direction {
+    /// The server and its clients.
+    #[default]
+    Both,
+    /// The server alone: a client that says it is refused, and not heard.
+    FromServer,
+    /// Clients alone: what the server says of it is not heard.
+    FromClients,
+}
+
+impl Direction {
+    /// Whether the server may say it.
+    pub fn allows_server(self) -> bool {
+        self != Self::FromClients
+    }
+
+    /// Whether a client may say it.
+    pub fn allows_clients(self) -> bool {
+        self != Self::FromServer
+    }
+}
+
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Both => "from both sides",
+            Self::FromServer => "from the server",
+            Self::FromClients => "from clients",
+        })
+    }
+}
+
 /// One typed message as both sides must know it.
 #[derive(
     Clone, Debug, Eq, Ord, PartialEq, PartialOrd, wincode::SchemaRead, wincode::SchemaWrite,
@@ -39,6 +87,8 @@ pub struct ProtocolType {
     pub name: String,
     /// A fingerprint of its encoding; two sides that differ here share a name only.
     pub shape: u64,
+    /// Who may say it.
+    pub direction: Direction,
 }
 
 /// The set of typed messages a program knows; compared in the handshake.
@@ -47,15 +97,32 @@ pub struct ProtocolType {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Protocol {
     types: Vec<ProtocolType>,
+    /// Those that one side alone may say, by number.
+    one_way: BTreeMap<MessageType, (String, Direction)>,
 }
 
 impl Protocol {
     /// Adds a type; the order of calls does not matter.
-    pub fn add(&mut self, name: &str, shape: u64) {
-        let new = ProtocolType { name: name.to_owned(), shape };
+    pub fn add(&mut self, name: &str, shape: u64, direction: Direction) {
+        let new = ProtocolType { name: name.to_owned(), shape, direction };
         if let Err(at) = self.types.binary_search(&new) {
             self.types.insert(at, new);
+            if direction != Direction::Both {
+                self.one_way.insert(MessageType::of(name), (name.to_owned(), direction));
+            }
         }
+    }
+
+    /// The name of a type that clients may not say.
+    pub fn denied_to_clients(&self, message_type: MessageType) -> Option<&str> {
+        let (name, direction) = self.one_way.get(&message_type)?;
+        (!direction.allows_clients()).then_some(name)
+    }
+
+    /// The name of a type that the server may not say.
+    pub fn denied_to_server(&self, message_type: MessageType) -> Option<&str> {
+        let (name, direction) = self.one_way.get(&message_type)?;
+        (!direction.allows_server()).then_some(name)
     }
 
     /// The types, sorted by name.
@@ -70,19 +137,34 @@ impl Protocol {
         }
         let hash = self.types.iter().fold(FNV_START, |hash, known| {
             let hash = fnv1a(hash, known.name.as_bytes());
-            fnv1a(fnv1a(hash, &[0]), &known.shape.to_le_bytes())
+            let hash = fnv1a(fnv1a(hash, &[0]), &known.shape.to_le_bytes());
+            fnv1a(hash, &[known.direction as u8])
         });
         hash.max(1)
     }
 
-    /// Names of the types that only one side has, or that differ in shape.
+    /// The types that only one side has, or that differ, in the order of their names. Of
+    /// one that differs in its direction alone, both directions are named.
     pub fn differences(&self, other: &[ProtocolType]) -> Vec<String> {
         let only_here = self.types.iter().filter(|known| !other.contains(known));
         let only_there = other.iter().filter(|known| !self.types.contains(known));
-        let mut names: Vec<_> = only_here.chain(only_there).map(|t| t.name.clone()).collect();
+        let mut names: Vec<_> = only_here.chain(only_there).map(|t| &t.name).collect();
         names.sort();
         names.dedup();
-        names
+        let one_of = |types: &[ProtocolType], name: &str| {
+            types
+                .iter()
+                .find(|known| known.name == name)
+                .map(|known| (known.shape, known.direction))
+        };
+        let words =
+            names.into_iter().map(|name| match (one_of(&self.types, name), one_of(other, name)) {
+                (Some((shape, here)), Some((other_shape, there))) if shape == other_shape => {
+                    format!("{name} (here {here}, there {there})")
+                }
+                _ => name.clone(),
+            });
+        words.collect()
     }
 }
 
@@ -101,10 +183,10 @@ mod tests {
     #[test]
     fn the_hash_does_not_depend_on_the_order_of_registration() {
         let (mut a, mut b) = (Protocol::default(), Protocol::default());
-        a.add("Chat", 1);
-        a.add("Move", 2);
-        b.add("Move", 2);
-        b.add("Chat", 1);
+        a.add("Chat", 1, Direction::Both);
+        a.add("Move", 2, Direction::Both);
+        b.add("Move", 2, Direction::Both);
+        b.add("Chat", 1, Direction::Both);
         assert_eq!(a.hash(), b.hash());
         assert_ne!(a.hash(), Protocol::default().hash());
     }
@@ -112,11 +194,11 @@ mod tests {
     #[test]
     fn differences_name_missing_and_changed_types_once() {
         let (mut a, mut b) = (Protocol::default(), Protocol::default());
-        a.add("Chat", 1);
-        a.add("Same", 9);
-        b.add("Chat", 2);
-        b.add("Same", 9);
-        b.add("New", 3);
+        a.add("Chat", 1, Direction::Both);
+        a.add("Same", 9, Direction::Both);
+        b.add("Chat", 2, Direction::Both);
+        b.add("Same", 9, Direction::Both);
+        b.add("New", 3, Direction::Both);
         assert_eq!(a.differences(b.types()), ["Chat", "New"]);
         assert_ne!(a.hash(), b.hash());
     }
@@ -126,5 +208,22 @@ mod tests {
         assert_eq!(MessageType::of("Chat"), MessageType::of("Chat"));
         assert_ne!(MessageType::of("Chat"), MessageType::of("chat"));
         assert_eq!(fnv1a(FNV_START, b"foobar"), 0x8594_4171_f739_67e8, "published test vector");
+    }
+
+    #[test]
+    fn a_direction_is_part_of_the_protocol_and_a_difference_names_both() {
+        let (mut here, mut there) = (Protocol::default(), Protocol::default());
+        here.add("Score", 1, Direction::FromServer);
+        there.add("Score", 1, Direction::Both);
+        assert_ne!(here.hash(), there.hash());
+        let words = ["Score (here from the server, there from both sides)"];
+        assert_eq!(here.differences(there.types()), words);
+        let score = MessageType::of("Score");
+        assert_eq!(here.denied_to_clients(score), Some("Score"));
+        assert_eq!(here.denied_to_server(score), None);
+        assert_eq!(there.denied_to_clients(score), None);
+        here.add("Move", 1, Direction::FromClients);
+        assert_eq!(here.denied_to_server(MessageType::of("Move")), Some("Move"));
+        assert_eq!(here.denied_to_clients(MessageType::of("Move")), None);
     }
 }

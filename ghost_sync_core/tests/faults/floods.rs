@@ -223,7 +223,7 @@ async fn fault_49_metadata_grows_up_to_its_limit_only() {
     let mut peer = Peer::greeted(rig.addr).await;
     let mut refused = 0;
     for number in 0..300 {
-        let (key, value) = (format!("{number:0>100}"), "v".repeat(1000));
+        let (key, value) = (format!("{number:0>60}"), "v".repeat(1000));
         let (key, value) = (key.as_str(), Some(value.as_str()));
         peer.say(&ClientMessage::SetMeta { key, value, if_version: None }).await;
         peer.say(&ClientMessage::Ping { nonce: number }).await;

@@ -26,12 +26,12 @@ async fn talk_over(rig: &Rig, chaos: Chaos, count: u64) -> bool {
         let (mut heard, mut next) = (0, seq + 1);
         while heard < count {
             let event = client.recv().await.ok()??;
-            let ServerEvent::Broadcast { seq, sender_id, data, .. } = event else {
+            let ServerEvent::Broadcast { seq, sender, data, .. } = event else {
                 panic!("{event:?}")
             };
             assert_eq!(seq, next, "in order, all of them");
             next += 1;
-            if sender_id == client.client_id() {
+            if sender.client_id() == Some(client.client_id()) {
                 assert_eq!(data, heard.to_le_bytes()[..]);
                 heard += 1;
             }

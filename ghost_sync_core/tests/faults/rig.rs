@@ -228,10 +228,11 @@ impl Diary {
     fn hear(&mut self, room: &str, event: &ServerEvent) -> Option<(ClientId, Option<Note>)> {
         assert!(event.room().is_none_or(|of| of == room), "{room} got {event:?}");
         match event {
-            ServerEvent::Broadcast { sender_id, seq, data, .. } => {
-                assert!(self.present.contains(sender_id), "{room}: heard from outside");
-                self.heard.insert(*seq, (*sender_id, fnv(data)));
-                return Some((*sender_id, Note::from_bytes(data)));
+            ServerEvent::Broadcast { sender, seq, data, .. } => {
+                let sender_id = sender.client_id().expect("players alone speak");
+                assert!(self.present.contains(&sender_id), "{room}: heard from outside");
+                self.heard.insert(*seq, (sender_id, fnv(data)));
+                return Some((sender_id, Note::from_bytes(data)));
             }
             ServerEvent::PlayerJoined { seq, client_id, .. } => {
                 self.joined += 1;

@@ -50,8 +50,8 @@ async fn listen(mut client: Client, last: watch::Receiver<u64>) -> Heard {
     while *last.borrow() == 0 || reached < *last.borrow() {
         let Ok(event) = timeout(Duration::from_millis(100), client.recv()).await else { continue };
         match event.expect("it comes back every time").unwrap() {
-            ServerEvent::Broadcast { seq, sender_id, data, .. } => {
-                said.push((seq, sender_id, data));
+            ServerEvent::Broadcast { seq, sender, data, .. } => {
+                said.push((seq, sender.client_id().unwrap_or_default(), data));
                 reached = seq;
             }
             ServerEvent::PlayerAway { seq, .. }

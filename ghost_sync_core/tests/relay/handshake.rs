@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, DisconnectReason, MAGIC, MAX_HELLO, Protocol, Refusal, RelayEvent,
-    RoomId, ServerMessage, VERSION, encode_frame,
+    ClientMessage, CloseReason, Direction, DisconnectReason, MAGIC, MAX_HELLO, Protocol, Refusal,
+    RelayEvent, RoomId, ServerMessage, VERSION, encode_frame,
 };
 
 use crate::world::{World, encode, hello, secs};
@@ -68,7 +68,7 @@ fn another_version_is_told_both_versions() {
 #[test]
 fn another_protocol_is_told_the_types_of_the_server() {
     let mut server = Protocol::default();
-    server.add("Chat", 1);
+    server.add("Chat", 1, Direction::Both);
     let mut world = World::with(|config| config.protocol = server.clone());
     let peer = world.socket();
     let hello = ClientMessage::Hello {

@@ -17,4 +17,5 @@ mod liveness;
 mod restarts;
 mod rooms;
 mod sessions;
+mod trust;
 mod world;

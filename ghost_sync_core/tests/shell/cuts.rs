@@ -48,7 +48,8 @@ async fn listen(mut client: Client, others: u32) -> (ClientId, Vec<(u64, ClientI
     let (mut heard, mut resumed) = (Vec::new(), 0);
     while heard.len() < (others * MESSAGES) as usize {
         match next(&mut client).await {
-            ServerEvent::Broadcast { seq, sender_id, data, .. } => {
+            ServerEvent::Broadcast { seq, sender, data, .. } => {
+                let sender_id = sender.client_id().unwrap();
                 heard.push((seq, sender_id, u32::from_le_bytes(data[..].try_into().unwrap())));
             }
             ServerEvent::Resumed => resumed += 1,
@@ -131,7 +132,8 @@ async fn a_killed_program_is_back_at_once_as_the_same_player() {
 
 async fn hear_one(mut client: Client) -> (ClientId, String, u64) {
     loop {
-        if let ServerEvent::Broadcast { sender_id, data, seq, .. } = next(&mut client).await {
+        if let ServerEvent::Broadcast { sender, data, seq, .. } = next(&mut client).await {
+            let sender_id = sender.client_id().unwrap();
             return (sender_id, String::from_utf8_lossy(&data).into_owned(), seq);
         }
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Client, ClientMessage, CloseReason, ConnectError, CreateRoomError, Delivery, DisconnectReason,
-    HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Refusal, Request, RoomId, RoomNotFound, Secret,
-    SendFlags, Server, ServerEvent, ServerHandler, ServerMessage, VERSION, Verdict,
-    client::SendError,
+    Client, ClientMessage, CloseReason, ConnectError, CreateRoomError, Delivery, Direction,
+    DisconnectReason, HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Refusal, Request, RoomId,
+    RoomNotFound, Secret, SendFlags, Server, ServerEvent, ServerHandler, ServerMessage, VERSION,
+    Verdict, client::SendError,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -277,9 +277,9 @@ async fn a_silent_socket_is_closed_in_time() {
 async fn a_mismatch_names_both_versions_and_the_types_that_differ() {
     let mut ours = ghost_sync_core::Protocol::default();
     let mut theirs = ours.clone();
-    ours.add("Move", 1);
-    theirs.add("Move", 2);
-    theirs.add("Chat", 3);
+    ours.add("Move", 1, Direction::Both);
+    theirs.add("Move", 2, Direction::Both);
+    theirs.add("Chat", 3, Direction::Both);
     let server = serve(Server::builder().protocol(ours.clone())).await;
     let connect =
         |protocol| Client::builder().protocol(protocol).connect_over(server.connect_local());

@@ -40,8 +40,8 @@ async fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     let mut inside = join(&server, "lobby").await;
     let mut outside = connect(&server).await;
     server.broadcast("lobby", b"room").unwrap();
-    let ServerEvent::Broadcast { sender_id, data, .. } = next(&mut inside).await else { panic!() };
-    assert!(sender_id.is_nil() && data == "room");
+    let ServerEvent::Broadcast { sender, data, .. } = next(&mut inside).await else { panic!() };
+    assert!(sender.is_server() && data == "room");
 
     let ids = [inside.client_id(), outside.client_id()];
     server.send_to(ids[1], b"one").unwrap();

@@ -20,4 +20,5 @@ mod slow;
 mod sockets;
 mod support;
 mod traps;
+mod trust;
 mod weather;

@@ -129,9 +129,8 @@ async fn everybody_hears_everything_in_one_order() {
             }
             let mut heard = Vec::new();
             while heard.len() < 400 {
-                if let ServerEvent::Broadcast { seq, sender_id, data, .. } = next(&mut client).await
-                {
-                    heard.push((seq, sender_id, data));
+                if let ServerEvent::Broadcast { seq, sender, data, .. } = next(&mut client).await {
+                    heard.push((seq, sender.client_id().unwrap(), data));
                 }
             }
             // Whoever is done first must not leave before the others have heard it.

@@ -153,9 +153,9 @@ async fn many_clients_on_many_threads_hear_the_same() {
             let mut heard = 0;
             while heard < count * rounds as usize {
                 match receiver.recv().await.unwrap().unwrap() {
-                    ServerEvent::Broadcast { seq, sender_id, data, .. } => {
+                    ServerEvent::Broadcast { seq, sender, data, .. } => {
                         heard += 1;
-                        let text = format!("{seq} {sender_id} {data:?}");
+                        let text = format!("{seq} {sender:?} {data:?}");
                         order = text.bytes().fold(order, |hash, byte| {
                             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
                         });

@@ -33,8 +33,8 @@ impl Pair {
         self.mouth.broadcast(self.said.to_le_bytes()).await.unwrap();
         loop {
             match next(&mut self.ear).await {
-                ServerEvent::Broadcast { sender_id, data, .. }
-                    if sender_id == self.mouth.client_id() =>
+                ServerEvent::Broadcast { sender, data, .. }
+                    if sender.client_id() == Some(self.mouth.client_id()) =>
                 {
                     return assert_eq!(data, self.said.to_le_bytes()[..]);
                 }

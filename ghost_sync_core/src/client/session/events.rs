@@ -91,14 +91,13 @@ impl Session {
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload } => {
                 let member = self.seated(room)?;
-                let (sender_id, replay) = match member.advance(seq)? {
-                    Place::History => (member.id_then(sender), true),
-                    Place::Live => (member.id_of(sender)?, false),
+                let (sender, replay) = match member.advance(seq)? {
+                    Place::History => (member.sender_then(sender), true),
+                    Place::Live => (member.sender(sender)?, false),
                 };
                 events.push(ServerEvent::Broadcast {
-                    sender_id,
+                    sender,
                     room: member.name().clone(),
-                    seat: sender,
                     seq,
                     replay,
                     delivery,
@@ -227,9 +226,8 @@ impl Session {
                     return Err("a value before the roster was complete".into());
                 }
                 events.push(ServerEvent::Broadcast {
-                    sender_id: member.id_then(sender),
+                    sender: member.sender_then(sender),
                     room: member.name().clone(),
-                    seat: sender,
                     seq,
                     replay: true,
                     delivery: Delivery::Latest(key),

@@ -7,7 +7,7 @@ use crate::{
     wire::{ClientId, MAX_SERVER_FRAME, MemberInfo, RoomName, Seat},
 };
 
-use super::{Asked, ServerEvent, Violation};
+use super::{Asked, Sender, ServerEvent, Violation};
 
 /// A seat, and what it lets the client verify.
 ///
@@ -208,21 +208,27 @@ impl Membership {
         Ok(())
     }
 
-    /// The client in `seat`; nil for the server.
+    /// The client in `seat`.
     pub(crate) fn id_of(&self, seat: Seat) -> Result<ClientId, Violation> {
-        if seat == Seat::SERVER {
-            return Ok(ClientId::nil());
-        }
         match self.members.binary_search_by_key(&seat, |(seat, _)| *seat) {
             Ok(at) => Ok(self.members[at].1),
             Err(_) => Err(unknown(seat)),
         }
     }
 
-    /// Who spoke from `seat` before this client joined; nil if nobody knows.
-    pub(crate) fn id_then(&self, seat: Seat) -> ClientId {
+    /// Who speaks from `seat`.
+    pub(crate) fn sender(&self, seat: Seat) -> Result<Sender, Violation> {
+        if seat == Seat::SERVER {
+            return Ok(Sender::Server);
+        }
+        Ok(Sender::Player { seat, client_id: Some(self.id_of(seat)?) })
+    }
+
+    /// Who spoke from `seat` before this client joined.
+    pub(crate) fn sender_then(&self, seat: Seat) -> Sender {
         let former = || self.former.get(&seat).copied();
-        self.id_of(seat).ok().or_else(former).unwrap_or_default()
+        let then = || Sender::Player { seat, client_id: former() };
+        self.sender(seat).unwrap_or_else(|_| then())
     }
 
     /// Somebody took `seat` before this client joined.

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use crate::{
     client::SendError,
     relay::DisconnectReason,
-    wire::{ClientMessage, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags},
+    wire::{
+        ClientMessage, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags, check_meta_key,
+    },
 };
 
 use super::{Asked, Kind, Membership, Phase, Session};
@@ -60,6 +62,10 @@ impl Session {
         payload: &[u8],
     ) -> Result<u64, SendError> {
         self.check_payload(payload)?;
+        self.check_direction(message_type)?;
+        if flags.contains(SendFlags::FORGET) && !matches!(delivery, Delivery::Latest(_)) {
+            return Err(SendError::NothingToForget);
+        }
         let (room, member) = self.find(room)?;
         let kind = if flags.contains(SendFlags::ECHO) {
             Kind::Echo
@@ -79,6 +85,7 @@ impl Session {
         payload: &[u8],
     ) -> Result<u64, SendError> {
         self.check_payload(payload)?;
+        self.check_direction(message_type)?;
         let room = match room {
             Some(name) => self.find(Some(name))?.0,
             None => RoomId(0),
@@ -115,10 +122,19 @@ impl Session {
         if len > max {
             return Err(SendError::PayloadTooLarge { len, max });
         }
-        // What the server will refuse must not be in a later hello.
+        check_meta_key(key)?;
+        // What the server will refuse for its size is not asked for again.
         let _ = self.introduction.change(key, value);
         self.ask(&ClientMessage::SetMeta { key, value, if_version: None });
         Ok(())
+    }
+
+    /// Asks another session for the metadata that the program has set since the first.
+    pub(super) fn ask_for_meta(&mut self) {
+        let changes: Vec<_> = self.introduction.changes();
+        for (key, value) in &changes {
+            self.ask(&ClientMessage::SetMeta { key, value: value.as_deref(), if_version: None });
+        }
     }
 
     pub(super) fn ask_to_join(&mut self, asked: Asked) {
@@ -161,6 +177,13 @@ impl Session {
         self.check_open()?;
         let (len, max) = (payload.len(), self.max_payload());
         if len > max { Err(SendError::PayloadTooLarge { len, max }) } else { Ok(()) }
+    }
+
+    fn check_direction(&self, message_type: MessageType) -> Result<(), SendError> {
+        match self.introduction.protocol.denied_to_clients(message_type) {
+            Some(name) => Err(SendError::SaidByServer { name: name.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     fn max_payload(&self) -> usize {

@@ -122,6 +122,7 @@ impl Session {
         events.extend(self.forget_messages());
         self.introduction.session = self.ticket().filter(|_| is_held);
         self.introduce();
+        self.ask_for_meta();
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
         self.lists.clear();
@@ -182,8 +183,7 @@ impl Session {
     fn introduce(&mut self) {
         self.phase = Phase::Greeting;
         self.outbox = self.introduction.hello().unwrap_or_else(|_| {
-            // Without a ticket it was short enough when it was said first, and after every
-            // change.
+            // Without a ticket it was short enough when it was said first.
             self.introduction.session = None;
             self.introduction.hello().unwrap_or_default()
         });

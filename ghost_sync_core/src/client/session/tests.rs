@@ -274,7 +274,9 @@ fn a_sender_is_named_by_its_seat_until_the_seat_is_free() {
         ],
         3,
     );
-    assert!(matches!(&events[1], ServerEvent::Broadcast { sender_id, .. } if *sender_id == third));
+    assert!(
+        matches!(&events[1], ServerEvent::Broadcast { sender, .. } if sender.client_id() == Some(third))
+    );
     assert!(matches!(&events[2], ServerEvent::PlayerLeft { client_id, .. } if *client_id == third));
     talk.violates(&[said(14, 3)]);
 }

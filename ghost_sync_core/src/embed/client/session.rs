@@ -1,10 +1,6 @@
 //! The background half of a client bridge: connects, serves, connects again.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
@@ -48,8 +44,6 @@ struct Wanted {
     rooms: Vec<Wish>,
     /// Rooms that the connection was asked for and has not answered about.
     joining: Vec<RoomName>,
-    /// Metadata that the connection does not know that is being made.
-    late: BTreeMap<String, Option<String>>,
 }
 
 /// A room to be in.
@@ -105,7 +99,6 @@ impl Session {
 
     async fn connect(&mut self) -> Result<Client, ClientEnd> {
         let builder = self.builder.clone();
-        self.wanted.late.clear();
         let target = self.target.clone();
         let connect = async move { target.connect(builder).await };
         Ok(self.wait(connect).await??)
@@ -143,11 +136,7 @@ impl Session {
         for command in commands {
             match self.note(&command) {
                 Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
-                Ok(Noted::Later) => {
-                    if let ClientCommand::SetMeta { key, value } = command {
-                        self.wanted.late.insert(key, value);
-                    }
-                }
+                Ok(Noted::Later) => {}
                 Ok(Noted::Now) => refuse(&self.updates, &command, refusal(SendError::Closed)),
                 Err(reason) => refuse(&self.updates, &command, reason),
             }
@@ -161,10 +150,10 @@ impl Session {
         self.updates.push(ClientUpdate::Connected { client_id, resumed });
         self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
-        let late = std::mem::take(&mut self.wanted.late).into_iter();
-        let late = late.map(|(key, value)| ClientCommand::SetMeta { key, value });
+        let meta = self.builder.meta_changes().into_iter();
+        let meta = meta.map(|(key, value)| ClientCommand::SetMeta { key, value });
         self.wanted.joining.clear();
-        let mut asked: VecDeque<_> = late.chain(self.wanted.rooms.iter().map(Wish::ask)).collect();
+        let mut asked: VecDeque<_> = meta.chain(self.wanted.rooms.iter().map(Wish::ask)).collect();
         let reason = self.converse(&sender, &receiver, &mut asked).await;
         if !self.reconnect.rejoin {
             self.wanted.rooms.clear();
@@ -428,7 +417,10 @@ fn refusal(error: SendError) -> Refusal {
             len: u32::try_from(len).unwrap_or(u32::MAX),
             max: u32::try_from(max).unwrap_or(u32::MAX),
         },
+        SendError::SaidByServer { .. } => Refusal::Forbidden { what: error.to_string() },
         other @ (SendError::InvalidRoomName(_)
+        | SendError::InvalidMetaKey(_)
+        | SendError::NothingToForget
         | SendError::OutboxFull { .. }
         | SendError::Disconnected(_)
         | SendError::Closed) => Refusal::Rejected { message: other.to_string() },

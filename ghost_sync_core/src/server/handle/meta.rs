@@ -73,6 +73,8 @@ impl ServerHandle {
     }
 
     /// Sets an entry of a client's metadata; its rooms are told. Returns the new version.
+    /// The key is the server's from then on, also once it was removed: the client cannot
+    /// change it.
     ///
     /// # Errors
     /// [`MetaError`]: the client is gone, or there is too much metadata.

@@ -21,6 +21,23 @@ impl ServerHandle {
         self.broadcast_with(room, Delivery::Reliable, MessageType::RAW, data)
     }
 
+    /// Says the last value of a key of [`Latest`](Delivery::Latest): it is delivered like
+    /// others, and newcomers are not given a value of that key afterwards.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_last(
+        &self,
+        room: impl AsRef<str>,
+        key: u32,
+        message_type: MessageType,
+        data: impl AsRef<[u8]>,
+    ) -> Result<u64, SendError> {
+        let (room, data) = (room.as_ref(), data.as_ref());
+        let shard = &self.service.shard;
+        shard.act(|relay, now, _| relay.broadcast_last(now, room, key, message_type, data))
+    }
+
     /// Says something to everybody in a room, in a way of choice.
     ///
     /// # Errors

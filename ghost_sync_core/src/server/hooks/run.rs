@@ -140,6 +140,9 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
         }
+        Question::SetMeta { client_id, key, value, .. } => {
+            handler.on_set_meta(*client_id, key, value.as_deref())
+        }
         Question::Greet { client_id, name, .. } => {
             Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()) }
         }
@@ -159,6 +162,9 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
+        }
+        Question::SetMeta { client_id, key, value, .. } => {
+            handler.on_set_meta(*client_id, key, value.as_deref()).await
         }
         Question::Greet { client_id, name, .. } => {
             Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()).await }

@@ -139,6 +139,8 @@ impl Oracle {
             seats: Default::default(),
             meta: meta.into_iter().collect(),
             meta_version: 0,
+            locked: Default::default(),
+            wishes: Default::default(),
             last_room: RoomId(0),
         };
         let known = self.sessions.values().any(|known| known.client_id == client_id)
@@ -409,11 +411,7 @@ impl Oracle {
         if found.members.remove(&seat).is_none() {
             return self.fail("I9", format!("{seat:?} of {room:?} is left twice"));
         }
-        let keys: Vec<_> =
-            found.latest.range((seat, 0)..=(seat, u32::MAX)).map(|(key, _)| *key).collect();
-        for key in keys {
-            found.latest.remove(&key);
-        }
+        found.latest.remove(&seat);
         if found.deleted.is_none() {
             if let LeaveReason::RoomDeleted { message } = reason {
                 found.deleted = Some(now);
@@ -480,6 +478,7 @@ impl Oracle {
         payload: &[u8],
     ) {
         let key = (self.era, room);
+        self.check_direction(message_type);
         let Some(stamp) = Stamp::read(payload) else {
             return self.fail("I2", format!("event {seq} of {room:?} was sent by nobody"));
         };
@@ -507,6 +506,7 @@ impl Oracle {
             author: stamp.author,
             counter: stamp.counter,
             delivery: message.delivery.unwrap_or_default(),
+            last: message.last,
             echo: message.echo,
             message_type: message.message_type,
         };
@@ -550,6 +550,7 @@ impl Oracle {
         message_type: MessageType,
         payload: &[u8],
     ) {
+        self.check_direction(message_type);
         let Some(stamp) = Stamp::read(payload) else {
             return self.fail("I2", "the host gets a message that nobody sent");
         };
@@ -609,6 +610,7 @@ impl Oracle {
         value: Option<String>,
     ) {
         let (now, era) = (self.now, self.era);
+        self.check_owner(cause, conn, &key, value.as_deref());
         let Some(session) = self.sessions.get_mut(&conn) else {
             return self.fail("I16", format!("{conn:?} changes its metadata after its end"));
         };
@@ -660,7 +662,8 @@ fn arrival(room: &RoomLog, sessions: &BTreeMap<ConnId, SessionView>) -> Arrival 
             meta: session.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         })
     });
-    let mut retained: Vec<u64> = room.latest.values().copied().collect();
+    let values = room.latest.values().flat_map(|values| values.values());
+    let mut retained: Vec<u64> = values.map(|(seq, _)| *seq).collect();
     retained.sort_unstable();
     Arrival {
         roster: roster.collect(),

@@ -74,10 +74,11 @@ impl Expected {
             ServerEvent::Left { .. } => Self::of(Self::LEFT),
             ServerEvent::PlayerJoined { seq, .. } => Self::at(Self::PLAYER_JOINED, *seq),
             ServerEvent::PlayerLeft { seq, .. } => Self::at(Self::PLAYER_LEFT, *seq),
-            ServerEvent::Broadcast { sender_id, seq, replay, data, .. } => {
+            ServerEvent::Broadcast { sender, seq, replay, data, .. } => {
                 let tag = if *replay { Self::REPLAYED } else { Self::BROADCAST };
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
-                Self { tag, seq: *seq, number: 0, sender: Some(*sender_id), stamp }
+                let sender = Some(sender.client_id().unwrap_or_default());
+                Self { tag, seq: *seq, number: 0, sender, stamp }
             }
             ServerEvent::Direct { data, .. } => {
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));

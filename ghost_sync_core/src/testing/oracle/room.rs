@@ -21,8 +21,8 @@ pub(super) struct RoomLog {
     pub(super) mode: RelayMode,
     pub(super) meta_version: u64,
     pub(super) meta: BTreeMap<String, String>,
-    /// The newest values that newcomers are given.
-    pub(super) latest: BTreeMap<(Seat, u32), u64>,
+    /// The newest values that newcomers are given, of each sender: event and bytes by key.
+    pub(super) latest: BTreeMap<Seat, BTreeMap<u32, (u64, usize)>>,
     /// What each newcomer is to be told, by the event of its join.
     pub(super) arrivals: BTreeMap<u64, Arrival>,
     pub(super) last_seat: Seat,
@@ -56,6 +56,7 @@ pub(super) struct Said {
     pub(super) author: u32,
     pub(super) counter: u32,
     pub(super) delivery: Delivery,
+    pub(super) last: bool,
     pub(super) echo: bool,
     pub(super) message_type: MessageType,
 }
@@ -124,12 +125,25 @@ impl RoomLog {
     pub(super) fn say(&mut self, said: Said, len: usize, at: Instant) -> u64 {
         let seq = self.append(What::Said(said), len + 64, at);
         if let Delivery::Latest(key) = said.delivery {
-            self.latest.remove(&(said.sender, key));
-            if self.latest.len() < self.retain {
-                self.latest.insert((said.sender, key), seq);
-            }
+            self.remember(said, key, seq, len + 34);
         }
         seq
+    }
+
+    /// Nobody simulated says so much that a room's own limit, of 1 MiB, would count.
+    fn remember(&mut self, said: Said, key: u32, seq: u64, len: usize) {
+        let server = said.sender == Seat::SERVER;
+        let (most, bytes) = if server { (1024, 256 << 10) } else { (self.retain, 16 << 10) };
+        let values = self.latest.entry(said.sender).or_default();
+        values.remove(&key);
+        if said.last || most == 0 {
+            return;
+        }
+        values.insert(key, (seq, len));
+        while values.len() > most || values.values().map(|(_, len)| len).sum::<usize>() > bytes {
+            let oldest = values.iter().min_by_key(|(_, (seq, _))| *seq).map(|(key, _)| *key);
+            values.remove(&oldest.unwrap_or(key));
+        }
     }
 
     /// Whether the member in `seat` is spared event `seq`, because it is its own.
@@ -158,7 +172,8 @@ impl RoomLog {
                 Delivery::Reliable => false,
                 Delivery::Volatile => true,
                 Delivery::Latest(key) => {
-                    let retained = self.latest.get(&(said.sender, key)) == Some(&seq);
+                    let kept = self.latest.get(&said.sender).and_then(|kept| kept.get(&key));
+                    let retained = kept.is_some_and(|(kept, _)| *kept == seq);
                     let newer = later.map(|entry| &entry.what).any(|what| {
                         matches!(what, What::Said(newer)
                             if newer.sender == said.sender && newer.delivery == said.delivery)

@@ -34,7 +34,8 @@ impl World {
                 serial
             }
         };
-        match self.rng.u32(..15) {
+        match self.rng.u32(..16) {
+            15 => self.greet_unsorted(),
             14 => {
                 // A byte more than there may be.
                 let id = self.links.get(&serial).map(|link| link.client_id).unwrap_or_default();
@@ -121,6 +122,27 @@ impl World {
             }
         }
         self.deliver_up(serial, usize::MAX);
+    }
+
+    /// A hello whose metadata is in no order, or has a key twice.
+    fn greet_unsorted(&mut self) {
+        let Some(serial) = self.open_link(None) else { return };
+        let first = if self.rng.bool() { "b" } else { "a" };
+        let meta = [first, "a"].map(|key| (key.to_owned(), String::new())).into();
+        let hello = ClientMessage::Hello {
+            magic: MAGIC,
+            version: VERSION,
+            protocol: 0,
+            data: b"",
+            meta,
+            session: None,
+        };
+        self.say_hostile(serial, &hello);
+        let id = self.links.get(&serial).map(|link| link.client_id).unwrap_or_default();
+        self.deliver_up(serial, usize::MAX);
+        if self.oracle.is_alive(id) {
+            self.oracle.fail("I26", "a hello with metadata that is not sorted is taken");
+        }
     }
 
     /// Somebody asks for the session of a client whose secret it does not have.

@@ -11,6 +11,7 @@ use crate::{
         ops::{Op, OpKind},
         oracle::Message,
         stamp::{Stamp, mix},
+        swarm::SERVERS_TYPE,
     },
     wire::{CloseReason, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags},
 };
@@ -39,7 +40,7 @@ impl World {
                 self.flush(at);
             }
             OpKind::SetMeta => {
-                let key = if self.rng.bool() { "a" } else { "b" };
+                let key = ["a", "b", "score", "name"][self.rng.usize(..4)];
                 let value = (self.rng.u32(..3) > 0).then(|| "v".repeat(self.rng.usize(..40)));
                 let _ = self.players[at].session.set_meta(key, value.as_deref());
                 self.flush(at);
@@ -133,8 +134,9 @@ impl World {
                 if let Some(conn) = self.some_conn(op.who) {
                     let value = (self.rng.u32(..3) > 0).then_some("7");
                     let version = (self.rng.u32(..4) == 0).then(|| self.rng.u64(..4));
+                    let key = if self.rng.u32(..3) == 0 { "a" } else { "score" };
                     self.act(&Cause::Host, |relay, now, out| {
-                        let _ = relay.set_client_meta(now, conn, "score", value, version, out);
+                        let _ = relay.set_client_meta(now, conn, key, value, version, out);
                     });
                 }
             }
@@ -204,8 +206,9 @@ impl World {
             _ if self.swarm.volatile => Delivery::Volatile,
             0..4 => Delivery::Reliable,
             4 | 5 => Delivery::Volatile,
-            _ => Delivery::Latest(self.rng.u32(..3)),
+            _ => Delivery::Latest(self.rng.u32(..self.swarm.keys)),
         };
+        let last = matches!(delivery, Delivery::Latest(_)) && self.rng.u32(..5) == 0;
         let echo = self.rng.u32(..6) == 0;
         let ack = self.rng.u32(..4) == 0;
         let mut flags = SendFlags::NONE;
@@ -214,6 +217,9 @@ impl World {
         }
         if ack {
             flags = flags.with(SendFlags::ACK);
+        }
+        if last {
+            flags = flags.with(SendFlags::FORGET);
         }
         let Some(name) = self.some_room(at) else { return };
         let author = self.players[at].author;
@@ -224,14 +230,14 @@ impl World {
         let counter = self.oracle.authors[author].messages.len();
         let len = self.length();
         let payload = stamp(author, counter, key.1).payload(len);
-        let message_type = MessageType(self.rng.u32(..3));
+        let message_type = self.message_type();
         let session = &mut self.players[at].session;
         let said = session.broadcast(Some(name.as_str()), delivery, flags, message_type, &payload);
         if let Ok(reference) = said {
             let floor = if key.0 == self.oracle.era { self.oracle.head(key) } else { 0 };
             let mut message =
                 Message::new(Some(key), Some(delivery), message_type, floor, payload.len());
-            (message.echo, message.ack) = (echo, ack);
+            (message.echo, message.ack, message.last) = (echo, ack, last);
             message.open = self.players[at].session.is_open();
             message.losses = self.oracle.authors[author].losses;
             self.oracle.says(author, reference, message);
@@ -244,7 +250,7 @@ impl World {
         let counter = self.oracle.authors[author].messages.len();
         let len = self.length();
         let payload = stamp(author, counter, RoomId(0)).payload(len);
-        let message_type = MessageType(self.rng.u32(..3));
+        let message_type = self.message_type();
         if let Ok(reference) = self.players[at].session.send(None, message_type, &payload) {
             let message = Message::new(None, None, message_type, 0, payload.len());
             self.oracle.says(author, reference, message);
@@ -401,7 +407,7 @@ impl World {
         let name = self.room_name(who);
         let Some(room) = self.relay.room_id(&name) else { return };
         let capacity = [0, 1, 2, 5][self.rng.usize(..4)];
-        let retain = [0, 1, 1024][self.rng.usize(..3)];
+        let retain = [0, 1, 64][self.rng.usize(..3)];
         let mode = self.oracle.mode_of(room);
         let config = self.swarm.room.clone().mode(mode).capacity(capacity).retain(retain);
         self.act(&Cause::Host, |relay, now, _| {
@@ -420,14 +426,26 @@ impl World {
             _ if self.swarm.volatile => Delivery::Volatile,
             0 | 1 => Delivery::Reliable,
             2 => Delivery::Volatile,
-            _ => Delivery::Latest(self.rng.u32(..3)),
+            _ => Delivery::Latest(self.rng.u32(..self.swarm.keys)),
         };
-        let message_type = MessageType(self.rng.u32(..3));
-        let said = self.act(&Cause::Host, |relay, now, _| {
-            relay.broadcast(now, &name, delivery, message_type, &payload)
+        let last = if let Delivery::Latest(key) = delivery { Some(key) } else { None };
+        let last = last.filter(|_| self.rng.u32(..5) == 0);
+        let message_type = self.message_type();
+        let said = self.act(&Cause::Host, |relay, now, _| match last {
+            Some(key) => relay.broadcast_last(now, &name, key, message_type, &payload),
+            None => relay.broadcast(now, &name, delivery, message_type, &payload),
         });
         if let Ok(seq) = said {
-            self.oracle.host_said(room, counter, seq, delivery, message_type, payload.len());
+            let said = (delivery, last.is_some(), message_type);
+            self.oracle.host_said(room, counter, seq, said, payload.len());
+        }
+    }
+
+    /// What a payload is said to be; honest clients know nothing of directions.
+    fn message_type(&mut self) -> MessageType {
+        match self.rng.u32(..16) {
+            0 => MessageType::of(SERVERS_TYPE),
+            other => MessageType(other % 3),
         }
     }
 

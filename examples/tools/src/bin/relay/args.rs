@@ -100,9 +100,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) replay: u32,
 
-    /// Latest values that each room keeps for newcomers
+    /// Latest values of each client that its room keeps for newcomers
     #[arg(long, value_name = "N", default_value_t = RoomConfig::default().retain)]
     pub(crate) retain: usize,
+
+    /// Keys of metadata that clients may set, such as name,color; all if not given
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) client_meta_keys: Option<Vec<String>>,
 
     /// Time in which a room sends what is said at most once; 0 to send at once
     ///

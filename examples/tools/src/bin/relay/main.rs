@@ -161,6 +161,10 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         .gate(args.limits.gate())
         .create_on_join(create)
         .room_defaults(made_on_join);
+    let builder = match &args.client_meta_keys {
+        Some(keys) => builder.client_meta_keys(keys.iter().cloned()),
+        None => builder,
+    };
     rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))
 }
 

@@ -21,19 +21,17 @@ fn with_history(former: Vec<(Seat, ClientId)>) -> ServerMessage<'static> {
 }
 
 /// Broadcasts as (place, sender, whether said before).
-fn heard(events: &[ServerEvent]) -> Vec<(u64, ClientId, bool)> {
+fn heard(events: &[ServerEvent]) -> Vec<(u64, Option<ClientId>, bool)> {
     let heard = |event: &ServerEvent| {
-        let ServerEvent::Broadcast { seq, sender_id, replay, .. } = event else {
-            panic!("{event:?}")
-        };
-        (*seq, *sender_id, *replay)
+        let ServerEvent::Broadcast { seq, sender, replay, .. } = event else { panic!("{event:?}") };
+        (*seq, sender.client_id(), *replay)
     };
     events.iter().map(heard).collect()
 }
 
 #[test]
 fn history_is_told_as_such_and_changes_nobody() {
-    let (gone, came, unknown) = (ClientId::from_u128(3), ClientId::from_u128(4), ClientId::nil());
+    let (gone, came) = (ClientId::from_u128(3), ClientId::from_u128(4));
     let mut talk = Talk::open();
     talk.session.join(name(), b"", Replay::Last(9)).unwrap();
     talk.accepts(&[with_history(vec![(Seat(3), gone)]), roster(&[(1, ME), (2, OTHER)])], 1);
@@ -51,10 +49,10 @@ fn history_is_told_as_such_and_changes_nobody() {
         said(9, 6),
     ];
     let events = talk.accepts(&history, 3);
-    assert_eq!(heard(&events), [(6, came, true), (8, OTHER, true), (9, unknown, true)]);
+    assert_eq!(heard(&events), [(6, Some(came), true), (8, Some(OTHER), true), (9, None, true)]);
     // The own join takes number 10.
     let events = talk.accepts(&[said(11, 2)], 1);
-    assert_eq!(heard(&events), [(11, OTHER, false)]);
+    assert_eq!(heard(&events), [(11, Some(OTHER), false)]);
     talk.violates(&[said(12, 3)]);
 }
 
@@ -91,7 +89,7 @@ fn values_from_before_come_after_the_roster_and_have_no_place_in_the_order() {
     };
     let mut talk = Talk::joined();
     let events = talk.accepts(&[value(2), value(0), said(11, 2)], 3);
-    assert_eq!(heard(&events)[..2], [(4, OTHER, true), (4, ClientId::nil(), true)]);
+    assert_eq!(heard(&events)[..2], [(4, Some(OTHER), true), (4, None, true)]);
     assert!(matches!(&events[0], ServerEvent::Broadcast { delivery: Delivery::Latest(8), .. }));
     let mut talk = Talk::open();
     talk.session.join(name(), b"", Replay::Nothing).unwrap();

@@ -1,0 +1,167 @@
+//! Changes of clients' metadata: those that clients ask for wait for the host's verdict
+//! where it wants to give one, in the order in which they came.
+
+use std::time::Instant;
+
+use super::{MetaLimit, MetaMap, Owner, check_listed};
+use crate::{
+    relay::{
+        AskTarget, Relay,
+        error::{ClientNotFound, MetaError},
+        event::{AskId, ConnId, Output, Question, RelayEvent},
+        log::Origin,
+    },
+    wire::{CloseReason, Meta, Refusal, RoomId, ServerMessage},
+};
+
+/// A change of metadata as it was asked for.
+#[derive(Clone, Copy)]
+pub(in crate::relay) struct MetaChange<'a> {
+    pub(in crate::relay) key: &'a str,
+    pub(in crate::relay) value: Option<&'a str>,
+    pub(in crate::relay) if_version: Option<u64>,
+}
+
+/// A change that waits for a verdict.
+#[derive(Debug)]
+pub(in crate::relay) struct PendingMeta {
+    pub(in crate::relay) ask: AskId,
+    key: String,
+    value: Option<String>,
+    if_version: Option<u64>,
+    verdict: Option<Result<(), Refusal>>,
+}
+
+impl Relay {
+    /// The metadata that a client brings, if it may.
+    pub(in crate::relay) fn meta_of_hello(&self, meta: Vec<Meta>) -> Result<MetaMap, CloseReason> {
+        let allowed = self.config.client_meta_keys.as_ref();
+        let listed = meta.iter().try_for_each(|(key, _)| check_listed(allowed, key));
+        let map = MetaMap::with(MetaLimit::CLIENT, meta)
+            .map_err(|error| CloseReason::Protocol { what: error.to_string() })?;
+        listed.map_err(|message| CloseReason::ConnectionRefused { message })?;
+        Ok(map)
+    }
+
+    /// A client asks for a change of its metadata.
+    pub(in crate::relay) fn client_sets_meta(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        change: MetaChange<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.config.ask_meta {
+            return self.carry_out_meta(now, conn, change, out);
+        }
+        if let Err(reason) = self.may_change_meta(conn, change) {
+            return self.refuse(conn, RoomId(0), 0, reason);
+        }
+        let Some(connection) = self.conns.get(conn) else { return };
+        if connection.meta_asked.len() >= MAX_ASKED {
+            return self.refuse(conn, RoomId(0), 0, Refusal::Busy);
+        }
+        let client_id = connection.client_id;
+        let MetaChange { key, value, if_version } = change;
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        let question =
+            Question::SetMeta { conn, client_id, key: key.clone(), value: value.clone() };
+        let ask = self.ask(now, AskTarget::SetMeta(conn), question, out);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            let pending = PendingMeta { ask, key, value, if_version, verdict: None };
+            connection.meta_asked.push_back(pending);
+        }
+    }
+
+    /// Takes a verdict about a change; those decided are made in the order they came.
+    pub(in crate::relay) fn meta_decided(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        ask: AskId,
+        verdict: Result<(), Refusal>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        if let Some(found) = connection.meta_asked.iter_mut().find(|pending| pending.ask == ask) {
+            found.verdict = Some(verdict);
+        }
+        while let Some(connection) = self.conns.get_mut(conn)
+            && connection.meta_asked.front().is_some_and(|pending| pending.verdict.is_some())
+            && let Some(pending) = connection.meta_asked.pop_front()
+        {
+            let PendingMeta { key, value, if_version, verdict, .. } = pending;
+            let change = MetaChange { key: &key, value: value.as_deref(), if_version };
+            match verdict {
+                Some(Err(reason)) => self.refuse(conn, RoomId(0), 0, reason),
+                Some(Ok(())) | None => self.carry_out_meta(now, conn, change, out),
+            }
+        }
+    }
+
+    /// Makes a change that a client asked for, if it still may.
+    fn carry_out_meta(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        change: MetaChange<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let made = self.may_change_meta(conn, change).and_then(|()| {
+            let made = self.change_client_meta(now, conn, Owner::Client, change, out);
+            made.map_err(|error| error.as_refusal())
+        });
+        if let Err(reason) = made {
+            self.refuse(conn, RoomId(0), 0, reason);
+        }
+    }
+
+    /// Whether a client may make that change now.
+    fn may_change_meta(&self, conn: ConnId, change: MetaChange<'_>) -> Result<(), Refusal> {
+        let MetaChange { key, value, if_version } = change;
+        let Some(connection) = self.conns.get(conn) else { return Ok(()) };
+        let checked = connection.meta.check(Owner::Client, key, value, if_version);
+        checked.map_err(|error| error.as_refusal())?;
+        let allowed = self.config.client_meta_keys.as_ref();
+        check_listed(allowed, key).map_err(|what| Refusal::Forbidden { what })
+    }
+
+    /// Changes a client's metadata; its rooms are told, itself included.
+    pub(in crate::relay) fn change_client_meta(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        owner: Owner,
+        change: MetaChange<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<u64, MetaError> {
+        let MetaChange { key, value, if_version } = change;
+        let connection = self.conns.get_mut(conn).ok_or(ClientNotFound)?;
+        let version = connection.meta.set(owner, key, value, if_version)?;
+        let client_id = connection.client_id;
+        let size = key.len() + value.map_or(0, str::len) + 64;
+        for at in 0..self.conns[conn].seats.len() {
+            let held = self.conns[conn].seats[at];
+            let (room, seat) = (held.room, held.seat);
+            if let Some(found) = self.rooms.get_mut(&room) {
+                found.roster.changed(seat);
+            }
+            if self.rooms.get(&room).is_some_and(|found| found.deleted) {
+                continue;
+            }
+            let seq = self.append(now, room, Origin::of(seat), size, |buf, seq| {
+                ServerMessage::PlayerMeta { room, seq, seat, version, key, value }.encode(buf);
+            });
+            if let Some(found) = self.rooms.get_mut(&room) {
+                found.changed(seat, key, seq);
+            }
+        }
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        let event = RelayEvent::ClientMetaChanged { conn, client_id, version, key, value };
+        out.push(Output::Event(event));
+        Ok(version)
+    }
+}
+
+/// Changes of one client that may wait for verdicts.
+const MAX_ASKED: usize = 16;

@@ -1,0 +1,74 @@
+//! Metadata: what may be a key, and the one order in which entries are sent.
+
+/// A metadata entry: key and value.
+pub type Meta = (String, String);
+
+/// The longest key of metadata, in bytes.
+pub const MAX_META_KEY: usize = 64;
+
+/// Why a text is no key of metadata.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMetaKey {
+    /// Give at least one character.
+    #[error("a key of metadata needs at least one character")]
+    Empty,
+    /// Shorten it.
+    #[error("a key of metadata of {len} bytes is too long: at most {MAX_META_KEY} are allowed")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// Leave out line breaks, tabs, NUL and the like.
+    #[error("a key of metadata must not hold control characters")]
+    ControlCharacter,
+}
+
+/// Checks a key of metadata: 1 to [`MAX_META_KEY`] bytes of UTF-8 without control
+/// characters. Keys are compared byte by byte.
+///
+/// # Errors
+/// [`InvalidMetaKey`], which says what is wrong.
+pub fn check_meta_key(key: &str) -> Result<(), InvalidMetaKey> {
+    if key.is_empty() {
+        return Err(InvalidMetaKey::Empty);
+    }
+    if key.len() > MAX_META_KEY {
+        return Err(InvalidMetaKey::TooLong { len: key.len() });
+    }
+    if key.chars().any(char::is_control) {
+        return Err(InvalidMetaKey::ControlCharacter);
+    }
+    Ok(())
+}
+
+/// Whether entries are in rising order of their keys, each key once.
+pub(super) fn is_sorted(meta: &[Meta]) -> bool {
+    meta.is_sorted_by(|(before, _), (after, _)| before < after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edges_of_what_may_be_a_key() {
+        assert_eq!(check_meta_key(""), Err(InvalidMetaKey::Empty));
+        assert_eq!(check_meta_key(&"k".repeat(MAX_META_KEY)), Ok(()));
+        let len = MAX_META_KEY + 1;
+        assert_eq!(check_meta_key(&"k".repeat(len)), Err(InvalidMetaKey::TooLong { len }));
+        for bad in ["a\nb", "\0", "\u{7f}", "\u{85}"] {
+            assert_eq!(check_meta_key(bad), Err(InvalidMetaKey::ControlCharacter));
+        }
+        assert_eq!(check_meta_key("größe 🎮"), Ok(()));
+    }
+
+    #[test]
+    fn entries_are_sorted_only_if_every_key_comes_once_and_in_order() {
+        let meta = |keys: &[&str]| -> Vec<Meta> {
+            keys.iter().map(|key| ((*key).to_owned(), String::new())).collect()
+        };
+        assert!(is_sorted(&meta(&[])) && is_sorted(&meta(&["a", "b"])));
+        assert!(!is_sorted(&meta(&["b", "a"])) && !is_sorted(&meta(&["a", "a"])));
+    }
+}
