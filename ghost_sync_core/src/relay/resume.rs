@@ -216,7 +216,7 @@ impl Relay {
                 let gone = self.away_reason(held);
                 self.conns[held].attempt = ticket.attempt;
                 self.detach(now, held, CloseReason::TakenOver);
-                if self.conns[held].seats.is_empty() || planted!("too-old-loses-the-seat") {
+                if self.conns[held].seats.is_empty() {
                     self.end_session(now, held, gone, out);
                 } else if !self.conns[held].is_away() {
                     // Its seats are held: it may go on from what is now.

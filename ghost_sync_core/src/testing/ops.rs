@@ -67,6 +67,7 @@ kinds! {
     Restart 1 "restart",
     Hostile 8 "hostile",
     Thief 4 "thief",
+    Liar 3 "liar",
     AtGrace 3 "at-grace",
     Burst 4 "burst",
     Storm 2 "storm",

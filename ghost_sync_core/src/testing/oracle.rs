@@ -196,6 +196,8 @@ pub(super) struct Author {
     pub(super) losses: u32,
     /// The server resumed it, and it does not know that yet.
     resumed_unseen: bool,
+    /// The last event of each of its rooms when it was resumed last.
+    resumed_at: BTreeMap<RoomId, u64>,
     /// The sessions of others that it goes on with.
     inherited: BTreeSet<ClientId>,
     /// The rooms where it has seats of an earlier process, and what it is told first there.
@@ -257,6 +259,8 @@ pub(super) struct Stay {
     pub(super) key: RoomKey,
     seat: Seat,
     joined: u64,
+    /// The first event that it may be given.
+    first: u64,
     pub(super) next: u64,
     /// Members not listed yet.
     listing: usize,
@@ -533,6 +537,25 @@ impl Oracle {
             }
             session.spent = limits::Spent::default();
         }
+    }
+}
+
+impl Author {
+    /// What takes its session up, as far as it knows.
+    pub(super) fn secret(&self) -> Secret {
+        self.secret
+    }
+
+    /// Numbered messages that it has.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+}
+
+impl Stay {
+    /// The first event that it may be given.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 }
 

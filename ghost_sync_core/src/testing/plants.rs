@@ -83,7 +83,6 @@ pub const PLANTS: &[&str] = &[
     "superseded-is-sent",
     "own-forgotten-uncounted",
     "end-of-the-unknown-told",
-    "too-old-loses-the-seat",
     "resume-reads-the-past",
     "limit-forgotten-on-reconnect",
     "refused-but-relayed",

@@ -1,7 +1,7 @@
 //! What a client is given, frame by frame, against the rooms' logs.
 
 use super::{
-    Expected, Fate, Mark, Oracle, Stay,
+    Expected, Fate, Mark, Oracle, RoomKey, Stay,
     room::{RoomLog, Said, What},
 };
 use crate::{
@@ -30,6 +30,7 @@ impl Oracle {
                 let before = std::mem::replace(&mut state.client_id, client_id);
                 state.era = era;
                 state.turned_away = false;
+                state.resumed_at.clear();
                 if !before.is_nil() {
                     self.expect(Expected::renewed(client_id));
                 }
@@ -121,6 +122,7 @@ impl Oracle {
                     key,
                     seat,
                     joined: seq,
+                    first: since,
                     next: since,
                     listing: arrival.roster.len(),
                     roster: Default::default(),
@@ -149,7 +151,7 @@ impl Oracle {
                 let Some((stay, log)) = self.event(author, room, seq) else { return };
                 let replay = seq < stay.joined;
                 let spared = log.is_own(seq, stay.seat);
-                let seat = stay.seat;
+                let (seat, key) = (stay.seat, stay.key);
                 let owner = log.owners.get(&sender).copied().unwrap_or_default();
                 let said = log.entry(seq).map(|entry| &entry.what);
                 let stamp = Stamp::read(payload);
@@ -168,6 +170,7 @@ impl Oracle {
                         return self.fail("I2", seen);
                     }
                 }
+                self.check_fresh(author, key, seq);
                 if let Some(stamp) = stamp {
                     self.check_size(stamp, payload.len());
                     self.expect(Expected::broadcast(seq, replay, owner, stamp));
@@ -316,6 +319,18 @@ impl Oracle {
     pub(super) fn judge(&mut self, invariant: &'static str, seen: Option<String>) {
         if let Some(seen) = seen {
             self.fail(invariant, seen);
+        }
+    }
+
+    /// What a client missed and what was replaced, or was to be heard at once, before it
+    /// came back, is not said then.
+    fn check_fresh(&mut self, author: usize, key: RoomKey, seq: u64) {
+        let at = self.authors[author].resumed_at.get(&key.1).copied().unwrap_or(0);
+        if seq <= at
+            && let Some(log) = self.rooms.get(&key)
+            && log.is_stale(seq, at)
+        {
+            self.fail("I14", format!("{author} is given event {seq} of {key:?} late"));
         }
     }
 

@@ -269,6 +269,13 @@ impl Oracle {
         if kept > most {
             self.fail("I12", format!("{kept} bytes were kept for {client_id}, of {most}"));
         }
+        if let (Some(author), Some(session)) =
+            (self.owners.get(&client_id), self.sessions.get(&conn))
+        {
+            let head = |room: &RoomId| self.rooms.get(&(self.era, *room)).map_or(0, RoomLog::head);
+            let heads = session.seats.keys().map(|room| (*room, head(room)));
+            self.authors[*author].resumed_at = heads.collect();
+        }
         if let Some(author) = self.owners.get(&client_id)
             && std::mem::replace(&mut self.authors[*author].resumed_unseen, true)
         {

@@ -196,6 +196,20 @@ impl RoomLog {
         }
     }
 
+    /// Whether event `seq` is of no interest any more after event `head`: an effect, or a
+    /// value that was replaced by then.
+    pub(super) fn is_stale(&self, seq: u64, head: u64) -> bool {
+        let Some(What::Said(said)) = self.entry(seq).map(|entry| &entry.what) else { return false };
+        match said.delivery {
+            Delivery::Reliable => false,
+            Delivery::Volatile => true,
+            Delivery::Latest(_) => (seq + 1..=head).any(|later| {
+                matches!(self.entry(later).map(|entry| &entry.what), Some(What::Said(newer))
+                    if newer.sender == said.sender && newer.delivery == said.delivery)
+            }),
+        }
+    }
+
     /// Whether somebody came and went, said nothing that must be heard, and is not known to
     /// somebody who knows of those in `roster`.
     fn has_passed(&self, seat: Seat, roster: &BTreeMap<Seat, bool>) -> bool {

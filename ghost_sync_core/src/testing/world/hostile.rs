@@ -180,6 +180,46 @@ impl World {
         }
     }
 
+    /// A client asks for its own session and lies about where it was: about events of before
+    /// its stay. It gets none, and its session is over.
+    pub(super) fn lie(&mut self, at: usize) {
+        let author = self.players[at].author;
+        let state = &self.oracle.authors[author];
+        let (client_id, secret) = (state.client_id, state.secret());
+        let place = |stay: &Stay| Progress { room: stay.key.1, last: stay.next - 1, own: 0 };
+        let mut rooms: Vec<_> = state.stays.values().map(place).collect();
+        let Some(first) = state.stays.values().map(Stay::first).next() else { return };
+        if first < 2 || self.players[at].over || !self.oracle.is_alive(client_id) {
+            return;
+        }
+        rooms[0].last = self.rng.u64(..first - 1);
+        let (epoch, received) = (self.players[at].epoch, state.received());
+        let Some(serial) = self.open_link(None) else { return };
+        let resume = ClientMessage::Resume {
+            magic: MAGIC,
+            version: VERSION,
+            epoch,
+            client_id,
+            secret,
+            attempt: u32::MAX,
+            received,
+            rooms,
+        };
+        self.say_hostile(serial, &resume);
+        if let Some(link) = self.links.get_mut(&serial) {
+            link.author = Some(author);
+        }
+        self.deliver_up(serial, usize::MAX);
+        if let Some(link) = self.links.get_mut(&serial) {
+            link.author = None;
+        }
+        self.oracle.mark(Mark::Hostile);
+        // What becomes of the honest half of it is no matter.
+        self.abandon(at);
+        self.oracle.authors[author].over = true;
+        self.players[at] = self.player();
+    }
+
     /// The secret before the last, if the server knows that the client has the last.
     fn old_secret(&mut self, at: usize) -> Option<Secret> {
         let serial = self.players[at].link?;

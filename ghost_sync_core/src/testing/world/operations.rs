@@ -176,6 +176,7 @@ impl World {
             OpKind::Restart => self.restart(),
             OpKind::Hostile => self.attack(op.who),
             OpKind::Thief => self.steal(at),
+            OpKind::Liar => self.lie(at),
             OpKind::AtGrace => self.race_grace(at),
         }
         if self.rng.u32(..8) >= self.swarm.lazy {
