@@ -14,7 +14,7 @@ use super::{
     event::ConnId,
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
-    pace::Pending,
+    pace::{Company, Pending},
     roster::Roster,
 };
 use crate::wire::{
@@ -36,6 +36,7 @@ pub(super) struct Room {
     pub(super) deleted: bool,
     /// As what it is listed among the rooms with something new.
     pub(super) pending: Pending,
+    pub(super) company: Company,
     /// When its events were last sent, and up to which byte.
     pub(super) last_flush: Option<Instant>,
     flushed_to: u64,
@@ -95,6 +96,7 @@ impl Room {
             next_seat: 1,
             deleted: false,
             pending: Pending::Nothing,
+            company: Company::default(),
             last_flush: None,
             flushed_to: 0,
             expires: None,
