@@ -170,7 +170,7 @@ impl Relay {
             asks: BTreeMap::new(),
             last_ask: 0,
             deadlines: Deadlines::default(),
-            pace: Pace::default(),
+            pace: Pace::new(),
             trim_rooms: Vec::new(),
             ready: Vec::new(),
             blocked: BTreeSet::new(),
@@ -319,6 +319,8 @@ impl Relay {
                 continue;
             }
             found.flushed(now);
+            let members = found.members().len();
+            self.pace.flushed(&mut found.company, members);
             found.advance_cursors(|member| {
                 let Some(connection) = self.conns.get_mut(member.conn) else { return };
                 if connection.blocked.is_some() {
@@ -377,8 +379,9 @@ impl Relay {
         self.bound_history(now);
     }
 
-    /// Writing to connections took from `began` to `ended`. As it takes up the time,
-    /// rooms without a tick of their own wait for company before they are ready.
+    /// Writing to connections took from `began` to `ended`. When that and reading take up
+    /// nearly all of the time, rooms without a tick of their own wait for company before
+    /// they are ready.
     pub fn wrote(&mut self, began: Instant, ended: Instant) {
         self.pace.wrote(began, ended);
     }
@@ -427,11 +430,15 @@ impl Relay {
         self.pending_bytes = self.pending_bytes.max(together);
         let (tick, full) = (found.tick(), unflushed > full);
         if tick.is_none() {
-            self.pace.said();
+            let members = found.members().len();
+            self.pace.said(now, &mut found.company, members);
         }
         match found.pending {
             Pending::Nothing => {
-                let due = self.pace.due(now, tick, found.last_flush);
+                let due = match tick {
+                    Some(tick) => Pace::at_tick(now, tick, found.last_flush),
+                    None => self.pace.in_company(now, &found.company),
+                };
                 found.pending = if full { Pending::Due } else { due };
                 self.pace.list(now, room, found.pending, tick.is_some());
             }

@@ -7,8 +7,8 @@ use bevy_ghost_client::{
     Broadcast, FromRoom, FromServer, GhostClient, GhostClientEvent, Join, Leave, ToServer, Unsent,
 };
 use bevy_ghost_server::{
-    ConnectionStats, GhostServerEvent, MessageType, Missed, PlayerJoined, PlayerLeft, Traffic,
-    Undecodable,
+    ConnectionStats, GhostServerEvent, Limits, MessageType, Missed, PlayerJoined, PlayerLeft,
+    Traffic, Undecodable,
     prelude::*,
     testing::{TestNet, record, recorded},
 };
@@ -251,7 +251,8 @@ fn what_a_frame_says_to_rooms_and_players_is_counted_where_it_went() {
 
 #[test]
 fn who_floods_the_server_from_no_room_loses_its_own_words_only() {
-    let (mut net, [alice]) = lobby(ServerConfig::default());
+    let (mut net, [alice]) =
+        lobby(ServerConfig { limits: Limits::none(), ..ServerConfig::default() });
     record::<Missed>(&mut net.server);
     let mallory = net.connect(protocol);
     let newcomer = net.connect(protocol);

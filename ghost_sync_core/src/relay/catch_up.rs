@@ -506,16 +506,19 @@ impl Relay {
             let held = seats.iter().find(|held| held.room == id)?;
             rooms.get(&id)?.member(held.seat)
         };
-        let is_dropped = |item: &Item| match item.kind {
-            ItemKind::Event { room, seq, sender, class: Class::Message(Delivery::Latest(key)) } => {
-                member(room).is_some() && rooms[&room].is_superseded(sender, key, seq)
+        let is_dropped = |item: &Item| {
+            let ItemKind::Event { room, seq, sender, class: Class::Message(delivery) } = item.kind
+            else {
+                return false;
+            };
+            let Some(member) = member(room) else { return false };
+            match delivery {
+                Delivery::Reliable => false,
+                Delivery::Volatile => {
+                    member.behind.as_deref().is_some_and(|behind| behind.skips(seq))
+                }
+                Delivery::Latest(key) => rooms[&room].is_superseded(sender, key, seq),
             }
-            ItemKind::Event { room, seq, class: Class::Message(Delivery::Volatile), .. } => {
-                member(room)
-                    .and_then(|member| member.behind.as_deref())
-                    .is_some_and(|behind| behind.skips(seq))
-            }
-            _ => false,
         };
         // What is kept of forgotten events was announced to be incomplete.
         let announced = |room: RoomId, seq: u64| {

@@ -238,7 +238,7 @@ impl Log {
 
     /// Position of the first byte of event `seq`, or the end of the log.
     pub(super) fn start_of(&self, seq: u64) -> u64 {
-        self.entry(seq).map_or(self.end(), |entry| entry.start)
+        self.entry(seq).map_or_else(|| self.end(), |entry| entry.start)
     }
 
     /// Position after the last byte.

@@ -50,7 +50,7 @@ impl ReliableLog {
         if !superseded {
             self.lost.add(seq, origin);
         }
-        let start = self.events.front().map_or(self.chunks.end(), |next| next.start);
+        let start = self.events.front().map_or_else(|| self.chunks.end(), |next| next.start);
         self.chunks.trim(start);
         if self.events.is_empty() {
             self.events = VecDeque::new();
@@ -99,19 +99,19 @@ impl ReliableLog {
 
     /// Bytes that are kept, by what they cost.
     pub(super) fn len(&self) -> u64 {
-        let start = self.events.front().map_or(self.chunks.end(), |first| first.start);
+        let start = self.events.front().map_or_else(|| self.chunks.end(), |first| first.start);
         self.chunks.end() - start + (self.events.len() * size_of::<Kept>()) as u64
     }
 
     /// Bytes of frames from event `from` on.
     pub(super) fn bytes_since(&self, from: u64) -> usize {
         let at = self.events.partition_point(|kept| kept.seq < from);
-        let start = self.events.get(at).map_or(self.chunks.end(), |kept| kept.start);
+        let start = self.events.get(at).map_or_else(|| self.chunks.end(), |kept| kept.start);
         offset(self.chunks.end() - start)
     }
 
     fn end_of(&self, at: usize) -> u64 {
-        self.events.get(at + 1).map_or(self.chunks.end(), |next| next.start)
+        self.events.get(at + 1).map_or_else(|| self.chunks.end(), |next| next.start)
     }
 }
 

@@ -47,6 +47,7 @@ impl Relay {
             return &[];
         };
         connection.liveness.heard = now;
+        self.pace.read();
         let mut decoder = std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
         let mut whole = false;
         let mut cost = 0;

@@ -216,7 +216,8 @@ impl Relay {
                 let gone = self.away_reason(held);
                 self.conns[held].attempt = ticket.attempt;
                 self.detach(now, held, CloseReason::TakenOver);
-                if self.conns[held].seats.is_empty() {
+                let may_hold = self.refusing.is_none() && !self.config.resume_grace.is_zero();
+                if self.conns[held].seats.is_empty() || !may_hold {
                     self.end_session(now, held, gone, out);
                 } else if !self.conns[held].is_away() {
                     // Its seats are held: it may go on from what is now.
@@ -588,7 +589,7 @@ impl Place {
         told: Option<Progress>,
     ) -> Result<(u64, Behind), Refused> {
         let Self { held: SeatRef { room: id, seat }, since, end, own } = *self;
-        let last = told.map_or(since.saturating_sub(1), |told| told.last);
+        let last = told.map_or_else(|| since.saturating_sub(1), |told| told.last);
         let next = last.saturating_add(1);
         let known = told.map_or(0, |told| told.own);
         if next < since && !planted!("resume-reads-the-past") {

@@ -17,7 +17,7 @@ use super::{
     latest::{Latest, Value},
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
-    pace::Pending,
+    pace::{Company, Pending},
     reliable::ReliableLog,
     roster::Roster,
 };
@@ -40,6 +40,7 @@ pub(super) struct Room {
     pub(super) deleted: bool,
     /// As what it is listed among the rooms with something new.
     pub(super) pending: Pending,
+    pub(super) company: Company,
     /// When its events were last sent, and up to which byte.
     pub(super) last_flush: Option<Instant>,
     flushed_to: u64,
@@ -146,6 +147,7 @@ impl Room {
             next_seat: 1,
             deleted: false,
             pending: Pending::Nothing,
+            company: Company::default(),
             last_flush: None,
             flushed_to: 0,
             expires: None,
@@ -173,10 +175,10 @@ impl Room {
     ) -> u64 {
         let at = self.clock(now);
         let seq = self.log.append(origin, at, size, encode);
-        if let Class::Message(Delivery::Latest(key)) = origin.class {
-            if let Some(older) = self.newest.insert((origin.sender, key), seq) {
-                self.log.supersede(older);
-            }
+        if let Class::Message(Delivery::Latest(key)) = origin.class
+            && let Some(older) = self.newest.insert((origin.sender, key), seq)
+        {
+            self.log.supersede(older);
         }
         let firm = origin.is_firm();
         if let Class::Message(_) = origin.class

@@ -71,6 +71,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Some(conn) = self.conn_on(link) else { return };
+        self.pace.sent();
         if offer.is_all && bytes == offer.bytes {
             debug_assert_eq!(self.offered(conn), bytes, "something happened in between");
             return self.sent_all(conn, out);

@@ -169,7 +169,7 @@ fn what_one_client_sends_at_once_is_taken_in_pieces_between_which_others_may_com
     let send =
         ClientMessage::Send { room: RoomId(0), message_type: MessageType::RAW, payload: b"" };
     for (message, most) in [(send, 128), (ClientMessage::ListRooms { request: 1 }, 2)] {
-        let mut world = World::new();
+        let mut world = World::with(|config| config.limits = Limits::none());
         let flooder = world.client();
         let flood = encode(&message).repeat(300);
         let (mut rest, mut pieces) = (&flood[..], 0);

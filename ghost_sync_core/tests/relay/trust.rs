@@ -1,7 +1,7 @@
 //! What a client may say and change, and what is the server's alone.
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Delivery, Direction, MAGIC, MessageType, Question, Refusal,
+    ClientMessage, CloseReason, Delivery, Direction, Limits, MAGIC, MessageType, Question, Refusal,
     RelayConfig, RelayMode, RoomConfig, RoomId, SendError, SendFlags, ServerMessage, VERSION,
     Verdict,
 };
@@ -68,7 +68,7 @@ fn a_client_cannot_change_a_key_that_the_server_has_set_or_removed() {
 
 #[test]
 fn a_client_whose_metadata_is_full_keeps_the_server_from_nothing() {
-    let mut world = World::new();
+    let mut world = World::with(|config| config.limits = Limits::none());
     let alice = world.client();
     for number in 0..32 {
         let key = format!("key {number}");
@@ -173,7 +173,10 @@ fn what_the_server_sets_while_a_rule_decides_stays() {
 
 #[test]
 fn changes_that_wait_for_a_rule_are_bounded_and_end_with_their_client() {
-    let mut world = World::with(|config| config.ask_meta = true);
+    let mut world = World::with(|config| {
+        config.ask_meta = true;
+        config.limits = Limits::none();
+    });
     let alice = world.client();
     for number in 0..16 {
         assert_eq!(set_meta(&mut world, alice, &format!("k{number}"), Some("v")), []);

@@ -6,8 +6,8 @@ use std::{
 };
 
 use ghost_sync_core::{
-    ClientId, CloseReason, Decoder, LeaveReason, MAX_SERVER_FRAME, Refusal, Server, ServerEvent,
-    ServerHandler, ServerMessage,
+    ClientId, CloseReason, Decoder, LeaveReason, Limits, MAX_SERVER_FRAME, Refusal, Server,
+    ServerEvent, ServerHandler, ServerMessage,
 };
 use tokio::{
     io::AsyncReadExt,
@@ -56,7 +56,7 @@ impl ServerHandler for Slow {
 async fn what_a_slow_handler_has_to_hear_is_bounded_and_no_leave_of_it_is_lost() {
     let (slow, permits, mut tells) = Slow::new();
     let builder = Server::builder().handler(slow).ask_timeout(Duration::from_millis(200));
-    let server = serve(builder.room("arena")).await;
+    let server = serve(builder.room("arena").limits(Limits::none())).await;
     let mut client = connect(&server).await;
     let mut joined = 0;
     // Each change of the room is a leave that has to be told.
@@ -153,7 +153,7 @@ async fn read_slowly(
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_of_much_closes_nobody_who_reads_however_slow_its_line() {
-    let server = server().await;
+    let server = serve(Server::builder().limits(Limits::none())).await;
     // A third of a megabyte a second, in pieces.
     let slow = server.connect_local();
     let every = Duration::from_millis(190);

@@ -12,8 +12,9 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    relay::RelayEvent,
+    relay::{ConnId, RelayEvent},
     server::{Part, Shares, values::Owner},
+    wire::ClientId,
 };
 
 /// Bytes of what clients say that may wait, beside what each may have waiting whatever
@@ -39,6 +40,21 @@ impl Fact {
             Self::Event(event) => Owner::ended_by(event),
             Self::Shutdown => None,
         }
+    }
+}
+
+impl Fact {
+    /// Whose share it takes, and how many bytes beside itself; `None` for what a handler has
+    /// to hear.
+    fn may_be_missed(&self) -> Option<(ConnId, ClientId, Part, usize)> {
+        let Self::Event(event) = self else { return None };
+        if let RelayEvent::Broadcast { conn, client_id, payload, .. }
+        | RelayEvent::Message { conn, client_id, payload, .. } = event
+        {
+            return Some((*conn, *client_id, Part::Words, payload.len()));
+        }
+        let RelayEvent::Lagged { conn, client_id, .. } = event else { return None };
+        Some((*conn, *client_id, Part::Changes, 0))
     }
 }
 
@@ -78,26 +94,12 @@ impl Default for Waiting {
 impl Lane {
     pub(super) fn push(&self, fact: Fact) {
         let mut waiting = self.lock();
-        if let Fact::Event(event) = &fact {
-            let words = match event {
-                RelayEvent::Broadcast { conn, client_id, payload, .. }
-                | RelayEvent::Message { conn, client_id, payload, .. } => {
-                    Some((*conn, *client_id, Part::Words, payload.len()))
-                }
-                RelayEvent::Lagged { conn, client_id, .. } => {
-                    Some((*conn, *client_id, Part::Changes, 0))
-                }
-                RelayEvent::ConnectionClosed { conn, .. } => {
-                    waiting.missed += waiting.shares.forget(*conn).unwrap_or_default();
-                    None
-                }
-                _ => None,
-            };
-            if let Some((conn, client_id, part, len)) = words
-                && !waiting.shares.admit(conn, client_id, part, size_of::<Fact>() + len)
-            {
-                return;
-            }
+        if let Fact::Event(RelayEvent::ConnectionClosed { conn, .. }) = &fact {
+            waiting.missed += waiting.shares.forget(*conn).unwrap_or_default();
+        } else if let Some((conn, client_id, part, len)) = fact.may_be_missed()
+            && !waiting.shares.admit(conn, client_id, part, size_of::<Fact>() + len)
+        {
+            return;
         }
         if waiting.len() >= LONG && waiting.take_back(&fact) {
             return;
@@ -208,10 +210,7 @@ mod tests {
     use slotmap::SlotMap;
 
     use super::*;
-    use crate::{
-        relay::ConnId,
-        wire::{ClientId, MessageType},
-    };
+    use crate::wire::MessageType;
 
     fn said(conn: ConnId) -> Fact {
         Fact::Event(RelayEvent::Message {
