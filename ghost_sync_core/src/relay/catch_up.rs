@@ -335,7 +335,8 @@ impl<'a> Reader<'a> {
         }
         let to = if planted!("gap-too-long") { to + 1 } else { to };
         let frame = ServerMessage::Gap { room, from, to, own, reason }.to_frame();
-        let forgotten = reason == GapReason::Forgotten;
+        // What lies between two of these is not known.
+        let forgotten = reason == GapReason::Forgotten || to < self.behind.announced;
         self.items.push(Item { frame, kind: ItemKind::Gap { room, from, to, own, forgotten } });
     }
 }
@@ -560,6 +561,7 @@ impl Relay {
 }
 
 /// Puts gaps in the place of events that are dropped; returns also how many of which room were.
+/// `is_announced` says of which events it was told that not all follow.
 ///
 /// Numbers that are missing inside a gap without having been dropped are the receiver's own.
 fn announce(
@@ -572,8 +574,28 @@ fn announce(
     // Per room: the gap that nothing was kept after yet, as an index into `kept`.
     let mut open: Vec<(RoomId, usize)> = Vec::new();
     let mut dropped: Vec<(RoomId, u64)> = Vec::new();
-    for item in items {
+    // What comes before one of these is of an earlier stay, and stays as it is.
+    let of_stay = |item: &Item| match item.kind {
+        ItemKind::Joined { room } | ItemKind::Left { room, .. } => Some(room),
+        ItemKind::Control
+        | ItemKind::Pong
+        | ItemKind::Reply
+        | ItemKind::Lane
+        | ItemKind::Roster
+        | ItemKind::After { .. }
+        | ItemKind::Event { .. }
+        | ItemKind::Gap { .. } => None,
+    };
+    let ends: Vec<_> =
+        items.iter().map(of_stay).enumerate().filter(|(_, it)| it.is_some()).collect();
+    let is_past =
+        |at: usize, room: RoomId| ends.iter().any(|end| *end > (at, None) && end.1 == Some(room));
+    for (at, item) in items.into_iter().enumerate() {
         let (room, from, to, own) = match item.kind {
+            ItemKind::Event { room, .. } | ItemKind::Gap { room, .. } if is_past(at, room) => {
+                kept.push(item);
+                continue;
+            }
             ItemKind::Event { room, seq, .. } if is_dropped(&item) => {
                 match dropped.iter_mut().find(|(known, _)| *known == room) {
                     Some((_, count)) => *count += 1,
@@ -584,9 +606,7 @@ fn announce(
                 }
                 (room, seq, seq, 0)
             }
-            ItemKind::Gap { room, from, to, own, forgotten: false } if !is_announced(room, to) => {
-                (room, from, to, own)
-            }
+            ItemKind::Gap { room, from, to, own, forgotten: false } => (room, from, to, own),
             ItemKind::Event { room, .. }
             | ItemKind::Joined { room }
             | ItemKind::Left { room, .. }

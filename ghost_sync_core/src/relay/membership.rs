@@ -234,6 +234,9 @@ impl Relay {
         let Some(found) = self.rooms.get_mut(&room) else { return };
         let since = found.replay_from(seq, pending.replay);
         found.seat(Member::new(seat, conn, client_id, (seq, since), away));
+        if self.conns[conn].behind {
+            found.set_behind(seat, Some(Box::default()));
+        }
         self.expire_when_empty(now, room);
         self.conns[conn].seats.push(SeatRef { room, seat });
         self.greet(conn, room, seat, seq, since, pending.request);

@@ -56,8 +56,11 @@ pub(super) struct Room {
     behind: usize,
     /// Bytes that it kept when they were last counted.
     counted: u64,
-    /// The newest event of each sender and key that the log has.
+    /// The newest event of each sender and key that the log has, and for members that are
+    /// behind some that it had.
     newest: FxHashMap<(Seat, u32), u64>,
+    /// How many may be known until those are forgotten that the log has not.
+    newest_limit: usize,
     /// The last change of each key of a member's metadata, and of the room's own.
     changes: BTreeMap<(Seat, String), u64>,
     /// Copies of events for members that are behind, shared among them until the next flush.
@@ -77,6 +80,9 @@ struct Former {
     /// Whether it said nothing that must not be lost.
     silent: bool,
 }
+
+/// Senders and keys whose newest events are known at least.
+const MIN_NEWEST: usize = 4096;
 
 /// The last seat that a room gives out; the one after it is that of who watches a recording.
 const LAST_SEAT: u32 = u32::MAX - 1;
@@ -158,6 +164,7 @@ impl Room {
             behind: 0,
             counted: 0,
             newest: FxHashMap::default(),
+            newest_limit: MIN_NEWEST,
             changes: BTreeMap::new(),
             copies: FxHashMap::default(),
             latest: Latest::default(),
@@ -253,6 +260,10 @@ impl Room {
         let before = std::mem::replace(&mut member.behind, behind).is_some();
         let after = self.member(seat).is_some_and(|member| member.behind.is_some());
         self.behind = self.behind + usize::from(after) - usize::from(before);
+        if before && self.behind == 0 {
+            let first = self.log.first();
+            self.newest.retain(|_, seq| *seq >= first);
+        }
     }
 
     /// How a member reads on that is behind.
@@ -515,7 +526,8 @@ impl Room {
             let origin = entry.origin;
             if let Class::Message(Delivery::Latest(key)) = origin.class {
                 self.latest.keep(origin.sender, key, seq, &self.log);
-                if self.newest.get(&(origin.sender, key)) == Some(&seq) {
+                let is_newest = self.newest.get(&(origin.sender, key)) == Some(&seq);
+                if is_newest && self.behind == 0 {
                     self.newest.remove(&(origin.sender, key));
                 }
             } else if origin.is_firm() && !entry.superseded {
@@ -535,6 +547,10 @@ impl Room {
             }
         }
         self.log.trim(keep);
+        if self.newest.len() > self.newest_limit {
+            self.newest.retain(|_, seq| *seq >= keep);
+            self.newest_limit = MIN_NEWEST.max(self.newest.len() * 2);
+        }
     }
 
     /// Forgets who had seats in events that are not kept.

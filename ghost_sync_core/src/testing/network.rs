@@ -30,6 +30,8 @@ pub(super) struct Link {
     pub(super) dead: bool,
     /// Whether the relay knows that the socket is full.
     pub(super) full: bool,
+    /// Whether it was full, and something waited ever since.
+    pub(super) behind: bool,
     /// Reads along what the client gets.
     pub(super) tap: Decoder,
     /// Whether only whole frames were sent on it.
@@ -67,6 +69,7 @@ impl Link {
             held: true,
             dead: false,
             full: false,
+            behind: false,
             tap: Decoder::new(MAX_SERVER_FRAME),
             fed: Decoder::new(MAX_SERVER_FRAME),
             wrote: Decoder::new(MAX_SERVER_FRAME),

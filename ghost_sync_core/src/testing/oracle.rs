@@ -346,7 +346,7 @@ impl Oracle {
         {
             message.fed = true;
             let limits = &self.swarm.relay.limits;
-            message.modest &= author.offered.add(self.now, limits, payload.len());
+            message.modest &= author.offered.add_strictly(self.now, limits, payload.len());
             self.check_stale(stamp.author as usize, stamp.counter as usize);
         }
     }
@@ -363,6 +363,25 @@ impl Oracle {
         let Some(session) = sessions.find(|session| session.link == Some(link)) else { return };
         let lane = self.lanes.entry(session.client_id).or_insert((1, VecDeque::new()));
         lane.1.push_back(body.len() + 4);
+    }
+
+    /// A frame was chosen for a link whose socket was full, and written to it.
+    pub(super) fn wrote_behind(&mut self, link: LinkId, body: &[u8]) {
+        let Ok(ServerMessage::Broadcast { room, seq, delivery: Delivery::Latest(_), .. }) =
+            ServerMessage::decode(body)
+        else {
+            return;
+        };
+        let mut sessions = self.sessions.values();
+        let session = sessions.find(|session| session.link == Some(link));
+        let Some(seat) = session.and_then(|session| session.seats.get(&room)) else { return };
+        // What is left of an earlier stay is told as it was.
+        if let Some(log) = self.rooms.get(&(self.era, room))
+            && log.joined(*seat).is_some_and(|joined| joined < seq)
+            && log.is_stale(seq, log.head())
+        {
+            self.fail("I32", format!("event {seq} of {room:?} is sent late, and was replaced"));
+        }
     }
 
     /// Sessions that begin with this id are that client's.

@@ -331,16 +331,23 @@ impl World {
             let mut slices = [IoSlice::new(&[]); 8];
             let offer = self.relay.transmit(id, &mut slices);
             if offer.slices == 0 {
+                link.behind = false;
                 return;
             }
             let pipe = if self.healed { 1 << 22 } else { self.swarm.pipe };
             let mut room = pipe.saturating_sub(link.down.bytes.len()).min(self.swarm.write);
+            // The first may have been chosen before it was full.
+            let mut chosen = link.behind && link.wrote.partial_len() == 0;
             let mut taken = 0;
             for slice in &slices[..offer.slices] {
                 let len = slice.len().min(room);
                 let mut whole = &slice[..len];
                 while let Ok(Some(body)) = link.wrote.next_frame(&mut whole) {
                     self.oracle.wrote(id, body);
+                    if chosen {
+                        self.oracle.wrote_behind(id, body);
+                    }
+                    chosen = link.behind;
                 }
                 if link.held {
                     link.down.bytes.extend_from_slice(&slice[..len]);
@@ -353,7 +360,7 @@ impl World {
                 self.oracle.mark(Mark::PartialWrite);
             }
             if taken == 0 {
-                link.full = true;
+                (link.full, link.behind) = (true, true);
                 self.oracle.mark(Mark::Blocked);
                 return self.act(&Cause::Write, |relay, now, out| relay.blocked(now, id, out));
             }

@@ -26,21 +26,31 @@ struct Level {
 }
 
 impl Spent {
-    /// Adds a message; returns whether all of it was within the limits.
+    /// Adds a message; returns whether all of it was within the limits, as nearly as can be
+    /// said.
     pub(super) fn add(&mut self, now: Instant, limits: &Limits, len: usize) -> bool {
-        let messages = self.messages.add(now, limits.messages, 1.0);
-        let bytes = self.bytes.add(now, limits.bytes, len.max(64) as f64);
+        self.add_with(now, limits, len, ROUNDING)
+    }
+
+    /// The same, but what is nearly too much is too much.
+    pub(super) fn add_strictly(&mut self, now: Instant, limits: &Limits, len: usize) -> bool {
+        self.add_with(now, limits, len, -ROUNDING)
+    }
+
+    fn add_with(&mut self, now: Instant, limits: &Limits, len: usize, slack: f64) -> bool {
+        let messages = self.messages.add(now, limits.messages, 1.0, slack);
+        let bytes = self.bytes.add(now, limits.bytes, len.max(64) as f64, slack);
         messages && bytes
     }
 }
 
 impl Level {
-    fn add(&mut self, now: Instant, rate: Option<Rate>, cost: f64) -> bool {
+    fn add(&mut self, now: Instant, rate: Option<Rate>, cost: f64, slack: f64) -> bool {
         let Some(rate) = rate else { return true };
         let (per_second, burst) = rate.parts();
         let since = self.at.replace(now).map_or(0.0, |at| (now - at).as_secs_f64());
         self.level = (self.level - since * per_second).max(0.0) + cost;
-        self.level <= burst.max(cost) + ROUNDING
+        self.level <= burst.max(cost) + slack
     }
 }
 

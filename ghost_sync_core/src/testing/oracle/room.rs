@@ -196,6 +196,12 @@ impl RoomLog {
         }
     }
 
+    /// The event of the join of whoever is in `seat`.
+    pub(super) fn joined(&self, seat: Seat) -> Option<u64> {
+        let joined = |entry: &Entry| matches!(entry.what, What::Joined { seat: s } if s == seat);
+        self.entries.iter().rposition(joined).map(|at| at as u64 + 1)
+    }
+
     /// Whether event `seq` is of no interest any more after event `head`: an effect, or a
     /// value that was replaced by then.
     pub(super) fn is_stale(&self, seq: u64, head: u64) -> bool {
