@@ -637,13 +637,18 @@ impl Relay {
             self.bar(conn, reason);
             return self.end_session(now, conn, reason_to_part, out);
         }
-        if matches!(
+        let for_too_much = matches!(
             reason,
             CloseReason::SlowConsumer { .. }
                 | CloseReason::TooManyRequests { .. }
                 | CloseReason::RateLimited { .. }
-        ) && let Some(connection) = self.conns.get_mut(conn)
-        {
+        );
+        // Where there are many connections, what waits for one that does not read goes too:
+        // the next crowd fills its own.
+        let many = self.links.len() > self.config.max_clients;
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.outbox.forget_kept();
+        if for_too_much || many && connection.blocked.is_some() {
             connection.outbox.take();
         } else if self.refusing.is_none() {
             self.take_out(conn, out);

@@ -7,7 +7,7 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, Input, LinkId, MAGIC, MessageType, Output, Relay,
+    ClientId, ClientMessage, Delivery, Input, Limits, LinkId, MAGIC, MessageType, Output, Relay,
     RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
 };
 
@@ -143,4 +143,105 @@ fn a_join_does_not_list_a_large_room_anew() {
     let each = (cost(many) - cost(few)) / u64::try_from(many - few).unwrap();
     // What one member is told of another takes more than this and half as much again.
     assert!(each <= 24, "{each} bytes for each member who is there");
+}
+
+/// What clients that never read do to fill what waits for them.
+#[derive(Clone, Copy, Debug)]
+enum Filling {
+    /// Requests that are refused, and answered.
+    Refusals,
+    /// Joins, each of which brings a roster and the newest values.
+    Rosters,
+    /// Words of the host to each, read and never confirmed, and then not read.
+    Words,
+    /// What others say.
+    Broadcasts,
+}
+
+#[test]
+fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
+    const CLIENTS: u64 = 40;
+    const LIMIT: u64 = 64 << 10;
+    for filling in [Filling::Refusals, Filling::Rosters, Filling::Words, Filling::Broadcasts] {
+        let mut config = RelayConfig::default();
+        config.outbox_limit = LIMIT as usize;
+        config.limits = Limits::none();
+        config.rooms_per_client = 1;
+        config.max_owed_replies = usize::MAX;
+        let (now, mut out) = (Instant::now(), Vec::new());
+        let mut relay = Relay::new(config);
+        for name in ["a", "b"] {
+            let name = RoomName::new(name).unwrap();
+            relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
+        }
+        for key in 0..100 {
+            let (latest, name) = (Delivery::Latest(key), ["a", "b"][key as usize % 2]);
+            relay.broadcast(now, name, latest, MessageType::RAW, &[7; 100]).unwrap();
+        }
+        let room = relay.room_id("a").unwrap();
+        let hello = ClientMessage::Hello {
+            magic: MAGIC,
+            version: VERSION,
+            protocol: 0,
+            data: b"",
+            meta: vec![],
+            session: None,
+        };
+        let join =
+            |room| ClientMessage::Join { request: 1, room, data: b"", replay: Replay::Nothing };
+        let (mut greeting, mut request) = (BytesMut::new(), BytesMut::new());
+        hello.encode(&mut greeting);
+        join("a").encode(&mut greeting);
+        match filling {
+            Filling::Refusals => join("nowhere").encode(&mut request),
+            Filling::Rosters => {
+                join("b").encode(&mut request);
+                join("a").encode(&mut request);
+            }
+            Filling::Words => ClientMessage::Ping { nonce: 1 }.encode(&mut request),
+            Filling::Broadcasts => ClientMessage::Broadcast {
+                room,
+                delivery: Delivery::Reliable,
+                flags: SendFlags::NONE,
+                message_type: MessageType::RAW,
+                payload: &[7; 64],
+            }
+            .encode(&mut request),
+        }
+        let cost = allocation_counter::measure(|| {
+            let mut links = Vec::new();
+            for id in 0..u128::from(CLIENTS) {
+                let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+                let id = ClientId::from_u128(id + 1);
+                let link = relay.connect(now, addr, id, Secret::default(), &mut out);
+                relay.handle(now, Input::Bytes { link, bytes: &greeting }, &mut out);
+                links.push(link);
+            }
+            for round in 0..600 {
+                for link in &links {
+                    let reads = matches!(filling, Filling::Words) && round < 300;
+                    loop {
+                        let mut slices = [IoSlice::new(&[]); 64];
+                        let offer = relay.transmit(*link, &mut slices);
+                        if !reads || offer.slices == 0 {
+                            break;
+                        }
+                        relay.sent(now, *link, offer, offer.bytes, &mut out);
+                    }
+                    relay.blocked(now, *link, &mut out);
+                    relay.handle(now, Input::Bytes { link: *link, bytes: &request }, &mut out);
+                    if let Some(conn) = relay.conn_on(*link) {
+                        let _ = relay.direct(&[conn], None, MessageType::RAW, &[7; 20]);
+                    }
+                }
+                relay.take_ready(now, &mut Vec::new(), &mut out);
+                out.clear();
+            }
+        });
+        // Three times the limit each, one more roster with its values, what the rooms keep.
+        let rooms = 2 * ((512 << 10) + (2 << 20) + LIMIT);
+        let most = CLIENTS * (3 * LIMIT + (16 << 10)) + 2 * rooms;
+        assert!(cost.bytes_max <= most, "{filling:?}: {} of {most} bytes", cost.bytes_max);
+        assert!(cost.bytes_max > CLIENTS * (LIMIT / 4), "{filling:?}: it fills something");
+    }
 }

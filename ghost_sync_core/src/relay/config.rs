@@ -45,8 +45,11 @@ pub struct RelayConfig {
     pub channel_capacity: usize,
     /// Bytes that may wait for one client. Droppable messages go at half of it;
     /// a client that fills all of it with what must not be dropped is
-    /// disconnected. As much may be kept of what was sent to it alone and not
-    /// confirmed. Worst-case memory is twice this times `max_clients`.
+    /// disconnected. What a frame costs beside its bytes counts. As much may be kept of what
+    /// was sent to it alone and not confirmed, and as much wait of rosters and values for
+    /// newcomers, beside those of one more join. Worst-case memory is three times this times
+    /// `max_clients`, and what rooms keep: each its [`History`] and as much again as this while
+    /// a member is behind.
     pub outbox_limit: usize,
     /// When clients that are turned away, or put out by a shutdown, are asked to
     /// come back at the earliest.

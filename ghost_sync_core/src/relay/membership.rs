@@ -49,7 +49,7 @@ impl Relay {
     fn joins_too_much(&self, conn: ConnId) -> bool {
         let connection = &self.conns[conn];
         connection.joins.len() >= MAX_PENDING_JOINS
-            || connection.outbox.roster_bytes() > self.config.outbox_limit
+            || connection.outbox.roster_cost() > self.config.outbox_limit
     }
 
     /// Goes on with the oldest undecided join until it has to wait.

@@ -141,7 +141,7 @@ impl Outbox {
             self.gone += 1;
             return;
         }
-        self.kept_bytes += item.frame.len();
+        self.kept_bytes += item.cost();
         self.kept.push_back(item);
         while self.kept_bytes > self.keep && !planted!("kept-without-bound") {
             self.give_up_kept();
@@ -190,6 +190,12 @@ impl Outbox {
         requeued.collect()
     }
 
+    /// Keeps nothing for another link any more: there will be none.
+    pub(super) fn forget_kept(&mut self) {
+        self.gone += self.kept.len() as u64;
+        (self.kept, self.kept_bytes, self.keep) = (VecDeque::new(), 0, 0);
+    }
+
     /// Drops what would mean nothing on another link.
     pub(super) fn lose_link(&mut self) {
         self.partial = Bytes::new();
@@ -202,7 +208,7 @@ impl Outbox {
 
     fn give_up_kept(&mut self) {
         if let Some(item) = self.kept.pop_front() {
-            self.kept_bytes -= item.frame.len();
+            self.kept_bytes -= item.cost();
             self.gone += 1;
         }
         if self.kept.is_empty() {
@@ -234,9 +240,14 @@ impl Outbox {
         self.droppable > 0
     }
 
-    /// Bytes of rosters that wait.
-    pub(super) fn roster_bytes(&self) -> usize {
-        self.roster_bytes
+    /// Bytes of memory that what waits takes, but for rosters.
+    pub(super) fn cost(&self) -> usize {
+        self.bytes() + (self.items.len() - self.roster_frames) * ITEM
+    }
+
+    /// Bytes of memory that rosters take which wait.
+    pub(super) fn roster_cost(&self) -> usize {
+        self.roster_bytes + self.roster_frames * ITEM
     }
 
     fn count(&mut self, kind: ItemKind) -> &mut usize {
@@ -253,7 +264,7 @@ impl Outbox {
         self.keep
     }
 
-    /// Bytes of numbered frames that were written and not confirmed.
+    /// Bytes of memory that numbered frames take which were written and not confirmed.
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept_bytes
     }
@@ -263,6 +274,17 @@ impl Outbox {
         self.replies
     }
 }
+
+impl Item {
+    /// Bytes of memory that it takes.
+    fn cost(&self) -> usize {
+        self.frame.len() + ITEM
+    }
+}
+
+/// What a frame that waits costs beside its bytes: its place in the queue, which grows by
+/// doubling, and its memory's bookkeeping.
+const ITEM: usize = 2 * size_of::<Item>() + 64;
 
 /// What waits for one client.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

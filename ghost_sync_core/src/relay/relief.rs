@@ -147,7 +147,7 @@ impl Relay {
             let forgotten = member.cursor < room.log.first();
             log + if forgotten { room.reliable.bytes_since(member.cursor) } else { 0 }
         });
-        connection.outbox.bytes() + in_rooms.sum::<usize>()
+        connection.outbox.cost() + in_rooms.sum::<usize>()
     }
 
     /// What waits for a client: what it would be sent if it read all of it now.
@@ -178,7 +178,7 @@ impl Relay {
             let reliable = Class::Message(Delivery::Reliable);
             sizes.filter(|(class, _)| *class == reliable).map(|(_, size)| size).sum::<usize>()
         });
-        connection.outbox.bytes() + in_rooms.sum::<usize>()
+        connection.outbox.cost() + in_rooms.sum::<usize>()
     }
 
     fn close_slow(&mut self, now: Instant, conn: ConnId, queued: usize, out: &mut Vec<Output>) {

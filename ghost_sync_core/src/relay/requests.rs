@@ -134,7 +134,7 @@ impl Relay {
     /// Whether more answers wait than one read may call for.
     fn asks_too_much(&self, conn: ConnId) -> bool {
         self.conns.get(conn).is_some_and(|connection| {
-            connection.outbox.bytes() > self.config.outbox_limit
+            connection.outbox.cost() > self.config.outbox_limit
                 || connection.outbox.replies() > MAX_UNSENT_REPLIES
         })
     }

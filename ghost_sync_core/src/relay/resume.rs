@@ -171,7 +171,7 @@ impl Relay {
     /// Ends a session without a link for which more waits than may.
     pub(super) fn end_if_overfull(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.get(conn).filter(|found| found.is_away()) else { return };
-        let queued = connection.outbox.bytes() + connection.outbox.kept_bytes();
+        let queued = connection.outbox.cost() + connection.outbox.kept_bytes();
         let max = self.config.outbox_limit;
         if queued > max {
             let (queued, max) = (clamp_u32(queued), clamp_u32(max));
