@@ -7,8 +7,8 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, Input, Limits, LinkId, MAGIC, MessageType, Output, Relay,
-    RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
+    ClientId, ClientMessage, Delivery, History, Input, Limits, LinkId, MAGIC, MessageType, Output,
+    Relay, RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
 };
 
 struct Room {
@@ -172,7 +172,8 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
         let mut relay = Relay::new(config);
         for name in ["a", "b"] {
             let name = RoomName::new(name).unwrap();
-            relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
+            let config = RoomConfig::default().history(History::NONE);
+            relay.create_room(now, name, 1, config, &mut out).unwrap();
         }
         for key in 0..100 {
             let (latest, name) = (Delivery::Latest(key), ["a", "b"][key as usize % 2]);
@@ -238,9 +239,8 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
                 out.clear();
             }
         });
-        // Three times the limit each, one more roster with its values, what the rooms keep.
-        let rooms = 2 * ((512 << 10) + (2 << 20) + LIMIT);
-        let most = CLIENTS * (3 * LIMIT + (16 << 10)) + 2 * rooms;
+        // What waits, and what is kept or rosters; a roster more; what the rooms keep.
+        let most = CLIENTS * (2 * LIMIT + (24 << 10)) + 2 * (512 << 10);
         assert!(cost.bytes_max <= most, "{filling:?}: {} of {most} bytes", cost.bytes_max);
         assert!(cost.bytes_max > CLIENTS * (LIMIT / 4), "{filling:?}: it fills something");
     }
