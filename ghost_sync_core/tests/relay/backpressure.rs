@@ -196,6 +196,26 @@ fn what_is_superseded_is_never_sent_once_a_member_is_behind_at_all() {
 }
 
 #[test]
+fn a_room_that_is_joined_while_a_socket_is_full_tells_the_newest_too() {
+    let mut world = World::with(|config| config.rooms_per_client = 2);
+    let (a, b) = (world.room("a"), world.room("b"));
+    assert_ne!(a, b);
+    let (talker, slow) = (world.member("a"), world.member("a"));
+    world.join(talker, "b");
+    world.take(slow);
+    world.peers[slow].takes = Some(0);
+    world.broadcast(talker, "a", "it is full");
+    world.join(slow, "b");
+    for text in ["1", "2", "3"] {
+        let (latest, none) = (Delivery::Latest(1), SendFlags::NONE);
+        world.broadcast_with(talker, "b", latest, none, text.as_bytes());
+    }
+    world.read_on(slow, 100_000);
+    let told = story(&mut world, slow);
+    assert!(told.windows(2).any(|pair| *pair == ["gap 3-4", "3"]), "{told:?}");
+}
+
+#[test]
 fn what_became_old_while_a_socket_took_a_part_is_not_sent_either() {
     let mut world = World::new();
     world.room("a");
