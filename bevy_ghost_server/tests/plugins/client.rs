@@ -7,7 +7,7 @@ use bevy_ghost_client::{
     Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, GhostClient,
     GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, Left, LocalPlayer, Member, MemberOf,
     Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Reconnecting,
-    Refusal, Refused, ResumeFailed, ResumeFailure, SetMetadata, ToServer, Unsent, UnsentReason,
+    Refusal, Refused, ResumeFailed, SetMetadata, ToServer, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
     ConnectionStats, GhostServer, Room, Rooms, ServerConfig, ServerState, StartServer, StopServer,
