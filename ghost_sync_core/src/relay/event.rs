@@ -310,7 +310,7 @@ pub enum RelayEvent {
         /// Where it comes from now.
         addr: SocketAddr,
         /// Whether the program there is another one, which was told its rooms as they are
-        /// now. Else it is the same and misses nothing.
+        /// now. Else it is the same, and is given what it missed.
         restarted: bool,
     },
     /// A connection ended before its handshake was complete.
@@ -399,7 +399,7 @@ pub enum RelayEvent {
         /// Who.
         client_id: ClientId,
         /// Whether its program is another one than before, which knows nothing but what
-        /// [`Question::Greet`] told it. Else it is the same and misses nothing.
+        /// [`Question::Greet`] told it. Else it is the same, and is given what it missed.
         restarted: bool,
     },
     /// The host accepted a join that then could not happen.

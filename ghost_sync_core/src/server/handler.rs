@@ -99,7 +99,7 @@ pub trait ServerHandler: Send + Sync + 'static {
 
     /// A client that was away is back. If its program was `restarted`, all that it knows
     /// of the room is who is there, the newest values, and what
-    /// [`on_greet`](Self::on_greet) said; else it misses nothing.
+    /// [`on_greet`](Self::on_greet) said; else it is given what it missed.
     fn on_back(&self, client_id: ClientId, room: &str, restarted: bool) {
         let _ = (client_id, room, restarted);
     }

@@ -471,7 +471,7 @@ pub enum ServerMessage<'a> {
         /// Who.
         seat: Seat,
     },
-    /// A member that was away is back; it misses nothing.
+    /// A member that was away is back, and is given what it missed that counts.
     PlayerBack {
         /// The room.
         room: RoomId,
