@@ -502,6 +502,8 @@ impl Relay {
             let (kept, before) = found.recount();
             self.history_bytes = self.history_bytes + kept - before;
             if kept >= before {
+                // The others first, next time.
+                let due = due.max(now + NEEDED_AGAIN);
                 found.history_due = Some(due);
                 needed.push((due, room));
             } else {
@@ -873,6 +875,9 @@ const MAX_BURIED: usize = 1024;
 
 /// Rooms that are passed over at a time because somebody still needs all they keep.
 const MAX_NEEDED: usize = 64;
+
+/// How long a room that gives up nothing comes after the others.
+const NEEDED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Bytes of new events with which a room waits no longer: more of them would not make
 /// a write any cheaper.

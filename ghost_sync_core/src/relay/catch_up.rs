@@ -25,6 +25,8 @@ pub(super) struct Behind {
     /// Events before this one that the log has forgotten are announced: what is kept of
     /// them follows.
     pub(super) announced: u64,
+    /// Whether it was told of these that not all follow.
+    told: bool,
     /// Own messages among those that the log has forgotten and that are not announced.
     pub(super) own: u64,
     /// Ranges, in rising order, whose `Volatile` messages it is not given.
@@ -146,13 +148,19 @@ impl<'a> Reader<'a> {
         if self.cursor >= self.until {
             return;
         }
-        while self.cursor < self.forgotten() && self.budget > 0 {
+        while self.cursor < self.forgotten() && self.may_go_on() {
             self.read_forgotten();
         }
-        while self.cursor < self.until && self.budget > 0 {
+        while self.cursor < self.until && self.may_go_on() {
             self.read_log();
         }
         self.end_gap();
+    }
+
+    /// Whether the budget allows more. Something is always read, or there would be nothing
+    /// to send after which it reads on.
+    fn may_go_on(&self) -> bool {
+        self.budget > 0 || self.items.is_empty() && self.gap.is_none()
     }
 
     /// The first event that the log has not forgotten, or the one after the last.
@@ -174,7 +182,7 @@ impl<'a> Reader<'a> {
         }
         let end = self.behind.announced;
         let mut latest = latest.into_iter().filter(|(seq, ..)| *seq < end).peekable();
-        while self.budget > 0 {
+        while self.may_go_on() {
             let reliable = self.next_reliable(end);
             let value =
                 latest.next_if(|(seq, ..)| reliable.is_none_or(|reliable| *seq < reliable.seq));
@@ -196,6 +204,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             self.dropped += 1;
+            self.budget = self.budget.saturating_sub(LOOK);
             match &mut self.gap {
                 Some(gap) if gap.to + 1 == seq => gap.to = seq,
                 _ => {
@@ -216,7 +225,8 @@ impl<'a> Reader<'a> {
         let missing = (first - self.cursor).saturating_sub(known);
         let own = std::mem::take(&mut self.behind.own).min(missing);
         let own = if planted!("own-forgotten-uncounted") { 0 } else { own };
-        if own < missing {
+        self.behind.told = own < missing;
+        if self.behind.told {
             let (from, to) = (self.cursor, first - 1);
             let own = u32::try_from(own).unwrap_or(u32::MAX);
             self.tell_gap(Gap { from, to, own }, GapReason::Forgotten);
@@ -318,8 +328,9 @@ impl<'a> Reader<'a> {
         let Origin { sender, class, .. } = origin;
         self.own = 0;
         self.budget = self.budget.saturating_sub(frame.len() + LOOK);
-        self.items
-            .push(Item { frame, kind: ItemKind::Event { room: self.id, seq, sender, class } });
+        let (room, forgotten) = (self.id, self.behind.told && seq < self.behind.announced);
+        let kind = ItemKind::Event { room, seq, sender, class, forgotten };
+        self.items.push(Item { frame, kind });
     }
 
     fn end_gap(&mut self) {
@@ -385,6 +396,21 @@ impl Relay {
     /// Moves events from the rooms' logs into a connection's outbox, chosen for one that is
     /// behind, until about `window` bytes wait there.
     pub(super) fn read_on(&mut self, conn: ConnId, window: usize, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let chooses = |held: &SeatRef| {
+            let room = self.rooms.get(&held.room);
+            let member = room.and_then(|room| Some((room, room.member(held.seat)?)));
+            member.is_some_and(|(room, member)| {
+                Self::must_choose(room, held.seat, member.cursor, u64::MAX)
+            })
+        };
+        // What waits behind the events of a seat is sent after these only.
+        let front = connection.outbox.items().front();
+        let is_held = front.is_some_and(|item| matches!(item.kind, ItemKind::After { .. }));
+        let has_enough = connection.outbox.bytes() >= window && !is_held;
+        if has_enough || !connection.seats.iter().any(chooses) {
+            return;
+        }
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let mut budget = window.saturating_sub(connection.outbox.bytes()).max(1);
         let seats = connection.seats.clone();
@@ -485,7 +511,8 @@ impl Relay {
             && let Some(entry) = room.log.entry(cursor)
         {
             let Origin { sender, class, .. } = entry.origin;
-            let kind = ItemKind::Event { room: held.room, seq: cursor, sender, class };
+            let (room_id, forgotten) = (held.room, false);
+            let kind = ItemKind::Event { room: room_id, seq: cursor, sender, class, forgotten };
             connection.outbox.push(kind, room.copy(cursor));
             cursor = room.log.skip_own(cursor + 1, held.seat);
         }
@@ -508,7 +535,8 @@ impl Relay {
             rooms.get(&id)?.member(held.seat)
         };
         let is_dropped = |item: &Item| {
-            let ItemKind::Event { room, seq, sender, class: Class::Message(delivery) } = item.kind
+            let ItemKind::Event { room, seq, sender, class: Class::Message(delivery), .. } =
+                item.kind
             else {
                 return false;
             };
@@ -521,17 +549,12 @@ impl Relay {
                 Delivery::Latest(key) => rooms[&room].is_superseded(sender, key, seq),
             }
         };
-        // What is kept of forgotten events was announced to be incomplete.
-        let announced = |room: RoomId, seq: u64| {
-            let behind = member(room).and_then(|member| member.behind.as_deref());
-            behind.is_some_and(|behind| seq < behind.announced)
-        };
         let own_between = |room: RoomId, last: u64, from: u64| {
             let joined = member(room).map_or(0, |member| member.joined);
             from - last - 1 - u64::from((last + 1..from).contains(&joined))
         };
         let items = connection.outbox.take();
-        let (kept, dropped) = announce(items, is_dropped, announced, own_between);
+        let (kept, dropped) = announce(items, is_dropped, own_between);
         kept.into_iter().for_each(|item| connection.outbox.push(item.kind, item.frame));
         for (room, dropped) in dropped {
             self.report_lag(conn, room, dropped, out);
@@ -561,13 +584,11 @@ impl Relay {
 }
 
 /// Puts gaps in the place of events that are dropped; returns also how many of which room were.
-/// `is_announced` says of which events it was told that not all follow.
 ///
 /// Numbers that are missing inside a gap without having been dropped are the receiver's own.
 fn announce(
     items: std::collections::VecDeque<Item>,
     is_dropped: impl Fn(&Item) -> bool,
-    is_announced: impl Fn(RoomId, u64) -> bool,
     own_between: impl Fn(RoomId, u64, u64) -> u64,
 ) -> (Vec<Item>, Vec<(RoomId, u64)>) {
     let mut kept: Vec<Item> = Vec::with_capacity(items.len());
@@ -596,12 +617,12 @@ fn announce(
                 kept.push(item);
                 continue;
             }
-            ItemKind::Event { room, seq, .. } if is_dropped(&item) => {
+            ItemKind::Event { room, seq, forgotten, .. } if is_dropped(&item) => {
                 match dropped.iter_mut().find(|(known, _)| *known == room) {
                     Some((_, count)) => *count += 1,
                     None => dropped.push((room, 1)),
                 }
-                if is_announced(room, seq) {
+                if forgotten {
                     continue;
                 }
                 (room, seq, seq, 0)

@@ -61,7 +61,9 @@ pub(super) enum ItemKind {
     /// its join as event `joined`; `own` messages of its own it did not hear.
     Left { room: RoomId, seat: Seat, joined: u64, since: u64, before: u64, own: u64 },
     /// An event taken out of a room's log.
-    Event { room: RoomId, seq: u64, sender: Seat, class: Class },
+    ///
+    /// It may have been kept when the log forgot others, of which the member was told.
+    Event { room: RoomId, seq: u64, sender: Seat, class: Class, forgotten: bool },
     /// Of events `from..=to` some were dropped, and `own` are the receiver's. The others
     /// follow if the room has `forgotten` the rest; else there are none.
     Gap { room: RoomId, from: u64, to: u64, own: u32, forgotten: bool },

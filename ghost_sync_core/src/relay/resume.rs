@@ -612,7 +612,7 @@ impl Place {
                 Err(too_old(end))
             };
         };
-        if room.reliable.is_lost(next, seat) {
+        if next < end && room.reliable.is_lost(next, seat) {
             return Err(too_old(room.reliable.oldest_for(seat)));
         }
         let here = (next.max(room.log.first())..end).filter_map(|seq| room.log.entry(seq));

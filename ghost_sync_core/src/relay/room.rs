@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     catch_up::Behind,
@@ -63,11 +63,15 @@ pub(super) struct Room {
     newest_limit: usize,
     /// The last change of each key of a member's metadata, and of the room's own.
     changes: BTreeMap<(Seat, String), u64>,
+    /// How many may be known until those are forgotten that nothing keeps.
+    changes_limit: usize,
     /// Copies of events for members that are behind, shared among them until the next flush.
     copies: FxHashMap<u64, Bytes>,
     latest: Latest,
     /// Seats that are free, with the event that freed them; as long as that is kept.
     former: VecDeque<Former>,
+    /// Of these, who said nothing that must not be lost.
+    silent: FxHashSet<Seat>,
 }
 
 /// A seat that was given up.
@@ -77,8 +81,6 @@ struct Former {
     seq: u64,
     seat: Seat,
     client_id: ClientId,
-    /// Whether it said nothing that must not be lost.
-    silent: bool,
 }
 
 /// Senders and keys whose newest events are known at least.
@@ -166,9 +168,11 @@ impl Room {
             newest: FxHashMap::default(),
             newest_limit: MIN_NEWEST,
             changes: BTreeMap::new(),
+            changes_limit: MIN_NEWEST,
             copies: FxHashMap::default(),
             latest: Latest::default(),
             former: VecDeque::new(),
+            silent: FxHashSet::default(),
         }
     }
 
@@ -204,6 +208,11 @@ impl Room {
         if let Some(older) = self.changes.insert((of, key.to_owned()), seq) {
             self.log.supersede(older);
             self.reliable.supersede(older);
+        }
+        if self.changes.len() > self.changes_limit {
+            let oldest = self.oldest_kept();
+            self.changes.retain(|_, seq| *seq >= oldest);
+            self.changes_limit = MIN_NEWEST.max(self.changes.len() * 2);
         }
     }
 
@@ -251,7 +260,7 @@ impl Room {
 
     /// Whether a seat was given up that said nothing which must not be lost.
     pub(super) fn left_silently(&self, seat: Seat) -> bool {
-        self.former.iter().rev().any(|former| former.seat == seat && former.silent)
+        self.silent.contains(&seat)
     }
 
     /// Notes that a member reads on with gaps, or that it has caught up.
@@ -363,9 +372,11 @@ impl Room {
         }
         let keys = (seat, String::new())..(Seat(seat.0.saturating_add(1)), String::new());
         self.changes.extract_if(keys, |_, _| true).for_each(drop);
-        let silent = joined.is_some();
-        self.log.make_optional(joined.unwrap_or(0));
-        self.former.push_back(Former { seq, seat, client_id, silent });
+        if let Some(joined) = joined {
+            self.log.make_optional(joined);
+            self.silent.insert(seat);
+        }
+        self.former.push_back(Former { seq, seat, client_id });
     }
 
     /// Who had the seats that were given up at event `since` or later.
@@ -531,7 +542,9 @@ impl Room {
                     self.newest.remove(&(origin.sender, key));
                 }
             } else if origin.is_firm() && !entry.superseded {
-                if self.config.history.reliable > 0 || wanted <= seq {
+                // Whoever needs an older one needs this one too.
+                let is_needed = wanted <= seq || self.reliable.front().is_some();
+                if self.config.history.reliable > 0 || is_needed {
                     self.reliable.push(seq, &entry, self.log.bytes(seq));
                 } else {
                     self.reliable.lose(seq, origin);
@@ -555,11 +568,16 @@ impl Room {
 
     /// Forgets who had seats in events that are not kept.
     fn forget_former(&mut self) {
-        let log = self.log.first();
-        let oldest = self.reliable.front().map_or(log, |kept| kept.seq.min(log));
-        while self.former.front().is_some_and(|former| former.seq < oldest) {
-            self.former.pop_front();
+        let oldest = self.oldest_kept();
+        while let Some(former) = self.former.pop_front_if(|former| former.seq < oldest) {
+            self.silent.remove(&former.seat);
         }
+    }
+
+    /// The oldest event that is kept anywhere.
+    fn oldest_kept(&self) -> u64 {
+        let log = self.log.first();
+        self.reliable.front().map_or(log, |kept| kept.seq.min(log))
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -93,7 +93,12 @@ impl Session {
                 let member = self.seated(room)?;
                 let (sender, replay) = match member.advance(seq)? {
                     Place::History => (member.sender_then(sender), true),
-                    Place::Live => (member.sender(sender)?, false),
+                    Place::Live => {
+                        if delivery != Delivery::Reliable && member.has_not_heard_of(sender) {
+                            return Ok(());
+                        }
+                        (member.sender(sender)?, false)
+                    }
                 };
                 events.push(ServerEvent::Broadcast {
                     sender,
@@ -123,7 +128,7 @@ impl Session {
             }
             ServerMessage::PlayerLeft { room, seq, seat, reason } => {
                 let member = self.seated(room)?;
-                if member.advance(seq)? == Place::History {
+                if member.advance(seq)? == Place::History || member.has_not_heard_of(seat) {
                     return Ok(());
                 }
                 let client_id = member.remove(seat)?;
@@ -145,7 +150,7 @@ impl Session {
             }
             ServerMessage::PlayerMeta { room, seq, seat, version, key, value } => {
                 let member = self.seated(room)?;
-                if member.advance(seq)? == Place::History {
+                if member.advance(seq)? == Place::History || member.has_not_heard_of(seat) {
                     return Ok(());
                 }
                 events.push(ServerEvent::PlayerMeta {
@@ -206,7 +211,7 @@ impl Session {
             }
             ServerMessage::PlayerAway { room, seq, seat } => {
                 let member = self.seated(room)?;
-                if member.advance(seq)? == Place::History {
+                if member.advance(seq)? == Place::History || member.has_not_heard_of(seat) {
                     return Ok(());
                 }
                 let (client_id, room) = (member.id_of(seat)?, member.name().clone());
@@ -214,7 +219,7 @@ impl Session {
             }
             ServerMessage::PlayerBack { room, seq, seat } => {
                 let member = self.seated(room)?;
-                if member.advance(seq)? == Place::History {
+                if member.advance(seq)? == Place::History || member.has_not_heard_of(seat) {
                     return Ok(());
                 }
                 let (client_id, room) = (member.id_of(seat)?, member.name().clone());

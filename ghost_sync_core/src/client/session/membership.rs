@@ -30,6 +30,8 @@ pub(crate) struct Membership {
     own: u64,
     /// Numbers before this one may be missing: a gap has accounted for them.
     loose: u64,
+    /// Whether a gap was announced: somebody's join may have been in it.
+    gapped: bool,
     /// Sorted by seat.
     members: Vec<(Seat, ClientId)>,
     /// Who spoke in history and had left when this client joined.
@@ -75,6 +77,7 @@ impl Membership {
             unseen: 0,
             own: 0,
             loose: 0,
+            gapped: false,
             members: Vec::new(),
             former: former.into_iter().collect(),
             listing: None,
@@ -198,6 +201,7 @@ impl Membership {
             return Err(format!("a gap from {from} to {to} with {own} of our own").into());
         }
         self.skip_own(from, own)?;
+        self.gapped = true;
         let after = number_after(to)?;
         if forgotten {
             self.next = from;
@@ -214,6 +218,11 @@ impl Membership {
             Ok(at) => Ok(self.members[at].1),
             Err(_) => Err(unknown(seat)),
         }
+    }
+
+    /// Whether an event about `seat` means nothing here: its join may have been left out.
+    pub(crate) fn has_not_heard_of(&self, seat: Seat) -> bool {
+        self.gapped && seat != Seat::SERVER && self.id_of(seat).is_err()
     }
 
     /// Who speaks from `seat`.

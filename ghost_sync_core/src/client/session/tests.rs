@@ -262,6 +262,20 @@ fn a_gap_covers_what_it_says_and_own_broadcasts_in_it_are_spent() {
 }
 
 #[test]
+fn after_a_gap_the_end_of_a_stay_that_was_in_it_means_nothing() {
+    let left = |seq, seat| {
+        let reason = LeaveReason::Left;
+        ServerMessage::PlayerLeft { room: ROOM, seq, seat: Seat(seat), reason }
+    };
+    Talk::joined().violates(&[left(11, 3)]);
+    let mut talk = Talk::joined();
+    talk.accepts(&[gap(11, 12, 0), left(13, 3)], 1);
+    let events = talk.accepts(&[left(14, 2)], 1);
+    assert!(matches!(events[0], ServerEvent::PlayerLeft { seat: Seat(2), .. }));
+    talk.violates(&[said(15, 3)]);
+}
+
+#[test]
 fn a_sender_is_named_by_its_seat_until_the_seat_is_free() {
     let mut talk = Talk::joined();
     let third = ClientId::from_u128(3);
