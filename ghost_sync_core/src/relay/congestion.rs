@@ -18,7 +18,8 @@ impl Relay {
     /// write timeout: who does not read on by then is closed. It reads if it took anything
     /// within the last two seconds, however little.
     ///
-    /// That it says nothing while it waits is not held against the sender.
+    /// That it says nothing while it waits, or stops within a frame, is not held against the
+    /// sender.
     pub fn is_congested(&mut self, now: Instant, link: LinkId) -> bool {
         if self.congested.is_empty() {
             return false;
@@ -32,6 +33,8 @@ impl Relay {
         if congested && let Some(sender) = self.conns.get_mut(conn) {
             sender.liveness.heard = now;
             sender.liveness.missed = 0;
+            // The rest of a frame lies in the socket.
+            sender.liveness.partial = sender.liveness.partial.map(|_| now);
         }
         congested
     }

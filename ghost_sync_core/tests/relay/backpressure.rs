@@ -328,6 +328,29 @@ fn a_sender_gives_way_to_those_who_read_and_are_far_behind() {
 }
 
 #[test]
+fn a_sender_that_gives_way_may_be_in_the_middle_of_a_frame() {
+    let (mut world, talker, slow) = small(OverflowPolicy::DropOldest);
+    let third = world.member("a");
+    let frame = encode(&ClientMessage::Ping { nonce: 1 });
+    world.bytes(talker, &frame[..frame.len() - 1]);
+    world.wait(secs(4));
+    world.take(slow);
+    world.read_on(slow, 100_000);
+    world.peers[slow].takes = Some(0);
+    let text = "x".repeat(1000);
+    for _ in 0..8 {
+        world.broadcast(third, "a", &text);
+    }
+    for _ in 0..5 {
+        assert!(world.relay.is_congested(world.now, world.peers[talker].link));
+        world.wait(std::time::Duration::from_millis(1500));
+        world.read_on(slow, 1);
+    }
+    assert_eq!(world.closed(talker), None, "the rest lies in the socket, which is not read");
+    assert_eq!(world.closed(slow), None);
+}
+
+#[test]
 fn who_is_closed_leaves_sooner_where_there_are_many_connections() {
     let mut world = World::with(|config| {
         config.max_clients = 3;
