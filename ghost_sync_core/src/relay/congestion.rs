@@ -14,9 +14,9 @@ use crate::wire::RoomId;
 
 impl Relay {
     /// Whether somebody who hears `link` has a full socket, reads, and has more than half of
-    /// its limit waiting. A sender of much then waits, as long as that is so, but not past the
-    /// write timeout: who does not read on by then is closed. It reads if it took anything
-    /// within the last two seconds, however little.
+    /// its limit waiting. A sender of much then waits, as long as that is so. Past the write
+    /// timeout it is read slowly: who takes less than that is closed in the end. It reads if it
+    /// took anything within the last two seconds, however little.
     ///
     /// That it says nothing while it waits, or stops within a frame, is not held against the
     /// sender.

@@ -38,15 +38,19 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
     let task = async move {
         let shard = live.shard();
         let (mut floods, mut most) = (false, FIRST);
-        let (mut held, mut pause) = (Duration::ZERO, SHORTEST_PAUSE);
+        let (mut held, mut pause, mut is_past) = (Duration::ZERO, SHORTEST_PAUSE, false);
         let (mut last, mut reads) = (link::now(), 0);
         let reason = loop {
             let read = poll_fn(|cx| {
                 if floods {
-                    if !shard.is_congested(id) {
-                        (held, pause) = (Duration::ZERO, SHORTEST_PAUSE);
-                    } else if held < shard.write_timeout() {
+                    let is_congested = shard.is_congested(id);
+                    is_past = is_congested && held >= shard.write_timeout();
+                    if is_past {
+                        most = FIRST;
+                    } else if is_congested {
                         return Poll::Ready(Ok(None));
+                    } else {
+                        (held, pause) = (Duration::ZERO, SHORTEST_PAUSE);
                     }
                 }
                 let read = poll_read(&mut reader, cx, most, |bytes| match bytes {
@@ -58,6 +62,9 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
             match read.await {
                 Ok(Some((0, _))) => break DisconnectReason::ConnectionClosed,
                 Ok(Some((len, next))) => {
+                    if std::mem::take(&mut is_past) {
+                        held = held.saturating_sub(PAST);
+                    }
                     let now = link::now();
                     let usual = RATE * now.saturating_duration_since(last).as_secs_f64();
                     floods = len >= MUCH && len as f64 > usual;
@@ -118,6 +125,11 @@ const FIRST: usize = 4 << 10;
 
 /// Reads of a sender of much after which it lets others have their turn: half a millisecond.
 const TURN: u32 = 16;
+
+/// How long a sender of much waits for each [`FIRST`] bytes once it has waited for the write
+/// timeout: 32 KiB a second. Who takes less than that is not waited for for ever, and many
+/// senders at once close nobody who reads.
+const PAST: Duration = Duration::from_millis(125);
 
 /// How long a sender of much waits at a time, longer each time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);

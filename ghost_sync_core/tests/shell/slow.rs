@@ -176,6 +176,31 @@ async fn a_sender_of_much_closes_nobody_who_reads_however_slow_its_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_senders_of_much_together_close_nobody_who_reads_either() {
+    let builder = Server::builder().limits(Limits::none()).write_timeout(Duration::from_secs(1));
+    let server = serve(builder).await;
+    // A megabyte a second.
+    let slow = server.connect_local();
+    let slow = tokio::spawn(read_slowly(slow, 64 << 10, Duration::from_millis(64), 600));
+    sleep(Duration::from_millis(1)).await;
+    // A quarter of that each.
+    let mut tasks = Vec::new();
+    for _ in 0..20 {
+        let (sender, mut receiver) = join(&server, "lobby").await.split();
+        tasks.push(tokio::spawn(async move { while let Ok(Some(_)) = receiver.recv().await {} }));
+        tasks.push(tokio::spawn(async move {
+            let mut pace = interval(Duration::from_millis(60));
+            loop {
+                pace.tick().await;
+                sender.broadcast([7; 15_000]).await.unwrap();
+            }
+        }));
+    }
+    assert_eq!(slow.await.unwrap(), Ok(()));
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_speaks_as_players_do_never_waits_for_a_slow_member() {
     let server = server().await;
     let slow = tokio::spawn(read_slowly(
