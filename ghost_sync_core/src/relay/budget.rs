@@ -21,6 +21,10 @@ pub(super) struct Budget {
     pings: Bucket,
     resumes: Bucket,
     excess: Excess,
+    /// Since when it is not read for the sake of others, if it is not.
+    held_since: Option<u64>,
+    /// For how long it was not, with full buckets: what it said meanwhile comes at once.
+    held: u64,
 }
 
 /// How much was refused lately, as the time that it would have taken.
@@ -48,6 +52,12 @@ impl Budget {
             self.said = said;
             return Ok(());
         }
+        let late = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(held) = self.held.checked_sub(late) {
+            self.held = held;
+            self.said.iter_mut().for_each(|bucket| bucket.earlier(late));
+            return self.say(now, limits, len, fan_out);
+        }
         self.excess.add(now, excess);
         Err(wait)
     }
@@ -61,6 +71,16 @@ impl Budget {
     fn ping(&mut self, now: u64, limits: &Limits) -> Result<(), Duration> {
         let taken = self.pings.check(now, limits.pings, 1);
         taken.inspect_err(|_| self.excess.add(now, time(limits.pings, 1)))
+    }
+
+    /// Notes whether it is not read for the sake of others.
+    pub(super) fn hold(&mut self, now: u64, is_held: bool) {
+        if let Some(since) = self.held_since {
+            let since = since.max(now.saturating_sub(LONGEST_HOLD));
+            let full = self.said.iter().map(|bucket| bucket.full_at()).fold(since, u64::max);
+            self.held = self.held.saturating_add(now.saturating_sub(full)).min(WINDOW);
+        }
+        self.held_since = is_held.then_some(now);
     }
 
     /// All buckets are full again.
@@ -215,6 +235,9 @@ const FREE_PAST: u64 = 64 << 10;
 /// Who is refused so much within the window, as time that it would have taken, is put out.
 const STRIKE: u64 = 4 * 1_000_000_000;
 const WINDOW: u64 = 10 * 1_000_000_000;
+
+/// A sender that is held is looked at again within so much.
+const LONGEST_HOLD: u64 = 1_000_000_000;
 
 /// What one refusal adds to that at most.
 const MOST_OF_ONE: u64 = 1_000_000_000;

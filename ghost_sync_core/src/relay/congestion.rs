@@ -19,18 +19,18 @@ impl Relay {
     /// took anything within the last two seconds, however little.
     ///
     /// That it says nothing while it waits, or stops within a frame, is not held against the
-    /// sender.
+    /// sender, nor that what it said meanwhile comes at once: its limits allow that.
     pub fn is_congested(&mut self, now: Instant, link: LinkId) -> bool {
-        if self.congested.is_empty() {
-            return false;
-        }
         let Some(conn) = self.conn_on(link) else { return false };
         let seats = self.conns.get(conn).map_or(0, |sender| sender.seats.len());
         let congested = (0..seats).any(|at| {
             let room = self.conns[conn].seats[at].room;
             self.is_room_congested(now, room, conn)
         });
-        if congested && let Some(sender) = self.conns.get_mut(conn) {
+        let clock = self.clock(now);
+        let Some(sender) = self.conns.get_mut(conn) else { return false };
+        sender.budget.hold(clock, congested);
+        if congested {
             sender.liveness.heard = now;
             sender.liveness.missed = 0;
             // The rest of a frame lies in the socket.

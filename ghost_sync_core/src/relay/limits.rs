@@ -69,6 +69,16 @@ impl Rate {
 pub(super) struct Bucket(u64);
 
 impl Bucket {
+    /// When it is full again.
+    pub(super) fn full_at(self) -> u64 {
+        self.0
+    }
+
+    /// What came in is forgotten so much earlier.
+    pub(super) fn earlier(&mut self, by: u64) {
+        self.0 = self.0.saturating_sub(by);
+    }
+
     /// Takes `cost` out.
     ///
     /// # Errors

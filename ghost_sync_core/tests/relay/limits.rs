@@ -58,6 +58,37 @@ fn is_rate(reason: &Refusal) -> bool {
     matches!(reason, Refusal::RateLimited { .. })
 }
 
+#[test]
+fn what_a_sender_said_while_it_was_held_is_within_its_limits() {
+    let mut world = world();
+    let [talker, slow, one, other] = [(); 4].map(|()| world.member("a"));
+    let room = world.peers[talker].rooms["a"].0;
+    world.take(slow);
+    world.peers[slow].takes = Some(0);
+    let message = said(room, Delivery::Reliable, &[7; 15_000]);
+    for _ in 0..20 {
+        world.say(one, &message);
+        world.say(other, &message);
+    }
+    for _ in 0..50 {
+        assert!(world.relay.is_congested(world.now, world.peers[talker].link));
+        world.wait(Duration::from_millis(100));
+        world.read_on(slow, 1);
+    }
+    world.peers[slow].takes = None;
+    world.read_on(slow, 1 << 20);
+    assert!(!world.relay.is_congested(world.now, world.peers[talker].link));
+    // Half a megabyte at once, and a quarter for each second.
+    for _ in 0..119 {
+        world.say(talker, &message);
+    }
+    assert!(is_unlimited(&world, talker));
+    for _ in 0..5 {
+        world.say(talker, &message);
+    }
+    assert!(!is_unlimited(&world, talker), "and no more than that");
+}
+
 /// Says the same again and again until the server closes the connection; at most for the
 /// given time, a thousand times a second. Returns how long that took.
 fn flood(
