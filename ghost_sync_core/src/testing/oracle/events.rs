@@ -208,12 +208,13 @@ impl Oracle {
             Cause::Kick(kicked) if *kicked == conn => {}
             Cause::Shutdown => {}
             Cause::Bytes(_) if own => {}
+            // Too much may wait for it, or it may make room.
+            _ if matches!(reason, DisconnectReason::Closed(CloseReason::SlowConsumer { .. })) => {}
             _ if self.is_crowded(session.addr) => self.mark(Mark::AwayEvicted),
             _ if aways >= most => {
                 self.mark(Mark::AwayEvicted);
                 self.evicted(client_id, session.addr);
             }
-            _ if matches!(reason, DisconnectReason::Closed(CloseReason::SlowConsumer { .. })) => {}
             _ => self.fail(
                 "I9",
                 format!(
