@@ -45,6 +45,7 @@ mod transmit;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
+    ops::Bound,
     time::{Duration, Instant},
 };
 
@@ -109,6 +110,8 @@ pub struct Relay {
     buried: VecDeque<RoomId>,
     /// When which room's history is looked at next.
     histories: BTreeSet<(Instant, RoomId)>,
+    /// The last of them that could give up nothing when all took too much.
+    passed: Option<(Instant, RoomId)>,
     history_bytes: u64,
     asks: BTreeMap<AskId, PendingAsk>,
     last_ask: u64,
@@ -166,6 +169,7 @@ impl Relay {
             barred: VecDeque::new(),
             buried: VecDeque::new(),
             histories: BTreeSet::new(),
+            passed: None,
             history_bytes: 0,
             asks: BTreeMap::new(),
             last_ask: 0,
@@ -490,27 +494,37 @@ impl Relay {
         if planted!("history-unbounded") {
             return;
         }
-        // Those who keep all of it for somebody who still has to get it.
-        let mut needed = Vec::new();
-        while self.history_bytes > self.config.history_limit as u64
-            && needed.len() < MAX_NEEDED
-            && let Some((due, room)) = self.histories.pop_first()
-        {
-            let Some(found) = self.rooms.get_mut(&room) else { continue };
-            found.history_due = None;
+        // From where it stopped: rooms that somebody still needs all of save no others.
+        let (mut needed, mut is_again) = (0, self.passed.is_none());
+        while self.history_bytes > self.config.history_limit as u64 && needed < MAX_NEEDED {
+            let after = self.passed.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.histories.range((after, Bound::Unbounded)).next().copied();
+            let Some((due, room)) = next else {
+                self.passed = None;
+                if std::mem::replace(&mut is_again, true) {
+                    break;
+                }
+                continue;
+            };
+            let Some(found) = self.rooms.get_mut(&room) else {
+                self.histories.remove(&(due, room));
+                continue;
+            };
             found.trim_half();
             let (kept, before) = found.recount();
             self.history_bytes = self.history_bytes + kept - before;
             if kept >= before {
-                // The others first, next time.
-                let due = due.max(now + NEEDED_AGAIN);
-                found.history_due = Some(due);
-                needed.push((due, room));
-            } else {
-                self.watch_history(now, room);
+                self.passed = Some((due, room));
+                needed += 1;
+                continue;
             }
+            found.history_due = None;
+            self.histories.remove(&(due, room));
+            self.watch_history(now, room);
         }
-        self.histories.extend(needed);
+        if self.history_bytes <= self.config.history_limit as u64 {
+            self.passed = None;
+        }
     }
 
     /// Removes a room for good.
@@ -875,9 +889,6 @@ const MAX_BURIED: usize = 1024;
 
 /// Rooms that are passed over at a time because somebody still needs all they keep.
 const MAX_NEEDED: usize = 64;
-
-/// How long a room that gives up nothing comes after the others.
-const NEEDED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Bytes of new events with which a room waits no longer: more of them would not make
 /// a write any cheaper.

@@ -7,6 +7,7 @@
 )]
 
 mod backpressure;
+mod behind;
 mod edges;
 mod flush;
 mod handshake;
