@@ -24,11 +24,11 @@ use crate::wire::{Delivery, GapReason, HEADER_LEN, RoomId, Seat, ServerMessage};
 pub(super) struct Behind {
     /// Events before this one that the log has forgotten are announced: what is kept of
     /// them follows.
-    pub(super) announced: u64,
+    announced: u64,
     /// Whether it was told of these that not all follow.
     told: bool,
     /// Own messages among those that the log has forgotten and that are not announced.
-    pub(super) own: u64,
+    own: u64,
     /// Ranges, in rising order, whose `Volatile` messages it is not given.
     skip: Vec<(u64, u64)>,
     /// Members that came and went meanwhile, of whom it has not heard.
@@ -181,16 +181,17 @@ impl<'a> Reader<'a> {
             self.announce_forgotten(first, latest.len());
         }
         let end = self.behind.announced;
-        let mut latest = latest.into_iter().filter(|(seq, ..)| *seq < end).peekable();
+        let mut latest = latest.into_iter().filter(|(seq, _)| *seq < end).peekable();
+        let mut reliable = self.next_reliable(end);
         while self.may_go_on() {
-            let reliable = self.next_reliable(end);
-            let value =
-                latest.next_if(|(seq, ..)| reliable.is_none_or(|reliable| *seq < reliable.seq));
+            let value = latest.next_if(|(seq, _)| reliable.is_none_or(|kept| *seq < kept.seq));
             let (seq, origin, frame) = match (value, reliable) {
-                (Some(value), _) => value,
+                (Some((seq, origin)), _) => (seq, origin, self.room.latest_frame(origin)),
                 (None, Some(Kept { seq, origin, .. })) => {
                     let frame = Bytes::copy_from_slice(self.room.reliable.frame(seq));
-                    (seq, origin, frame)
+                    self.cursor = seq + 1;
+                    reliable = self.next_reliable(end);
+                    (seq, origin, Some(frame))
                 }
                 (None, None) => {
                     self.end_gap();
@@ -198,6 +199,7 @@ impl<'a> Reader<'a> {
                 }
             };
             self.cursor = seq + 1;
+            let Some(frame) = frame else { continue };
             if !self.is_of_nobody(seq, origin, &frame) {
                 self.end_gap();
                 self.give(seq, origin, frame);
@@ -244,20 +246,13 @@ impl<'a> Reader<'a> {
         !kept.superseded && !kept.origin.spares(self.seat)
     }
 
-    /// The newest values that the log has forgotten, from the cursor to before `first`, in
+    /// Which newest values the log has forgotten, from the cursor to before `first`, in
     /// their order.
-    fn latest_before(&self, first: u64) -> Vec<(u64, Origin, Bytes)> {
+    fn latest_before(&self, first: u64) -> Vec<(u64, Origin)> {
         let values = self.room.latest_since(self.cursor);
-        let values = values.filter_map(|(sender, key, value)| {
-            let class = Class::Message(Delivery::Latest(key));
-            let origin = Origin { sender, class, skip_sender: value.skip_sender };
-            if value.seq >= first || origin.spares(self.seat) {
-                return None;
-            }
-            Some((value.seq, origin, value.said()?))
-        });
+        let values = values.filter(|(seq, origin)| *seq < first && !origin.spares(self.seat));
         let mut values: Vec<_> = values.collect();
-        values.sort_unstable_by_key(|(seq, ..)| *seq);
+        values.sort_unstable_by_key(|(seq, _)| *seq);
         values
     }
 

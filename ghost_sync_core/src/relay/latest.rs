@@ -113,16 +113,14 @@ impl Latest {
 
     /// The log is about to forget event `seq`: if that is a newest value, it is kept here.
     pub(super) fn keep(&self, sender: Seat, key: u32, seq: u64, log: &Log) {
-        if let Some(value) = self.shares.get(&sender).and_then(|share| share.values.get(&key))
-            && value.seq == seq
-        {
+        if let Some(value) = self.get(sender, key).filter(|value| value.seq == seq) {
             value.frame(log);
         }
     }
 
-    /// The newest event of a sender and key, if its value is here.
-    pub(super) fn newest(&self, sender: Seat, key: u32) -> Option<u64> {
-        self.shares.get(&sender)?.values.get(&key).map(|value| value.seq)
+    /// The value of a sender and key.
+    pub(super) fn get(&self, sender: Seat, key: u32) -> Option<&Value> {
+        self.shares.get(&sender)?.values.get(&key)
     }
 
     /// The values with their senders and keys.

@@ -112,7 +112,9 @@ impl Relay {
             behind.skip(cursor, from, to);
             let skipped = behind.skipped().to_vec();
             let left = volatile(&found.log, cursor, &skipped).frames;
-            self.report_lag(conn, room, there.frames.saturating_sub(left) as u64, out);
+            if there.frames > left {
+                self.report_lag(conn, room, (there.frames - left) as u64, out);
+            }
         }
     }
 

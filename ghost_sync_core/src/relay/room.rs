@@ -218,7 +218,7 @@ impl Room {
 
     /// Whether a newer event says all that event `seq`, a value of that sender and key, says.
     pub(super) fn is_superseded(&self, sender: Seat, key: u32, seq: u64) -> bool {
-        let retained = self.latest.newest(sender, key);
+        let retained = self.latest.get(sender, key).map(|value| value.seq);
         self.newest.get(&(sender, key)).copied().max(retained).is_some_and(|newest| newest > seq)
     }
 
@@ -229,9 +229,19 @@ impl Room {
     }
 
     /// The newest values that the log has forgotten, from event `from` on, in no order.
-    pub(super) fn latest_since(&self, from: u64) -> impl Iterator<Item = (Seat, u32, &Value)> {
+    pub(super) fn latest_since(&self, from: u64) -> impl Iterator<Item = (u64, Origin)> {
         let first = self.log.first();
-        self.latest.values().filter(move |(.., value)| (from..first).contains(&value.seq))
+        let values = self.latest.values().filter(move |(.., it)| (from..first).contains(&it.seq));
+        values.map(|(sender, key, value)| {
+            let class = Class::Message(Delivery::Latest(key));
+            (value.seq, Origin { sender, class, skip_sender: value.skip_sender })
+        })
+    }
+
+    /// The frame of a newest value that the log has forgotten.
+    pub(super) fn latest_frame(&self, origin: Origin) -> Option<Bytes> {
+        let Class::Message(Delivery::Latest(key)) = origin.class else { return None };
+        self.latest.get(origin.sender, key)?.said()
     }
 
     /// The classes and sizes of the frames that a member is given from `cursor` on, if it
