@@ -68,6 +68,7 @@ pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
 
+use away::Away;
 use config::MIN_GREETERS;
 use deadlines::{Deadlines, Due, millis};
 use gate::Gate;
@@ -102,8 +103,7 @@ pub struct Relay {
     first_connect: Option<Instant>,
     /// Connections that may not have said hello, the oldest first.
     greeters: VecDeque<ConnId>,
-    /// Connections without a link, those away longest first.
-    away: VecDeque<ConnId>,
+    away: Away,
     /// Sessions that were ended while away, with what they are to be told.
     barred: VecDeque<Barred>,
     /// Deleted rooms that somebody may still have to be told about, the oldest first.
@@ -165,7 +165,7 @@ impl Relay {
             epoch: 0,
             first_connect: None,
             greeters: VecDeque::new(),
-            away: VecDeque::new(),
+            away: Away::default(),
             barred: VecDeque::new(),
             buried: VecDeque::new(),
             histories: BTreeSet::new(),

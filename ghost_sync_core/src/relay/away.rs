@@ -1,28 +1,100 @@
 //! How many sessions are held for those who lost their links, and who makes room for others.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use slotmap::SecondaryMap;
 
 use super::{
     Relay,
     event::{ConnId, Output},
 };
 
+/// Connections without a link, by address: however many there are, it is known at once who
+/// goes first.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    places: SecondaryMap<ConnId, (Holder, u64)>,
+    /// Of each holder, those away longest first.
+    held: BTreeMap<Holder, BTreeMap<u64, ConnId>>,
+    /// How many each holder has, and which of them is away longest.
+    counts: BTreeSet<(usize, Reverse<u64>, Holder)>,
+    last: u64,
+}
+
+/// For whom a session is held.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Holder {
+    Address(IpAddr),
+    /// From outside of the gate: each stands for itself.
+    Alone(u64),
+}
+
+impl Away {
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Adds one that comes from `address`; `None`: from outside of the gate.
+    fn add(&mut self, conn: ConnId, address: Option<IpAddr>) {
+        self.last += 1;
+        let number = self.last;
+        let holder = address.map_or(Holder::Alone(number), Holder::Address);
+        self.places.insert(conn, (holder, number));
+        self.change(holder, |held| held.insert(number, conn));
+    }
+
+    fn remove(&mut self, conn: ConnId) {
+        if let Some((holder, number)) = self.places.remove(conn) {
+            self.change(holder, |held| held.remove(&number));
+        }
+    }
+
+    /// How many are held for that address, and the one away longest.
+    fn of(&self, address: IpAddr) -> (usize, Option<ConnId>) {
+        let held = self.held.get(&Holder::Address(address));
+        held.map_or((0, None), |held| (held.len(), held.values().next().copied()))
+    }
+
+    /// The one away longest of those whose holder has most.
+    fn first_to_go(&self) -> Option<ConnId> {
+        let (.., holder) = self.counts.last()?;
+        self.held.get(holder)?.values().next().copied()
+    }
+
+    fn change<T>(&mut self, holder: Holder, change: impl FnOnce(&mut BTreeMap<u64, ConnId>) -> T) {
+        let count = |held: &BTreeMap<u64, ConnId>| {
+            held.keys().next().map(|oldest| (held.len(), Reverse(*oldest), holder))
+        };
+        let held = self.held.entry(holder).or_default();
+        let before = count(held);
+        change(held);
+        let after = count(held);
+        if held.is_empty() {
+            self.held.remove(&holder);
+        }
+        before.inspect(|before| {
+            self.counts.remove(before);
+        });
+        self.counts.extend(after);
+    }
+}
+
 impl Relay {
     /// A session is held from now on.
     pub(super) fn now_away(&mut self, conn: ConnId) {
-        self.away.push_back(conn);
         if let Some(connection) = self.conns.get(conn) {
-            self.gate.went_away(connection.addr);
+            self.away.add(conn, self.gate.key(connection.addr));
         }
     }
 
     /// A session is no longer held, if it was.
     pub(super) fn no_longer_away(&mut self, conn: ConnId) {
-        let Some(at) = self.away.iter().position(|away| *away == conn) else { return };
-        self.away.remove(at);
-        if let Some(connection) = self.conns.get(conn) {
-            self.gate.came_back(connection.addr);
-        }
+        self.away.remove(conn);
     }
 
     /// Ends what is held past the limits: of one address its oldest, of all the oldest of
@@ -31,25 +103,26 @@ impl Relay {
         if planted!("any-number-away") {
             return;
         }
-        if self.gate.is_crowded(from)
-            && let Some(oldest) = self.oldest_away(|addr| self.gate.is_same(addr, from))
+        if let Some(address) = self.gate.key(from)
+            && let (count, Some(oldest)) = self.away.of(address)
+            && count > self.config.gate.away
         {
             self.end_away(now, oldest, out);
         }
         let most = (self.config.max_clients / 4).max(MIN_AWAY);
-        while self.away.len() > most {
-            let held = |addr| self.gate.away_from(addr);
-            let worst = self.away.iter().filter_map(|away| Some(held(self.conns.get(*away)?.addr)));
-            let worst = worst.max().unwrap_or(0);
-            let worst = if planted!("away-flood-evicts-others") { 0 } else { worst };
-            let Some(oldest) = self.oldest_away(|addr| held(addr) >= worst) else { return };
-            self.end_away(now, oldest, out);
+        while self.away.len() > most
+            && let Some(first) = self.first_to_go()
+        {
+            self.end_away(now, first, out);
         }
     }
 
-    fn oldest_away(&self, of: impl Fn(SocketAddr) -> bool) -> Option<ConnId> {
-        let is_of = |away: &&ConnId| self.conns.get(**away).is_some_and(|found| of(found.addr));
-        self.away.iter().find(is_of).copied()
+    fn first_to_go(&self) -> Option<ConnId> {
+        if planted!("away-flood-evicts-others") {
+            let longest = self.away.places.iter().min_by_key(|(_, (_, number))| *number);
+            return longest.map(|(conn, _)| conn);
+        }
+        self.away.first_to_go()
     }
 
     fn end_away(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
@@ -60,3 +133,38 @@ impl Relay {
 
 /// Clients that may be away, at least.
 const MIN_AWAY: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn of_the_address_that_has_most_the_one_away_longest_goes_first() {
+        let mut conns: SlotMap<ConnId, ()> = SlotMap::with_key();
+        let mut away = Away::default();
+        let mut add = |away: &mut Away, address: Option<u8>| {
+            let conn = conns.insert(());
+            away.add(conn, address.map(|last| IpAddr::from([10, 0, 0, last])));
+            conn
+        };
+        let alone = add(&mut away, None);
+        let _alone_too = add(&mut away, None);
+        let [one, other] = [1, 2].map(|last| add(&mut away, Some(last)));
+        assert_eq!(away.first_to_go(), Some(alone), "they have one each");
+        let [later_other, later_one] = [2, 1].map(|last| add(&mut away, Some(last)));
+        assert_eq!(away.first_to_go(), Some(one), "of two with as many");
+        away.remove(one);
+        assert_eq!(away.first_to_go(), Some(other));
+        away.remove(other);
+        away.remove(other);
+        away.remove(alone);
+        assert_eq!(away.of(IpAddr::from([10, 0, 0, 1])), (1, Some(later_one)));
+        for conn in [later_one, later_other] {
+            away.remove(conn);
+        }
+        assert_eq!(away.of(IpAddr::from([10, 0, 0, 2])), (0, None));
+        assert_eq!((away.len(), away.held.len(), away.counts.len()), (1, 1, 1));
+    }
+}

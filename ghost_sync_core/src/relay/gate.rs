@@ -31,7 +31,6 @@ struct Entry {
     links: usize,
     /// Links that have not said who they are, or are being decided about.
     half_open: usize,
-    away: usize,
     attempts: Bucket,
     rooms: Bucket,
     barred_until: u64,
@@ -92,31 +91,6 @@ impl Gate {
     /// A link is gone.
     pub(super) fn disconnected(&mut self, addr: SocketAddr) {
         self.change(addr, |entry| entry.links = entry.links.saturating_sub(1));
-    }
-
-    /// A session is held for somebody from `addr`.
-    pub(super) fn went_away(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| entry.away += 1);
-    }
-
-    /// And no longer.
-    pub(super) fn came_back(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| entry.away = entry.away.saturating_sub(1));
-    }
-
-    /// How many sessions are held for `addr`; what is outside of the gate stands for itself.
-    pub(super) fn away_from(&self, addr: SocketAddr) -> usize {
-        self.find(addr).map_or(1, |entry| entry.away)
-    }
-
-    /// Whether two addresses stand for the same.
-    pub(super) fn is_same(&self, one: SocketAddr, other: SocketAddr) -> bool {
-        self.key(one) == self.key(other)
-    }
-
-    /// Whether more sessions are held for `addr` than may be.
-    pub(super) fn is_crowded(&self, addr: SocketAddr) -> bool {
-        self.find(addr).is_some_and(|entry| entry.away > self.config.away)
     }
 
     /// Whether a join from `addr` may make a room; if not, how long it has to wait.
@@ -189,7 +163,7 @@ impl Gate {
         if let Some(before) = entry.used.take() {
             self.idle.remove(&before);
         }
-        if entry.links == 0 && entry.away == 0 {
+        if entry.links == 0 {
             entry.used = Some(self.last_use);
             self.idle.insert(self.last_use, key);
         }
