@@ -41,6 +41,7 @@ mod roster;
 mod session;
 mod snapshot;
 mod transmit;
+mod undecided;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -753,8 +754,8 @@ impl Relay {
             JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
             JoinStage::Waiting => None,
         });
-        let moderated = connection.moderated.drain(..).map(|pending| pending.ask);
-        let meta = connection.meta_asked.drain(..).map(|pending| pending.ask);
+        let moderated = connection.moderated.take(|_| true).into_iter().map(|request| request.ask);
+        let meta = connection.meta_asked.take(|_| true).into_iter().map(|request| request.ask);
         let restart = connection.restart.take();
         let greetings = restart.iter().flat_map(|restart| restart.asks());
         let asks: Vec<_> =

@@ -5,7 +5,7 @@ mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) use change::{MetaChange, PendingMeta};
+pub(super) use change::{MetaChange, OwnedChange};
 
 use super::error::MetaError;
 use crate::wire::{Meta, Refusal, check_meta_key};

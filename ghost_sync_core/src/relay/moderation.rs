@@ -8,7 +8,7 @@ use super::{
     AskTarget, Relay,
     event::{AskId, ConnId, Output, Question},
     requests::Broadcast,
-    session::{OwnedBroadcast, PendingBroadcast, SeatRef},
+    session::{OwnedBroadcast, SeatRef},
 };
 use crate::wire::{Refusal, Seat};
 
@@ -43,7 +43,7 @@ impl Relay {
         let broadcast =
             OwnedBroadcast { room, seat, reference, delivery, flags, message_type, payload };
         if let Some(connection) = self.conns.get_mut(conn) {
-            connection.moderated.push_back(PendingBroadcast { ask, broadcast, verdict: None });
+            connection.moderated.push(ask, broadcast);
         }
     }
 
@@ -57,9 +57,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        if let Some(found) = connection.moderated.iter_mut().find(|pending| pending.ask == ask) {
-            found.verdict = Some(verdict);
-        }
+        connection.moderated.decide(ask, verdict);
         self.release_moderated(now, conn, out);
     }
 
@@ -72,19 +70,14 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        let of_seat = |pending: &PendingBroadcast| {
-            pending.broadcast.room == held.room && pending.broadcast.seat == held.seat
-        };
-        let waiting = std::mem::take(&mut connection.moderated);
-        let (gone, stay): (Vec<_>, Vec<_>) = waiting.into_iter().partition(of_seat);
-        connection.moderated = stay.into();
-        for pending in gone {
-            self.withdraw(pending.ask);
-            let reason = match pending.verdict {
+        let of_seat = |it: &OwnedBroadcast| it.room == held.room && it.seat == held.seat;
+        for request in connection.moderated.take(of_seat) {
+            self.withdraw(request.ask);
+            let reason = match request.verdict {
                 Some(Err(reason)) => reason,
                 Some(Ok(())) | None => Refusal::NotInRoom,
             };
-            self.refuse(conn, held.room, pending.broadcast.reference, reason);
+            self.refuse(conn, held.room, request.what.reference, reason);
         }
         self.release_moderated(now, conn, out);
     }
@@ -92,12 +85,10 @@ impl Relay {
     /// Relays or refuses the oldest broadcasts that were decided.
     fn release_moderated(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         while let Some(connection) = self.conns.get_mut(conn)
-            && connection.moderated.front().is_some_and(|pending| pending.verdict.is_some())
-            && let Some(pending) = connection.moderated.pop_front()
+            && let Some((broadcast, verdict)) = connection.moderated.next_decided()
         {
             let OwnedBroadcast { room, reference, delivery, flags, message_type, payload, .. } =
-                pending.broadcast;
-            let verdict = pending.verdict.unwrap_or(Ok(()));
+                broadcast;
             match verdict.and_then(|()| self.may_speak(conn, room, &payload)) {
                 Ok(seat) => {
                     let payload = &payload[..];

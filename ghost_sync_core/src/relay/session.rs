@@ -21,9 +21,10 @@ use super::{
     budget::Budget,
     config::RelayConfig,
     event::{AskId, DisconnectReason, LinkId},
-    meta::{MetaLimit, MetaMap, PendingMeta},
+    meta::{MetaLimit, MetaMap, OwnedChange},
     outbox::Outbox,
     restart::Restart,
+    undecided::Undecided,
 };
 use crate::wire::{
     ClientId, Decoder, Delivery, MAX_HELLO, MAX_OVERHEAD, MessageType, Replay, RoomId, RoomName,
@@ -57,11 +58,11 @@ pub(super) struct Connection {
     pub(super) told: Told,
     pub(super) joins: VecDeque<PendingJoin>,
     /// Broadcasts that wait for the host's verdict, oldest first.
-    pub(super) moderated: VecDeque<PendingBroadcast>,
+    pub(super) moderated: Undecided<OwnedBroadcast>,
     /// What it has used up of its limits.
     pub(super) budget: Budget,
     /// Changes of its metadata that wait for the host's verdict, oldest first.
-    pub(super) meta_asked: VecDeque<PendingMeta>,
+    pub(super) meta_asked: Undecided<OwnedChange>,
     pub(super) liveness: Liveness,
     /// Since when the socket is full.
     pub(super) blocked: Option<Blocked>,
@@ -136,13 +137,6 @@ pub(super) enum JoinStage {
 }
 
 /// A broadcast that waits for a verdict.
-#[derive(Debug)]
-pub(super) struct PendingBroadcast {
-    pub(super) ask: AskId,
-    pub(super) broadcast: OwnedBroadcast,
-    pub(super) verdict: Option<Result<(), crate::wire::Refusal>>,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct OwnedBroadcast {
     pub(super) room: RoomId,
@@ -215,9 +209,9 @@ impl Connection {
             requests: 0,
             told: Told::default(),
             joins: VecDeque::new(),
-            moderated: VecDeque::new(),
+            moderated: Undecided::default(),
             budget: Budget::default(),
-            meta_asked: VecDeque::new(),
+            meta_asked: Undecided::default(),
             liveness: Liveness {
                 heard: now,
                 next_ping: now + config.ping_interval,

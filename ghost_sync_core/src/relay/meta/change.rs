@@ -24,12 +24,10 @@ pub(in crate::relay) struct MetaChange<'a> {
 
 /// A change that waits for a verdict.
 #[derive(Debug)]
-pub(in crate::relay) struct PendingMeta {
-    pub(in crate::relay) ask: AskId,
+pub(in crate::relay) struct OwnedChange {
     key: String,
     value: Option<String>,
     if_version: Option<u64>,
-    verdict: Option<Result<(), Refusal>>,
 }
 
 impl Relay {
@@ -68,8 +66,7 @@ impl Relay {
             Question::SetMeta { conn, client_id, key: key.clone(), value: value.clone() };
         let ask = self.ask(now, AskTarget::SetMeta(conn), question, out);
         if let Some(connection) = self.conns.get_mut(conn) {
-            let pending = PendingMeta { ask, key, value, if_version, verdict: None };
-            connection.meta_asked.push_back(pending);
+            connection.meta_asked.push(ask, OwnedChange { key, value, if_version });
         }
     }
 
@@ -83,18 +80,15 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        if let Some(found) = connection.meta_asked.iter_mut().find(|pending| pending.ask == ask) {
-            found.verdict = Some(verdict);
-        }
+        connection.meta_asked.decide(ask, verdict);
         while let Some(connection) = self.conns.get_mut(conn)
-            && connection.meta_asked.front().is_some_and(|pending| pending.verdict.is_some())
-            && let Some(pending) = connection.meta_asked.pop_front()
+            && let Some((change, verdict)) = connection.meta_asked.next_decided()
         {
-            let PendingMeta { key, value, if_version, verdict, .. } = pending;
+            let OwnedChange { key, value, if_version } = change;
             let change = MetaChange { key: &key, value: value.as_deref(), if_version };
             match verdict {
-                Some(Err(reason)) => self.refuse(conn, RoomId(0), 0, reason),
-                Some(Ok(())) | None => self.carry_out_meta(now, conn, change, out),
+                Ok(()) => self.carry_out_meta(now, conn, change, out),
+                Err(reason) => self.refuse(conn, RoomId(0), 0, reason),
             }
         }
     }
