@@ -17,7 +17,9 @@ pub use message::{
     ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary,
     Secret, SendFlags, ServerMessage, SessionTicket,
 };
-pub use meta::{InvalidMetaKey, MAX_META_KEY, Meta, check_meta_key};
+pub use meta::{
+    InvalidMetaKey, MAX_META_BYTES, MAX_META_ENTRIES, MAX_META_KEY, Meta, check_meta_key,
+};
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Protocol, ProtocolType};
 

@@ -208,7 +208,7 @@ impl<T> ToRoom<T> {
     /// A receiver that lags may miss it, and is told so. For effects.
     #[must_use]
     pub fn volatile(self) -> Self {
-        Self { delivery: Delivery::Volatile, ..self }
+        Self { delivery: Delivery::Volatile, flags: SendFlags::NONE, ..self }
     }
 
     /// Replaces an older message of the same key that has not left yet. For state. The

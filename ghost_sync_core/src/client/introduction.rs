@@ -5,15 +5,11 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
-    ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, Protocol, Refusal, SessionTicket, VERSION,
-    check_meta_key,
+    ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, MAX_META_BYTES, MAX_META_ENTRIES, Protocol,
+    Refusal, SessionTicket, VERSION, check_meta_key,
 };
 
 use super::ConnectError;
-
-/// The most metadata that a server takes from a client.
-const MAX_META_BYTES: u32 = 2 * 1024;
-const MAX_META_ENTRIES: u32 = 32;
 
 /// The contents of a hello.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +56,7 @@ impl Introduction {
         let unchanged = self.meta.iter().filter(|(key, _)| !self.changes.contains_key(*key));
         let set = self.changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
         // Keys that were set once and removed are remembered too, so they are bounded.
-        let known = self.changes.len() <= 4 * MAX_META_ENTRIES as usize;
+        let known = self.changes.len() <= 4 * MAX_META_ENTRIES;
         let checked = check_size(unchanged.chain(set));
         if known && checked.is_ok() {
             return Ok(());
@@ -91,8 +87,8 @@ fn check_size<'a>(meta: impl Iterator<Item = (&'a String, &'a String)>) -> Resul
         bytes += key.len() + value.len();
         entries += 1;
     }
-    if bytes <= MAX_META_BYTES as usize && entries <= MAX_META_ENTRIES as usize {
+    if bytes <= MAX_META_BYTES && entries <= MAX_META_ENTRIES {
         return Ok(());
     }
-    Err(Refusal::MetaTooLarge { max_bytes: MAX_META_BYTES, max_entries: MAX_META_ENTRIES })
+    Err(Refusal::meta_too_large(MAX_META_BYTES, MAX_META_ENTRIES))
 }

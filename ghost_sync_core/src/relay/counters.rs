@@ -120,6 +120,26 @@ fn the_last_number_of_a_room_is_given_once() {
 }
 
 #[test]
+fn keys_that_are_never_used_again_are_not_remembered_for_ever() {
+    let mut world = World::new(RelayConfig::default());
+    let name = RoomName::new("a").unwrap();
+    let config = RoomConfig::default().history(History::NONE);
+    let room = world.relay.create_room(world.now, name, 7, config, &mut world.out).unwrap();
+    for number in 0..20_000 {
+        let key = number.to_string();
+        for value in [Some("x"), None] {
+            let (now, out) = (world.now, &mut world.out);
+            world.relay.set_room_meta(now, "a", &key, value, None, out).unwrap();
+        }
+        world.out.clear();
+        world.relay.take_ready(world.now, &mut Vec::new(), &mut world.out);
+        world.relay.tidy(world.now);
+    }
+    let known = world.relay.rooms[&room].known_changes();
+    assert!(known <= 4097, "{known}");
+}
+
+#[test]
 fn settings_at_their_ends_overflow_nothing() {
     let (big, long) = (usize::MAX, Duration::MAX);
     for (size, time) in [(big, long), (0, long), (big, Duration::ZERO), (0, Duration::ZERO)] {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) use change::{MetaChange, OwnedChange};
 
 use super::error::MetaError;
-use crate::wire::{Meta, Refusal, check_meta_key};
+use crate::wire::{MAX_META_BYTES, MAX_META_ENTRIES, Meta, Refusal, check_meta_key};
 
 /// A bounded string map; each change adds one to its version.
 #[derive(Clone, Debug)]
@@ -134,7 +134,8 @@ impl MetaMap {
 impl MetaLimit {
     /// Of a room, whose metadata is the server's alone.
     pub(super) const ROOM: Self = Self { bytes: 16 * 1024, entries: 64, removed: 0 };
-    pub(super) const CLIENT: Self = Self { bytes: 2 * 1024, entries: 32, removed: 256 };
+    pub(super) const CLIENT: Self =
+        Self { bytes: MAX_META_BYTES, entries: MAX_META_ENTRIES, removed: 256 };
 }
 
 /// What is repeated of a key that is none: it may be long.
@@ -155,10 +156,9 @@ pub(super) fn check_listed(allowed: Option<&BTreeSet<String>>, key: &str) -> Res
 impl MetaError {
     pub(super) fn as_refusal(&self) -> Refusal {
         match self {
-            Self::TooLarge { max_bytes, max_entries } => Refusal::MetaTooLarge {
-                max_bytes: clamp_u32(*max_bytes),
-                max_entries: clamp_u32(*max_entries),
-            },
+            Self::TooLarge { max_bytes, max_entries } => {
+                Refusal::meta_too_large(*max_bytes, *max_entries)
+            }
             Self::Conflict { current } => Refusal::MetaConflict { current: *current },
             Self::InvalidKey { key, why } => Refusal::invalid_meta_key(key, *why),
             Self::OwnedByServer(_) => Refusal::Forbidden { what: self.to_string() },

@@ -598,6 +598,12 @@ impl Room {
         self.config.capacity.is_some_and(|seats| self.members.len() >= seats.get() as usize + more)
     }
 
+    /// How many last changes of metadata are known.
+    #[cfg(test)]
+    pub(super) fn known_changes(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Starts to give out seats at `number`.
     #[cfg(test)]
     pub(super) fn start_seats_at(&mut self, number: u32) {

@@ -354,6 +354,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// That there would be more metadata than this.
+    pub(crate) fn meta_too_large(max_bytes: usize, max_entries: usize) -> Self {
+        let clamp = |limit| u32::try_from(limit).unwrap_or(u32::MAX);
+        Self::MetaTooLarge { max_bytes: clamp(max_bytes), max_entries: clamp(max_entries) }
+    }
+
     /// That `key` is no key of metadata.
     pub(crate) fn invalid_meta_key(key: &str, why: InvalidMetaKey) -> Self {
         Self::InvalidMetaKey { key: key.chars().take(32).collect(), why: why.to_string() }

@@ -6,6 +6,11 @@ pub type Meta = (String, String);
 /// The longest key of metadata, in bytes.
 pub const MAX_META_KEY: usize = 64;
 
+/// The most metadata that a client may have: bytes of keys and values, and entries.
+pub const MAX_META_BYTES: usize = 2 * 1024;
+/// As [`MAX_META_BYTES`].
+pub const MAX_META_ENTRIES: usize = 32;
+
 /// Why a text is no key of metadata.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -191,7 +191,8 @@ impl Args {
     pub(crate) fn files(&self) -> usize {
         let mut limits = limits();
         limits.max_clients = self.max_clients;
-        let recordings = if self.record.is_some() { self.max_rooms } else { 0 };
+        let recordings =
+            self.record.as_ref().map_or(0, |_| self.max_rooms.min(self.max_recordings));
         limits.max_links().saturating_add(recordings)
     }
 
