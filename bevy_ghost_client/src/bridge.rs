@@ -1,22 +1,27 @@
 //! The only file that touches the core's bridge: what goes to the network
 //! thread, and what comes from it.
 
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
 use bevy::prelude::*;
-pub use ghost_sync_core::embed::{Connector, LocalConnector, Network, Reconnect, Target};
+use bytes::Bytes;
+pub use ghost_sync_core::embed::{
+    ClientEnd, Connector, LocalConnector, Network, Reconnect, Target,
+};
 use ghost_sync_core::{
     Client,
-    embed::{ClientBridge, ClientCommand},
-    wire::{Refusal, RoomName},
+    embed::{ClientBridge, ClientCommand, Fence},
+    wire::{Refusal, Replay, RoomName},
 };
 pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent, embed::ClientUpdate};
 
 use crate::{
-    ClientState, GhostClient, JoinedRoom, JoinedRooms, Traffic,
-    events::{Connected, Disconnected, JoinRefused, Unsent, UnsentReason, publish},
+    ClientState, GhostClient, JoinedRoom, JoinedRooms, Members, Traffic,
+    events::{Connected, Disconnected, JoinRefused, Refused, Unsent, UnsentReason, publish},
     hearing,
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     roster,
-    typed::{Arrival, ClientOrigin, ClientParcel, ClientReceiver, MessageRegistry, Side},
+    typed::{Arrival, ClientOrigin, ClientParcel, ClientReceiver, MessageRegistry, Side, Stamp},
 };
 
 /// The network threads of this app, shared by its client and its server.
@@ -38,27 +43,53 @@ impl GhostNetwork {
     }
 }
 
+/// What the server of this app was told up to now: what its client asks comes after.
+/// Kept by the server's plugin.
+#[derive(Clone, Debug, Resource)]
+pub struct HostFence(pub Fence);
+
 #[derive(Default, Resource)]
 pub(crate) struct Link {
     bridge: Option<ClientBridge>,
+    /// Whether the bridge was told to end.
+    ending: bool,
+    /// What was asked for since the last [`send`].
+    asked: Vec<(Stamp, ClientCommand)>,
+    /// Rooms that the game has left since the last [`send`]: when, and which room was the
+    /// current one until then.
+    left: Vec<(Stamp, Option<Entity>)>,
     /// Joins asked for before [`Connect`].
-    waiting: Vec<Join>,
+    waiting: Vec<ClientCommand>,
+    unanswered: Unanswered,
     // Empty between frames, but for their memory.
     updates: Vec<ClientUpdate>,
     arrivals: Vec<Arrival<ClientOrigin>>,
     parcels: Vec<ClientParcel>,
 }
 
+/// What the connection was asked and has not answered: it is refused when that ends.
+#[derive(Default)]
+struct Unanswered {
+    joins: Vec<RoomName>,
+    /// Pings, and whether the game asked for them.
+    pings: VecDeque<bool>,
+    lists: usize,
+}
+
 impl Link {
-    fn send(&mut self, command: ClientCommand) -> Result<(), UnsentReason> {
-        let bridge = self.bridge.as_mut().ok_or(UnsentReason::NotConnected)?;
-        bridge.send(command).map_err(|_full| UnsentReason::OutboxFull)
+    /// Notes what is asked, for the end of the frame.
+    fn ask(&mut self, command: ClientCommand) {
+        self.asked.push((Stamp::now(), command));
     }
 
-    fn request(&mut self, command: ClientCommand) {
-        if let Err(reason) = self.send(command) {
-            warn!("not sent: {reason}");
-        }
+    /// The bridge, unless it was told to end.
+    fn bridge(&mut self) -> Option<&mut ClientBridge> {
+        self.bridge.as_mut().filter(|_| !self.ending)
+    }
+
+    fn say(&mut self, command: ClientCommand) -> Result<(), UnsentReason> {
+        let bridge = self.bridge().ok_or(UnsentReason::NotConnected)?;
+        bridge.send(command).map_err(|_full| UnsentReason::OutboxFull)
     }
 }
 
@@ -91,9 +122,12 @@ pub(crate) fn receive(world: &mut World) {
             ClientUpdate::Ticket { ticket } => {
                 world.resource_mut::<GhostClient>().ticket = ticket;
             }
-            ClientUpdate::Event(event) => roster::apply(world, event),
+            ClientUpdate::Event(event) => {
+                world.resource_mut::<Link>().unanswered.hear(&event);
+                roster::apply(world, event);
+            }
             ClientUpdate::Disconnected { reason, retry_in } => {
-                disconnected(world, reason.to_string(), retry_in);
+                disconnected(world, reason, retry_in);
             }
             other => debug!("an update that this version does not know: {other:?}"),
         }
@@ -104,191 +138,340 @@ pub(crate) fn receive(world: &mut World) {
     link.arrivals = arrivals;
 }
 
-/// Hands what the systems have written to the network thread.
+/// Hands what the systems have written and asked to the network thread, in the order in
+/// which they did.
 pub(crate) fn send(world: &mut World) {
     let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
     MessageRegistry::take_client(world, &mut parcels);
-    if !parcels.is_empty() {
-        for unsent in dispatch(world, &mut parcels) {
+    carry_out(world, &mut parcels);
+    let fence = world.get_resource::<HostFence>().cloned();
+    let mut link = world.resource_mut::<Link>();
+    link.parcels = parcels;
+    match (&mut link.bridge, fence) {
+        (Some(bridge), Some(HostFence(fence))) => bridge.flush_after(fence),
+        (Some(bridge), None) => bridge.flush(),
+        (None, _) => {}
+    }
+}
+
+/// Gives the network thread what was asked, and `parcels` where they belong between that.
+fn carry_out(world: &mut World, parcels: &mut Vec<ClientParcel>) {
+    let mut link = world.resource_mut::<Link>();
+    let asked = std::mem::take(&mut link.asked);
+    if asked.is_empty() && parcels.is_empty() {
+        return;
+    }
+    let mut speech = Speech::of(world);
+    let mut parcels = parcels.drain(..).peekable();
+    for (stamp, command) in asked {
+        while let Some(parcel) = parcels.next_if(|parcel| parcel.stamp < stamp) {
+            speech.say(world, parcel);
+        }
+        ask(world, command);
+    }
+    for parcel in parcels {
+        speech.say(world, parcel);
+    }
+    speech.end(world);
+}
+
+/// Asks the connection, or refuses what none can answer.
+fn ask(world: &mut World, command: ClientCommand) {
+    let mut link = world.resource_mut::<Link>();
+    let link = &mut *link;
+    let mut refused = Vec::new();
+    if let ClientCommand::Disconnect = command {
+        refused.append(&mut link.waiting);
+    }
+    match link.bridge.as_mut().filter(|_| !link.ending) {
+        Some(bridge) => {
+            link.unanswered.ask(&command);
+            link.ending = matches!(command, ClientCommand::Disconnect);
+            // Only messages wait for room in the outbox.
+            bridge.send(command).ok();
+        }
+        None if matches!(command, ClientCommand::Join { .. }) => link.waiting.push(command),
+        None => refused.push(command),
+    }
+    for command in refused {
+        refuse(world, command);
+    }
+}
+
+/// Tells the game that nobody is there to do what it asked.
+fn refuse(world: &mut World, command: ClientCommand) {
+    let request = match command {
+        ClientCommand::Join { room, .. } => {
+            let room_name = room.to_string();
+            return publish(world, JoinRefused { room_name, reason: not_connected() });
+        }
+        ClientCommand::Ping => "ping",
+        ClientCommand::ListRooms => "list rooms",
+        ClientCommand::SetMeta { .. } => "set metadata",
+        _ => return,
+    };
+    let (request, reason) = (request.to_owned(), not_connected());
+    publish(world, Refused { request, room: None, reference: None, reason });
+}
+
+fn not_connected() -> Refusal {
+    Refusal::Rejected { message: "not connected".to_owned() }
+}
+
+impl Unanswered {
+    fn ask(&mut self, command: &ClientCommand) {
+        match command {
+            ClientCommand::Join { room, if_nowhere: false, .. } => self.joins.push(room.clone()),
+            ClientCommand::Ping => self.pings.push_back(true),
+            ClientCommand::ListRooms => self.lists += 1,
+            _ => {}
+        }
+    }
+
+    fn hear(&mut self, event: &ServerEvent) {
+        match event {
+            ServerEvent::Joined { room, .. }
+            | ServerEvent::Error(RequestError { request: Request::Join { room }, .. }) => {
+                self.joins.retain(|joining| joining != room);
+            }
+            ServerEvent::Pong { .. } => drop(self.pings.pop_front()),
+            ServerEvent::Rooms { .. } => self.lists = self.lists.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// What the game waits for in vain now.
+    fn in_vain(self) -> impl Iterator<Item = ClientCommand> {
+        let Self { joins, pings, lists } = self;
+        let (data, replay, if_nowhere) = (Bytes::new(), Replay::Nothing, false);
+        let join = move |room| ClientCommand::Join { room, data: data.clone(), replay, if_nowhere };
+        let pings = pings.into_iter().filter(|asked| *asked).map(|_| ClientCommand::Ping);
+        let lists = std::iter::repeat_n(ClientCommand::ListRooms, lists);
+        joins.into_iter().map(join).chain(pings).chain(lists)
+    }
+}
+
+/// What the systems of a frame have said, on its way out.
+struct Speech {
+    current: Option<Entity>,
+    /// See [`Link::left`].
+    left: Vec<(Stamp, Option<Entity>)>,
+    /// The name of the room that was spoken to last: most often it is that of the next, too.
+    last: Option<(Entity, RoomName)>,
+    sent: Traffic,
+    unsent: Vec<Unsent>,
+}
+
+impl Speech {
+    fn of(world: &mut World) -> Self {
+        let left = std::mem::take(&mut world.resource_mut::<Link>().left);
+        let current = world.resource::<JoinedRooms>().current();
+        Self { current, left, last: None, sent: Traffic::default(), unsent: Vec::new() }
+    }
+
+    fn say(&mut self, world: &mut World, parcel: ClientParcel) {
+        let message_type = parcel.message_type;
+        let payload = parcel.payload.as_ref().ok().cloned();
+        match self.send(world, parcel) {
+            Ok(()) => payload.iter().for_each(|payload| self.sent.count(payload)),
+            Err(reason) => {
+                let message = payload.map(|payload| (message_type, payload));
+                self.unsent.push(Unsent { message, reason });
+            }
+        }
+    }
+
+    fn send(&mut self, world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason> {
+        let ClientParcel { stamp, room, to, message_type, payload } = parcel;
+        let payload = payload.map_err(|_| UnsentReason::Unencodable)?;
+        if !world.resource_mut::<MessageRegistry>().may_say(message_type, Side::Client) {
+            return Err(UnsentReason::SaidByServer);
+        }
+        if world.resource_mut::<Link>().bridge().is_none() {
+            return Err(UnsentReason::NotConnected);
+        }
+        let room = match room.or_else(|| self.current_at(&stamp)) {
+            Some(room) => Some(self.name(world, room)?),
+            None => None,
+        };
+        let command = match to {
+            ClientReceiver::Room { .. } if room.is_none() => return Err(UnsentReason::NotInRoom),
+            ClientReceiver::Room { delivery, flags } => {
+                ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
+            }
+            ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
+        };
+        world.resource_mut::<Link>().say(command)
+    }
+
+    /// The room that was joined last, as of then.
+    fn current_at(&self, stamp: &Stamp) -> Option<Entity> {
+        let left = self.left.iter().find(|(left, _)| left > stamp);
+        left.map_or(self.current, |(_, current)| *current)
+    }
+
+    fn name(&mut self, world: &World, room: Entity) -> Result<RoomName, UnsentReason> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != room) {
+            let name = world.resource::<JoinedRooms>().name(room);
+            self.last = Some((room, name.ok_or(UnsentReason::NotInRoom)?.clone()));
+        }
+        self.last.as_ref().map(|(_, name)| name.clone()).ok_or(UnsentReason::NotInRoom)
+    }
+
+    fn end(self, world: &mut World) {
+        world.resource_mut::<GhostClient>().sent += self.sent;
+        for unsent in self.unsent {
             publish(world, unsent);
         }
     }
-    let mut link = world.resource_mut::<Link>();
-    link.parcels = parcels;
-    if let Some(bridge) = &mut link.bridge {
-        bridge.flush();
-    }
 }
 
-/// Makes commands of parcels; returns those that cannot leave.
-fn dispatch(world: &mut World, parcels: &mut Vec<ClientParcel>) -> Vec<Unsent> {
-    let connected = *world.resource::<State<ClientState>>().get() == ClientState::Connected;
-    let current = world.resource::<JoinedRooms>().current();
-    let (mut sent, mut unsent) = (Traffic::default(), Vec::new());
-    let mut registry = world.resource_mut::<MessageRegistry>();
-    parcels.retain(|parcel| {
-        let may_say = registry.may_say(parcel.message_type, Side::Client);
-        if !may_say {
-            let message = Some((parcel.message_type, parcel.payload.clone()));
-            unsent.push(Unsent { message, reason: UnsentReason::SaidByServer });
-        }
-        may_say
-    });
-    world.resource_scope(|world, mut link: Mut<Link>| {
-        let mut last: Option<(Entity, &RoomName)> = None;
-        for parcel in parcels.drain(..) {
-            let (message_type, payload) = (parcel.message_type, parcel.payload.clone());
-            let room = parcel.room.or(current);
-            if room.is_some() && room != last.map(|(room, _)| room) {
-                last = room.and_then(|room| Some((room, &world.get::<JoinedRoom>(room)?.name)));
-            }
-            let known = last.filter(|&(known, _)| Some(known) == room).map(|(_, name)| name);
-            let result = if !connected {
-                Err(UnsentReason::NotConnected)
-            } else if room.is_some() && known.is_none() {
-                Err(UnsentReason::NotInRoom)
-            } else {
-                command(parcel, known.cloned()).and_then(|command| link.send(command))
-            };
-            match result {
-                Ok(()) => sent.count(&payload),
-                Err(reason) => {
-                    unsent.push(Unsent { message: Some((message_type, payload)), reason });
-                }
-            }
-        }
-    });
-    world.resource_mut::<GhostClient>().sent += sent;
-    unsent
+/// The connection has ended, or the attempt to get one.
+fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Option<Duration>) {
+    end(world, retry_in.is_none());
+    let mut client = world.resource_mut::<GhostClient>();
+    client.retry_in = retry_in;
+    client.last_reason = Some(reason.clone());
+    let state =
+        if retry_in.is_none() { ClientState::Disconnected } else { ClientState::Reconnecting };
+    set_state(world, state);
+    publish(world, Disconnected { reason, retry_in });
 }
 
-fn command(parcel: ClientParcel, room: Option<RoomName>) -> Result<ClientCommand, UnsentReason> {
-    let ClientParcel { to, message_type, payload, .. } = parcel;
-    match to {
-        ClientReceiver::Room { .. } if room.is_none() => Err(UnsentReason::NotInRoom),
-        ClientReceiver::Room { delivery, flags } => {
-            Ok(ClientCommand::Broadcast { room, delivery, flags, message_type, payload })
-        }
-        ClientReceiver::Server => Ok(ClientCommand::Send { room, message_type, payload }),
-    }
-}
-
-fn disconnected(world: &mut World, reason: String, retry_in: Option<std::time::Duration>) {
+/// Takes down what belonged to a connection, and `for_good` what waits for an answer.
+fn end(world: &mut World, for_good: bool) {
     roster::close_all(world);
     let mut client = world.resource_mut::<GhostClient>();
     client.client_id = None;
     client.away = false;
     client.rtt = None;
-    client.retry_in = retry_in;
-    client.last_reason = Some(reason.clone());
-    if retry_in.is_none() {
-        client.wake = None;
-        let mut link = world.resource_mut::<Link>();
-        link.bridge = None;
-        set_state(world, ClientState::Disconnected);
-    } else {
-        set_state(world, ClientState::Reconnecting);
+    client.retry_in = None;
+    if !for_good {
+        return;
     }
-    publish(world, Disconnected { reason, retry_in });
+    client.attempt = 0;
+    client.wake = None;
+    let mut link = world.resource_mut::<Link>();
+    link.bridge = None;
+    link.ending = false;
+    let unanswered = std::mem::take(&mut link.unanswered);
+    for command in unanswered.in_vain() {
+        refuse(world, command);
+    }
 }
 
 /// Gives up a seat that came back after the game had given it up.
 pub(crate) fn leave_again(world: &mut World, room: RoomName) {
-    world.resource_mut::<Link>().request(ClientCommand::Leave { room });
+    world.resource_mut::<Link>().ask(ClientCommand::Leave { room });
 }
 
 fn set_state(world: &mut World, state: ClientState) {
-    world.resource_mut::<NextState<ClientState>>().set(state);
+    NextState::set_if_neq(&mut world.resource_mut::<NextState<ClientState>>(), state);
 }
 
 pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
     let connect = connect.clone();
-    commands.queue(move |world: &mut World| {
-        if world.resource::<Link>().bridge.is_some() {
-            disconnected(world, "connecting elsewhere".to_owned(), None);
-        }
-        let network = match GhostNetwork::of(world) {
-            Ok(network) => network,
-            Err(error) => {
-                disconnected(world, format!("no network thread: {error}"), None);
-                return;
-            }
-        };
-        let protocol = world.resource::<MessageRegistry>().protocol();
-        let mut builder = Client::builder().protocol(protocol).data(connect.data);
-        for (key, value) in connect.meta {
-            builder = builder.meta(key, value);
-        }
-        if let Some(ticket) = connect.session {
-            builder = builder.session(ticket);
-        }
-        if let Some(time) = connect.resume_for {
-            builder = builder.resume_for(time);
-        }
-        let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
-        world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
-        let mut link = world.resource_mut::<Link>();
-        link.bridge = Some(bridge);
-        for join in std::mem::take(&mut link.waiting) {
-            world.trigger(join);
-        }
-        set_state(world, ClientState::Connecting);
-    });
+    commands.queue(move |world: &mut World| self::connect(world, connect));
+}
+
+fn connect(world: &mut World, connect: Connect) {
+    if world.resource::<Link>().bridge.is_some() {
+        // What was said before goes to where it was said; the new connection is no end.
+        send(world);
+        end(world, true);
+    } else {
+        carry_out(world, &mut Vec::new());
+    }
+    let network = match GhostNetwork::of(world) {
+        Ok(network) => network,
+        Err(error) => return disconnected(world, ClientEnd::NoThread(Arc::new(error)), None),
+    };
+    let protocol = world.resource::<MessageRegistry>().protocol();
+    let mut builder = Client::builder().protocol(protocol).data(connect.data);
+    for (key, value) in connect.meta {
+        builder = builder.meta(key, value);
+    }
+    if let Some(ticket) = connect.session {
+        builder = builder.session(ticket);
+    }
+    if let Some(time) = connect.resume_for {
+        builder = builder.resume_for(time);
+    }
+    let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
+    world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
+    let mut link = world.resource_mut::<Link>();
+    link.bridge = Some(bridge);
+    for join in std::mem::take(&mut link.waiting) {
+        ask(world, join);
+    }
+    set_state(world, ClientState::Connecting);
 }
 
 pub(crate) fn on_disconnect(_: On<Disconnect>, mut link: ResMut<Link>) {
-    link.waiting.clear();
-    if link.bridge.is_some() {
-        link.request(ClientCommand::Disconnect);
-    }
+    link.ask(ClientCommand::Disconnect);
 }
 
 pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>, mut commands: Commands) {
-    let room = match RoomName::new(&join.room) {
-        Ok(room) => room,
+    let Join { room, data, replay, if_nowhere } = join.clone();
+    match RoomName::new(&room) {
+        Ok(room) => link.ask(ClientCommand::Join { room, data, replay, if_nowhere }),
         Err(error) => {
-            let room_name = join.room.clone();
             let why = error.to_string();
-            let reason = Refusal::InvalidRoomName { room: room_name.clone(), why };
-            commands.queue(|world: &mut World| publish(world, JoinRefused { room_name, reason }));
-            return;
+            let reason = Refusal::InvalidRoomName { room: room.clone(), why };
+            let refused = JoinRefused { room_name: room, reason };
+            commands.queue(|world: &mut World| publish(world, refused));
         }
-    };
-    if link.bridge.is_none() {
-        link.waiting.push(join.clone());
-    } else {
-        let Join { data, replay, if_nowhere, .. } = join.clone();
-        link.request(ClientCommand::Join { room, data, replay, if_nowhere });
     }
 }
 
-pub(crate) fn on_leave(leave: On<Leave>, mut commands: Commands) {
+pub(crate) fn on_leave(
+    leave: On<Leave>,
+    rooms: ResMut<JoinedRooms>,
+    link: ResMut<Link>,
+    mut commands: Commands,
+) {
+    give_up(leave.room, rooms, link);
     commands.entity(leave.room).try_despawn();
 }
 
-/// A room entity that goes while its seat is there: the seat is given up.
+/// A room entity is no room any more while its seat is there: the seat is given up.
 pub(crate) fn on_room_removed(
     removed: On<Remove, JoinedRoom>,
-    names: Query<&JoinedRoom>,
-    mut rooms: ResMut<JoinedRooms>,
-    mut link: ResMut<Link>,
+    members: Query<&Members>,
+    rooms: ResMut<JoinedRooms>,
+    link: ResMut<Link>,
+    mut commands: Commands,
 ) {
-    let Some(at) = rooms.rooms.iter().position(|&(_, room)| room == removed.entity) else { return };
-    let entry = rooms.rooms.remove(at);
-    if let Ok(room) = names.get(removed.entity) {
-        link.request(ClientCommand::Leave { room: room.name.clone() });
+    give_up(removed.entity, rooms, link);
+    // They go with the room's entity; but that may stay, without its components.
+    for member in members.get(removed.entity).into_iter().flat_map(|members| members.iter()) {
+        commands.entity(member).try_despawn();
     }
+}
+
+fn give_up(room: Entity, mut rooms: ResMut<JoinedRooms>, mut link: ResMut<Link>) {
+    let Some(at) = rooms.rooms.iter().position(|&(_, known)| known == room) else { return };
+    link.left.push((Stamp::now(), rooms.current()));
+    let entry = rooms.rooms.remove(at);
+    link.ask(ClientCommand::Leave { room: entry.0.clone() });
     rooms.leaving.push(entry);
 }
 
 pub(crate) fn on_ping(_: On<Ping>, mut link: ResMut<Link>) {
-    link.request(ClientCommand::Ping);
+    link.ask(ClientCommand::Ping);
+}
+
+/// Asks how far the server is, for [`GhostClient::rtt`].
+pub(crate) fn measure_rtt(mut link: ResMut<Link>) {
+    if link.bridge().is_some_and(|bridge| bridge.send(ClientCommand::Ping).is_ok()) {
+        link.unanswered.pings.push_back(false);
+    }
 }
 
 pub(crate) fn on_list_rooms(_: On<ListRooms>, mut link: ResMut<Link>) {
-    link.request(ClientCommand::ListRooms);
+    link.ask(ClientCommand::ListRooms);
 }
 
 pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut link: ResMut<Link>) {
-    link.request(ClientCommand::SetMeta { key: set.key.clone(), value: set.value.clone() });
+    link.ask(ClientCommand::SetMeta { key: set.key.clone(), value: set.value.clone() });
 }

@@ -4,7 +4,10 @@ use std::{ops::AddAssign, time::Duration};
 
 use bevy::prelude::*;
 use crossbeam_channel::Receiver;
-use ghost_sync_core::wire::{ClientId, RoomName, SessionTicket};
+use ghost_sync_core::{
+    embed::ClientEnd,
+    wire::{ClientId, RoomName, SessionTicket},
+};
 
 /// Whether there is a connection; details are in [`GhostClient`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Reflect, States)]
@@ -36,7 +39,8 @@ pub struct GhostClient {
     /// How long the next attempt waits, as of the last [`Disconnected`](crate::Disconnected).
     pub retry_in: Option<Duration>,
     /// Why the last connection, link or attempt ended.
-    pub last_reason: Option<String>,
+    #[reflect(ignore)]
+    pub last_reason: Option<ClientEnd>,
     /// The last measured time to the server and back.
     pub rtt: Option<Duration>,
     /// Payloads written, since the app began.
@@ -104,6 +108,12 @@ impl JoinedRooms {
     /// The room joined last: where messages go that name no room.
     pub fn current(&self) -> Option<Entity> {
         self.rooms.last().map(|&(_, room)| room)
+    }
+
+    /// The name of a room that this client is in, or is about to be out of.
+    pub(crate) fn name(&self, room: Entity) -> Option<&RoomName> {
+        let mut known = self.rooms.iter().chain(&self.leaving);
+        known.find(|&&(_, known)| known == room).map(|(name, _)| name)
     }
 
     /// All rooms, the one joined last at the end.

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::{
-    ClientId, GapReason, LeaveReason, MessageType, Refusal, ResumeFailure, RoomName, RoomSummary,
-    Seat,
+use ghost_sync_core::{
+    embed::ClientEnd,
+    relay::DisconnectReason,
+    wire::{
+        ClientId, GapReason, LeaveReason, MessageType, Refusal, ResumeFailure, RoomName,
+        RoomSummary, Seat,
+    },
 };
 
-use crate::typed::Sender;
+use crate::{kept, typed::Sender};
 
 /// The server has greeted this client; rooms can be joined. Told again, without a
 /// [`Disconnected`] in between, when it greets it anew after [`ResumeFailed`].
@@ -34,8 +38,8 @@ pub struct Connected {
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Reconnecting {
-    /// Why, in words for people.
-    pub reason: String,
+    /// Why; its `Display` is for people.
+    pub reason: DisconnectReason,
 }
 
 /// There is a link again and nothing was missed: what happened meanwhile follows, and
@@ -58,12 +62,13 @@ pub struct ResumeFailed {
 
 /// There is no connection any more, or the attempt to get one failed. This
 /// client is in no room any more when observers hear this. Not told while the link is
-/// lost but the seats are held: that is [`Reconnecting`].
+/// lost but the seats are held: that is [`Reconnecting`]. Nor of a connection that the game
+/// itself replaces with another [`Connect`](crate::Connect).
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Disconnected {
-    /// Why, in words for people.
-    pub reason: String,
+    /// Why; its `Display` is for people.
+    pub reason: ClientEnd,
     /// When the next attempt follows by itself; `None` if none does.
     pub retry_in: Option<Duration>,
 }
@@ -311,6 +316,9 @@ pub enum UnsentReason {
     /// server alone says; the log names it.
     #[error("it is said by the server alone")]
     SaidByServer,
+    /// It cannot be written as bytes: a list in it is too long, say. The log has why.
+    #[error("it cannot be encoded")]
+    Unencodable,
     /// Split it, or raise `max_payload` of the server.
     #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
     TooLarge {
@@ -394,8 +402,10 @@ macro_rules! stream {
         })*
 
         pub(crate) fn register(app: &mut App) {
-            app.add_message::<$stream>().register_type::<$stream>();
-            $(app.add_message::<$fact>().register_type::<$fact>();)*
+            kept::add_message::<$stream>(app);
+            app.register_type::<$stream>();
+            $(kept::add_message::<$fact>(app);
+            app.register_type::<$fact>();)*
         }
     };
 }

@@ -7,12 +7,15 @@ mod ended;
 mod entities;
 mod events;
 mod hearing;
+pub mod kept;
 mod plugin;
 mod requests;
 mod roster;
 pub mod typed;
 
-pub use bridge::{Connector, GhostNetwork, LocalConnector, Network, Reconnect, Target};
+pub use bridge::{
+    ClientEnd, Connector, GhostNetwork, HostFence, LocalConnector, Network, Reconnect, Target,
+};
 pub use client::{ClientState, GhostClient, JoinedRooms, Traffic, connected, in_room};
 pub use ended::Ended;
 pub use entities::{Away, JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
@@ -27,10 +30,12 @@ pub use ghost_sync_core::wire::{
     Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
     SessionTicket,
 };
+pub use ghost_sync_core::{client::ConnectError, relay::DisconnectReason};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
 pub use typed::{
-    Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, Raw, Sender, ToServer,
+    Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, GhostReader, Heard, Raw, Sender,
+    ToServer,
 };
 
 /// What most clients import.
@@ -38,10 +43,10 @@ pub mod prelude {
     pub use crate::{
         Acked, Away, Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended,
         FromRoom, FromServer, Gap, GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems,
-        Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer,
-        Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerAway, PlayerBack, PlayerJoined,
-        PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay, ResumeFailed, Resumed,
-        RoomDeleted, RoomList, Sender, ToServer, Unsent, connected, in_room,
+        GhostReader, Heard, Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left,
+        ListRooms, LocalPlayer, Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerAway,
+        PlayerBack, PlayerJoined, PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay,
+        ResumeFailed, Resumed, RoomDeleted, RoomList, Sender, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

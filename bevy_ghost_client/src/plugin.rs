@@ -6,7 +6,7 @@ use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_rea
 
 use crate::{
     Away, ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
-    Members, Metadata, bridge, diagnostics, events, requests::Ping, typed::MessageRegistry,
+    Members, Metadata, bridge, diagnostics, events, typed::MessageRegistry,
 };
 
 /// When the client's work is done in a frame.
@@ -25,7 +25,7 @@ pub enum GhostClientSystems {
 #[derive(Debug)]
 pub struct GhostClientPlugin {
     /// How often the time to the server and back is measured; `None` for only
-    /// when [`Ping`] is triggered. Needs Bevy's `TimePlugin`. Default: each second.
+    /// when [`Ping`](crate::Ping) is triggered. Needs Bevy's `TimePlugin`. Default: each second.
     pub ping_every: Option<Duration>,
 }
 
@@ -72,11 +72,7 @@ impl Plugin for GhostClientPlugin {
             .add_systems(PostUpdate, diagnostics::measure.after(GhostClientSystems::Send));
         if let Some(every) = self.ping_every {
             let due = resource_exists::<Time<Real>>.and_then(on_real_timer(every));
-            app.add_systems(Update, ping.run_if(crate::connected.and_then(due)));
+            app.add_systems(Update, bridge::measure_rtt.run_if(crate::connected.and_then(due)));
         }
     }
-}
-
-fn ping(mut commands: Commands) {
-    commands.trigger(Ping);
 }

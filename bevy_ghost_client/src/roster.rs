@@ -129,10 +129,9 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
         }
         ServerEvent::Rooms { count, rooms } => publish(world, RoomList { count, rooms }),
         ServerEvent::Reconnecting { reason } => {
-            let reason = reason.to_string();
             let mut client = world.resource_mut::<GhostClient>();
             client.away = true;
-            client.last_reason = Some(reason.clone());
+            client.last_reason = Some(reason.clone().into());
             for player in local_players(world) {
                 world.entity_mut(player).insert(Away);
             }

@@ -45,6 +45,8 @@ mod codec;
 mod directions;
 mod ends;
 mod envelopes;
+mod heard;
+mod order;
 mod parcels;
 mod registered;
 mod registry;
@@ -59,9 +61,11 @@ pub use envelopes::{
     Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, Sender, ToConnection, ToEveryone,
     ToPlayer, ToRoom, ToServer,
 };
+pub use heard::{GhostReader, Heard};
+pub use order::Stamp;
 pub use parcels::{
     Arrival, ClientOrigin, ClientParcel, ClientReceiver, ServerOrigin, ServerParcel,
-    ServerReceiver, Unreadable,
+    ServerReceiver, Unencodable, Unreadable,
 };
 pub use registered::Registered;
 pub use registry::MessageRegistry;

@@ -125,7 +125,7 @@ fn run_observers(
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
-            let closing = index.room_records.get(&room).is_none_or(|room| room.closing);
+            let closing = index.room_records.get(&room).is_none_or(|room| room.closing.is_some());
             if closing || !is_there(world, connection) {
                 return None;
             }

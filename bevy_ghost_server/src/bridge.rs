@@ -3,13 +3,14 @@
 
 mod outbox;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
-    Delivery, Ended, GhostNetwork, SendFlags, Traffic,
-    typed::{MessageRegistry, ServerParcel, ServerReceiver, Side},
+    Delivery, Ended, GhostNetwork, HostFence, MessageType, SendFlags, Traffic,
+    typed::{MessageRegistry, ServerParcel, ServerReceiver, Side, Stamp},
 };
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 pub use ghost_sync_core::ServerHandle;
 pub(crate) use ghost_sync_core::embed::ServerUpdate;
@@ -27,7 +28,10 @@ use crate::{
     Connection, ConnectionStats, GhostServer, Room, RoomConfig, RoomStats, ServerConfig,
     ServerState, StartServer, StopServer,
     asks::{self, Waiting},
-    events::{Missed, ServerFailed, ServerStarted, ServerStopped, publish},
+    events::{
+        Missed, ServerFailed, ServerStarted, ServerStopped, StartError, Unsent, UnsentReason,
+        publish,
+    },
     hearing::Hearing,
     hooks::Reply,
     index::Index,
@@ -38,6 +42,12 @@ use crate::{
 #[derive(Resource)]
 pub(crate) struct Link {
     bridge: Option<ServerBridge>,
+    /// When it was asked to stop.
+    stopping: Option<Stamp>,
+    /// Whether another is to start after it.
+    start_again: bool,
+    /// Bytes of one payload at most.
+    max_payload: usize,
     // Empty between frames, but for their memory.
     updates: Vec<ServerUpdate>,
     hearing: Hearing,
@@ -52,6 +62,9 @@ impl Default for Link {
     fn default() -> Self {
         Self {
             bridge: None,
+            stopping: None,
+            start_again: false,
+            max_payload: usize::MAX,
             updates: Vec::new(),
             hearing: Hearing::default(),
             parcels: Vec::new(),
@@ -62,6 +75,16 @@ impl Default for Link {
 }
 
 impl Link {
+    /// Whether something may be said at all.
+    fn check(&self, stamp: &Stamp, payload: &Bytes) -> Result<(), UnsentReason> {
+        let stopped = self.stopping.as_ref().is_some_and(|stopping| stamp > stopping);
+        if self.bridge.is_none() || stopped {
+            return Err(UnsentReason::NotRunning);
+        }
+        let (len, max) = (payload.len(), self.max_payload);
+        if len > max { Err(UnsentReason::TooLarge { len, max }) } else { Ok(()) }
+    }
+
     /// Says when there is something to receive; `None` while no server is there.
     pub(crate) fn wake(&self) -> Option<Receiver<()>> {
         self.bridge.as_ref().map(ServerBridge::wake)
@@ -90,12 +113,12 @@ pub(crate) fn receive(world: &mut World) {
             }
             ServerUpdate::Failed(error) => {
                 stopped(world);
-                publish(world, ServerFailed { reason: error.to_string() });
+                publish(world, ServerFailed { reason: error.into() });
             }
             ServerUpdate::Event(event) => sync::apply(world, event),
             ServerUpdate::Ask { ask, question, .. } => asks::ask(world, ask, question),
             ServerUpdate::RoomRefused { name, error } => {
-                sync::room_refused(world, name, error.to_string());
+                sync::room_refused(world, name, error);
             }
             ServerUpdate::Missed { conn, client_id, messages } => {
                 world.resource_mut::<GhostServer>().missed += messages;
@@ -104,8 +127,12 @@ pub(crate) fn receive(world: &mut World) {
                 }
             }
             ServerUpdate::Stopped => {
+                let again = world.resource::<Link>().start_again;
                 stopped(world);
                 publish(world, ServerStopped);
+                if again {
+                    start(world);
+                }
             }
             other => debug!("an update that this version does not know: {other:?}"),
         }
@@ -119,51 +146,60 @@ pub(crate) fn receive(world: &mut World) {
     flush(world, answers);
 }
 
-/// Hands what the systems have written, and then what they have ended, to the network thread.
+/// Hands what the systems have written, opened and ended to the network thread, in the order
+/// in which they did.
 pub(crate) fn send(world: &mut World) {
     let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
     MessageRegistry::take_server(world, &mut parcels);
+    let mut commands = std::mem::take(&mut world.resource_mut::<Outbox>().commands);
     if !parcels.is_empty() {
-        dispatch(world, &mut parcels);
+        speak(world, &mut parcels, &mut commands);
+        // What is said in a room that was opened later in the frame comes after that.
+        commands.sort_by(|(a, _), (b, _)| a.cmp(b));
     }
     world.resource_mut::<Link>().parcels = parcels;
     asks::take_replies(world);
-    let Outbox { commands, answers, .. } = &mut *world.resource_mut::<Outbox>();
-    commands.append(answers);
-    let commands = std::mem::take(commands);
-    flush(world, commands);
+    let answers = std::mem::take(&mut world.resource_mut::<Outbox>().answers);
+    flush(world, commands.into_iter().map(|(_, command)| command).chain(answers));
 }
 
-/// Makes commands of parcels and counts what became of them.
-fn dispatch(world: &mut World, parcels: &mut Vec<ServerParcel>) {
-    let (mut sent, mut undelivered) = (Traffic::default(), 0);
+/// Makes commands of parcels, counts them, and tells which are for nobody.
+fn speak(
+    world: &mut World,
+    parcels: &mut Vec<ServerParcel>,
+    commands: &mut Vec<(Stamp, ServerCommand)>,
+) {
+    let (mut sent, mut unsent) = (Traffic::default(), Vec::new());
     let mut rooms: Vec<(Entity, Traffic)> = Vec::new();
-    let mut registry = world.resource_mut::<MessageRegistry>();
-    parcels.retain(|parcel| {
-        let may_say = registry.may_say(parcel.message_type, Side::Server);
-        undelivered += u64::from(!may_say);
-        may_say
-    });
-    world.resource_scope(|world, mut link: Mut<Link>| {
-        let index = world.resource::<Index>();
+    world.resource_scope(|world, mut registry: Mut<MessageRegistry>| {
+        let (index, link) = (world.resource::<Index>(), world.resource::<Link>());
         for parcel in parcels.drain(..) {
-            let (to, len) = (parcel.to, parcel.payload.len());
-            if let ServerReceiver::Room(room, ..) = to {
-                if rooms.last().is_none_or(|&(last, _)| last != room) {
-                    rooms.push((room, Traffic::default()));
+            let ServerParcel { stamp, to, message_type, payload } = parcel;
+            let bytes = payload.as_ref().ok().cloned();
+            let command = payload.map_err(|_| UnsentReason::Unencodable).and_then(|payload| {
+                if !registry.may_say(message_type, Side::Server) {
+                    return Err(UnsentReason::SaidByClients);
                 }
-                if let Some((_, sent)) = rooms.last_mut() {
-                    sent.count(&parcel.payload);
+                link.check(&stamp, &payload)?;
+                command(index, &stamp, to, message_type, payload).ok_or(UnsentReason::Gone)
+            });
+            match (command, bytes) {
+                (Ok((when, command)), Some(payload)) => {
+                    commands.push((when.unwrap_or(stamp), command));
+                    sent.count(&payload);
+                    if let ServerReceiver::Room(room, ..) = to {
+                        if rooms.last().is_none_or(|&(last, _)| last != room) {
+                            rooms.push((room, Traffic::default()));
+                        }
+                        if let Some((_, sent)) = rooms.last_mut() {
+                            sent.count(&payload);
+                        }
+                    }
                 }
-            }
-            match (command(index, parcel), &mut link.bridge) {
-                (Some(command), Some(bridge)) => {
-                    bridge.send(command);
-                    sent += Traffic { messages: 1, bytes: len as u64 };
-                }
-                _ => {
-                    debug!("{len} bytes were for {to:?}, which is not there");
-                    undelivered += 1;
+                (Ok(_), None) => {}
+                (Err(reason), payload) => {
+                    let payload = payload.unwrap_or_default();
+                    unsent.push(Unsent { to, message_type, payload, reason });
                 }
             }
         }
@@ -175,43 +211,60 @@ fn dispatch(world: &mut World, parcels: &mut Vec<ServerParcel>) {
     }
     let mut server = world.resource_mut::<GhostServer>();
     server.sent += sent;
-    server.undelivered += undelivered;
+    server.undelivered += unsent.len() as u64;
+    for unsent in unsent {
+        publish(world, unsent);
+    }
 }
 
-fn command(index: &Index, parcel: ServerParcel) -> Option<ServerCommand> {
-    let ServerParcel { to, message_type, payload } = parcel;
+/// What to ask for, so that it is said; when, if not at the moment in which it was said.
+/// `None` when nobody is there to hear it.
+fn command(
+    index: &Index,
+    stamp: &Stamp,
+    to: ServerReceiver,
+    message_type: MessageType,
+    payload: Bytes,
+) -> Option<(Option<Stamp>, ServerCommand)> {
+    let in_time = |end: &Option<Stamp>| end.as_ref().is_none_or(|end| stamp < end);
     let (conn, room) = match to {
         ServerReceiver::Room(room, delivery, flags) => {
-            let room = index.room_records.get(&room)?.name.clone();
-            return Some(match delivery {
+            let record = index.room_records.get(&room).filter(|room| in_time(&room.closing))?;
+            let when = (*stamp < record.wanted).then(|| record.wanted.same());
+            let room = record.name.clone();
+            let command = match delivery {
                 Delivery::Latest(key) if flags.contains(SendFlags::FORGET) => {
                     ServerCommand::BroadcastLast { room, key, message_type, payload }
                 }
                 Delivery::Latest(_) | Delivery::Reliable | Delivery::Volatile => {
                     ServerCommand::Broadcast { room, delivery, message_type, payload }
                 }
-            });
+            };
+            return Some((when, command));
         }
         ServerReceiver::Everyone => {
-            return Some(ServerCommand::BroadcastAll { message_type, payload });
+            return Some((None, ServerCommand::BroadcastAll { message_type, payload }));
         }
         ServerReceiver::Player(player) => {
-            let seat = index.seat_records.get(&player)?;
+            let seat = index.seat_records.get(&player).filter(|seat| in_time(&seat.ended))?;
             (seat.conn, Some(seat.name.clone()))
         }
         ServerReceiver::Connection(connection) => {
-            (index.connection_records.get(&connection)?.conn, None)
+            let record = index.connection_records.get(&connection)?;
+            (in_time(&record.closing).then_some(record.conn)?, None)
         }
     };
-    Some(ServerCommand::Direct { conns: vec![conn], room, message_type, payload })
+    Some((None, ServerCommand::Direct { conns: vec![conn], room, message_type, payload }))
 }
 
-fn flush(world: &mut World, commands: Vec<ServerCommand>) {
+fn flush(world: &mut World, commands: impl IntoIterator<Item = ServerCommand>) {
     if let Some(bridge) = &mut world.resource_mut::<Link>().bridge {
         for command in commands {
             bridge.send(command);
         }
         bridge.flush();
+        let fence = bridge.fence();
+        world.insert_resource(HostFence(fence));
     }
 }
 
@@ -241,14 +294,16 @@ pub(crate) fn on_stop(stop: On<StopServer>, mut commands: Commands) {
 }
 
 fn start(world: &mut World) {
-    if world.resource::<Link>().bridge.is_some() {
+    let mut link = world.resource_mut::<Link>();
+    if link.bridge.is_some() {
+        link.start_again = link.stopping.is_some();
         return;
     }
     let network = match GhostNetwork::of(world) {
         Ok(network) => network,
         Err(error) => {
-            publish(world, ServerFailed { reason: format!("no network thread: {error}") });
-            return;
+            let reason = StartError::NoThread(Arc::new(error));
+            return publish(world, ServerFailed { reason });
         }
     };
     let protocol = world.resource::<MessageRegistry>().protocol();
@@ -262,15 +317,16 @@ fn start(world: &mut World) {
     let mut server = world.resource_mut::<GhostServer>();
     server.connector = Some(bridge.local());
     server.handle = Some(bridge.handle());
-    world.resource_mut::<Link>().bridge = Some(bridge);
+    let max_payload = world.resource::<ServerConfig>().max_payload;
+    let mut link = world.resource_mut::<Link>();
+    link.bridge = Some(bridge);
+    link.max_payload = max_payload;
     set_state(world, ServerState::Starting);
-    let mut rooms = world.query_filtered::<(Entity, &Room, &RoomConfig), Without<Ended>>();
-    let rooms: Vec<_> = rooms
-        .iter(world)
-        .map(|(entity, room, config)| (entity, room.name().clone(), config.clone()))
-        .collect();
-    for (entity, name, config) in rooms {
-        lifecycle::open_room(world, entity, name, config);
+    let mut rooms = world.query_filtered::<(Entity, &Room), Without<Ended>>();
+    let rooms: Vec<_> =
+        rooms.iter(world).map(|(entity, room)| (entity, room.name().clone())).collect();
+    for (entity, name) in rooms {
+        lifecycle::open_room(world, entity, name);
     }
 }
 
@@ -278,6 +334,9 @@ fn shut_down(world: &mut World, message: String, deadline: Duration) {
     let mut outbox = world.resource_mut::<Outbox>();
     if outbox.active {
         outbox.push(ServerCommand::Shutdown { message, deadline });
+        let mut link = world.resource_mut::<Link>();
+        link.stopping.get_or_insert_with(Stamp::now);
+        link.start_again = false;
         set_state(world, ServerState::Stopping);
     }
 }
@@ -285,6 +344,7 @@ fn shut_down(world: &mut World, message: String, deadline: Duration) {
 fn stopped(world: &mut World) {
     // With it goes the channel of the tickets: those of this server must not
     // answer questions of the next, which have the same numbers.
+    world.remove_resource::<HostFence>();
     *world.resource_mut::<Link>() = Link::default();
     *world.resource_mut::<Outbox>() = Outbox::default();
     sync::forget_all(world);
@@ -292,7 +352,7 @@ fn stopped(world: &mut World) {
 }
 
 fn set_state(world: &mut World, state: ServerState) {
-    world.resource_mut::<NextState<ServerState>>().set(state);
+    NextState::set_if_neq(&mut world.resource_mut::<NextState<ServerState>>(), state);
 }
 
 fn builder(config: &ServerConfig) -> ServerBuilder {

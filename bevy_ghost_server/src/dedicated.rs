@@ -8,7 +8,7 @@ use bevy::{
     state::app::StatesPlugin,
     time::TimePlugin,
 };
-use bevy_ghost_client::{GhostNetwork, Network};
+use bevy_ghost_client::{GhostNetwork, Network, kept};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::{
@@ -65,7 +65,8 @@ impl Plugin for ShutdownPlugin {
         app.init_resource::<WakeSources>();
         app.world_mut().resource_mut::<WakeSources>().0.push(arrived.clone());
         // Without the server plugin there is nothing to stop, but signals still end the app.
-        app.add_message::<ServerStopped>().add_message::<ServerFailed>();
+        kept::add_message::<ServerStopped>(app);
+        kept::add_message::<ServerFailed>(app);
         app.insert_resource(Signals { arrived, stop: self.stop.clone(), stopping: false })
             .add_systems(
                 PreUpdate,

@@ -4,13 +4,17 @@
 //! rooms, or of the one they are attached to), and one variant of
 //! [`GhostServerEvent`], which alone keeps the order across types.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bevy::prelude::*;
+use bevy_ghost_client::{kept, typed::ServerReceiver};
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, RoomName, Seat};
+use ghost_sync_core::{
+    server::BindError,
+    wire::{ClientId, LeaveReason, MessageType, RoomName, Seat},
+};
 
-use crate::bridge::DisconnectReason;
+use crate::{CreateRoomError, bridge::DisconnectReason};
 
 /// The server takes connections.
 #[derive(Clone, Debug, Event, Message, Reflect)]
@@ -24,8 +28,20 @@ pub struct ServerStarted {
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct ServerFailed {
-    /// Why, in words for people.
-    pub reason: String,
+    /// Why; its `Display` is for people.
+    pub reason: StartError,
+}
+
+/// Why a server could not start.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It cannot listen where it should, or its settings make no sense.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The operating system gives no thread for the network.
+    #[error("no network thread: {0}")]
+    NoThread(Arc<std::io::Error>),
 }
 
 /// The server takes no connections any more, and all are closed.
@@ -72,7 +88,8 @@ pub struct RoomOpened {
     pub room_name: RoomName,
 }
 
-/// A room could not be opened; its entity goes at the end of the frame.
+/// A room could not be opened; its entity goes at the end of the frame, unless it is open
+/// under another name: then it stays as it is.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomRefused {
@@ -81,8 +98,8 @@ pub struct RoomRefused {
     pub room: Entity,
     /// The name.
     pub room_name: RoomName,
-    /// Why, in words for people.
-    pub reason: String,
+    /// Why; its `Display` is for people.
+    pub reason: CreateRoomError,
 }
 
 /// The last player has left a room, which stays.
@@ -250,6 +267,47 @@ pub struct Missed {
     pub messages: u64,
 }
 
+/// A message that a system wrote is not sent: to anybody.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Unsent {
+    /// For whom it was.
+    pub to: ServerReceiver,
+    /// What it is.
+    pub message_type: MessageType,
+    /// The bytes; none where it could not be written as bytes.
+    pub payload: Bytes,
+    /// Why.
+    pub reason: UnsentReason,
+}
+
+/// Why a message is not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Reflect, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsentReason {
+    /// Start the server first, and say nothing after [`StopServer`](crate::StopServer).
+    #[error("the server does not run")]
+    NotRunning,
+    /// The room, the player or the connection is not there (any more).
+    #[error("it is for nobody")]
+    Gone,
+    /// The type is [registered](crate::GhostAppExt::add_ghost_message) as one that clients
+    /// alone say; the log names it.
+    #[error("it is said by clients alone")]
+    SaidByClients,
+    /// Split it, or raise [`max_payload`](crate::ServerConfig::max_payload).
+    #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// It cannot be written as bytes: a list in it is too long, say. The log has why.
+    #[error("it cannot be encoded")]
+    Unencodable,
+}
+
 /// A payload came, whether its type is registered or not.
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
@@ -304,8 +362,10 @@ macro_rules! stream {
         })*
 
         pub(crate) fn register(app: &mut App) {
-            app.add_message::<$stream>().register_type::<$stream>();
-            $(app.add_message::<$fact>().register_type::<$fact>();)*
+            kept::add_message::<$stream>(app);
+            app.register_type::<$stream>();
+            $(kept::add_message::<$fact>(app);
+            app.register_type::<$fact>();)*
         }
     };
 }
@@ -318,7 +378,7 @@ stream! {
     GhostServerEvent {
         ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
         RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, Missed,
-        Undecodable,
+        Unsent, Undecodable,
     } + PayloadReceived
 }
 

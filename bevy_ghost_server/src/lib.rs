@@ -36,15 +36,17 @@ pub use entities::{
 pub use events::{
     ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, Missed,
     PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
-    RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, Undecodable,
+    RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError, Undecodable,
+    Unsent, UnsentReason,
 };
+pub use ghost_sync_core::{relay::CreateRoomError, server::BindError};
 pub use hooks::{
     ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, MetadataRequest, RelayRequest,
     Ticket,
 };
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
 pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
-pub use rooms::{CreateRoomError, Rooms};
+pub use rooms::Rooms;
 pub use runner::{Tick, WakeRunnerPlugin, WakeSources};
 pub use server::{GhostServer, ServerConfig, ServerState, room_exists, server_running};
 pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, ToRoom};
@@ -60,7 +62,7 @@ pub mod prelude {
         RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats,
         Rooms, SeatOf, Seats, ServerConfig, ServerFailed, ServerStarted, ServerState,
         ServerStopped, StartServer, StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom,
-        room_exists, server_running,
+        Unsent, room_exists, server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -1,14 +1,15 @@
 //! What spawning, changing and despawning entities asks of the network thread.
 
 use bevy::prelude::*;
-use bevy_ghost_client::Ended;
+use bevy_ghost_client::{Ended, typed::Stamp};
 use ghost_sync_core::wire::RoomName;
 
 use crate::{
-    CloseConnection, CloseRoom, Connection, Kick, Player, Room, RoomConfig, Rooms, SetMetadata,
+    CloseConnection, CloseRoom, Connection, CreateRoomError, Kick, Metadata, Player, Room,
+    RoomConfig, Rooms, SetMetadata,
     bridge::Outbox,
     events::{RoomRefused, publish},
-    index::{Index, RoomRecord},
+    index::{Index, KnownMeta, RoomRecord},
 };
 
 /// Notes that the network thread has, or will have, the room of that entity.
@@ -18,62 +19,103 @@ pub(crate) fn know_room(world: &mut World, room: Entity, name: RoomName, config:
         name,
         id: None,
         opened: false,
-        closing: false,
+        wanted: Stamp::now(),
+        closing: None,
+        next: None,
         closed: None,
         players: 0,
         config,
+        meta: KnownMeta::default(),
     };
     world.resource_mut::<Index>().room_records.insert(room, record);
 }
 
-/// A room entity is there: open it.
+/// A room entity is there, or the room has another name: open it.
 pub(crate) fn on_room_inserted(inserted: On<Insert, Room>, mut commands: Commands) {
     let entity = inserted.entity;
     commands.queue(move |world: &mut World| {
-        let Ok(room) = world.get_entity(entity) else { return };
-        let (Some(name), config) = (room.get::<Room>(), room.get::<RoomConfig>()) else { return };
-        let (name, config) = (name.name().clone(), config.cloned().unwrap_or_default());
+        let Some(name) = world.get::<Room>(entity).map(|room| room.name().clone()) else { return };
         world.entity_mut(entity).insert_if_new(Name::new(name.as_str().to_owned()));
         let known = world.resource::<Rooms>().by_name.get(&name).copied();
         if known.is_some_and(|known| known != entity) {
-            let reason = "there is a room of that name".to_owned();
-            warn!("room {name:?} was not opened: {reason}");
-            publish(world, RoomRefused { room: entity, room_name: name, reason });
-            Ended::mark(world, entity);
-        } else if !world.resource::<Index>().room_records.contains_key(&entity) {
-            world.resource_mut::<Rooms>().by_name.insert(name.clone(), entity);
-            if world.resource::<Outbox>().is_active() {
-                open_room(world, entity, name, config);
+            refuse_name(world, entity, name);
+            return;
+        }
+        world.resource_mut::<Rooms>().by_name.insert(name.clone(), entity);
+        let active = world.resource::<Outbox>().is_active();
+        match world.resource_mut::<Index>().room_records.get_mut(&entity) {
+            Some(record) if record.name == name && record.closing.is_none() => {}
+            Some(record) => {
+                record.next = Some(name);
+                let open = record.closing.is_none();
+                if open {
+                    close_room(world, entity);
+                }
             }
+            None if active => open_room(world, entity, name),
+            None => {}
         }
     });
 }
 
-/// Asks the network thread for the room of an entity.
-pub(crate) fn open_room(world: &mut World, entity: Entity, name: RoomName, config: RoomConfig) {
-    world.resource_mut::<Outbox>().create_room(name.clone(), &config);
-    world.resource_mut::<Index>().pending.push_back((name.clone(), entity));
-    know_room(world, entity, name, config);
+/// Another room has the name that the room of an entity was to have.
+fn refuse_name(world: &mut World, room: Entity, name: RoomName) {
+    let reason = CreateRoomError::RoomAlreadyExists(name.clone());
+    warn!("room {name:?} was not opened: {reason}");
+    publish(world, RoomRefused { room, room_name: name, reason });
+    let record = world.resource::<Index>().room_records.get(&room);
+    let former = record.filter(|record| record.closing.is_none()).map(|it| it.name.clone());
+    match former {
+        Some(former) => drop(world.entity_mut(room).insert(Room::from(former))),
+        None => Ended::mark(world, room),
+    }
 }
 
-/// A room entity goes, or gets another name: close the room that it was.
+/// Asks the network thread for the room of an entity, and tells it what newcomers may know.
+pub(crate) fn open_room(world: &mut World, entity: Entity, name: RoomName) {
+    let config = world.get::<RoomConfig>(entity).cloned().unwrap_or_default();
+    world.resource_mut::<Index>().pending.push_back((name.clone(), entity));
+    world.resource_mut::<Outbox>().create_room(name.clone(), &config);
+    // From now on something may be said there.
+    know_room(world, entity, name, config);
+    tell_metadata(world, entity);
+}
+
+/// The room of that entity is to end, which stays.
+fn close_room(world: &mut World, entity: Entity) {
+    let mut index = world.resource_mut::<Index>();
+    let message = index.words(entity, "the room was closed");
+    let Some(record) = index.room_records.get_mut(&entity) else { return };
+    record.closing = Some(Stamp::now());
+    let name = record.name.clone();
+    world.resource_mut::<Outbox>().close_room(name, message);
+}
+
+/// A room entity goes, or gets another name.
 pub(crate) fn on_room_discarded(
     discarded: On<Discard, Room>,
     names: Query<&Room>,
     mut rooms: ResMut<Rooms>,
+) {
+    let entity = discarded.entity;
+    if let Ok(room) = names.get(entity)
+        && rooms.by_name.get(room.name()) == Some(&entity)
+    {
+        rooms.by_name.remove(room.name());
+    }
+}
+
+/// A room entity goes, or is no room any more: close the room that it was.
+pub(crate) fn on_room_removed(
+    removed: On<Remove, Room>,
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
 ) {
-    let entity = discarded.entity;
-    let Ok(room) = names.get(entity) else { return };
-    if rooms.by_name.get(room.name()) == Some(&entity) {
-        rooms.by_name.remove(room.name());
-    }
-    let message = index.words(entity, "the room was closed");
-    if let Some(record) = index.room_records.get_mut(&entity)
-        && !record.closing
-    {
-        record.closing = true;
+    let message = index.words(removed.entity, "the room was closed");
+    let Some(record) = index.room_records.get_mut(&removed.entity) else { return };
+    record.next = None;
+    if record.closing.is_none() {
+        record.closing = Some(Stamp::now());
         outbox.close_room(record.name.clone(), message);
     }
 }
@@ -86,9 +128,9 @@ pub(crate) fn on_connection_removed(
 ) {
     let message = index.words(removed.entity, "closed by the server");
     if let Some(record) = index.connection_records.get_mut(&removed.entity)
-        && !record.closing
+        && record.closing.is_none()
     {
-        record.closing = true;
+        record.closing = Some(Stamp::now());
         outbox.kick(record.conn, message);
     }
 }
@@ -101,10 +143,13 @@ pub(crate) fn on_player_removed(
     mut outbox: ResMut<Outbox>,
 ) {
     let message = index.words(removed.entity, "removed by the server");
-    let Some(seat) = index.seat_records.get(&removed.entity) else { return };
-    let room_closes = index.room_records.get(&seat.room).is_none_or(|room| room.closing);
-    let connection_closes =
-        index.connection_records.get(&seat.connection).is_none_or(|it| it.closing);
+    let index = &mut *index;
+    let Some(seat) = index.seat_records.get_mut(&removed.entity) else { return };
+    seat.ended.get_or_insert_with(Stamp::now);
+    let room = index.room_records.get(&seat.room);
+    let room_closes = room.is_none_or(|room| room.closing.is_some());
+    let connection = index.connection_records.get(&seat.connection);
+    let connection_closes = connection.is_none_or(|connection| connection.closing.is_some());
     if !room_closes && !connection_closes {
         outbox.remove(seat.conn, seat.name.clone(), message);
     }
@@ -158,11 +203,51 @@ pub(crate) fn on_close_room(
     end(&mut commands, close.room);
 }
 
-pub(crate) fn on_set_metadata(set: On<SetMetadata>, index: Res<Index>, mut outbox: ResMut<Outbox>) {
-    if let Some(room) = index.room_records.get(&set.entity) {
-        outbox.set_room_meta(room.name.clone(), set.key.clone(), set.value.clone());
-    } else if let Some(connection) = index.connection_records.get(&set.entity) {
-        outbox.set_client_meta(connection.conn, set.key.clone(), set.value.clone());
+pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut commands: Commands) {
+    let SetMetadata { entity, key, value } = set.clone();
+    commands.queue(move |world: &mut World| {
+        let index = world.resource::<Index>();
+        if let Some(room) = index.room_records.get(&entity) {
+            let name = room.name.clone();
+            world.resource_mut::<Outbox>().set_room_meta(name, key, value);
+        } else if let Some(connection) = index.connection_records.get(&entity) {
+            let conn = connection.conn;
+            world.resource_mut::<Outbox>().set_client_meta(conn, key, value);
+        } else if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
+            // Nobody has been told of it yet: it is told as it will be then.
+            metadata.apply(key, value);
+        }
+    });
+}
+
+/// Tells the network thread what systems have changed in the metadata of rooms and
+/// connections.
+pub(crate) fn tell_changed_metadata(
+    changed: Query<(Entity, &Metadata), Changed<Metadata>>,
+    mut index: ResMut<Index>,
+    mut outbox: ResMut<Outbox>,
+) {
+    for (entity, metadata) in &changed {
+        tell(entity, metadata, &mut index, &mut outbox);
+    }
+}
+
+fn tell_metadata(world: &mut World, entity: Entity) {
+    let Some(metadata) = world.get::<Metadata>(entity).cloned() else { return };
+    world.resource_scope(|world, mut index: Mut<Index>| {
+        tell(entity, &metadata, &mut index, &mut world.resource_mut::<Outbox>());
+    });
+}
+
+fn tell(entity: Entity, metadata: &Metadata, index: &mut Index, outbox: &mut Outbox) {
+    if let Some(room) = index.room_records.get_mut(&entity) {
+        for (key, value) in room.meta.ask(metadata) {
+            outbox.set_room_meta(room.name.clone(), key, value);
+        }
+    } else if let Some(connection) = index.connection_records.get_mut(&entity) {
+        for (key, value) in connection.meta.ask(metadata) {
+            outbox.set_client_meta(connection.conn, key, value);
+        }
     }
 }
 

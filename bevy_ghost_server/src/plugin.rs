@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_real_timer};
-use bevy_ghost_client::{Metadata, typed::MessageRegistry};
+use bevy_ghost_client::{GhostClientSystems, Metadata, typed::MessageRegistry};
 
 use crate::{
     Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig,
@@ -96,6 +96,7 @@ impl Plugin for GhostServerPlugin {
 
         app.add_observer(lifecycle::on_room_inserted)
             .add_observer(lifecycle::on_room_discarded)
+            .add_observer(lifecycle::on_room_removed)
             .add_observer(lifecycle::on_connection_removed)
             .add_observer(lifecycle::on_player_removed)
             .add_observer(lifecycle::on_kick)
@@ -105,10 +106,21 @@ impl Plugin for GhostServerPlugin {
             .add_observer(bridge::on_start)
             .add_observer(bridge::on_stop);
 
+        // A client in the same app finds what its server did in the same frame.
+        app.configure_sets(PostUpdate, GhostClientSystems::Send.after(GhostServerSystems::Send))
+            .configure_sets(
+                PreUpdate,
+                GhostClientSystems::Receive.after(GhostServerSystems::Receive),
+            );
         app.add_systems(PreUpdate, bridge::receive.in_set(GhostServerSystems::Receive))
             .add_systems(
                 PostUpdate,
-                (rooms::carry_out, lifecycle::configure_rooms, bridge::send)
+                (
+                    rooms::carry_out,
+                    lifecycle::configure_rooms,
+                    lifecycle::tell_changed_metadata,
+                    bridge::send,
+                )
                     .chain()
                     .in_set(GhostServerSystems::Send),
             )

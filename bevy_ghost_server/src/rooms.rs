@@ -1,7 +1,7 @@
 //! The rooms by name, for those who prefer a resource to entities.
 
 use bevy::{platform::collections::HashMap, prelude::*};
-use ghost_sync_core::wire::{InvalidRoomName, RoomName};
+use ghost_sync_core::{relay::CreateRoomError, wire::RoomName};
 
 use crate::{CloseRoom, Room, RoomConfig};
 
@@ -33,7 +33,7 @@ impl Rooms {
         let taken = self.by_name.contains_key(name)
             || self.wanted.iter().any(|(other, _)| other.name() == name);
         if taken {
-            return Err(CreateRoomError::NameTaken);
+            return Err(CreateRoomError::RoomAlreadyExists(room.name().clone()));
         }
         self.wanted.push((room, config));
         Ok(())
@@ -67,18 +67,6 @@ impl Rooms {
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
-}
-
-/// Why [`Rooms`] did not open a room.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CreateRoomError {
-    /// Use the room that is there, or another name.
-    #[error("there is a room of that name")]
-    NameTaken,
-    /// The text is no room name.
-    #[error(transparent)]
-    InvalidName(#[from] InvalidRoomName),
 }
 
 /// Does what was asked of [`Rooms`] in this frame.

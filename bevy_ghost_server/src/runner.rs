@@ -30,7 +30,8 @@ pub struct WakeRunnerPlugin {
 /// When the app is updated although nothing has arrived.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Tick {
-    /// When the next `FixedUpdate` is due; each second in an app without `TimePlugin`.
+    /// When the next `FixedUpdate` is due, or its step has passed in real time, while the
+    /// virtual clock is paused or slow; each second in an app without `TimePlugin`.
     #[default]
     Fixed,
     /// After so long without an update.
@@ -83,10 +84,21 @@ impl WakeRunnerPlugin {
     fn pause(self, world: &World) -> Duration {
         match (self.tick, world.get_resource::<Time<Fixed>>()) {
             (Tick::Every(interval), _) => interval,
-            (Tick::Fixed, Some(fixed)) => fixed.timestep().saturating_sub(fixed.overstep()),
+            (Tick::Fixed, Some(fixed)) => {
+                let step = fixed.timestep();
+                let left = step.saturating_sub(fixed.overstep());
+                let speed = world.get_resource::<Time<Virtual>>().map_or(1.0, speed);
+                Duration::try_from_secs_f64(left.as_secs_f64() / speed)
+                    .map_or(step, |it| it.min(step))
+            }
             (Tick::Fixed, None) => Duration::from_secs(1),
         }
     }
+}
+
+/// How much of the time passes for the game.
+fn speed(time: &Time<Virtual>) -> f64 {
+    if time.is_paused() { 0.0 } else { time.relative_speed_f64() }
 }
 
 /// Sleeps until something arrives (`true`) or `deadline` has come (`false`).

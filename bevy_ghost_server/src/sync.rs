@@ -6,14 +6,14 @@ use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, LeaveReason, RoomId, RoomName, Seat};
 
 use crate::{
-    Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Room, RoomConfig, RoomStats,
-    Rooms, SeatOf,
+    Away, Connection, ConnectionStats, CreateRoomError, GhostServer, InRoom, Player, Room,
+    RoomConfig, RoomStats, Rooms, SeatOf,
     bridge::{ConnId, DisconnectReason, RelayEvent},
     events::{
         ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, PlayerAway, PlayerBack,
         PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused, publish,
     },
-    index::{ConnectionRecord, Index, RoomRecord, SeatRecord},
+    index::{ConnectionRecord, Index, KnownMeta, RoomRecord, SeatRecord},
     lifecycle,
 };
 
@@ -21,11 +21,13 @@ use crate::{
 pub(crate) fn apply(world: &mut World, event: RelayEvent) {
     match event {
         RelayEvent::ConnectionOpened { conn, client_id, addr, meta } => {
-            let connection =
-                world.spawn((Connection { client_id, addr }, Metadata::from(meta))).id();
+            let metadata = Metadata::from(meta);
+            let mut known = KnownMeta::default();
+            metadata.iter().for_each(|(key, value)| known.confirm(key, Some(value)));
+            let connection = world.spawn((Connection { client_id, addr }, metadata)).id();
             let mut index = world.resource_mut::<Index>();
             index.connections.insert(conn, connection);
-            let record = ConnectionRecord { conn, client_id, closing: false };
+            let record = ConnectionRecord { conn, client_id, closing: None, meta: known };
             index.connection_records.insert(connection, record);
             world.resource_mut::<GhostServer>().connections += 1;
             publish(world, ConnectionOpened { connection, client_id, addr });
@@ -58,7 +60,9 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
             let Some(&room) = index.rooms.get(&id) else { return };
             let Some(record) = index.room_records.get_mut(&room) else { return };
             record.closed = Some(message);
-            forget_name(world, &name, room);
+            if record.next.as_ref() != Some(&name) {
+                forget_name(world, &name, room);
+            }
             close_if_left(world, room);
         }
         RelayEvent::RoomEmptied { room, name } => {
@@ -125,7 +129,7 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
 }
 
 /// A room that was asked for is not to be had.
-pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: String) {
+pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: CreateRoomError) {
     let Some(room) = world.resource_mut::<Index>().take_pending(&name) else {
         // A client was faster, and its room has taken the entity: give it the rules too.
         lifecycle::configure_again(world, &name);
@@ -153,10 +157,11 @@ pub(crate) fn forget_all(world: &mut World) {
         Ended::mark(world, connection);
     }
     for (room, record) in index.room_records {
-        if record.closing && record.opened {
+        if record.closing.is_some() && record.opened {
             let message = "the server stopped".to_owned();
             publish(world, RoomClosed { room, room_name: record.name, message });
-        } else if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+        }
+        if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
             stats.open = false;
         }
     }
@@ -174,7 +179,7 @@ fn room_created(world: &mut World, id: RoomId, name: RoomName) {
     index.rooms.insert(id, room);
     let Some(record) = index.room_records.get_mut(&room) else { return };
     record.id = Some(id);
-    if record.closing {
+    if record.closing.is_some() {
         return;
     }
     record.opened = true;
@@ -223,10 +228,18 @@ fn close_if_left(world: &mut World, room: Entity) {
     if let Some(id) = record.id {
         index.rooms.remove(&id);
     }
-    if let RoomRecord { name, closed: Some(message), opened: true, .. } = record {
+    let RoomRecord { name, closed, opened, next, closing, .. } = record;
+    if let Some(mut stats) = world.get_mut::<RoomStats>(room) {
+        stats.open = false;
+    }
+    if let Some(message) = closed.filter(|_| opened) {
         publish(world, RoomClosed { room, room_name: name, message });
     }
-    Ended::mark(world, room);
+    if let Some(next) = next {
+        lifecycle::open_room(world, room, next);
+    } else if closing.is_none() || world.get::<Room>(room).is_some() {
+        Ended::mark(world, room);
+    }
 }
 
 fn forget_name(world: &mut World, name: &RoomName, room: Entity) {
@@ -253,8 +266,16 @@ fn player_joined(
         return;
     }
     let player = world.spawn((InRoom(room), SeatOf(connection), Player { client_id, seat })).id();
-    let record =
-        SeatRecord { room, name: name.clone(), connection, conn, client_id, seat, away: false };
+    let record = SeatRecord {
+        room,
+        name: name.clone(),
+        connection,
+        conn,
+        client_id,
+        seat,
+        away: false,
+        ended: None,
+    };
     let mut index = world.resource_mut::<Index>();
     index.seats.insert((room_id, seat), player);
     index.seat_records.insert(player, record);
@@ -311,6 +332,9 @@ fn change_metadata(
     version: u64,
 ) {
     let Some(entity) = entity.filter(|&entity| is_there(world, entity)) else { return };
+    if let Some(known) = world.resource_mut::<Index>().known_meta(entity) {
+        known.confirm(&key, value.as_deref());
+    }
     if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
         metadata.apply(key.clone(), value.clone());
     }

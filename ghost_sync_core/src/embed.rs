@@ -36,6 +36,7 @@ mod update;
 
 pub use client::{ClientBridge, Connector, Reconnect, Target};
 pub use command::{ClientCommand, OutboxFull, ServerCommand};
+pub use mailbox::Fence;
 pub use network::Network;
 pub use server::{LocalConnector, ServerBridge};
 pub use update::{ClientEnd, ClientUpdate, ServerUpdate};

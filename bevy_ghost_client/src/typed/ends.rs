@@ -15,14 +15,15 @@ use ghost_sync_core::wire::MessageType;
 use wincode::ReadError;
 
 use super::{
-    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
+    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, Stamp, ToConnection, ToEveryone,
     ToPlayer, ToRoom, ToServer,
     codec::{Buffer, Codec},
     parcels::{
         Arrival, ClientOrigin, ClientParcel, ClientReceiver, ServerOrigin, ServerParcel,
-        ServerReceiver,
+        ServerReceiver, Unencodable,
     },
 };
+use crate::kept;
 
 /// What can be done with a type of which only the number is known.
 #[derive(Clone, Copy)]
@@ -36,7 +37,13 @@ pub(super) struct Ends {
 }
 
 /// Decodes those of the arrivals that are of the type, and writes them.
-pub(super) type Give<O> = fn(&mut World, &[Arrival<O>], &[usize], &mut Failures);
+pub(super) type Give<O> = fn(&mut World, &Arrivals<'_, O>, &[usize], &mut Failures);
+
+/// Arrivals, and the number of the first: the next has the next.
+pub(super) struct Arrivals<'a, O> {
+    pub(super) first: u64,
+    pub(super) all: &'a [Arrival<O>],
+}
 
 /// Which arrivals are not what their type says, and what is wrong with them.
 pub(super) type Failures = Vec<(usize, ReadError)>;
@@ -55,19 +62,18 @@ impl Ends {
 }
 
 fn add_client<T: Codec>(app: &mut App) {
-    app.add_message::<Broadcast<T>>()
-        .add_message::<ToServer<T>>()
-        .add_message::<FromRoom<T>>()
-        .add_message::<FromServer<T>>();
+    app.add_message::<Broadcast<T>>().add_message::<ToServer<T>>();
+    kept::add_message::<FromRoom<T>>(app);
+    kept::add_message::<FromServer<T>>(app);
 }
 
 fn add_server<T: Codec>(app: &mut App) {
     app.add_message::<ToRoom<T>>()
         .add_message::<ToPlayer<T>>()
         .add_message::<ToConnection<T>>()
-        .add_message::<ToEveryone<T>>()
-        .add_message::<FromPlayer<T>>()
-        .add_message::<FromConnection<T>>();
+        .add_message::<ToEveryone<T>>();
+    kept::add_message::<FromPlayer<T>>(app);
+    kept::add_message::<FromConnection<T>>(app);
 }
 
 fn take_client<T: Codec>(
@@ -76,15 +82,17 @@ fn take_client<T: Codec>(
     buffer: &mut Buffer,
     out: &mut Vec<ClientParcel>,
 ) {
-    let mut push = |room, to, message: &T| {
-        if let Some((message_type, payload)) = encode(message, message_type, buffer) {
-            out.push(ClientParcel { room, to, message_type, payload });
-        }
+    let mut push = |stamp, room, to, message: &T| {
+        let (message_type, payload) = encode(message, message_type, buffer);
+        out.push(ClientParcel { stamp, room, to, message_type, payload });
     };
-    drain(world, |it: Broadcast<T>| {
-        push(it.room, ClientReceiver::Room { delivery: it.delivery, flags: it.flags }, &it.message);
+    drain(world, |it: Broadcast<T>, last| {
+        let to = ClientReceiver::Room { delivery: it.delivery, flags: it.flags };
+        push(it.stamp.ascend(last), it.room, to, &it.message);
     });
-    drain(world, |it: ToServer<T>| push(it.room, ClientReceiver::Server, &it.message));
+    drain(world, |it: ToServer<T>, last| {
+        push(it.stamp.ascend(last), it.room, ClientReceiver::Server, &it.message);
+    });
 }
 
 fn take_server<T: Codec>(
@@ -93,42 +101,46 @@ fn take_server<T: Codec>(
     buffer: &mut Buffer,
     out: &mut Vec<ServerParcel>,
 ) {
-    let mut push = |to, message: &T| {
-        if let Some((message_type, payload)) = encode(message, message_type, buffer) {
-            out.push(ServerParcel { to, message_type, payload });
-        }
+    let mut push = |stamp, to, message: &T| {
+        let (message_type, payload) = encode(message, message_type, buffer);
+        out.push(ServerParcel { stamp, to, message_type, payload });
     };
-    drain(world, |it: ToRoom<T>| {
-        push(ServerReceiver::Room(it.room, it.delivery, it.flags), &it.message)
+    drain(world, |it: ToRoom<T>, last| {
+        let to = ServerReceiver::Room(it.room, it.delivery, it.flags);
+        push(it.stamp.ascend(last), to, &it.message);
     });
-    drain(world, |it: ToPlayer<T>| push(ServerReceiver::Player(it.player), &it.message));
-    drain(world, |it: ToConnection<T>| {
-        push(ServerReceiver::Connection(it.connection), &it.message)
+    drain(world, |it: ToPlayer<T>, last| {
+        push(it.stamp.ascend(last), ServerReceiver::Player(it.player), &it.message);
     });
-    drain(world, |it: ToEveryone<T>| push(ServerReceiver::Everyone, &it.message));
+    drain(world, |it: ToConnection<T>, last| {
+        push(it.stamp.ascend(last), ServerReceiver::Connection(it.connection), &it.message);
+    });
+    drain(world, |it: ToEveryone<T>, last| {
+        push(it.stamp.ascend(last), ServerReceiver::Everyone, &it.message);
+    });
 }
 
 fn give_client<T: Codec>(
     world: &mut World,
-    arrivals: &[Arrival<ClientOrigin>],
+    arrivals: &Arrivals<'_, ClientOrigin>,
     ts: &[usize],
     failed: &mut Failures,
 ) {
     let from_room = write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
         let ClientOrigin::Room { room, sender, seq, replay } = origin else { return None };
-        Some(move |message| FromRoom { room, sender, seq, replay, message })
+        Some(move |arrival, message| FromRoom { room, sender, seq, replay, arrival, message })
     });
     if from_room < ts.len() {
         write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
             let ClientOrigin::Server { room } = origin else { return None };
-            Some(move |message| FromServer { room, message })
+            Some(move |arrival, message| FromServer { room, arrival, message })
         });
     }
 }
 
 fn give_server<T: Codec>(
     world: &mut World,
-    arrivals: &[Arrival<ServerOrigin>],
+    arrivals: &Arrivals<'_, ServerOrigin>,
     ts: &[usize],
     failed: &mut Failures,
 ) {
@@ -136,20 +148,20 @@ fn give_server<T: Codec>(
         let ServerOrigin::Player { player, room, connection, client_id, seq } = origin else {
             return None;
         };
-        Some(move |message| FromPlayer { player, room, connection, client_id, seq, message })
+        Some(move |_, message| FromPlayer { player, room, connection, client_id, seq, message })
     });
     if from_players < ts.len() {
         write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
             let ServerOrigin::Connection { connection, client_id } = origin else { return None };
-            Some(move |message| FromConnection { connection, client_id, message })
+            Some(move |_, message| FromConnection { connection, client_id, message })
         });
     }
 }
 
 /// Decodes what goes into one kind of envelope, and returns how many there were.
-fn write<T: Codec, M: Message, F: FnOnce(T) -> M, O: Copy>(
+fn write<T: Codec, M: Message, F: FnOnce(u64, T) -> M, O: Copy>(
     world: &mut World,
-    arrivals: &[Arrival<O>],
+    arrivals: &Arrivals<'_, O>,
     ts: &[usize],
     failed: &mut Failures,
     envelope: impl Fn(O) -> Option<F>,
@@ -157,30 +169,36 @@ fn write<T: Codec, M: Message, F: FnOnce(T) -> M, O: Copy>(
     let Some(mut messages) = world.get_resource_mut::<Messages<M>>() else { return 0 };
     let mut count = 0;
     messages.write_batch(ts.iter().filter_map(|&at| {
-        let Arrival { origin, message_type, payload } = &arrivals[at];
+        let Arrival { origin, message_type, payload } = &arrivals.all[at];
         let envelope = envelope(*origin)?;
         count += 1;
         let message = T::decode(*message_type, payload);
-        message.map_err(|error| failed.push((at, error))).ok().map(envelope)
+        let message = message.map_err(|error| failed.push((at, error))).ok()?;
+        Some(envelope(arrivals.first + at as u64, message))
     }));
     count
 }
 
-fn drain<M: Message>(world: &mut World, take: impl FnMut(M)) {
+/// Takes all messages of a type, in the order in which they were written.
+fn drain<M: Message>(world: &mut World, mut take: impl FnMut(M, &mut Stamp)) {
     if let Some(mut messages) = world.get_resource_mut::<Messages<M>>()
         && !messages.is_empty()
     {
-        messages.drain().for_each(take);
+        let mut last = Stamp::FIRST;
+        messages.drain().for_each(|message| take(message, &mut last));
     }
 }
 
 fn encode<T: Codec>(
     message: &T,
-    message_type: MessageType,
+    registered: MessageType,
     buffer: &mut Buffer,
-) -> Option<(MessageType, Bytes)> {
-    message
-        .encode(message_type, buffer)
-        .inspect_err(|error| error!("cannot encode a {}: {error}", type_name::<T>()))
-        .ok()
+) -> (MessageType, Result<Bytes, Unencodable>) {
+    match message.encode(registered, buffer) {
+        Ok((message_type, payload)) => (message_type, Ok(payload)),
+        Err(error) => {
+            error!("cannot encode a {}: {error}", type_name::<T>());
+            (registered, Err(Unencodable))
+        }
+    }
 }

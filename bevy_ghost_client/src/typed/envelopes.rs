@@ -8,6 +8,8 @@
 use bevy::ecs::{entity::Entity, message::Message};
 use ghost_sync_core::wire::{ClientId, Delivery, SendFlags};
 
+use super::Stamp;
+
 /// Client, out: to everybody else in a room.
 #[derive(Clone, Debug, Message)]
 pub struct Broadcast<T> {
@@ -19,12 +21,19 @@ pub struct Broadcast<T> {
     pub flags: SendFlags,
     /// What is said.
     pub message: T,
+    pub(super) stamp: Stamp,
 }
 
 impl<T> Broadcast<T> {
     /// To the room joined last, reliably.
     pub fn new(message: T) -> Self {
-        Self { room: None, delivery: Delivery::Reliable, flags: SendFlags::NONE, message }
+        Self {
+            room: None,
+            delivery: Delivery::Reliable,
+            flags: SendFlags::NONE,
+            message,
+            stamp: Stamp::now(),
+        }
     }
 
     /// To this room.
@@ -78,12 +87,13 @@ pub struct ToServer<T> {
     pub room: Option<Entity>,
     /// What is said.
     pub message: T,
+    pub(super) stamp: Stamp,
 }
 
 impl<T> ToServer<T> {
     /// About the room joined last, if there is one.
     pub fn new(message: T) -> Self {
-        Self { room: None, message }
+        Self { room: None, message, stamp: Stamp::now() }
     }
 
     /// About this room.
@@ -106,6 +116,9 @@ pub struct FromRoom<T> {
     /// [`Join`](crate::Join::replay) asked for, or a [`latest`](Broadcast::latest) message
     /// that is still the newest of its sender and key.
     pub replay: bool,
+    /// Its place among all that this client was told, from rooms and from the server: greater
+    /// is later. [`GhostReader`](super::GhostReader) reads both in this order.
+    pub arrival: u64,
     /// What was said.
     pub message: T,
 }
@@ -153,6 +166,9 @@ impl Sender {
 pub struct FromServer<T> {
     /// The room it is about, if it is about one that this client is in.
     pub room: Option<Entity>,
+    /// Its place among all that this client was told, from rooms and from the server: greater
+    /// is later. [`GhostReader`](super::GhostReader) reads both in this order.
+    pub arrival: u64,
     /// What was said.
     pub message: T,
 }
@@ -197,12 +213,19 @@ pub struct ToRoom<T> {
     pub flags: SendFlags,
     /// What is said.
     pub message: T,
+    pub(super) stamp: Stamp,
 }
 
 impl<T> ToRoom<T> {
     /// To this room, reliably.
     pub fn new(room: Entity, message: T) -> Self {
-        Self { room, delivery: Delivery::Reliable, flags: SendFlags::NONE, message }
+        Self {
+            room,
+            delivery: Delivery::Reliable,
+            flags: SendFlags::NONE,
+            message,
+            stamp: Stamp::now(),
+        }
     }
 
     /// A receiver that lags may miss it, and is told so. For effects.
@@ -233,12 +256,13 @@ pub struct ToPlayer<T> {
     pub player: Entity,
     /// What is said.
     pub message: T,
+    pub(super) stamp: Stamp,
 }
 
 impl<T> ToPlayer<T> {
     /// To this player.
     pub fn new(player: Entity, message: T) -> Self {
-        Self { player, message }
+        Self { player, message, stamp: Stamp::now() }
     }
 }
 
@@ -249,12 +273,13 @@ pub struct ToConnection<T> {
     pub connection: Entity,
     /// What is said.
     pub message: T,
+    pub(super) stamp: Stamp,
 }
 
 impl<T> ToConnection<T> {
     /// To this connection.
     pub fn new(connection: Entity, message: T) -> Self {
-        Self { connection, message }
+        Self { connection, message, stamp: Stamp::now() }
     }
 }
 
@@ -263,11 +288,12 @@ impl<T> ToConnection<T> {
 pub struct ToEveryone<T> {
     /// What is said.
     pub message: T,
+    pub(super) stamp: Stamp,
 }
 
 impl<T> ToEveryone<T> {
     /// To every client.
     pub fn new(message: T) -> Self {
-        Self { message }
+        Self { message, stamp: Stamp::now() }
     }
 }

@@ -4,19 +4,25 @@ use bevy::ecs::entity::Entity;
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, Delivery, MessageType, SendFlags};
 
-use super::Sender;
+use super::{Sender, Stamp};
+
+/// A message cannot be written as bytes: a list in it is too long, say.
+#[derive(Clone, Copy, Debug)]
+pub struct Unencodable;
 
 /// One payload on its way out of a client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ClientParcel {
+    /// When it was said.
+    pub stamp: Stamp,
     /// The room asked for.
     pub room: Option<Entity>,
     /// Who is to get it.
     pub to: ClientReceiver,
     /// What the payload is.
     pub message_type: MessageType,
-    /// The bytes.
-    pub payload: Bytes,
+    /// The bytes; an error where the message has none, which the log has said.
+    pub payload: Result<Bytes, Unencodable>,
 }
 
 /// Who is to get what a client says.
@@ -34,14 +40,16 @@ pub enum ClientReceiver {
 }
 
 /// One payload on its way out of a server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ServerParcel {
+    /// When it was said.
+    pub stamp: Stamp,
     /// Who is to get it.
     pub to: ServerReceiver,
     /// What the payload is.
     pub message_type: MessageType,
-    /// The bytes.
-    pub payload: Bytes,
+    /// The bytes; an error where the message has none, which the log has said.
+    pub payload: Result<Bytes, Unencodable>,
 }
 
 /// Who is to get what a server says.

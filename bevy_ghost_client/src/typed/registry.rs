@@ -19,7 +19,7 @@ use super::{
     GhostMessage, Raw, Side,
     codec::{Buffer, Codec},
     directions::Directions,
-    ends::{Ends, Failures, Give},
+    ends::{Arrivals, Ends, Failures, Give},
     parcels::{Arrival, ClientOrigin, ClientParcel, ServerOrigin, ServerParcel, Unreadable},
 };
 
@@ -32,6 +32,8 @@ pub struct MessageRegistry {
     directions: Directions,
     /// Places of arrivals, sorted by entry while they are given.
     sorted: Vec<Vec<usize>>,
+    /// Arrivals that were given.
+    arrived: u64,
     buffer: Buffer,
     client: bool,
     server: bool,
@@ -135,23 +137,23 @@ impl MessageRegistry {
         }
     }
 
-    /// Everything that the systems of a client have written, in the order in
-    /// which the types were registered.
+    /// Everything that the systems of a client have written, in the order in which they did.
     pub fn take_client(world: &mut World, out: &mut Vec<ClientParcel>) {
         let mut buffer = std::mem::take(&mut world.resource_mut::<Self>().buffer);
         for (message_type, ends) in Self::all_types(world) {
             (ends.take_client)(world, message_type, &mut buffer, out);
         }
+        out.sort_by(|a, b| a.stamp.cmp(&b.stamp));
         world.resource_mut::<Self>().buffer = buffer;
     }
 
-    /// Everything that the systems of a server have written, in the order in
-    /// which the types were registered.
+    /// Everything that the systems of a server have written, in the order in which they did.
     pub fn take_server(world: &mut World, out: &mut Vec<ServerParcel>) {
         let mut buffer = std::mem::take(&mut world.resource_mut::<Self>().buffer);
         for (message_type, ends) in Self::all_types(world) {
             (ends.take_server)(world, message_type, &mut buffer, out);
         }
+        out.sort_by(|a, b| a.stamp.cmp(&b.stamp));
         world.resource_mut::<Self>().buffer = buffer;
     }
 
@@ -179,10 +181,12 @@ impl MessageRegistry {
         let mut registry = world.resource_mut::<Self>();
         let mut sorted = std::mem::take(&mut registry.sorted);
         registry.sort(arrivals, &mut sorted);
+        let numbered = Arrivals { first: registry.arrived, all: arrivals };
+        registry.arrived += arrivals.len() as u64;
         let (mut failed, mut unreadable) = (Failures::new(), Vec::new());
         for (entry, places) in sorted.iter_mut().enumerate().filter(|(_, it)| !it.is_empty()) {
             let give = end(&world.resource::<Self>().entries[entry].ends);
-            give(world, arrivals, places, &mut failed);
+            give(world, &numbered, places, &mut failed);
             places.clear();
             for (at, error) in failed.drain(..) {
                 let type_name = world.resource_mut::<Self>().report(entry, &arrivals[at], &error);

@@ -1,6 +1,7 @@
 //! What a frame asks of the network thread, in the words of the plugin.
 
 use bevy::prelude::*;
+use bevy_ghost_client::typed::Stamp;
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::ServerCommand,
@@ -10,10 +11,10 @@ use ghost_sync_core::{
 
 use crate::{Observe, Relaying, RoomConfig, RoomHistory};
 
-/// What the frame asks of the network thread, in order.
+/// What the frame asks of the network thread, and when it was asked.
 #[derive(Default, Resource)]
 pub(crate) struct Outbox {
-    pub(super) commands: Vec<ServerCommand>,
+    pub(super) commands: Vec<(Stamp, ServerCommand)>,
     /// Verdicts, which do not wait for the end of the frame.
     pub(super) answers: Vec<ServerCommand>,
     pub(super) active: bool,
@@ -57,7 +58,7 @@ impl Outbox {
 
     /// What was asked up to now leaves with the next verdict.
     pub(crate) fn hurry(&mut self) {
-        self.answers.append(&mut self.commands);
+        self.answers.extend(self.commands.drain(..).map(|(_, command)| command));
     }
 
     /// Gives a verdict; yes comes with what a newcomer is told.
@@ -99,7 +100,7 @@ impl Outbox {
 
     pub(super) fn push(&mut self, command: ServerCommand) {
         if self.active {
-            self.commands.push(command);
+            self.commands.push((Stamp::now(), command));
         }
     }
 }

@@ -239,18 +239,20 @@ fn disconnecting_ends_rooms_and_does_not_come_back() {
 }
 
 #[test]
-fn connecting_again_ends_the_connection_that_was_there() {
+fn connecting_again_replaces_the_connection_that_was_there_without_telling_an_end() {
     let mut net = TestNet::new(lobby);
     let client = net.connect(|client| {
         record::<Connected>(client);
         record::<Disconnected>(client);
+        record::<Left>(client);
     });
     net.join(client, "lobby");
     let connect = Connect::local(net.connector());
     net.clients[client].world_mut().trigger(connect);
     net.settle();
     assert_eq!(state(&net, client), ClientState::Connected);
-    assert_eq!(recorded::<Disconnected>(&net.clients[client]).len(), 1);
+    assert_eq!(recorded::<Disconnected>(&net.clients[client]).len(), 0);
+    assert_eq!(recorded::<Left>(&net.clients[client]).len(), 1);
     let [first, second] = recorded::<Connected>(&net.clients[client]) else { panic!("not two") };
     assert_ne!(first.client_id, second.client_id);
     assert_eq!(net.room(client, "lobby"), None);
@@ -281,7 +283,7 @@ fn a_client_whose_server_stops_says_reconnecting_and_when() {
     net.run_until("the client is told", |net| state(net, client) == ClientState::Reconnecting);
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
     assert!(gone.retry_in.is_some());
-    assert!(gone.reason.contains("the server stops"), "{}", gone.reason);
+    assert!(gone.reason.to_string().contains("the server stops"), "{}", gone.reason);
     assert!(net.clients[client].world().resource::<JoinedRooms>().is_empty());
     assert_eq!(net.clients[client].world().resource::<GhostClient>().client_id, None);
 }

@@ -213,7 +213,7 @@ fn a_connection_is_refused_with_the_reason_of_the_rule() {
     net.clients[client].world_mut().trigger(connect.clone());
     net.settle();
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
-    assert!(gone.reason.contains("no ticket"), "{}", gone.reason);
+    assert!(gone.reason.to_string().contains("no ticket"), "{}", gone.reason);
     assert_eq!(gone.retry_in, None);
     assert_eq!(net.server.world().resource::<GhostServer>().connections, 0);
 

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
+mod components;
 mod frames;
 mod histories;
 mod hooks;
 mod listen;
+mod order;
+mod paused;
 mod players;
 mod restarts;
 mod rooms;

@@ -133,7 +133,7 @@ fn a_connection_closed_with_words_tells_them() {
     net.server.world_mut().trigger(CloseConnection::new(connection, "banned"));
     the_end(&mut net);
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
-    assert!(gone.reason.contains("banned"), "{}", gone.reason);
+    assert!(gone.reason.to_string().contains("banned"), "{}", gone.reason);
 }
 
 #[test]

@@ -96,7 +96,10 @@ fn the_resource_opens_and_closes_rooms_too() {
     let mut net = TestNet::new(|_| {});
     let mut rooms = net.server.world_mut().resource_mut::<Rooms>();
     rooms.create("lobby").unwrap();
-    assert_eq!(rooms.create("lobby"), Err(CreateRoomError::NameTaken));
+    assert_eq!(
+        rooms.create("lobby"),
+        Err(CreateRoomError::RoomAlreadyExists("lobby".parse().unwrap()))
+    );
     assert!(matches!(rooms.create(""), Err(CreateRoomError::InvalidName(_))));
     net.settle();
     let client = net.connect(|_| {});

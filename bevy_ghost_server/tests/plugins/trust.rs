@@ -184,7 +184,7 @@ fn programs_that_differ_in_a_direction_do_not_connect_and_are_told_which() {
     let connect = Connect::local(net.connector());
     net.clients[mallory].world_mut().trigger(connect);
     net.settle();
-    let reason = &recorded::<Disconnected>(&net.clients[mallory])[0].reason;
+    let reason = recorded::<Disconnected>(&net.clients[mallory])[0].reason.to_string();
     let words = "Score (here from both sides, there from the server)";
     assert!(reason.contains(words) && !reason.contains("Steer"), "{reason}");
 }
@@ -275,7 +275,7 @@ fn keys_that_are_not_listed_are_refused_to_clients() {
     let connect = Connect::local(net.connector()).with_meta("role", "admin");
     net.clients[mallory].world_mut().trigger(connect);
     net.settle();
-    let reason = &recorded::<Disconnected>(&net.clients[mallory])[0].reason;
+    let reason = recorded::<Disconnected>(&net.clients[mallory])[0].reason.to_string();
     assert!(reason.contains("\"role\"") && reason.contains("name"), "{reason}");
 }
 

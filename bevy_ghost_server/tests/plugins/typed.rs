@@ -280,7 +280,11 @@ fn a_client_with_another_protocol_is_told_which_types_differ() {
     net.clients[client].world_mut().trigger(connect);
     net.settle();
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
-    assert!(gone.reason.contains("Position") && !gone.reason.contains("Chat"), "{}", gone.reason);
+    assert!(
+        gone.reason.to_string().contains("Position") && !gone.reason.to_string().contains("Chat"),
+        "{}",
+        gone.reason
+    );
     assert_eq!(gone.retry_in, None);
 }
 

@@ -14,7 +14,7 @@ pub use connector::Connector;
 
 use super::{
     ClientCommand, ClientUpdate, LocalConnector, Network, OutboxFull,
-    mailbox::{Commands, Updates, commands},
+    mailbox::{Commands, Fence, Updates, commands},
 };
 use session::Session;
 
@@ -88,6 +88,16 @@ impl ClientBridge {
     /// Sends the commands; all at once, so that what they say leaves together.
     pub fn flush(&mut self) {
         if self.commands.flush() {
+            self.queued = 0;
+        }
+    }
+
+    /// Sends the commands as [`flush`](Self::flush) does, to be carried out after what the
+    /// server of this program was told up to `fence`: a room that a host opens and joins in
+    /// one frame is there when it joins. A server that stands still holds them up for a
+    /// second at most.
+    pub fn flush_after(&mut self, fence: Fence) {
+        if self.commands.flush_after(Some(fence)) {
             self.queued = 0;
         }
     }

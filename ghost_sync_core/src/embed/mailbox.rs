@@ -1,34 +1,76 @@
 //! Batches between the frame and the background: neither waits for the other.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 /// Batches of commands that may be on their way at once.
 const BATCHES: usize = 16;
+
+/// How long a batch waits at most for a [`Fence`]: whoever it is about may stand still.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The frame's end of the way to the background.
 #[derive(Debug)]
 pub(super) struct Commands<T> {
     pending: Vec<T>,
-    channel: Sender<Vec<T>>,
+    channel: Sender<Batch<T>>,
     sent: Arc<Notify>,
+    /// Batches that were sent.
+    batches: u64,
+    done: watch::Receiver<u64>,
 }
 
 /// The background's end of it.
 #[derive(Debug)]
 pub(super) struct Orders<T> {
-    channel: Receiver<Vec<T>>,
+    channel: Receiver<Batch<T>>,
     sent: Arc<Notify>,
+    /// A batch that waits for its fence.
+    held: Option<Batch<T>>,
+    /// Batches that were carried out.
+    done: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Batch<T> {
+    commands: Vec<T>,
+    after: Option<Fence>,
+}
+
+/// What was sent over a bridge up to now: something to wait for until it is carried out.
+///
+/// A program that is server and client at once lets its client ask
+/// [after](super::ClientBridge::flush_after) what its server was told in the same frame.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    batches: u64,
+    done: watch::Receiver<u64>,
+}
+
+impl Fence {
+    /// Waits until that is carried out, or never will be.
+    async fn passed(&mut self) {
+        let passed = self.done.wait_for(|done| *done >= self.batches);
+        let _ = timeout(PATIENCE, passed).await;
+    }
 }
 
 /// A way to the background.
 pub(super) fn commands<T>() -> (Commands<T>, Orders<T>) {
     let (sender, receiver) = bounded(BATCHES);
     let sent = Arc::new(Notify::new());
-    let orders = Orders { channel: receiver, sent: sent.clone() };
-    (Commands { pending: Vec::new(), channel: sender, sent }, orders)
+    let (done, watched) = watch::channel(0);
+    let orders = Orders { channel: receiver, sent: sent.clone(), held: None, done };
+    let pending = Vec::new();
+    (Commands { pending, channel: sender, sent, batches: 0, done: watched }, orders)
 }
 
 impl<T> Commands<T> {
@@ -40,21 +82,34 @@ impl<T> Commands<T> {
     /// Sends the batch if there is room for it; otherwise the next call does.
     /// Returns whether nothing is left.
     pub(super) fn flush(&mut self) -> bool {
+        self.flush_after(None)
+    }
+
+    /// Sends the batch as [`flush`](Self::flush) does; it is carried out after `fence`.
+    pub(super) fn flush_after(&mut self, after: Option<Fence>) -> bool {
         if self.pending.is_empty() {
             return true;
         }
-        match self.channel.try_send(std::mem::take(&mut self.pending)) {
+        let commands = std::mem::take(&mut self.pending);
+        match self.channel.try_send(Batch { commands, after }) {
             Ok(()) => {
+                self.batches += 1;
                 self.sent.notify_one();
                 true
             }
             Err(TrySendError::Full(batch)) => {
-                self.pending = batch;
+                self.pending = batch.commands;
                 false
             }
             // It has ended, which the program was told.
             Err(TrySendError::Disconnected(_)) => true,
         }
+    }
+
+    /// What was added up to now.
+    pub(super) fn fence(&self) -> Fence {
+        let batches = self.batches + u64::from(!self.pending.is_empty());
+        Fence { batches, done: self.done.clone() }
     }
 }
 
@@ -71,14 +126,23 @@ impl<T> Drop for Commands<T> {
 impl<T> Orders<T> {
     /// The next batch; `None` when the frame's end is gone. Nothing is lost when
     /// the future is dropped.
-    pub(super) async fn next(&self) -> Option<Vec<T>> {
-        loop {
+    pub(super) async fn next(&mut self) -> Option<Vec<T>> {
+        while self.held.is_none() {
             match self.channel.try_recv() {
-                Ok(batch) => return Some(batch),
+                Ok(batch) => self.held = Some(batch),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => self.sent.notified().await,
             }
         }
+        if let Some(fence) = self.held.as_mut().and_then(|batch| batch.after.as_mut()) {
+            fence.passed().await;
+        }
+        self.held.take().map(|batch| batch.commands)
+    }
+
+    /// The last batch that was taken is carried out.
+    pub(super) fn done(&self) {
+        self.done.send_modify(|done| *done += 1);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Network, ServerCommand, ServerUpdate,
-    mailbox::{Commands, Orders, Updates, commands},
+    mailbox::{Commands, Fence, Orders, Updates, commands},
 };
 
 /// Bytes of what clients say that may wait, beside what each may have waiting whatever
@@ -61,13 +61,13 @@ impl ServerBridge {
         drop(guard);
         let server = builder.bridge(inbox.clone()).build();
         let handle = server.handle();
-        let (commands, orders) = commands();
+        let (commands, mut orders) = commands();
         let shown = inbox.clone();
         network.spawn_bridge(async move {
             match server.run().await {
                 Ok(handle) => {
                     inbox.push(ServerUpdate::Started { addr: handle.local_addr() });
-                    serve(&handle, &orders, &inbox).await;
+                    serve(&handle, &mut orders, &inbox).await;
                     inbox.push(ServerUpdate::Stopped);
                 }
                 Err(error) => inbox.push(ServerUpdate::Failed(error)),
@@ -120,6 +120,12 @@ impl ServerBridge {
         self.commands.flush();
     }
 
+    /// What was sent up to now, for a client of the same program that is to find it done:
+    /// see [`ClientBridge::flush_after`](super::ClientBridge::flush_after).
+    pub fn fence(&self) -> Fence {
+        self.commands.fence()
+    }
+
     /// The way to the server beside the commands. What is done with it takes
     /// effect at once.
     pub fn handle(&self) -> ServerHandle {
@@ -163,10 +169,11 @@ impl From<ServerHandle> for LocalConnector {
 }
 
 /// Carries out commands until the server has stopped.
-async fn serve(server: &ServerHandle, orders: &Orders<ServerCommand>, inbox: &Inbox) {
+async fn serve(server: &ServerHandle, orders: &mut Orders<ServerCommand>, inbox: &Inbox) {
     let work = async {
         while let Some(batch) = orders.next().await {
             carry_out(server, batch, inbox);
+            orders.done();
         }
         std::future::pending::<()>().await;
     };

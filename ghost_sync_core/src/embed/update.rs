@@ -1,6 +1,6 @@
 //! What a frame-polled program is told.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     client::{ConnectError, ServerEvent, retry_after},
@@ -104,6 +104,9 @@ pub enum ClientEnd {
     /// The program asked for it.
     #[error("disconnected on request")]
     Requested,
+    /// The operating system gives no thread for the network.
+    #[error("no network thread: {0}")]
+    NoThread(Arc<std::io::Error>),
 }
 
 impl ClientEnd {
@@ -112,7 +115,7 @@ impl ClientEnd {
         match self {
             Self::Connect(error) => error.may_retry(),
             Self::Disconnect(reason) => reason.may_reconnect(),
-            Self::Requested => false,
+            Self::Requested | Self::NoThread(_) => false,
         }
     }
 
@@ -121,7 +124,7 @@ impl ClientEnd {
         match self {
             Self::Connect(error) => error.retry_after(),
             Self::Disconnect(reason) => retry_after(reason),
-            Self::Requested => None,
+            Self::Requested | Self::NoThread(_) => None,
         }
     }
 }
