@@ -6,11 +6,16 @@ pub mod diagnostics;
 mod ended;
 mod entities;
 mod events;
+mod finding;
+mod headless;
 mod hearing;
 pub mod kept;
 mod plugin;
 mod requests;
 mod roster;
+pub mod schema;
+#[doc(hidden)]
+pub mod states;
 pub mod typed;
 
 pub use bridge::{
@@ -25,12 +30,14 @@ pub use events::{
     Reconnecting, Refused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList, Undecodable,
     Unsent, UnsentReason,
 };
+pub use finding::Roster;
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
     Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
     SessionTicket,
 };
 pub use ghost_sync_core::{client::ConnectError, relay::DisconnectReason};
+pub use headless::{GoodbyePlugin, HeadlessClientPlugins, listen_for_signals};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
 pub use typed::{
@@ -41,12 +48,13 @@ pub use typed::{
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Acked, Away, Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended,
-        FromRoom, FromServer, Gap, GhostAppExt, GhostClient, GhostClientPlugin, GhostClientSystems,
-        GhostReader, Heard, Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left,
-        ListRooms, LocalPlayer, Member, MemberOf, Members, Metadata, Ping, Pinged, PlayerAway,
-        PlayerBack, PlayerJoined, PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay,
-        ResumeFailed, Resumed, RoomDeleted, RoomList, Sender, ToServer, Unsent, connected, in_room,
+        Acked, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
+        Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt, GhostClient,
+        GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins, Heard, Join,
+        JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member,
+        MemberOf, Members, Metadata, Ping, Pinged, PlayerAway, PlayerBack, PlayerJoined,
+        PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay, ResumeFailed, Resumed,
+        RoomDeleted, RoomList, Sender, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_real_timer};
+use bevy::{prelude::*, time::common_conditions::on_real_timer};
 
 use crate::{
     Away, ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
-    Members, Metadata, bridge, diagnostics, events, typed::MessageRegistry,
+    Members, Metadata, bridge, diagnostics, events, states, typed::MessageRegistry,
 };
 
 /// When the client's work is done in a frame.
@@ -20,7 +20,8 @@ pub enum GhostClientSystems {
 
 /// Makes an app a client of Ghost Sync rooms.
 ///
-/// Add it after `DefaultPlugins` or `MinimalPlugins`. Nothing is connected until
+/// Add it beside `DefaultPlugins`, `MinimalPlugins` or
+/// [`HeadlessClientPlugins`](crate::HeadlessClientPlugins), in any order. Nothing is connected until
 /// [`Connect`](crate::Connect) is triggered.
 #[derive(Debug)]
 pub struct GhostClientPlugin {
@@ -37,9 +38,7 @@ impl Default for GhostClientPlugin {
 
 impl Plugin for GhostClientPlugin {
     fn build(&self, app: &mut App) {
-        if !app.is_plugin_added::<StatesPlugin>() {
-            app.add_plugins(StatesPlugin);
-        }
+        states::enable(app);
         app.init_state::<ClientState>()
             .init_resource::<GhostClient>()
             .init_resource::<JoinedRooms>()
@@ -74,5 +73,8 @@ impl Plugin for GhostClientPlugin {
             let due = resource_exists::<Time<Real>>.and_then(on_real_timer(every));
             app.add_systems(Update, bridge::measure_rtt.run_if(crate::connected.and_then(due)));
         }
+    }
+    fn finish(&self, app: &mut App) {
+        states::finish(app);
     }
 }

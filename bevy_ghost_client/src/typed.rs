@@ -41,6 +41,7 @@
 //! and writes [`ToRoom<Chat>`], [`ToPlayer<Chat>`] and the like. All of them are
 //! ordinary Bevy messages.
 
+mod check;
 mod codec;
 mod directions;
 mod ends;

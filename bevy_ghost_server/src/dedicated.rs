@@ -8,8 +8,8 @@ use bevy::{
     state::app::StatesPlugin,
     time::TimePlugin,
 };
-use bevy_ghost_client::{GhostNetwork, Network, kept};
-use crossbeam_channel::{Receiver, Sender};
+use bevy_ghost_client::{GhostNetwork, kept, listen_for_signals};
+use crossbeam_channel::Receiver;
 
 use crate::{
     GhostServerSystems, ServerFailed, ServerState, ServerStopped, StopServer, WakeRunnerPlugin,
@@ -37,7 +37,7 @@ impl PluginGroup for DedicatedServerPlugins {
     }
 }
 
-/// Ends the program in good order: on Ctrl-C and SIGTERM the server stops as
+/// Ends the program in good order: on Ctrl-C, SIGTERM and SIGHUP the server stops as
 /// [`StopServer`] says, then the app exits; on a second signal it exits at once.
 ///
 /// A server that cannot start ends the app with an error.
@@ -59,7 +59,7 @@ impl Plugin for ShutdownPlugin {
     fn build(&self, app: &mut App) {
         let (sender, arrived) = crossbeam_channel::unbounded();
         let network = GhostNetwork::of(app.world_mut());
-        if let Err(error) = network.and_then(|network| listen(&network, sender)) {
+        if let Err(error) = network.and_then(|network| listen_for_signals(&network, sender)) {
             warn!("signals will end the program without notice: {error}");
         }
         app.init_resource::<WakeSources>();
@@ -108,36 +108,6 @@ fn exit_when_stopped(
         error!("the server cannot start: {}", failure.reason);
         exit.write(AppExit::error());
     }
-}
-
-/// Passes signals on.
-#[cfg(unix)]
-fn listen(network: &Network, arrived: Sender<()>) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let _context = network.handle().enter();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    network.spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if arrived.send(()).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
-}
-
-/// Passes signals on.
-#[cfg(not(unix))]
-fn listen(network: &Network, arrived: Sender<()>) -> std::io::Result<()> {
-    network.spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() && arrived.send(()).is_ok() {}
-    });
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bevy::{prelude::*, state::app::StatesPlugin, time::common_conditions::on_real_timer};
-use bevy_ghost_client::{GhostClientSystems, Metadata, typed::MessageRegistry};
+use bevy::{prelude::*, time::common_conditions::on_real_timer};
+use bevy_ghost_client::{GhostClientSystems, Metadata, states, typed::MessageRegistry};
 
 use crate::{
     Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig,
@@ -23,8 +23,8 @@ pub enum GhostServerSystems {
 
 /// Makes an app a server of Ghost Sync rooms.
 ///
-/// Add it after `DefaultPlugins`, `MinimalPlugins` or
-/// [`DedicatedServerPlugins`](crate::DedicatedServerPlugins).
+/// Add it beside `DefaultPlugins`, `MinimalPlugins` or
+/// [`DedicatedServerPlugins`](crate::DedicatedServerPlugins), in any order.
 #[derive(Clone, Debug)]
 pub struct GhostServerPlugin {
     /// The settings; later they are a resource.
@@ -64,9 +64,7 @@ impl Default for GhostServerPlugin {
 
 impl Plugin for GhostServerPlugin {
     fn build(&self, app: &mut App) {
-        if !app.is_plugin_added::<StatesPlugin>() {
-            app.add_plugins(StatesPlugin);
-        }
+        states::enable(app);
         app.init_state::<ServerState>()
             .insert_resource(self.config.clone())
             .init_resource::<GhostServer>()
@@ -131,5 +129,8 @@ impl Plugin for GhostServerPlugin {
         if self.start {
             app.add_systems(PreStartup, |mut commands: Commands| commands.trigger(StartServer));
         }
+    }
+    fn finish(&self, app: &mut App) {
+        states::finish(app);
     }
 }

@@ -16,7 +16,7 @@ use ghost_sync_core::wire::{Direction, MessageType, Protocol};
 use wincode::{ReadError, SchemaWrite, TypeMeta, config::DefaultConfig};
 
 use super::{
-    GhostMessage, Raw, Side,
+    GhostMessage, Raw, Side, check,
     codec::{Buffer, Codec},
     directions::Directions,
     ends::{Arrivals, Ends, Failures, Give},
@@ -72,6 +72,11 @@ impl MessageRegistry {
         (entry.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
     }
 
+    /// Whether the Rust type of that full name is registered.
+    pub(super) fn has_rust_type(&self, rust_name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.rust_name == rust_name)
+    }
+
     /// The number of a type.
     pub(super) fn number_of(&self, rust_type: TypeId) -> Option<MessageType> {
         let entry = self.entries.iter().find(|entry| entry.rust_type == rust_type)?;
@@ -120,6 +125,7 @@ impl MessageRegistry {
         let mut registry = app.world_mut().get_resource_or_init::<Self>();
         if !std::mem::replace(&mut registry.client, true) {
             Self::add_raw(app);
+            app.add_observer(check::explain_unregistered);
             for ends in Self::all_ends(app.world()) {
                 (ends.add_client)(app);
             }
@@ -131,6 +137,7 @@ impl MessageRegistry {
         let mut registry = app.world_mut().get_resource_or_init::<Self>();
         if !std::mem::replace(&mut registry.server, true) {
             Self::add_raw(app);
+            app.add_observer(check::explain_unregistered);
             for ends in Self::all_ends(app.world()) {
                 (ends.add_server)(app);
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bevy_ghost_client::prelude::*;
-use bevy_ghost_server::prelude::*;
 use bevy_ghost_server::testing::{TestNet, record, recorded};
+use bevy_ghost_server::{Limits, prelude::*};
 
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 struct Chat(String);
@@ -90,4 +90,66 @@ fn the_client_measures_its_distance_by_itself() {
     let pings = recorded::<Pinged>(&net.server).len();
     assert!((2..=3).contains(&pings), "{pings} pings in 3 s");
     assert!(net.server.world().resource::<GhostClient>().rtt.is_some());
+}
+
+/// What a host is told about its joins.
+#[derive(Default, Resource)]
+struct Told {
+    joined: usize,
+    refused: Vec<String>,
+}
+
+/// An app that is host and player, with network threads of its own.
+fn real_host(server_first: bool) -> App {
+    let mut app = App::new();
+    app.add_plugins(MinimalPlugins);
+    let config = ServerConfig { bind: None, limits: Limits::none(), ..default() };
+    let (server, client) =
+        (GhostServerPlugin::with(config), GhostClientPlugin { ping_every: None });
+    if server_first {
+        app.add_plugins((server, client));
+    } else {
+        app.add_plugins((client, server));
+    }
+    app.init_resource::<Told>()
+        .add_observer(|_: On<Joined>, mut told: ResMut<Told>| told.joined += 1)
+        .add_observer(|refused: On<JoinRefused>, mut told: ResMut<Told>| {
+            told.refused.push(refused.reason.to_string());
+        });
+    app
+}
+
+/// Frames until a host was told about so many joins.
+fn run_until_told(app: &mut App, joins: usize) {
+    for _ in 0..1_000_000 {
+        let told = app.world().resource::<Told>();
+        if told.joined + told.refused.len() >= joins {
+            return;
+        }
+        app.update();
+        std::thread::yield_now();
+    }
+    panic!("nobody answers");
+}
+
+#[test]
+fn a_host_that_opens_a_room_and_joins_it_in_one_frame_is_in() {
+    for server_first in [true, false] {
+        let mut app = real_host(server_first);
+        app.add_systems(Startup, |server: Res<GhostServer>, mut commands: Commands| {
+            commands.trigger(Connect::local(server.connector().expect("it starts")));
+            // In this order, too: the client asks when the frame ends.
+            commands.trigger(Join::new("first"));
+            commands.spawn(Room::new("first"));
+        });
+        run_until_told(&mut app, 1);
+        for round in 2..=200 {
+            let name = format!("room {round}");
+            app.world_mut().spawn(Room::new(&name));
+            app.world_mut().trigger(Join::new(&name));
+            run_until_told(&mut app, round);
+        }
+        let told = app.world().resource::<Told>();
+        assert_eq!((told.joined, &told.refused[..]), (200, &[][..]));
+    }
 }

@@ -14,6 +14,7 @@ mod restarts;
 mod rooms;
 mod runner;
 mod sessions;
+mod setup;
 mod surface;
 mod trust;
 mod typed;
