@@ -12,26 +12,33 @@ use slotmap::SecondaryMap;
 use super::{
     Relay,
     event::{ConnId, Output},
+    prefix,
 };
 
-/// Connections without a link, by address: however many there are, it is known at once who
-/// goes first.
+/// Connections without a link, by where they come from: however many there are, it is known
+/// at once who goes first.
 #[derive(Debug, Default)]
 pub(super) struct Away {
-    places: SecondaryMap<ConnId, (Holder, u64)>,
-    /// Of each holder, those away longest first.
-    held: BTreeMap<Holder, BTreeMap<u64, ConnId>>,
-    /// How many each holder has, and which of them is away longest.
-    counts: BTreeSet<(usize, Reverse<u64>, Holder)>,
+    places: SecondaryMap<ConnId, (Option<IpAddr>, u64)>,
+    /// Of each address, those away longest first.
+    addresses: BTreeMap<IpAddr, Line>,
+    /// Of each site, likewise.
+    sites: BTreeMap<Site, Line>,
+    /// How many each site has, and which of them is away longest.
+    counts: BTreeSet<(usize, Reverse<u64>, Site)>,
     last: u64,
 }
 
-/// For whom a session is held.
+/// Connections by when they were lost.
+type Line = BTreeMap<u64, ConnId>;
+
+/// Who may have made many of them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Holder {
-    Address(IpAddr),
-    /// From outside of the gate: each stands for itself.
-    Alone(u64),
+enum Site {
+    Known(IpAddr),
+    /// From outside of the gate, all together: a flood from there puts out its own kind, not
+    /// those whose addresses are known.
+    Outside,
 }
 
 impl Away {
@@ -43,39 +50,48 @@ impl Away {
     fn add(&mut self, conn: ConnId, address: Option<IpAddr>) {
         self.last += 1;
         let number = self.last;
-        let holder = address.map_or(Holder::Alone(number), Holder::Address);
-        self.places.insert(conn, (holder, number));
-        self.change(holder, |held| held.insert(number, conn));
+        self.places.insert(conn, (address, number));
+        if let Some(address) = address {
+            self.addresses.entry(address).or_default().insert(number, conn);
+        }
+        self.change(address, |line| line.insert(number, conn));
     }
 
     fn remove(&mut self, conn: ConnId) {
-        if let Some((holder, number)) = self.places.remove(conn) {
-            self.change(holder, |held| held.remove(&number));
+        let Some((address, number)) = self.places.remove(conn) else { return };
+        if let Some(address) = address
+            && let Some(line) = self.addresses.get_mut(&address)
+        {
+            line.remove(&number);
+            if line.is_empty() {
+                self.addresses.remove(&address);
+            }
         }
+        self.change(address, |line| line.remove(&number));
     }
 
     /// How many are held for that address, and the one away longest.
     fn of(&self, address: IpAddr) -> (usize, Option<ConnId>) {
-        let held = self.held.get(&Holder::Address(address));
-        held.map_or((0, None), |held| (held.len(), held.values().next().copied()))
+        let line = self.addresses.get(&address);
+        line.map_or((0, None), |line| (line.len(), line.values().next().copied()))
     }
 
-    /// The one away longest of those whose holder has most.
+    /// The one away longest of those whose site has most.
     fn first_to_go(&self) -> Option<ConnId> {
-        let (.., holder) = self.counts.last()?;
-        self.held.get(holder)?.values().next().copied()
+        let (.., site) = self.counts.last()?;
+        self.sites.get(site)?.values().next().copied()
     }
 
-    fn change<T>(&mut self, holder: Holder, change: impl FnOnce(&mut BTreeMap<u64, ConnId>) -> T) {
-        let count = |held: &BTreeMap<u64, ConnId>| {
-            held.keys().next().map(|oldest| (held.len(), Reverse(*oldest), holder))
-        };
-        let held = self.held.entry(holder).or_default();
-        let before = count(held);
-        change(held);
-        let after = count(held);
-        if held.is_empty() {
-            self.held.remove(&holder);
+    fn change<T>(&mut self, address: Option<IpAddr>, change: impl FnOnce(&mut Line) -> T) {
+        let site = address.map_or(Site::Outside, |address| Site::Known(prefix::site(address)));
+        let count =
+            |line: &Line| line.keys().next().map(|oldest| (line.len(), Reverse(*oldest), site));
+        let line = self.sites.entry(site).or_default();
+        let before = count(line);
+        change(line);
+        let after = count(line);
+        if line.is_empty() {
+            self.sites.remove(&site);
         }
         before.inspect(|before| {
             self.counts.remove(before);
@@ -98,7 +114,7 @@ impl Relay {
     }
 
     /// Ends what is held past the limits: of one address its oldest, of all the oldest of
-    /// the address that most are held for, so that a flood puts out its own.
+    /// the site that most are held for, so that a flood puts out its own.
     pub(super) fn bound_away(&mut self, now: Instant, from: SocketAddr, out: &mut Vec<Output>) {
         if planted!("any-number-away") {
             return;
@@ -149,22 +165,42 @@ mod tests {
             away.add(conn, address.map(|last| IpAddr::from([10, 0, 0, last])));
             conn
         };
-        let alone = add(&mut away, None);
-        let _alone_too = add(&mut away, None);
+        let outside = add(&mut away, None);
         let [one, other] = [1, 2].map(|last| add(&mut away, Some(last)));
-        assert_eq!(away.first_to_go(), Some(alone), "they have one each");
+        assert_eq!(away.first_to_go(), Some(outside), "they have one each");
+        let outside_too = add(&mut away, None);
+        assert_eq!(away.first_to_go(), Some(outside), "these are of one kind");
+        away.remove(outside);
+        away.remove(outside_too);
         let [later_other, later_one] = [2, 1].map(|last| add(&mut away, Some(last)));
         assert_eq!(away.first_to_go(), Some(one), "of two with as many");
         away.remove(one);
         assert_eq!(away.first_to_go(), Some(other));
         away.remove(other);
         away.remove(other);
-        away.remove(alone);
         assert_eq!(away.of(IpAddr::from([10, 0, 0, 1])), (1, Some(later_one)));
         for conn in [later_one, later_other] {
             away.remove(conn);
         }
         assert_eq!(away.of(IpAddr::from([10, 0, 0, 2])), (0, None));
-        assert_eq!((away.len(), away.held.len(), away.counts.len()), (1, 1, 1));
+        assert_eq!((away.len(), away.sites.len(), away.counts.len()), (0, 0, 0));
+        assert!(away.addresses.is_empty());
+    }
+
+    #[test]
+    fn the_networks_of_one_site_are_one_holder() {
+        let mut conns: SlotMap<ConnId, ()> = SlotMap::with_key();
+        let mut away = Away::default();
+        let mut add = |away: &mut Away, address: &str| {
+            let conn = conns.insert(());
+            away.add(conn, Some(address.parse().expect("it is one")));
+            conn
+        };
+        let honest = add(&mut away, "2001:db8:1::");
+        let first = add(&mut away, "2001:db8:2:1::");
+        let _second = add(&mut away, "2001:db8:2:2::");
+        assert_eq!(away.first_to_go(), Some(first));
+        assert_eq!(away.of("2001:db8:2:1::".parse().expect("it is one")), (1, Some(first)));
+        assert_eq!(away.of("2001:db8:1::".parse().expect("it is one")), (1, Some(honest)));
     }
 }

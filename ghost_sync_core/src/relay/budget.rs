@@ -31,7 +31,9 @@ pub(super) struct Budget {
 #[derive(Debug, Default)]
 struct Excess {
     since: u64,
-    time: u64,
+    /// While the client could not yet know that it asks for too much, and after that.
+    unknowing: u64,
+    knowing: u64,
 }
 
 impl Budget {
@@ -92,10 +94,20 @@ impl Budget {
 impl Excess {
     fn add(&mut self, now: u64, time: u64) {
         if now.saturating_sub(self.since) > WINDOW {
-            *self = Self { since: now, time: 0 };
+            *self = Self { since: now, ..Self::default() };
         }
+        let known = now.saturating_sub(self.since) >= UNKNOWING;
+        let sum = if known { &mut self.knowing } else { &mut self.unknowing };
         // One message to a large room may take many seconds by itself.
-        self.time = self.time.saturating_add(time.min(MOST_OF_ONE));
+        *sum = sum.saturating_add(time.min(MOST_OF_ONE));
+    }
+
+    fn is_any(&self) -> bool {
+        self.unknowing > 0 || self.knowing > 0
+    }
+
+    fn is_strike(&self) -> bool {
+        self.knowing > STRIKE || self.unknowing > FLOOD
     }
 }
 
@@ -189,7 +201,7 @@ impl Relay {
 
     /// Whether a connection went on for too long after it was refused.
     pub(super) fn is_struck(&self, conn: ConnId) -> bool {
-        self.conns.get(conn).is_some_and(|found| found.budget.excess.time > STRIKE)
+        self.conns.get(conn).is_some_and(|found| found.budget.excess.is_strike())
     }
 
     /// Puts a connection out for asking too much, and bars where it comes from.
@@ -208,8 +220,8 @@ impl Relay {
     pub fn is_over_limit(&self, now: Instant, link: LinkId) -> bool {
         let connection = self.conn_on(link).and_then(|conn| self.conns.get(conn));
         connection.is_some_and(|found| {
-            let Excess { since, time } = found.budget.excess;
-            time > 0 && self.clock(now).saturating_sub(since) <= WINDOW
+            let excess = &found.budget.excess;
+            excess.is_any() && self.clock(now).saturating_sub(excess.since) <= WINDOW
         })
     }
 }
@@ -234,6 +246,11 @@ const FREE_PAST: u64 = 64 << 10;
 
 /// Who is refused so much within the window, as time that it would have taken, is put out.
 const STRIKE: u64 = 4 * 1_000_000_000;
+
+/// After its first refusal a client is not blamed for what was on its way: not for so long,
+/// and not for so much.
+const UNKNOWING: u64 = 1_000_000_000;
+const FLOOD: u64 = 20 * 1_000_000_000;
 const WINDOW: u64 = 10 * 1_000_000_000;
 
 /// A sender that is held is looked at again within so much.

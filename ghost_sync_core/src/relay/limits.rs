@@ -109,8 +109,8 @@ impl Bucket {
 ///
 /// The defaults are for games: 60 times a second a player may say four kinds of things, and
 /// what piles up behind a line that stands still for half a minute is taken too. Whoever goes
-/// on after it was refused, by what takes more than four seconds at the rate within ten, is
-/// closed with [`CloseReason::RateLimited`](crate::CloseReason::RateLimited), and its address
+/// on a second after it was refused, by what takes more than four seconds at the rate within
+/// ten (or twenty before that second is over), is closed with [`CloseReason::RateLimited`](crate::CloseReason::RateLimited), and its address
 /// is barred ([`GateConfig::bar`](super::GateConfig::bar)).
 ///
 /// A limit that is `None` is none. What a server says itself is never limited.

@@ -50,6 +50,18 @@ pub(super) fn household(addr: IpAddr) -> IpAddr {
     }
 }
 
+/// What one customer of a network may have: an IPv4 address, or the first 48 bits of IPv6
+/// (RFC 6177 speaks of sites).
+pub(super) fn site(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => IpAddr::V4(addr),
+        IpAddr::V6(addr) => {
+            let [a, b, c, ..] = addr.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
+    }
+}
+
 impl FromStr for IpPrefix {
     type Err = InvalidIpPrefix;
 

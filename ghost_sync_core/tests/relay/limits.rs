@@ -316,6 +316,48 @@ fn who_goes_on_after_it_was_refused_is_put_out_and_its_address_barred_for_a_whil
 }
 
 #[test]
+fn what_was_on_its_way_before_the_first_refusal_could_be_read_bars_nobody() {
+    let mut world = world();
+    let member = world.member("a");
+    let keys: Vec<_> = (0..32).map(|number| format!("key {number}")).collect();
+    for key in &keys {
+        // All at one moment.
+        let (value, if_version) = (Some("x"), None);
+        world.say(member, &ClientMessage::SetMeta { key, value, if_version });
+    }
+    assert_eq!(world.closed(member), None);
+    let refused = world.refusals(member);
+    assert!(!refused.is_empty() && refused.iter().all(is_rate), "{refused:?}");
+    // Who does the same a second later has been told.
+    world.wait(secs(2));
+    for key in keys.iter().cycle().take(64) {
+        let (value, if_version) = (Some("y"), None);
+        world.say(member, &ClientMessage::SetMeta { key, value, if_version });
+    }
+    assert_eq!(world.closed(member), Some(CloseReason::RateLimited { retry_after_ms: 60_000 }));
+}
+
+#[test]
+fn sessions_from_outside_of_the_gate_end_no_others() {
+    let mut world = world();
+    world.from = addr("2.2.2.2");
+    let honest = world.member("a");
+    let ticket = world.ticket(honest);
+    world.hang_up(honest);
+    world.from = addr("127.0.0.1");
+    for _ in 0..300 {
+        let member = world.member("a");
+        world.hang_up(member);
+    }
+    assert_eq!(world.relay.away_count(), 256);
+    world.from = addr("2.2.2.2");
+    let again = world.resume(&ticket);
+    let resumed =
+        count(&mut world, again, |message| matches!(message, ServerMessage::Resumed { .. }));
+    assert_eq!(resumed, 1);
+}
+
+#[test]
 fn the_second_bar_is_twice_as_long() {
     let mut world = world();
     for seconds in [60, 120, 240] {
