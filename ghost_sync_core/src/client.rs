@@ -4,7 +4,9 @@
 //! are answered and events collected whether or not the program is looking.
 //! What the bytes mean is decided by a state machine without I/O beside it.
 
+mod address;
 mod builder;
+mod dial;
 mod drive;
 mod error;
 mod event;
@@ -25,13 +27,13 @@ use std::{
 };
 
 use futures_core::{FusedStream, Stream};
-use tokio::net::ToSocketAddrs;
 
 use crate::{
     relay::DisconnectReason,
     wire::{ClientId, MessageType, Replay, RoomName, SessionTicket},
 };
 
+pub use address::{AddressFault, InvalidAddress, ServerAddr};
 pub use builder::ClientBuilder;
 pub use error::{ConnectError, SendError, TryRecvError};
 pub use event::{Request, RequestError, Sender, ServerEvent};
@@ -60,11 +62,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects over TCP with default settings: [`ClientBuilder::connect`].
+    /// Connects over TCP with default settings to `HOST:PORT`, or to what else makes a
+    /// [`ServerAddr`]: [`ClientBuilder::connect`].
     ///
     /// # Errors
     /// [`ConnectError`] says what to change, or whether to try again.
-    pub async fn connect(addr: impl ToSocketAddrs) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
+    ) -> Result<Self, ConnectError> {
         Self::builder().connect(addr).await
     }
 

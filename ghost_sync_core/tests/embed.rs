@@ -14,16 +14,17 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientId, ClientMessage, Delivery, GapReason, Limits, MAGIC, MessageType, Question,
-    Refusal, RelayEvent, RelayMode, Replay, Request, RoomConfig, RoomId, RoomName, Secret,
-    SendFlags, Server, ServerEvent, ServerHandle, ServerMessage, VERSION, Verdict,
+    Client, ClientId, ClientMessage, ConnectError, Delivery, GapReason, Limits, MAGIC, MessageType,
+    Question, Refusal, RelayEvent, RelayMode, Replay, Request, RequestError, RoomConfig, RoomId,
+    RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
+    Verdict,
     embed::*,
     link::{Conditioner, LocalStream},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
-    runtime::Handle,
+    runtime::{Builder, Handle, Runtime},
     sync::Notify,
     task::yield_now,
 };
@@ -866,5 +867,249 @@ async fn a_client_in_no_room_that_is_greeted_anew_is_told_its_new_id() {
             ]
         ),
         "{updates:?}"
+    );
+}
+
+/// A runtime that only runs while a test drives it.
+fn driven() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn the_end_of_the_runtime_is_told_to_both_sides_once() {
+    let runtime = driven();
+    let network = Network::from_handle(runtime.handle().clone());
+    let mut world = runtime.block_on(World::new());
+    let (mut client, _) = runtime.block_on(world.join());
+    assert!(world.server.handle().is_running());
+    world.updates.clear();
+    drop(runtime);
+    world.server.poll(&mut world.updates);
+    let stopped = world.updates.iter().filter(|update| matches!(update, ServerUpdate::Stopped));
+    assert_eq!(stopped.count(), 1);
+    assert!(matches!(world.updates.last(), Some(ServerUpdate::Stopped)), "{:?}", world.updates);
+    assert!(!world.server.handle().is_running());
+    let updates = poll(&mut client);
+    let [ClientUpdate::Disconnected { reason, retry_in: None }] = &updates[..] else {
+        panic!("{updates:?}")
+    };
+    assert!(matches!(reason, ClientEnd::NetworkEnded) && !reason.may_retry(), "{reason:?}");
+    // Nothing follows, whatever is still asked for.
+    world.server.send(ServerCommand::BroadcastAll {
+        message_type: MessageType::RAW,
+        payload: Bytes::new(),
+    });
+    world.server.flush();
+    client.send(join("lobby")).unwrap();
+    client.flush();
+    world.updates.clear();
+    world.server.poll(&mut world.updates);
+    assert!(world.updates.is_empty() && poll(&mut client).is_empty());
+    drop((world, client, network));
+}
+
+#[test]
+fn a_runtime_that_ends_before_the_start_is_told_to_both_sides() {
+    let runtime = driven();
+    let network = Network::from_handle(runtime.handle().clone());
+    let start = || {
+        let server = ServerBridge::start(&network, Server::builder().local_only());
+        let (target, reconnect) = (Target::Local(server.local()), Reconnect::default());
+        (ClientBridge::connect(&network, Client::builder(), target, reconnect), server)
+    };
+    let before = start();
+    drop(runtime);
+    for (mut client, mut server) in [before, start()] {
+        let mut updates = Vec::new();
+        server.poll(&mut updates);
+        let [ServerUpdate::Failed(error)] = &updates[..] else { panic!("{updates:?}") };
+        assert_eq!(error.to_string(), "the network has ended before the server ran");
+        let updates = poll(&mut client);
+        let [ClientUpdate::Disconnected { reason: ClientEnd::NetworkEnded, retry_in: None }] =
+            updates[..]
+        else {
+            panic!("{updates:?}")
+        };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_flushed_before_a_server_is_dropped_is_said_before_its_end() {
+    // More batches than may be on their way, too.
+    for count in 1..40_u64 {
+        let mut world = World::new().await;
+        let (mut client, _) = world.join().await;
+        let World { mut server, .. } = world;
+        for number in 0..count {
+            server.send(ServerCommand::Broadcast {
+                room: name("lobby"),
+                delivery: Delivery::Reliable,
+                message_type: MessageType::RAW,
+                payload: Bytes::copy_from_slice(&number.to_le_bytes()),
+            });
+            server.flush();
+        }
+        drop(server);
+        let (mut heard, mut end) = (0_u64, None);
+        for _ in 0..STEPS {
+            yield_now().await;
+            for update in poll(&mut client) {
+                match update {
+                    ClientUpdate::Event(ServerEvent::Broadcast { data, .. }) => {
+                        assert_eq!(data, heard.to_le_bytes()[..]);
+                        heard += 1;
+                    }
+                    ClientUpdate::Disconnected { reason, .. } => {
+                        end.get_or_insert_with(|| reason.to_string());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(heard, count);
+        let words = "the server is shutting down: the server program has ended";
+        assert_eq!(end.as_deref(), Some(words));
+    }
+}
+
+#[test]
+fn the_last_words_of_a_program_are_heard_however_the_threads_run() {
+    for round in 0..50 {
+        let network = Network::new().unwrap();
+        let lobby = RoomConfig::default().observed();
+        let builder = Server::builder().local_only().room_with("lobby", lobby);
+        let mut server = ServerBridge::start(&network, builder);
+        let target = Target::Local(server.local());
+        let once = Reconnect { enabled: false, ..Reconnect::default() };
+        let mut client = ClientBridge::connect(&network, Client::builder(), target, once);
+        client.send(join("lobby")).unwrap();
+        client.flush();
+        let mut joined = false;
+        while !joined {
+            let mut updates = Vec::new();
+            server.poll(&mut updates);
+            for update in updates {
+                if let ServerUpdate::Ask { ask, .. } = update {
+                    server.send(ServerCommand::Answer { ask, verdict: Verdict::Accept });
+                }
+            }
+            server.flush();
+            joined = events(poll(&mut client))
+                .iter()
+                .any(|event| matches!(event, ServerEvent::Joined { .. }));
+            std::thread::yield_now();
+        }
+        server.send(ServerCommand::Broadcast {
+            room: name("lobby"),
+            delivery: Delivery::Reliable,
+            message_type: MessageType::RAW,
+            payload: Bytes::from_static(b"good night"),
+        });
+        server.flush();
+        drop(server);
+        let mut heard = Vec::new();
+        loop {
+            client.wake().recv_timeout(Duration::from_secs(10)).unwrap();
+            let updates = poll(&mut client);
+            let over = matches!(updates.last(), Some(ClientUpdate::Disconnected { .. }));
+            heard.extend(events(updates));
+            if over {
+                break;
+            }
+        }
+        let said = |event: &ServerEvent| matches!(event, ServerEvent::Broadcast { data, .. } if data == "good night");
+        assert!(heard.iter().any(said), "round {round}: {heard:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_work_is_told_before_anything_is_dialled() {
+    let network = Network::from_handle(Handle::current());
+    let dialled = Connector::new(|| -> std::future::Ready<std::io::Result<LocalStream>> {
+        panic!("dialled")
+    });
+    let through = || Target::Through(dialled.clone());
+    let web = || Target::Addr("http://127.0.0.1:1".to_owned());
+    let empty_key = "metadata that no server takes: \"\" is not a key of metadata: \
+                     a key of metadata needs at least one character";
+    let many = "metadata that no server takes: metadata is limited to 2048 bytes and 32 entries";
+    let url = "\"http://127.0.0.1:1\" is not the address of a server: \
+               write HOST:PORT without http://";
+    let cases = [
+        (Client::builder().meta("", "v"), through(), empty_key),
+        (Client::builder().meta("k", "v".repeat(2048)), through(), many),
+        (Client::builder(), web(), url),
+    ];
+    for (builder, target, words) in cases {
+        let mut client = ClientBridge::connect(&network, builder, target, Reconnect::default());
+        for _ in 0..STEPS {
+            yield_now().await;
+        }
+        let updates = poll(&mut client);
+        let [
+            ClientUpdate::Connecting { attempt: 0 },
+            ClientUpdate::Disconnected { reason, retry_in: None },
+        ] = &updates[..]
+        else {
+            panic!("{updates:?}")
+        };
+        assert_eq!(reason.to_string(), words);
+        assert!(!reason.may_retry());
+    }
+    let data = Client::builder().data(vec![0; 4096]);
+    let mut client = ClientBridge::connect(&network, data, through(), Reconnect::default());
+    for _ in 0..STEPS {
+        yield_now().await;
+    }
+    let updates = poll(&mut client);
+    assert!(
+        matches!(
+            updates[..],
+            [
+                _,
+                ClientUpdate::Disconnected {
+                    reason: ClientEnd::Connect(ConnectError::HelloTooLarge { .. }),
+                    retry_in: None
+                }
+            ]
+        ),
+        "{updates:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
+    let network = Network::from_handle(Handle::current());
+    let nowhere = Connector::new(std::future::pending::<std::io::Result<LocalStream>>);
+    let target = Target::Through(nowhere);
+    let mut client =
+        ClientBridge::connect(&network, Client::builder(), target, Reconnect::default());
+    let set = |key: &str, len| ClientCommand::SetMeta {
+        key: key.to_owned(),
+        value: Some("v".repeat(len)),
+    };
+    for command in [set("", 1), set("k", 2048), set("k", 2047)] {
+        client.send(command).unwrap();
+    }
+    client.flush();
+    for _ in 0..STEPS {
+        yield_now().await;
+    }
+    let refused: Vec<_> = events(poll(&mut client))
+        .into_iter()
+        .map(|event| match event {
+            ServerEvent::Error(RequestError { request: Request::SetMeta, reason }) => reason,
+            event => panic!("{event:?}"),
+        })
+        .collect();
+    assert!(
+        matches!(
+            refused[..],
+            [
+                Refusal::InvalidMetaKey { .. },
+                Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }
+            ]
+        ),
+        "{refused:?}"
     );
 }

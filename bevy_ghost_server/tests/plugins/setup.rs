@@ -68,12 +68,18 @@ struct Transitions(Vec<&'static str>);
 #[test]
 fn the_plugins_may_be_added_in_any_order() {
     let orders: [fn(&mut App); 4] = [
-        |app| drop(app.add_plugins((MinimalPlugins, StatesPlugin, GhostServerPlugin::local()))),
-        |app| drop(app.add_plugins((GhostServerPlugin::local(), MinimalPlugins, StatesPlugin))),
-        |app| drop(app.add_plugins((GhostClientPlugin::default(), MinimalPlugins, StatesPlugin))),
+        |app| {
+            app.add_plugins((MinimalPlugins, StatesPlugin, GhostServerPlugin::local()));
+        },
+        |app| {
+            app.add_plugins((GhostServerPlugin::local(), MinimalPlugins, StatesPlugin));
+        },
+        |app| {
+            app.add_plugins((GhostClientPlugin::default(), MinimalPlugins, StatesPlugin));
+        },
         |app| {
             let dedicated = DedicatedServerPlugins.build().disable::<LogPlugin>();
-            drop(app.add_plugins((GhostServerPlugin::local(), dedicated)));
+            app.add_plugins((GhostServerPlugin::local(), dedicated));
         },
     ];
     for add in orders {

@@ -1,21 +1,18 @@
 //! How a client connects.
 
-use std::{future::Ready, io, pin::Pin, time::Duration};
+use std::{future::Ready, io, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, ToSocketAddrs},
     time::timeout,
 };
 
-use crate::{
-    link,
-    wire::{Protocol, Refusal, SessionTicket},
-};
+use crate::wire::{Protocol, Refusal, SessionTicket};
 
 use super::{
-    Client, ConnectError, Reconnect,
+    Client, ConnectError, Reconnect, ServerAddr,
+    dial::{dial, dial_one},
     inbox::Inbox,
     introduction::Introduction,
     opening::open,
@@ -148,34 +145,53 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects over TCP.
+    /// Connects over TCP to `HOST:PORT`, or to what else makes a [`ServerAddr`].
+    ///
+    /// If a name has several addresses, they are tried side by side, each 250 ms after the
+    /// one before it or as soon as that fails, IPv6 and IPv4 in turns. The first that answers is
+    /// taken; all of it is over within [`connect_timeout`](Self::connect_timeout).
     ///
     /// # Errors
     /// [`ConnectError`]; nothing goes on in the background then, nor when the
-    /// future is dropped.
-    pub async fn connect(self, addr: impl ToSocketAddrs) -> Result<Client, ConnectError> {
-        let stream = self.limited(dial(addr)).await?;
+    /// future is dropped. What is wrong with the address or with what this client says of itself
+    /// is told before anything is dialled.
+    pub async fn connect(
+        self,
+        addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
+    ) -> Result<Client, ConnectError> {
+        let addr = addr.try_into().map_err(Into::into)?;
+        let opening = self.prepare()?;
+        let stream = dial(&addr, opening.limits.connect).await?;
         let peer = stream.peer_addr().map_err(ConnectError::from_io)?;
-        self.handshake(stream, Some(move || dial(peer))).await
+        // The session is on that machine, whatever else has the same name.
+        opening.over(stream, Some(move || dial_one(peer))).await
     }
 
     /// Connects over streams that `connector` makes: the first now, others when
     /// the connection is lost.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// As [`connect`](Self::connect). What the connector fails with becomes
+    /// [`ConnectionRefused`](ConnectError::ConnectionRefused), [`NoRoute`](ConnectError::NoRoute)
+    /// or [`Unreachable`](ConnectError::Unreachable); if it says
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput), another attempt is of no use.
     pub async fn connect_through<C, F, S>(self, mut connector: C) -> Result<Client, ConnectError>
     where
         C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        let opening = self.prepare()?;
         let mut connector = move || {
             let stream = connector();
             async move { stream.await.map(Box::pin) }
         };
-        let stream = self.limited(connector()).await?;
-        self.handshake(stream, Some(connector)).await
+        let after = opening.limits.connect;
+        let stream = timeout(after, connector())
+            .await
+            .map_err(|_| ConnectError::TimedOut { after })?
+            .map_err(ConnectError::from_io)?;
+        opening.over(stream, Some(connector)).await
     }
 
     /// Connects over any byte stream, such as
@@ -185,26 +201,42 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_over<S>(self, stream: S) -> Result<Client, ConnectError>
+    pub async fn connect_over<S>(mut self, stream: S) -> Result<Client, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        self.reconnect.enabled = false;
         let connector = None::<fn() -> Ready<io::Result<Pin<Box<S>>>>>;
-        self.handshake(Box::pin(stream), connector).await
+        self.prepare()?.over(Box::pin(stream), connector).await
     }
 
-    async fn limited<S>(
-        &self,
-        connecting: impl Future<Output = io::Result<S>>,
-    ) -> Result<S, ConnectError> {
-        let after = self.connect_timeout;
-        timeout(after, connecting)
-            .await
-            .map_err(|_| ConnectError::TimedOut { after })?
-            .map_err(ConnectError::from_io)
+    /// Checks what the client says of itself.
+    fn prepare(self) -> Result<Opening, ConnectError> {
+        let mut reconnect = self.reconnect;
+        reconnect.enabled &= self.resume_for != Some(Duration::ZERO);
+        let protocol = self.introduction.protocol.clone();
+        let session = Session::new(self.introduction, reconnect.clone())?;
+        let shared = Shared::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
+        let limits = Limits {
+            connect: self.connect_timeout,
+            handshake: self.handshake_timeout,
+            reconnect,
+            resume_for: self.resume_for,
+        };
+        Ok(Opening { shared, limits, protocol })
     }
+}
 
-    async fn handshake<C, F, S>(
+/// A client that may begin to speak.
+struct Opening {
+    shared: Arc<Shared>,
+    limits: Limits,
+    protocol: Protocol,
+}
+
+impl Opening {
+    /// Speaks over `stream`; `connector` makes others when it is lost.
+    async fn over<C, F, S>(
         self,
         mut stream: S,
         connector: Option<C>,
@@ -214,32 +246,15 @@ impl ClientBuilder {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut reconnect = self.reconnect;
-        reconnect.enabled &= connector.is_some() && self.resume_for != Some(Duration::ZERO);
-        let protocol = self.introduction.protocol.clone();
-        let session = Session::new(self.introduction, reconnect.clone())?;
-        let shared = Shared::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
-        let after = self.handshake_timeout;
+        let Self { shared, limits, protocol } = self;
+        let after = limits.handshake;
         timeout(after, open(&mut stream, &shared))
             .await
             .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|end| ConnectError::from_end(end, &protocol))?;
-        let limits = Limits {
-            connect: self.connect_timeout,
-            handshake: after,
-            reconnect,
-            resume_for: self.resume_for,
-        };
+            .map_err(|why| ConnectError::from_unopened(why, &protocol))?;
         let client = Client::new(shared.clone());
         tracing::debug!(client_id = %client.client_id(), "connected");
         tokio::spawn(Task { shared, connector, limits }.run(stream));
         Ok(client)
     }
-}
-
-/// Connects over TCP.
-async fn dial(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addr).await?;
-    link::tune(&stream)?;
-    Ok(stream)
 }

@@ -7,21 +7,34 @@ use crate::{
     wire::{CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Protocol, Refusal, VERSION},
 };
 
-use super::reconnect::retry_after;
+use super::{InvalidAddress, opening::Unopened, reconnect::retry_after};
 
 /// Why [`Client::connect`](super::Client::connect) gave no client.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody listens at that address. Check it, or start the server.
+    /// The server's machine says that nobody listens there. Check the port, or start the server.
     #[error("connection refused: nobody listens there")]
     ConnectionRefused(#[source] Arc<io::Error>),
-    /// Write the address as HOST:PORT.
-    #[error("the address is not of the form HOST:PORT")]
-    InvalidAddress(#[source] Arc<io::Error>),
-    /// No host has that name, or no way leads to it.
-    #[error("the server cannot be reached")]
-    Unreachable(#[source] Arc<io::Error>),
+    /// That can be no address of a server; nothing was dialled. Write it as HOST:PORT.
+    #[error(transparent)]
+    InvalidAddress(#[from] InvalidAddress),
+    /// No address was found for the host's name. It is mistyped, or no resolver can be asked:
+    /// there is no network, or the resolver fails for a moment.
+    #[error("no address is known for the name {host:?}: {why}")]
+    NameNotFound {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        why: Arc<io::Error>,
+    },
+    /// This machine has no network, or none that leads to the server. Connect it to one.
+    #[error("no network leads to the server: {0}")]
+    NoRoute(Arc<io::Error>),
+    /// No connection, for another reason: the operating system's, or that of the connector that
+    /// the program gave.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(Arc<io::Error>),
     /// The server's machine did not answer in time. Try later, or allow more.
     #[error("no connection within {after:?}")]
     TimedOut {
@@ -34,6 +47,17 @@ pub enum ConnectError {
         /// The client's limit.
         after: Duration,
     },
+    /// Whoever answers there is no server of ours: another program has that port. Check it.
+    #[error("somebody else's service answers there: \"{answer}\"")]
+    NotGhostSync {
+        /// The first bytes of its answer, at most 48, what cannot be read escaped.
+        answer: String,
+    },
+    /// Whoever listens there closed the connection without a word. Something on the way has no
+    /// server to pass it on to, another program does not like what it hears, or too many
+    /// connections come from this client's address. Try later.
+    #[error("the connection was taken, and closed without a word")]
+    ClosedSilently,
     /// The two programs speak different versions of the protocol. Update one of them.
     #[error("this client speaks protocol version {client}, the server {server}")]
     VersionMismatch {
@@ -78,8 +102,8 @@ pub enum ConnectError {
         len: usize,
     },
     /// The connection ended before the greeting was complete.
-    #[error("disconnected during the handshake")]
-    Disconnected(#[source] DisconnectReason),
+    #[error("disconnected during the handshake: {0}")]
+    Disconnected(DisconnectReason),
 }
 
 impl ConnectError {
@@ -87,12 +111,17 @@ impl ConnectError {
     pub fn may_retry(&self) -> bool {
         match self {
             Self::ConnectionRefused(_)
-            | Self::Unreachable(_)
+            | Self::NameNotFound { .. }
+            | Self::NoRoute(_)
             | Self::TimedOut { .. }
             | Self::HandshakeTimedOut { .. }
+            | Self::ClosedSilently
             | Self::MaxClientsReached { .. }
             | Self::RateLimited { .. } => true,
+            Self::Unreachable(error) => error.kind() != io::ErrorKind::InvalidInput,
+            // A port that another service has does not become ours by asking.
             Self::InvalidAddress(_)
+            | Self::NotGhostSync { .. }
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
             | Self::Rejected { .. }
@@ -111,9 +140,13 @@ impl ConnectError {
             Self::Disconnected(reason) => retry_after(reason),
             Self::ConnectionRefused(_)
             | Self::InvalidAddress(_)
+            | Self::NameNotFound { .. }
+            | Self::NoRoute(_)
             | Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::HandshakeTimedOut { .. }
+            | Self::NotGhostSync { .. }
+            | Self::ClosedSilently
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
             | Self::Rejected { .. }
@@ -126,14 +159,21 @@ impl ConnectError {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::ConnectionRefused(Arc::new(error)),
-            io::ErrorKind::InvalidInput => Self::InvalidAddress(Arc::new(error)),
+            io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable => Self::NoRoute(Arc::new(error)),
             _ => Self::Unreachable(Arc::new(error)),
         }
     }
 
-    /// The words for a connection that ended before the server's greeting.
-    pub(crate) fn from_end(reason: DisconnectReason, protocol: &Protocol) -> Self {
-        let DisconnectReason::Closed(close) = reason else { return Self::Disconnected(reason) };
+    /// The words for a connection without the server's greeting.
+    pub(super) fn from_unopened(why: Unopened, protocol: &Protocol) -> Self {
+        let close = match why {
+            Unopened::Silent => return Self::ClosedSilently,
+            Unopened::Stranger(answer) => return Self::NotGhostSync { answer },
+            Unopened::Ended(DisconnectReason::Closed(close)) => close,
+            Unopened::Ended(reason) => return Self::Disconnected(reason),
+        };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
         match close {
             CloseReason::VersionMismatch { server, .. } => {

@@ -117,7 +117,8 @@ where
         let mut stream =
             connecting.await.map_err(late)?.map_err(|error| DisconnectReason::from_io(&error))?;
         self.shared.reopen();
-        timeout(self.limits.handshake, open(&mut stream, &self.shared)).await.map_err(late)??;
+        let opening = timeout(self.limits.handshake, open(&mut stream, &self.shared));
+        opening.await.map_err(late)??;
         Ok(stream)
     }
 }

@@ -13,8 +13,8 @@ pub use crate::client::Reconnect;
 pub use connector::Connector;
 
 use super::{
-    ClientCommand, ClientUpdate, LocalConnector, Network, OutboxFull,
-    mailbox::{Commands, Fence, Updates, commands},
+    ClientCommand, ClientEnd, ClientUpdate, LocalConnector, Network, OutboxFull,
+    mailbox::{Commands, Fence, LastWord, Updates, commands},
 };
 use session::Session;
 
@@ -26,7 +26,8 @@ const OUTBOX: usize = 1 << 20;
 /// It connects, and connects again when the connection is lost; rooms that it
 /// was in it joins again. Pings are answered whatever the frames do. Events that
 /// the program does not take wait as
-/// [`inbox_limit`](ClientBuilder::inbox_limit) allows. Dropping it says goodbye.
+/// [`inbox_limit`](ClientBuilder::inbox_limit) allows. Dropping it says goodbye. If the
+/// network's runtime ends before it does, [`ClientEnd::NetworkEnded`] is told.
 #[derive(Debug)]
 pub struct ClientBridge {
     commands: Commands<ClientCommand>,
@@ -39,7 +40,8 @@ pub struct ClientBridge {
 /// Where a server is.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// At `host:port`, over TCP.
+    /// At `HOST:PORT`, over TCP: a [`ServerAddr`](crate::client::ServerAddr). Text that is none
+    /// ends the client with [`ConnectError::InvalidAddress`].
     Addr(String),
     /// In this process.
     Local(LocalConnector),
@@ -58,7 +60,9 @@ impl ClientBridge {
         let (commands, orders) = commands();
         let updates = Updates::new(0);
         let session = Session::new(builder, target, reconnect, orders, updates.clone());
-        network.spawn_bridge(session.run());
+        let end = |reason| ClientUpdate::Disconnected { reason, retry_in: None };
+        let mut last = LastWord::new(updates.clone(), end(ClientEnd::NetworkEnded));
+        network.spawn_bridge(async move { last.set(end(session.run().await)) });
         Self { commands, queued: 0, updates, _network: network.clone() }
     }
 

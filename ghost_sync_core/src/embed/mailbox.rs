@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Commands<T> {
     pending: Vec<T>,
     channel: Sender<Batch<T>>,
+    /// The last batch, if the channel was full when the frame's end went.
+    last: Arc<Mutex<Vec<T>>>,
     sent: Arc<Notify>,
     /// Batches that were sent.
     batches: u64,
@@ -32,6 +34,7 @@ pub(super) struct Commands<T> {
 #[derive(Debug)]
 pub(super) struct Orders<T> {
     channel: Receiver<Batch<T>>,
+    last: Arc<Mutex<Vec<T>>>,
     sent: Arc<Notify>,
     /// A batch that waits for its fence.
     held: Option<Batch<T>>,
@@ -68,9 +71,11 @@ pub(super) fn commands<T>() -> (Commands<T>, Orders<T>) {
     let (sender, receiver) = bounded(BATCHES);
     let sent = Arc::new(Notify::new());
     let (done, watched) = watch::channel(0);
-    let orders = Orders { channel: receiver, sent: sent.clone(), held: None, done };
+    let last = Arc::new(Mutex::new(Vec::new()));
+    let orders =
+        Orders { channel: receiver, last: last.clone(), sent: sent.clone(), held: None, done };
     let pending = Vec::new();
-    (Commands { pending, channel: sender, sent, batches: 0, done: watched }, orders)
+    (Commands { pending, channel: sender, last, sent, batches: 0, done: watched }, orders)
 }
 
 impl<T> Commands<T> {
@@ -111,11 +116,30 @@ impl<T> Commands<T> {
         let batches = self.batches + u64::from(!self.pending.is_empty());
         Fence { batches, done: self.done.clone() }
     }
+
+    /// Sends what is left, behind everything that was sent before; nothing may follow.
+    /// Returns whether the background is there to take it.
+    pub(super) fn finish(&mut self) -> bool {
+        let commands = std::mem::take(&mut self.pending);
+        match self.channel.try_send(Batch { commands, after: None }) {
+            Ok(()) => {
+                self.sent.notify_one();
+                true
+            }
+            Err(TrySendError::Full(batch)) => {
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = batch.commands;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
 }
 
 impl<T> Drop for Commands<T> {
     fn drop(&mut self) {
-        self.flush();
+        if !self.pending.is_empty() {
+            self.finish();
+        }
         // The channel closes just after this; the background looks once more then.
         let (closed, _) = bounded(0);
         drop(std::mem::replace(&mut self.channel, closed));
@@ -130,7 +154,11 @@ impl<T> Orders<T> {
         while self.held.is_none() {
             match self.channel.try_recv() {
                 Ok(batch) => self.held = Some(batch),
-                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Disconnected) => {
+                    let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                    let batch = std::mem::take(&mut *last);
+                    return (!batch.is_empty()).then_some(batch);
+                }
                 Err(TryRecvError::Empty) => self.sent.notified().await,
             }
         }
@@ -159,12 +187,45 @@ pub(super) struct Updates<T, A> {
 struct Waiting<T, A> {
     updates: Vec<T>,
     account: A,
+    /// The last update was added.
+    over: bool,
+}
+
+/// Adds a last update when it is dropped, whatever ends the task that holds it: its work, a
+/// panic of ours, or the runtime.
+#[derive(Debug)]
+pub(super) struct LastWord<T, A> {
+    updates: Arc<Updates<T, A>>,
+    word: Option<T>,
+}
+
+impl<T, A> LastWord<T, A> {
+    /// `word` is what is told if nothing better is [known](Self::set) by then.
+    pub(super) fn new(updates: Arc<Updates<T, A>>, word: T) -> Self {
+        Self { updates, word: Some(word) }
+    }
+
+    /// Changes what will be told.
+    pub(super) fn set(&mut self, word: T) {
+        self.word = Some(word);
+    }
+}
+
+impl<T, A> Drop for LastWord<T, A> {
+    fn drop(&mut self) {
+        if let Some(word) = self.word.take() {
+            self.updates.alter(|waiting| {
+                waiting.updates.push(word);
+                waiting.over = true;
+            });
+        }
+    }
 }
 
 impl<T, A> Updates<T, A> {
     pub(super) fn new(account: A) -> Arc<Self> {
         let (wake, woken) = bounded(1);
-        let waiting = Mutex::new(Waiting { updates: Vec::new(), account });
+        let waiting = Mutex::new(Waiting { updates: Vec::new(), account, over: false });
         Arc::new(Self { waiting, wake, woken, taken: Notify::new() })
     }
 
@@ -175,11 +236,18 @@ impl<T, A> Updates<T, A> {
 
     /// Adds updates in a way of the caller's own, who also keeps the account.
     pub(super) fn change(&self, change: impl FnOnce(&mut Vec<T>, &mut A)) {
+        self.alter(|waiting| change(&mut waiting.updates, &mut waiting.account));
+    }
+
+    /// Changes what waits, and wakes the frame for it. After a [`LastWord`] nothing is changed.
+    fn alter(&self, alter: impl FnOnce(&mut Waiting<T, A>)) {
         let mut waiting = self.lock();
-        let Waiting { updates, account } = &mut *waiting;
-        let first = updates.is_empty();
-        change(updates, account);
-        let news = first && !updates.is_empty();
+        if waiting.over {
+            return;
+        }
+        let first = waiting.updates.is_empty();
+        alter(&mut waiting);
+        let news = first && !waiting.updates.is_empty();
         drop(waiting);
         // Whoever is told takes everything, also what comes until then.
         if news {
@@ -260,6 +328,38 @@ mod tests {
         updates.take_all(&mut seen);
         assert_eq!(seen, [1, 2, 3, 4]);
         assert!(wake.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_pushed_before_the_end_arrives_however_full_the_channel_is() {
+        let (mut commands, mut orders) = commands();
+        for batch in 0..BATCHES + 3 {
+            commands.push(batch);
+            commands.flush();
+        }
+        drop(commands);
+        let mut seen = Vec::new();
+        while let Some(batch) = orders.next().await {
+            seen.extend(batch);
+        }
+        assert_eq!(seen, (0..BATCHES + 3).collect::<Vec<_>>());
+        assert!(orders.next().await.is_none());
+    }
+
+    #[test]
+    fn nothing_follows_a_last_word_which_is_told_once() {
+        let updates = Updates::new(0);
+        let mut last = LastWord::new(updates.clone(), "early");
+        updates.push("first");
+        last.set("late");
+        drop(last);
+        updates.push("too late");
+        let mut seen = Vec::new();
+        updates.take_all(&mut seen);
+        assert_eq!(seen, ["first", "late"]);
+        drop(LastWord::new(updates.clone(), "again"));
+        updates.take_all(&mut seen);
+        assert_eq!(seen.len(), 2);
     }
 
     #[test]

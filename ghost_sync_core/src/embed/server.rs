@@ -11,13 +11,13 @@ use crate::{
     client::ConnectError,
     link::{self, LocalStream},
     relay::{AskId, Input, Output, Question, Relay, RelayEvent, SendError},
-    server::{Part, ServerBuilder, ServerHandle, Shares, Sink},
+    server::{BindError, Part, ServerBuilder, ServerHandle, Shares, Sink},
     wire::Meta,
 };
 
 use super::{
     Network, ServerCommand, ServerUpdate,
-    mailbox::{Commands, Fence, Orders, Updates, commands},
+    mailbox::{Commands, Fence, LastWord, Orders, Updates, commands},
 };
 
 /// Bytes of what clients say that may wait, beside what each may have waiting whatever
@@ -32,7 +32,10 @@ const DROPPED: (&str, Duration) = ("the server program has ended", Duration::fro
 /// It asks about every connection, every join and every change that clients make to their
 /// metadata, and shows what happens in all
 /// rooms; broadcasts only of rooms that are
-/// [`observed`](crate::relay::RoomConfig::observed). Dropping it stops the server.
+/// [`observed`](crate::relay::RoomConfig::observed). Dropping it stops the server, once all
+/// commands are carried out. If the network's runtime ends before it does,
+/// [`Stopped`](ServerUpdate::Stopped) is told, or [`Failed`](ServerUpdate::Failed) if it had not
+/// started.
 #[derive(Debug)]
 pub struct ServerBridge {
     handle: ServerHandle,
@@ -63,14 +66,16 @@ impl ServerBridge {
         let handle = server.handle();
         let (commands, mut orders) = commands();
         let shown = inbox.clone();
+        let early_end = ServerUpdate::Failed(BindError::NetworkEnded);
+        let mut last = LastWord::new(inbox.updates.clone(), early_end);
         network.spawn_bridge(async move {
             match server.run().await {
                 Ok(handle) => {
                     inbox.push(ServerUpdate::Started { addr: handle.local_addr() });
+                    last.set(ServerUpdate::Stopped);
                     serve(&handle, &mut orders, &inbox).await;
-                    inbox.push(ServerUpdate::Stopped);
                 }
-                Err(error) => inbox.push(ServerUpdate::Failed(error)),
+                Err(error) => last.set(ServerUpdate::Failed(error)),
             }
         });
         Self { handle, commands, inbox: shown, early: Some(Vec::new()), network: network.clone() }
@@ -147,7 +152,11 @@ impl ServerBridge {
 impl Drop for ServerBridge {
     fn drop(&mut self) {
         let (message, deadline) = DROPPED;
-        self.handle.begin_shutdown(message, deadline);
+        // Behind what was sent before: the last words of a program.
+        self.commands.push(ServerCommand::Shutdown { message: message.to_owned(), deadline });
+        if !self.commands.finish() {
+            self.handle.begin_shutdown(message, deadline);
+        }
     }
 }
 

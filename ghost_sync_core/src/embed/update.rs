@@ -1,6 +1,6 @@
 //! What a frame-polled program is told.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     client::{ConnectError, ServerEvent, retry_after},
@@ -18,7 +18,7 @@ pub enum ServerUpdate {
         /// Where it listens; `None`: nowhere.
         addr: Option<SocketAddr>,
     },
-    /// The server could not be started; nothing follows.
+    /// The server could not be started, or the network ended before it was; nothing follows.
     Failed(BindError),
     /// Something happened.
     Event(RelayEvent),
@@ -49,7 +49,7 @@ pub enum ServerUpdate {
         /// How many messages and changes.
         messages: u64,
     },
-    /// The server has stopped; nothing follows.
+    /// The server has stopped, by itself or with the network; nothing follows.
     Stopped,
 }
 
@@ -104,9 +104,14 @@ pub enum ClientEnd {
     /// The program asked for it.
     #[error("disconnected on request")]
     Requested,
-    /// The operating system gives no thread for the network.
-    #[error("no network thread: {0}")]
-    NoThread(Arc<std::io::Error>),
+    /// The runtime that did its work has ended: that of the [`Network`](super::Network), which
+    /// belongs to somebody else. Connect over a network that is there.
+    #[error("the network has ended")]
+    NetworkEnded,
+    /// The operating system gave no thread for a [`Network`](super::Network), so nothing was
+    /// dialled. Too many are running; end some and connect again.
+    #[error("no network thread could be started: {0}")]
+    NoThread(Arc<io::Error>),
 }
 
 impl ClientEnd {
@@ -115,7 +120,7 @@ impl ClientEnd {
         match self {
             Self::Connect(error) => error.may_retry(),
             Self::Disconnect(reason) => reason.may_reconnect(),
-            Self::Requested | Self::NoThread(_) => false,
+            Self::Requested | Self::NetworkEnded | Self::NoThread(_) => false,
         }
     }
 
@@ -124,7 +129,7 @@ impl ClientEnd {
         match self {
             Self::Connect(error) => error.retry_after(),
             Self::Disconnect(reason) => retry_after(reason),
-            Self::Requested | Self::NoThread(_) => None,
+            Self::Requested | Self::NetworkEnded | Self::NoThread(_) => None,
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Takes connections from a listener, whatever errors that gives.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
@@ -33,7 +38,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// Listens on `addr`, `host:port`.
+/// Listens on `addr`, `host:port`; on `[::]`, for IPv4 as well.
 pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     let found = lookup_host(addr).await.map_err(|source| {
         // A name that nobody knows and text without a port are the same mistake.
@@ -54,6 +59,12 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     // Elsewhere it would mean that others may take the port as well.
     if cfg!(unix) {
         socket.set_reuseaddr(true)?;
+    }
+    if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        && let Err(error) = socket2::SockRef::from(&socket).set_only_v6(false)
+    {
+        // Some systems never serve both families with one socket.
+        tracing::warn!(%addr, %error, "who has only IPv4 cannot connect");
     }
     socket.bind(addr)?;
     socket.listen(BACKLOG)

@@ -68,7 +68,7 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Where to listen, as `host:port`; `0.0.0.0:7777` by default. Port 0 takes a
-    /// free one, which [`ServerHandle::local_addr`] then says.
+    /// free one, which [`ServerHandle::local_addr`] then says. `[::]:7777` takes IPv6 and IPv4.
     #[must_use]
     pub fn bind(mut self, addr: impl Into<String>) -> Self {
         self.settings.listen = Listen::Tcp(addr.into());

@@ -9,8 +9,19 @@ use super::{alarm::Alarm, service::Service};
 /// The pause after a panic of ours, lest it fills the log.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Drives a shard until the server has stopped. Even a bug of ours does not end it.
+/// Notes that a server has stopped when nothing drives it any more.
+struct End(Arc<Service>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Drives a shard until the server has stopped. Even a bug of ours does not end it; with the
+/// end of the runtime the server has stopped.
 pub(super) async fn drive(service: Arc<Service>) {
+    let _end = End(service.clone());
     while let Err(error) = tokio::spawn(until_stopped(service.clone())).await {
         tracing::error!(%error, "the server goes on after a bug");
         sleep(PAUSE).await;

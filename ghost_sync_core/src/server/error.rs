@@ -43,6 +43,10 @@ pub enum BindError {
     /// It was shut down before it ran; build another.
     #[error("the server was stopped before it ran")]
     Stopped,
+    /// The runtime of its [`Network`](crate::embed::Network) ended before it ran. Give it one that
+    /// lives as long as the program.
+    #[error("the network has ended before the server ran")]
+    NetworkEnded,
     /// One of the rooms to start with cannot be made.
     #[error("cannot make a room to start with")]
     Room(#[source] CreateRoomError),

@@ -91,6 +91,11 @@ impl Service {
         }
     }
 
+    /// Notes that nothing is left that could serve anybody.
+    pub(super) fn end(&self) {
+        self.phase.send_replace(Phase::Stopped);
+    }
+
     /// Begins to stop, if that was not begun; [`stopped`](Self::stopped) waits
     /// for the end, which comes whether or not anybody waits.
     pub(super) fn stop(self: &Arc<Self>, message: &str, deadline: Duration) {
@@ -123,6 +128,6 @@ impl Service {
         {
             tracing::warn!(untold, "the handler did not finish in time");
         }
-        self.phase.send_replace(Phase::Stopped);
+        self.end();
     }
 }

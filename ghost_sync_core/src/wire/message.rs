@@ -660,6 +660,13 @@ impl<'a> ClientMessage<'a> {
 impl<'a> ServerMessage<'a> {
     const KINDS: u8 = 25;
 
+    /// Whether a server's first message may be of that kind: `Welcome`, `Close`, `Resumed` or
+    /// `ResumeFailed`.
+    #[cfg(feature = "net")]
+    pub(crate) fn may_be_first(kind: u8) -> bool {
+        matches!(kind, 0 | 1 | 23 | 24)
+    }
+
     /// Whether it is counted in its session: what is for one client alone and
     /// must arrive, once.
     pub fn is_numbered(&self) -> bool {

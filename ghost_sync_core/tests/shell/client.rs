@@ -44,21 +44,6 @@ async fn a_machine_that_does_not_answer_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_instead_of_a_greeting_is_a_violation() {
-    let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let mut stranger = Raw::new(theirs);
-    let answer = async {
-        stranger.frame().await.unwrap();
-        stranger.say_bytes(b"HTTP/1.1 400 Bad Request\r\n").await;
-    };
-    let (client, ()) = tokio::join!(Client::builder().connect_over(ours), answer);
-    let ConnectError::Disconnected(DisconnectReason::Closed(reason)) = client.unwrap_err() else {
-        panic!()
-    };
-    assert!(matches!(reason, CloseReason::PayloadTooLarge { .. }), "{reason:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_hello_that_is_too_long_is_not_sent() {
     let (ours, _theirs) = tokio::io::duplex(1 << 16);
     let error = Client::builder().data(vec![0; 4096]).connect_over(ours).await.unwrap_err();

@@ -294,11 +294,3 @@ async fn a_mismatch_names_both_versions_and_the_types_that_differ() {
     let reason = CloseReason::VersionMismatch { client: 9, server: VERSION };
     assert_eq!(raw.close_reason().await, reason);
 }
-
-#[tokio::test]
-async fn an_address_without_a_port_is_named_as_such_and_not_tried_again() {
-    let error = Client::connect("localhost").await.unwrap_err();
-    assert!(matches!(error, ConnectError::InvalidAddress(_)), "{error:?}");
-    assert!(error.to_string().contains("HOST:PORT"));
-    assert!(!error.may_retry());
-}

@@ -10,6 +10,7 @@
 mod client;
 mod cuts;
 mod errors;
+mod finding;
 mod handle;
 mod handler;
 mod lifecycle;

@@ -71,7 +71,8 @@ impl Session {
         Self { builder, target, reconnect, orders, updates, wanted }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Returns why there will be no connection any more.
+    pub(super) async fn run(mut self) -> ClientEnd {
         let mut attempts = Attempts::new(self.reconnect.clone());
         loop {
             self.updates.push(ClientUpdate::Connecting { attempt: attempts.failed() });
@@ -87,12 +88,12 @@ impl Session {
             };
             let wait = attempts.wait(lasted, reason.retry_after());
             let again = self.reconnect.enabled && reason.may_retry();
-            let retry_in = again.then_some(wait);
-            self.updates.push(ClientUpdate::Disconnected { reason, retry_in });
-            let Some(wait) = retry_in else { return };
-            if self.wait(sleep_until(Instant::now() + wait)).await.is_err() {
-                let reason = ClientEnd::Requested;
-                return self.updates.push(ClientUpdate::Disconnected { reason, retry_in: None });
+            if !again {
+                return reason;
+            }
+            self.updates.push(ClientUpdate::Disconnected { reason, retry_in: Some(wait) });
+            if let Err(reason) = self.wait(sleep_until(Instant::now() + wait)).await {
+                return reason;
             }
         }
     }
