@@ -115,6 +115,7 @@ pub(crate) fn receive(world: &mut World) {
                 client.attempt = 0;
                 client.retry_in = None;
                 if !anew {
+                    info!("connected");
                     set_state(world, ClientState::Connected);
                 }
                 publish(world, Connected { client_id, resumed });
@@ -222,9 +223,18 @@ impl Unanswered {
     fn ask(&mut self, command: &ClientCommand) {
         match command {
             ClientCommand::Join { room, if_nowhere: false, .. } => self.joins.push(room.clone()),
-            ClientCommand::Ping => self.pings.push_back(true),
+            ClientCommand::Ping => self.ping(true),
             ClientCommand::ListRooms => self.lists += 1,
             _ => {}
+        }
+    }
+
+    /// Where enough are on their way, the connection sends none: their answers are its.
+    fn ping(&mut self, asked: bool) {
+        if self.pings.len() < PINGS {
+            self.pings.push_back(asked);
+        } else if let Some(last) = self.pings.back_mut() {
+            *last |= asked;
         }
     }
 
@@ -250,6 +260,9 @@ impl Unanswered {
         joins.into_iter().map(join).chain(pings).chain(lists)
     }
 }
+
+/// Pings that a connection has on their way at most.
+const PINGS: usize = 4;
 
 /// What the systems of a frame have said, on its way out.
 struct Speech {
@@ -328,6 +341,11 @@ impl Speech {
 
 /// The connection has ended, or the attempt to get one.
 fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Option<Duration>) {
+    match retry_in {
+        Some(wait) => warn!("no connection: {reason}; the next attempt is in {wait:.1?}"),
+        None if matches!(reason, ClientEnd::Requested) => info!("disconnected"),
+        None => warn!("no connection: {reason}"),
+    }
     end(world, retry_in.is_none());
     let mut client = world.resource_mut::<GhostClient>();
     client.retry_in = retry_in;
@@ -464,7 +482,7 @@ pub(crate) fn on_ping(_: On<Ping>, mut link: ResMut<Link>) {
 /// Asks how far the server is, for [`GhostClient::rtt`].
 pub(crate) fn measure_rtt(mut link: ResMut<Link>) {
     if link.bridge().is_some_and(|bridge| bridge.send(ClientCommand::Ping).is_ok()) {
-        link.unanswered.pings.push_back(false);
+        link.unanswered.ping(false);
     }
 }
 

@@ -16,7 +16,6 @@ use ghost_sync_core::wire::{ClientId, Meta, RoomName, Seat};
 #[require(Metadata)]
 pub struct JoinedRoom {
     /// Its name; also there as Bevy's [`Name`].
-    #[reflect(ignore)]
     pub name: RoomName,
     /// Seats; `None` where only the server's own limit holds.
     pub capacity: Option<u32>,
@@ -34,7 +33,6 @@ pub struct Member {
     /// The public id of the player's client.
     pub client_id: ClientId,
     /// Its number in the room.
-    #[reflect(ignore)]
     pub seat: Seat,
 }
 

@@ -149,3 +149,41 @@ pub fn listen_for_signals(network: &Network, arrived: Sender<()>) -> io::Result<
 pub fn listen_for_signals(_network: &Network, _arrived: Sender<()>) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default, Resource)]
+    struct Goodbyes(usize);
+
+    /// How an app ends in whose state so many signals have come.
+    fn end_after(signals: usize, state: ClientState) -> (usize, Option<AppExit>) {
+        let (sender, arrived) = crossbeam_channel::unbounded();
+        let mut app = App::new();
+        app.add_plugins(StatesPlugin)
+            .insert_state(state)
+            .init_resource::<Goodbyes>()
+            .insert_resource(Signals { arrived, ending: false })
+            .add_observer(|_: On<Disconnect>, mut goodbyes: ResMut<Goodbyes>| goodbyes.0 += 1)
+            .add_systems(Update, end_on_signal);
+        for _ in 0..signals {
+            sender.send(()).expect("it listens");
+        }
+        app.update();
+        (app.world().resource::<Goodbyes>().0, app.should_exit())
+    }
+
+    #[test]
+    fn a_client_that_is_connected_says_goodbye_first_and_ends_at_once_on_the_second_signal() {
+        assert_eq!(end_after(0, ClientState::Connected), (0, None));
+        assert_eq!(end_after(1, ClientState::Connected), (1, None));
+        assert_eq!(end_after(2, ClientState::Connected).1, Some(AppExit::from_code(130)));
+    }
+
+    #[test]
+    fn without_a_connection_the_first_signal_ends_the_app() {
+        assert_eq!(end_after(0, ClientState::Disconnected), (0, None));
+        assert_eq!(end_after(1, ClientState::Disconnected).1, Some(AppExit::Success));
+    }
+}

@@ -39,7 +39,10 @@
 //! A client then writes [`Broadcast<Chat>`] or [`ToServer<Chat>`] and reads
 //! [`FromRoom<Chat>`] or [`FromServer<Chat>`]; a server reads [`FromPlayer<Chat>`]
 //! and writes [`ToRoom<Chat>`], [`ToPlayer<Chat>`] and the like. All of them are
-//! ordinary Bevy messages.
+//! ordinary Bevy messages, made with `new` and what follows it: each notes when it was made, so
+//! that messages of different types leave in the order in which a frame wrote them.
+//!
+//! Bevy's own types (`Vec3`, `Transform`, ...) are fields of messages as [`schema`](crate::schema) says.
 
 mod check;
 mod codec;

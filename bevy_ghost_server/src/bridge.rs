@@ -107,6 +107,10 @@ pub(crate) fn receive(world: &mut World) {
         let Some(update) = rest.next() else { break };
         match update {
             ServerUpdate::Started { addr } => {
+                match addr {
+                    Some(addr) => info!("the server listens on {addr}"),
+                    None => info!("the server runs, for clients of this process"),
+                }
                 world.resource_mut::<GhostServer>().addr = addr;
                 set_state(world, ServerState::Running);
                 publish(world, ServerStarted { addr });
@@ -127,6 +131,7 @@ pub(crate) fn receive(world: &mut World) {
                 }
             }
             ServerUpdate::Stopped => {
+                info!("the server has stopped");
                 let again = world.resource::<Link>().start_again;
                 stopped(world);
                 publish(world, ServerStopped);

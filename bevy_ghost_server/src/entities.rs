@@ -21,7 +21,6 @@ use ghost_sync_core::{
 #[reflect(Component, Debug, from_reflect = false)]
 #[require(RoomConfig, RoomStats, Metadata)]
 pub struct Room {
-    #[reflect(ignore)]
     name: RoomName,
 }
 
@@ -219,7 +218,6 @@ pub struct Player {
     /// The public id of its client.
     pub client_id: ClientId,
     /// Its number in the room.
-    #[reflect(ignore)]
     pub seat: Seat,
 }
 

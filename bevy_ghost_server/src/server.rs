@@ -22,9 +22,11 @@ pub struct ServerConfig {
     pub max_rooms: usize,
     /// Rooms that one client may be in. With 1 (the default) joining another leaves the first.
     pub rooms_per_client: usize,
-    /// A client that says nothing for so long is cut. 31 s.
+    /// A client that says nothing for so long has lost its connection: it is
+    /// [`Away`](crate::Away) then. 10 s, as a game needs it: others see within that time that
+    /// a player is not there. Clients take it for the server's silence, too.
     pub idle_timeout: Duration,
-    /// How often clients are pinged, which measures their distance too. 13 s.
+    /// How often clients are pinged, which measures their distance too. 3 s.
     pub ping_interval: Duration,
     /// How long a new connection may take to say who it is. 5 s.
     pub handshake_timeout: Duration,
@@ -69,8 +71,8 @@ impl Default for ServerConfig {
             max_payload: 65_536,
             max_rooms: 4096,
             rooms_per_client: 1,
-            idle_timeout: Duration::from_secs(31),
-            ping_interval: Duration::from_secs(13),
+            idle_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(5),
             ask_timeout: Duration::from_secs(2),
             resume_grace: Duration::from_secs(30),

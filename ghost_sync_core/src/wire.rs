@@ -59,6 +59,7 @@ pub const MAX_SERVER_FRAME: usize = 16 << 20;
 pub struct RoomId(pub u32);
 
 /// A member's number inside one room incarnation; never reused there.
+#[cfg_attr(feature = "reflect", derive(bevy_reflect::Reflect))]
 #[derive(
     Clone,
     Copy,

@@ -371,7 +371,7 @@ fn a_link_on_which_nothing_comes_through_is_lost_in_time() {
     net.settle();
     assert_eq!(server_told(&net).len(), before);
     assert!(counts(&net, bob).is_empty());
-    for _ in 0..40 {
+    for _ in 0..20 {
         net.advance(Duration::from_secs(1));
         net.settle();
     }

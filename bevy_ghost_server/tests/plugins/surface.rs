@@ -16,7 +16,8 @@ use bevy_ghost_client::{
 };
 use bevy_ghost_server::{
     Connection, ConnectionStats, GhostServer, InRoom, Lagged, Player, Raw, Room, RoomConfig,
-    RoomStats, Rooms, ServerState, ToRoom, diagnostics as server, room_exists, server_running,
+    RoomStats, Rooms, Seat, ServerState, ToRoom, diagnostics as server, room_exists,
+    server_running,
     testing::{TestNet, record, recorded},
 };
 use bytes::BytesMut;
@@ -121,6 +122,17 @@ fn what_is_public_is_reflected_with_its_fields() {
     assert_eq!(players.try_downcast_ref::<u32>(), Some(&1));
     let name = net.server.world().get::<Name>(room).unwrap();
     assert_eq!(name.as_str(), "lobby");
+    // As an inspector shows them.
+    let component = registry.get_type_data::<ReflectComponent>(std::any::TypeId::of::<Room>());
+    let shown = component.unwrap().reflect(net.server.world().entity(room)).unwrap();
+    let name = shown.reflect_ref().as_struct().unwrap().field("name").unwrap();
+    assert_eq!(format!("{name:?}"), "\"lobby\"");
+    let mut players = net.server.world().try_query_filtered::<Entity, With<Player>>().unwrap();
+    let player = players.single(net.server.world()).unwrap();
+    let component = registry.get_type_data::<ReflectComponent>(std::any::TypeId::of::<Player>());
+    let shown = component.unwrap().reflect(net.server.world().entity(player)).unwrap();
+    let seat = shown.reflect_ref().as_struct().unwrap().field("seat").unwrap();
+    assert_eq!(seat.try_downcast_ref::<Seat>(), Some(&Seat(1)));
 }
 
 #[test]

@@ -310,7 +310,12 @@ fn rooms_are_recorded_and_their_recordings_played() {
     assert_eq!((recording.first_seq(), recording.ending()), (1, Ending::Stopped));
 
     let mut player = Command::new(env!("CARGO_BIN_EXE_relay"));
-    player.arg("play").arg(file).args(["--bind", "127.0.0.1:0", "--speed", "max"]);
+    // An older one, as a pattern finds it too.
+    let older = dir.join("a_b-0-older");
+    fs::write(&older, "no recording").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::open(&older).unwrap().set_modified(long_ago).unwrap();
+    player.arg("play").args([file, &older]).args(["--bind", "127.0.0.1:0", "--speed", "max"]);
     let player = Relay::of(&mut player);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut played = 0;

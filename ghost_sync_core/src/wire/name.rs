@@ -2,10 +2,25 @@
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
+#[cfg(feature = "reflect")]
+use bevy_reflect::ReflectSerialize;
+
 /// The name of a room: 1 to [`RoomName::MAX_LEN`] bytes of UTF-8 without
 /// control characters. Compared byte by byte: `Lobby` and `lobby` differ.
+#[cfg_attr(
+    feature = "reflect",
+    derive(bevy_reflect::Reflect),
+    reflect(opaque, Clone, Debug, Hash, PartialEq, Serialize)
+)]
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RoomName(Arc<str>);
+
+/// As text.
+impl serde::Serialize for RoomName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl RoomName {
     /// The longest name, in bytes.

@@ -179,6 +179,8 @@ impl Kind {
             Self::Ghost => {
                 command.args(["--create-on-join", "--log", "warn", "--bind", &addr.to_string()]);
                 command.args(["--limits", "none", "--max-clients", &clients]);
+                // As all the others.
+                command.args(["--ping-interval", "13s", "--idle-timeout", "31s"]);
             }
             Self::Redis => {
                 command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);

@@ -65,11 +65,11 @@ pub(crate) struct Args {
     pub(crate) max_payload: usize,
 
     /// Silence after which a client is disconnected
-    #[arg(long, value_name = "TIME", default_value = "31s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) idle_timeout: Duration,
 
     /// Time between pings, which keep a quiet client connected
-    #[arg(long, value_name = "TIME", default_value = "13s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     pub(crate) ping_interval: Duration,
 
     /// Messages that may wait for one client
@@ -157,8 +157,9 @@ pub(crate) enum Command {
 /// What can be said about playing.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PlayArgs {
-    /// A file that --record made
-    pub(crate) file: PathBuf,
+    /// A file that --record made; of several, the newest is shown
+    #[arg(required = true)]
+    pub(crate) file: Vec<PathBuf>,
 
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7777", value_parser = host_and_port)]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use ghost_sync_core::{PlaybackOptions, Recording, RecordingError};
@@ -34,9 +34,10 @@ pub(crate) enum PlayError {
 /// Shows a recording until a signal comes.
 pub(crate) async fn serve(args: &PlayArgs) -> Result<(), RelayError> {
     let signals = Signals::new().map_err(RelayError::Signals)?;
-    let PlayArgs { file, bind, speed, from } = args;
+    let PlayArgs { file: files, bind, speed, from } = args;
+    let file = newest(files);
     let recording =
-        Recording::open(file).map_err(|source| PlayError::File { path: file.clone(), source })?;
+        Recording::open(file).map_err(|source| PlayError::File { path: file.into(), source })?;
     let failed = |source| PlayError::Bind { addr: bind.clone(), source };
     let listener = TcpListener::bind(bind).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
@@ -45,6 +46,7 @@ pub(crate) async fn serve(args: &PlayArgs) -> Result<(), RelayError> {
     let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
     tracing::info!(
         %addr,
+        file = %file.display(),
         room = %recording.room(),
         first = recording.first_seq(),
         last = recording.last_seq(),
@@ -59,4 +61,11 @@ pub(crate) async fn serve(args: &PlayArgs) -> Result<(), RelayError> {
         signal = signals.wait_and_quit_on_second() => tracing::info!(signal, "stopped"),
     }
     Ok(())
+}
+
+/// The file that was written last: a pattern such as `matches/arena-*` means many, once there
+/// are many.
+fn newest(files: &[PathBuf]) -> &Path {
+    let written = |file: &&PathBuf| file.metadata().and_then(|file| file.modified()).ok();
+    files.iter().max_by_key(written).map_or(Path::new(""), PathBuf::as_path)
 }
