@@ -54,7 +54,7 @@ pub mod prelude {
         JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member,
         MemberOf, Members, Metadata, Ping, Pinged, PlayerAway, PlayerBack, PlayerJoined,
         PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay, ResumeFailed, Resumed,
-        RoomDeleted, RoomList, Sender, ToServer, Unsent, connected, in_room,
+        RoomDeleted, RoomList, Roster, Seat, Sender, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }
