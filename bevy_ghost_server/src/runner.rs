@@ -123,3 +123,34 @@ fn sleep(world: &World, deadline: Instant) -> bool {
     }
     woken
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pause of an app of whose next step of 10 ms a nanosecond is missing.
+    fn pause(clock: impl FnOnce(&mut Time<Virtual>)) -> Duration {
+        let mut world = World::new();
+        let mut fixed = Time::<Fixed>::from_duration(Duration::from_millis(10));
+        fixed.accumulate_overstep(Duration::from_nanos(9_999_999));
+        let mut virtual_time = Time::<Virtual>::default();
+        clock(&mut virtual_time);
+        world.insert_resource(fixed);
+        world.insert_resource(virtual_time);
+        WakeRunnerPlugin::default().pause(&world)
+    }
+
+    #[test]
+    fn an_app_sleeps_until_its_next_step() {
+        assert_eq!(pause(|_| {}), Duration::from_nanos(1));
+    }
+
+    #[test]
+    fn an_app_whose_clock_is_slow_or_stands_still_sleeps_too() {
+        let slow = pause(|clock| clock.set_relative_speed(0.001));
+        assert_eq!(slow, Duration::from_nanos(1000));
+        let very_slow = pause(|clock| clock.set_relative_speed(1e-9));
+        let paused = pause(Time::<Virtual>::pause);
+        assert_eq!([very_slow, paused], [Duration::from_millis(10); 2]);
+    }
+}
