@@ -85,11 +85,13 @@ impl ClientBuilder {
         self
     }
 
-    /// The typed messages that this program knows. None by default, which every
-    /// server accepts.
+    /// The typed messages that this program knows. A server that was told of others, or of
+    /// none, refuses the client ([`ConnectError::ProtocolMismatch`]); so does every server
+    /// with types where the set is empty. A client that is told nothing here fits every
+    /// server, and a server that was told nothing every client.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.introduction.protocol = protocol;
+        self.introduction.protocol = Some(protocol);
         self
     }
 
@@ -223,7 +225,7 @@ impl ClientBuilder {
         timeout(after, open(&mut stream, &shared))
             .await
             .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|end| ConnectError::from_end(end, &protocol))?;
+            .map_err(|end| ConnectError::from_end(end, protocol.as_ref()))?;
         let limits = Limits {
             connect: self.connect_timeout,
             handshake: after,

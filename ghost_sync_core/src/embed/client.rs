@@ -1,7 +1,9 @@
 //! A client for programs that run in frames.
 
 mod connector;
+mod due;
 mod session;
+mod wanted;
 
 use std::{io, sync::Arc};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     relay::{AskId, ConnId, RoomConfig, Verdict},
-    wire::{Delivery, MessageType, Replay, RoomName, SendFlags},
+    wire::{Delivery, JoinOptions, MessageType, RoomName, SendFlags},
 };
 
 /// Something that a server is to do. What cannot be done, because the room or
@@ -142,11 +142,9 @@ pub enum ClientCommand {
     Join {
         /// The room.
         room: RoomName,
-        /// For the server's rules, such as a password.
-        data: Bytes,
-        /// What is wanted of what was said before; not again when the client joins
-        /// again by itself.
-        replay: Replay,
+        /// What else is wanted; of that not the replay when the client joins again by
+        /// itself.
+        options: JoinOptions,
         /// Whether to ask only where the client is in no room then and has asked for
         /// none. If it is somewhere, nothing is told about this join.
         if_nowhere: bool,
@@ -199,7 +197,7 @@ impl ClientCommand {
     pub(super) fn cost(&self) -> usize {
         let payload = match self {
             Self::Broadcast { payload, .. } | Self::Send { payload, .. } => payload.len(),
-            Self::Join { data, .. } => data.len(),
+            Self::Join { options, .. } => options.len(),
             Self::Leave { .. }
             | Self::Ping
             | Self::ListRooms
