@@ -4,14 +4,13 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bevy::prelude::*;
-use bytes::Bytes;
 pub use ghost_sync_core::embed::{
     ClientEnd, Connector, LocalConnector, Network, Reconnect, Target,
 };
 use ghost_sync_core::{
     Client,
     embed::{ClientBridge, ClientCommand, Fence},
-    wire::{Refusal, Replay, RoomName},
+    wire::{JoinOptions, Refusal, RoomName},
 };
 pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent, embed::ClientUpdate};
 
@@ -204,19 +203,15 @@ fn refuse(world: &mut World, command: ClientCommand) {
     let request = match command {
         ClientCommand::Join { room, .. } => {
             let room_name = room.to_string();
-            return publish(world, JoinRefused { room_name, reason: not_connected() });
+            return publish(world, JoinRefused { room_name, reason: Refusal::NotConnected });
         }
-        ClientCommand::Ping => "ping",
-        ClientCommand::ListRooms => "list rooms",
-        ClientCommand::SetMeta { .. } => "set metadata",
+        ClientCommand::Ping => Request::Ping,
+        ClientCommand::ListRooms => Request::ListRooms,
+        ClientCommand::SetMeta { .. } => Request::SetMeta,
         _ => return,
     };
-    let (request, reason) = (request.to_owned(), not_connected());
+    let (request, reason) = (request.to_string(), Refusal::NotConnected);
     publish(world, Refused { request, room: None, reference: None, reason });
-}
-
-fn not_connected() -> Refusal {
-    Refusal::Rejected { message: "not connected".to_owned() }
 }
 
 impl Unanswered {
@@ -241,11 +236,18 @@ impl Unanswered {
     fn hear(&mut self, event: &ServerEvent) {
         match event {
             ServerEvent::Joined { room, .. }
+            | ServerEvent::AlreadyJoined { room }
             | ServerEvent::Error(RequestError { request: Request::Join { room }, .. }) => {
                 self.joins.retain(|joining| joining != room);
             }
-            ServerEvent::Pong { .. } => drop(self.pings.pop_front()),
-            ServerEvent::Rooms { .. } => self.lists = self.lists.saturating_sub(1),
+            ServerEvent::Pong { .. }
+            | ServerEvent::Error(RequestError { request: Request::Ping, .. }) => {
+                self.pings.pop_front();
+            }
+            ServerEvent::Rooms { .. }
+            | ServerEvent::Error(RequestError { request: Request::ListRooms, .. }) => {
+                self.lists = self.lists.saturating_sub(1);
+            }
             _ => {}
         }
     }
@@ -253,8 +255,10 @@ impl Unanswered {
     /// What the game waits for in vain now.
     fn in_vain(self) -> impl Iterator<Item = ClientCommand> {
         let Self { joins, pings, lists } = self;
-        let (data, replay, if_nowhere) = (Bytes::new(), Replay::Nothing, false);
-        let join = move |room| ClientCommand::Join { room, data: data.clone(), replay, if_nowhere };
+        let join = |room| {
+            let (options, if_nowhere) = (JoinOptions::default(), false);
+            ClientCommand::Join { room, options, if_nowhere }
+        };
         let pings = pings.into_iter().filter(|asked| *asked).map(|_| ClientCommand::Ping);
         let lists = std::iter::repeat_n(ClientCommand::ListRooms, lists);
         joins.into_iter().map(join).chain(pings).chain(lists)
@@ -303,12 +307,14 @@ impl Speech {
         if world.resource_mut::<Link>().bridge().is_none() {
             return Err(UnsentReason::NotConnected);
         }
-        let room = match room.or_else(|| self.current_at(&stamp)) {
+        // What comes after a join is for the room that is joined, which the network thread knows.
+        let joining = !world.resource::<Link>().unanswered.joins.is_empty();
+        let current = || self.current_at(&stamp).filter(|_| !joining);
+        let room = match room.or_else(current) {
             Some(room) => Some(self.name(world, room)?),
             None => None,
         };
         let command = match to {
-            ClientReceiver::Room { .. } if room.is_none() => return Err(UnsentReason::NotInRoom),
             ClientReceiver::Room { delivery, flags } => {
                 ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
             }
@@ -430,9 +436,9 @@ pub(crate) fn on_disconnect(_: On<Disconnect>, mut link: ResMut<Link>) {
 }
 
 pub(crate) fn on_join(join: On<Join>, mut link: ResMut<Link>, mut commands: Commands) {
-    let Join { room, data, replay, if_nowhere } = join.clone();
+    let Join { room, options, if_nowhere } = join.clone();
     match RoomName::new(&room) {
-        Ok(room) => link.ask(ClientCommand::Join { room, data, replay, if_nowhere }),
+        Ok(room) => link.ask(ClientCommand::Join { room, options, if_nowhere }),
         Err(error) => {
             let why = error.to_string();
             let reason = Refusal::InvalidRoomName { room: room.clone(), why };

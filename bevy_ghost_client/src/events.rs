@@ -109,7 +109,29 @@ pub struct Rejoined {
     pub former: Option<Entity>,
 }
 
-/// The server gave no seat, or could not even be asked: the text is no room name.
+/// This client asked for a seat by itself, in place of one that it has lost, and did not get
+/// it: after a restart the server may not have that room. It is there no more, and in no room
+/// at all where it may be in one only: back to the lobby.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_client::prelude::*;
+/// fn back_to_the_lobby(_: On<RejoinRefused>, mut commands: Commands) {
+///     commands.trigger(Join::new("lobby"));
+/// }
+/// # App::new().add_observer(back_to_the_lobby);
+/// ```
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RejoinRefused {
+    /// The room.
+    pub room_name: RoomName,
+    /// Why; its `Display` is for people.
+    pub reason: Refusal,
+}
+
+/// The server gave no seat, or could not even be asked: the text is no room name, or there is
+/// no connection any more.
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct JoinRefused {
@@ -417,7 +439,7 @@ stream! {
     /// as a recorder. Whoever cares for one type reads that type.
     GhostClientEvent {
         Connected, Reconnecting, Resumed, ResumeFailed, Disconnected, Joined, Rejoined,
-        JoinRefused, Left, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, MetadataChanged,
+        JoinRefused, RejoinRefused, Left, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, MetadataChanged,
         RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList, Undecodable,
     } + PayloadReceived
 }

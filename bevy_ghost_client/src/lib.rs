@@ -27,8 +27,8 @@ pub use entities::{Away, JoinedRoom, LocalPlayer, Member, MemberOf, Members, Met
 pub use events::{
     Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
     MetadataChanged, PayloadReceived, Pinged, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
-    Reconnecting, Refused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList, Undecodable,
-    Unsent, UnsentReason,
+    Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
+    Undecodable, Unsent, UnsentReason,
 };
 pub use finding::Roster;
 pub use ghost_sync_core::wire::{

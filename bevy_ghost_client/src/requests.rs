@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::{Meta, Replay, SessionTicket};
+use ghost_sync_core::wire::{IfMissing, JoinOptions, Meta, Replay, SessionTicket};
 
 use crate::bridge::{Connector, LocalConnector, Reconnect, Target};
 
@@ -122,27 +122,69 @@ pub struct Disconnect;
 
 /// Asks for a seat in a room. May be asked before the connection is there.
 ///
-/// Answered by [`Joined`](crate::Joined) or [`JoinRefused`](crate::JoinRefused).
+/// Answered by [`Joined`](crate::Joined) or [`JoinRefused`](crate::JoinRefused); by nothing
+/// more where this client is in that room already, or is just coming back to it.
 #[derive(Clone, Debug, Event, Reflect)]
 #[reflect(opaque)]
 pub struct Join {
     pub(crate) room: String,
-    pub(crate) data: Bytes,
-    pub(crate) replay: Replay,
+    pub(crate) options: JoinOptions,
     pub(crate) if_nowhere: bool,
 }
 
 impl Join {
-    /// To the room of that name.
+    /// To the room of that name. Where there is none, the server decides whether one is made.
     pub fn new(room: impl Into<String>) -> Self {
-        let (data, replay) = (Bytes::new(), Replay::Nothing);
-        Self { room: room.into(), data, replay, if_nowhere: false }
+        Self { room: room.into(), options: JoinOptions::default(), if_nowhere: false }
+    }
+
+    /// To a room that is there: a code that was mistyped makes none.
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_ghost_client::prelude::*;
+    /// # fn type_code(mut commands: Commands) {
+    /// commands.trigger(Join::existing("KQZP"));
+    /// # }
+    /// # App::new().add_systems(Update, type_code);
+    /// ```
+    pub fn existing(room: impl Into<String>) -> Self {
+        let mut join = Self::new(room);
+        join.options.if_missing = IfMissing::Refuse;
+        join
+    }
+
+    /// Makes the room where there is none, if the server lets clients do that. How it should
+    /// be is said in bytes that the server's rules understand (its `CreateRoomRequest` has
+    /// them); a room that is there is joined as it is.
+    ///
+    /// ```
+    /// # use bevy::prelude::*;
+    /// # use bevy_ghost_client::prelude::*;
+    /// #[derive(SchemaRead, SchemaWrite)]
+    /// struct Match {
+    ///     map: String,
+    ///     seats: u32,
+    /// }
+    ///
+    /// fn host_match(mut commands: Commands) -> Result {
+    ///     let wishes = Match { map: "cave".to_owned(), seats: 4 };
+    ///     commands.trigger(Join::new("KQZP").or_create(wincode::serialize(&wishes)?));
+    ///     Ok(())
+    /// }
+    /// # App::new().add_systems(Update, host_match);
+    /// ```
+    #[must_use]
+    pub fn or_create(mut self, options: impl Into<Bytes>) -> Self {
+        self.options.if_missing = IfMissing::Create { options: options.into() };
+        self
     }
 
     /// With bytes for the server's rules: a password, say.
     #[must_use]
-    pub fn with_data(self, data: impl Into<Bytes>) -> Self {
-        Self { data: data.into(), ..self }
+    pub fn with_data(mut self, data: impl Into<Bytes>) -> Self {
+        self.options.data = data.into();
+        self
     }
 
     /// Only if this client is in no room when the server has greeted it, and has asked for
@@ -161,8 +203,9 @@ impl Join {
     /// Join::new("lobby").replay(Replay::Last(50));
     /// ```
     #[must_use]
-    pub fn replay(self, replay: Replay) -> Self {
-        Self { replay, ..self }
+    pub fn replay(mut self, replay: Replay) -> Self {
+        self.options.replay = replay;
+        self
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{
     bridge::{self, Request, RequestError, ServerEvent},
     events::{
         Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, Pinged, PlayerAway, PlayerBack,
-        PlayerJoined, PlayerLeft, Reconnecting, Refused, Rejoined, ResumeFailed, Resumed,
-        RoomDeleted, RoomList, Unsent, UnsentReason, publish,
+        PlayerJoined, PlayerLeft, Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed,
+        Resumed, RoomDeleted, RoomList, Unsent, UnsentReason, publish,
     },
 };
 
@@ -62,6 +62,12 @@ pub(crate) fn apply(world: &mut World, event: ServerEvent) {
             }
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
+        ServerEvent::Error(RequestError { request: Request::Rejoin { room }, reason }) => {
+            close(world, &room, LeaveReason::Disconnected);
+            publish(world, RejoinRefused { room_name: room, reason });
+        }
+        // It stays as it is.
+        ServerEvent::AlreadyJoined { .. } => {}
         // The network thread counts from 1 what it sends; this it did not.
         ServerEvent::Error(RequestError {
             request: Request::Broadcast { reference: 0, .. } | Request::Send { reference: 0, .. },
@@ -163,6 +169,8 @@ fn unsent_reason(refusal: &Refusal) -> UnsentReason {
         UnsentReason::NotInRoom
     } else if let Refusal::Forbidden { .. } = refusal {
         UnsentReason::SaidByServer
+    } else if let Refusal::Rejected { .. } = refusal {
+        UnsentReason::OutboxFull
     } else {
         UnsentReason::NotConnected
     }

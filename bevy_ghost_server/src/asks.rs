@@ -1,21 +1,19 @@
 //! Puts the network thread's questions to observers and collects the answers.
 
-use bevy::prelude::*;
-use bevy_ghost_client::{
-    Metadata,
-    typed::{MessageRegistry, Words},
-};
-use ghost_sync_core::wire::RoomName;
-
 use crate::{
-    Room, RoomConfig, Rooms,
-    bridge::{AskId, Link, Outbox, Question},
+    RoomConfig,
+    bridge::{AskId, Link, Outbox, Promise, Question},
     hooks::{
         ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, MetadataRequest,
         Outcome, RelayRequest, Reply,
     },
     index::Index,
     sync::is_there,
+};
+use bevy::prelude::*;
+use bevy_ghost_client::{
+    Metadata,
+    typed::{MessageRegistry, Words},
 };
 
 /// What is still open about a question that was put off.
@@ -31,7 +29,7 @@ pub(crate) struct Waiting {
 enum Consequence {
     Nothing,
     /// A room that a client may open.
-    Room(RoomName, RoomConfig),
+    Room(Promise),
     /// A newcomer that is to be greeted.
     Greeting(GreetRequest),
 }
@@ -81,12 +79,11 @@ fn answer(
             request.words.append(std::mem::take(words));
             *words = request.words;
         }
-        (Ok(_), Consequence::Room(name, config))
-            if world.resource::<Rooms>().get(name.as_str()).is_none() =>
-        {
-            world.spawn((Room::from(name), config));
-            // Before the verdict, so that the room has its rules when the client comes in.
-            world.resource_mut::<Outbox>().hurry();
+        (Ok(_), Consequence::Room(promise)) => {
+            // The entity comes when the room is there, before the client does.
+            world.resource_mut::<Outbox>().answer_room(ask, &promise.config);
+            world.resource_mut::<Link>().promise(promise);
+            return;
         }
         (
             Ok(_) | Err(_),
@@ -137,17 +134,25 @@ fn run_observers(
             let request = GreetRequest { room, room_name, connection, client_id, player, words };
             Some((decision, Consequence::Greeting(request)))
         }
-        Question::CreateRoom { conn, client_id, name } => {
+        Question::CreateRoom { conn, client_id, addr, name: room_name, data, options } => {
             let connection = *index.connections.get(&conn)?;
             if !is_there(world, connection) {
                 return None;
             }
-            let config = RoomConfig::default();
-            let mut request =
-                CreateRoomRequest { room_name: name, connection, client_id, config, decision };
+            let mut request = CreateRoomRequest {
+                room_name,
+                connection,
+                client_id,
+                addr,
+                options,
+                data,
+                metadata: Metadata::default(),
+                config: RoomConfig::default(),
+                decision,
+            };
             world.trigger_ref(&mut request);
-            let CreateRoomRequest { room_name, config, decision, .. } = request;
-            Some((decision, Consequence::Room(room_name, config)))
+            let CreateRoomRequest { room_name: name, metadata, config, decision, .. } = request;
+            Some((decision, Consequence::Room(Promise { name, config, metadata })))
         }
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;

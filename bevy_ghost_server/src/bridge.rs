@@ -3,11 +3,11 @@
 
 mod outbox;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
-    Delivery, Ended, GhostNetwork, HostFence, MessageType, SendFlags, Traffic,
+    Delivery, Ended, GhostNetwork, HostFence, MessageType, Metadata, SendFlags, Traffic,
     typed::{MessageRegistry, ServerParcel, ServerReceiver, Side, Stamp},
 };
 use bytes::Bytes;
@@ -21,6 +21,7 @@ pub use ghost_sync_core::relay::{
 use ghost_sync_core::{
     Server, ServerBuilder,
     embed::{ServerBridge, ServerCommand},
+    wire::RoomName,
 };
 pub(crate) use outbox::Outbox;
 
@@ -56,7 +57,20 @@ pub(crate) struct Link {
     pub(crate) replies: (Sender<Reply>, Receiver<Reply>),
     /// Questions that wait for tickets.
     pub(crate) waiting: HashMap<AskId, Waiting>,
+    /// Rooms that clients may open, the last at the end.
+    promised: VecDeque<Promise>,
 }
+
+/// A room that a client may open, as the rules want it to be.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    pub(crate) name: RoomName,
+    pub(crate) config: RoomConfig,
+    pub(crate) metadata: Metadata,
+}
+
+/// Rooms promised at once; those before them were not made, for whatever reason.
+const PROMISES: usize = 1024;
 
 impl Default for Link {
     fn default() -> Self {
@@ -70,6 +84,7 @@ impl Default for Link {
             parcels: Vec::new(),
             replies: crossbeam_channel::unbounded(),
             waiting: HashMap::default(),
+            promised: VecDeque::new(),
         }
     }
 }
@@ -83,6 +98,21 @@ impl Link {
         }
         let (len, max) = (payload.len(), self.max_payload);
         if len > max { Err(UnsentReason::TooLarge { len, max }) } else { Ok(()) }
+    }
+
+    /// Notes how a room is to be that a client may open.
+    pub(crate) fn promise(&mut self, promise: Promise) {
+        self.promised.retain(|other| other.name != promise.name);
+        self.promised.push_back(promise);
+        if self.promised.len() > PROMISES {
+            self.promised.pop_front();
+        }
+    }
+
+    /// How a room is to be that a client has opened.
+    pub(crate) fn take_promise(&mut self, name: &RoomName) -> Option<Promise> {
+        let at = self.promised.iter().position(|promise| promise.name == *name)?;
+        self.promised.remove(at)
     }
 
     /// Says when there is something to receive; `None` while no server is there.

@@ -70,7 +70,35 @@ pub struct JoinRequest {
 
 /// A client wants to join a room that is not there.
 ///
-/// Asked only with [`CreateOnJoin::Ask`](crate::CreateOnJoin::Ask).
+/// Asked only with [`CreateOnJoin::Ask`](crate::CreateOnJoin::Ask), and not for who joins
+/// existing rooms only. [`JoinRequest`] is asked next, of the new room. How many rooms may be
+/// made from one address is limited too ([`Limits::rooms`](crate::Limits)).
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_server::{CreateOnJoin, prelude::*};
+/// #[derive(SchemaRead, SchemaWrite)]
+/// struct Match {
+///     map: String,
+///     seats: u32,
+/// }
+///
+/// fn make_match(mut request: On<CreateRoomRequest>) {
+///     let wishes = request.options.as_deref().unwrap_or_default();
+///     match wincode::deserialize::<Match>(wishes) {
+///         Ok(wishes) if wishes.seats <= 16 => {
+///             request.config = RoomConfig::seats(wishes.seats);
+///             request.metadata.set("map", wishes.map);
+///         }
+///         Ok(_) => request.reject("16 seats at most"),
+///         Err(_) => request.reject("say how the match should be"),
+///     }
+/// }
+///
+/// # let mut app = App::new();
+/// let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
+/// app.add_plugins(GhostServerPlugin::with(config)).add_observer(make_match);
+/// ```
 #[derive(Debug, Event)]
 pub struct CreateRoomRequest {
     /// The name of the room.
@@ -79,6 +107,15 @@ pub struct CreateRoomRequest {
     pub connection: Entity,
     /// The client's public id.
     pub client_id: ClientId,
+    /// Where it dialled from.
+    pub addr: SocketAddr,
+    /// How the client wants the room to be, in bytes of the game's own
+    /// ([`Join::or_create`](bevy_ghost_client::Join::or_create)); `None` for who only joins.
+    pub options: Option<Bytes>,
+    /// What the client said with its request to join: a password, say.
+    pub data: Bytes,
+    /// What newcomers will be told of the room; none, unless it is changed here.
+    pub metadata: Metadata,
     /// The rules that the room will have; change them here.
     pub config: RoomConfig,
     pub(crate) decision: Decision,

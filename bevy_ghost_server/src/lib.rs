@@ -55,14 +55,14 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 pub mod prelude {
     pub use crate::{
         Away, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
-        ConnectionOpened, CreateRoomRequest, DedicatedServerPlugins, Ended, FromConnection,
-        FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin, GhostServerSystems, GreetRequest,
-        InRoom, JoinRequest, Kick, Metadata, MetadataRequest, Observe, Player, PlayerAway,
-        PlayerBack, PlayerJoined, PlayerLeft, Players, Raw, RelayRequest, Relaying, Room,
-        RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats,
-        Rooms, SeatOf, Seats, ServerConfig, ServerFailed, ServerStarted, ServerState,
-        ServerStopped, StartServer, StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom,
-        Unsent, room_exists, server_running,
+        ConnectionOpened, CreateOnJoin, CreateRoomRequest, DedicatedServerPlugins, Ended,
+        FromConnection, FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin,
+        GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, Metadata, MetadataRequest,
+        Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Players, Raw,
+        RelayRequest, Relaying, Room, RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened,
+        RoomRefused, RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerFailed, ServerStarted,
+        ServerState, ServerStopped, StartServer, StopServer, Ticket, ToConnection, ToEveryone,
+        ToPlayer, ToRoom, Unsent, room_exists, server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

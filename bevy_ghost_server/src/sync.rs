@@ -7,8 +7,8 @@ use ghost_sync_core::wire::{ClientId, LeaveReason, RoomId, RoomName, Seat};
 
 use crate::{
     Away, Connection, ConnectionStats, CreateRoomError, GhostServer, InRoom, Player, Room,
-    RoomConfig, RoomStats, Rooms, SeatOf,
-    bridge::{ConnId, DisconnectReason, RelayEvent},
+    RoomStats, Rooms, SeatOf,
+    bridge::{ConnId, DisconnectReason, Link, RelayEvent},
     events::{
         ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, PlayerAway, PlayerBack,
         PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused, publish,
@@ -191,10 +191,13 @@ fn room_created(world: &mut World, id: RoomId, name: RoomName) {
 
 /// Gives an entity to a room that a client opened.
 fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
+    let promise = world.resource_mut::<Link>().take_promise(name);
+    let (config, metadata) =
+        promise.map_or_else(Default::default, |promise| (promise.config, promise.metadata));
     let room = world.spawn_empty().id();
     // Inserting a `Room` asks the network thread to open it, unless it is known.
-    lifecycle::know_room(world, room, name.clone(), RoomConfig::default());
-    world.entity_mut(room).insert(Room::from(name.clone()));
+    lifecycle::know_room(world, room, name.clone(), config.clone());
+    world.entity_mut(room).insert((Room::from(name.clone()), config, metadata));
     room
 }
 

@@ -23,8 +23,8 @@ use std::{
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, Input, Limits, LinkId, MAGIC, MessageType, Output, Relay,
-    RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
+    ClientId, ClientMessage, Delivery, Input, JoinOptions, Limits, LinkId, MAGIC, MessageType,
+    Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags, VERSION,
 };
 
 /// Bytes of a message.
@@ -69,7 +69,7 @@ impl Room {
             session: None,
         }
         .encode(&mut greeting);
-        ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing }
+        ClientMessage::Join { request: 1, room: "a", options: JoinOptions::default() }
             .encode(&mut greeting);
         for id in 0..count {
             let addr = SocketAddr::from(([127, 0, 0, 1], 1));

@@ -4,9 +4,9 @@ use std::{fs, io, path::Path};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, CloseReason, Delivery, GapReason, LeaveReason, MAGIC, MemberInfo,
-    MessageType, Progress, Refusal, Replay, ResumeFailure, RoomId, RoomSummary, Seat, Secret,
-    SendFlags, ServerMessage, VERSION,
+    ClientId, ClientMessage, CloseReason, Delivery, GapReason, IfMissing, JoinOptions, LeaveReason,
+    MAGIC, MemberInfo, MessageType, Progress, Refusal, Replay, ResumeFailure, RoomId, RoomSummary,
+    Seat, Secret, SendFlags, ServerMessage, VERSION,
 };
 
 fn main() -> io::Result<()> {
@@ -83,12 +83,23 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
             meta: meta(),
             session: None,
         },
-        ClientMessage::Join { request: 1, room: "den", data: b"", replay: Replay::Last(3) },
+        ClientMessage::Join {
+            request: 1,
+            room: "den",
+            options: JoinOptions {
+                replay: Replay::Last(3),
+                if_missing: IfMissing::Refuse,
+                ..JoinOptions::default()
+            },
+        },
         ClientMessage::Join {
             request: 2,
             room: "den",
-            data: b"x",
-            replay: Replay::Since { epoch: 1, seq: 2 },
+            options: JoinOptions {
+                data: b"x",
+                replay: Replay::Since { epoch: 1, seq: 2 },
+                if_missing: IfMissing::Create { options: b"4" },
+            },
         },
         ClientMessage::Broadcast {
             room,

@@ -30,7 +30,7 @@ use futures_core::{FusedStream, Stream};
 
 use crate::{
     relay::DisconnectReason,
-    wire::{ClientId, MessageType, Replay, RoomName, SessionTicket},
+    wire::{ClientId, JoinOptions, MessageType, RoomName, SessionTicket},
 };
 
 pub use address::{AddressFault, InvalidAddress, ServerAddr};
@@ -44,7 +44,6 @@ pub use sender::{ClientSender, SendOptions};
 #[cfg(feature = "testing")]
 pub(crate) use introduction::Introduction;
 pub(crate) use reconnect::{Attempts, retry_after};
-#[cfg(feature = "testing")]
 pub(crate) use session::Session;
 use shared::Shared;
 
@@ -150,17 +149,37 @@ impl Client {
         self.sender.join_with(room, data).await
     }
 
-    /// Asks for a seat, and for what was said before: [`ClientSender::join_replaying`].
+    /// Asks for a seat in a room that is there: [`ClientSender::join_existing`].
     ///
     /// # Errors
     /// As there.
-    pub async fn join_replaying(
+    pub async fn join_existing(&self, room: impl AsRef<str>) -> Result<(), SendError> {
+        self.sender.join_existing(room).await
+    }
+
+    /// Asks for a seat in a room that is made if it is missing:
+    /// [`ClientSender::create_or_join`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_or_join(
         &self,
         room: impl AsRef<str>,
-        data: impl AsRef<[u8]>,
-        replay: Replay,
+        options: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
-        self.sender.join_replaying(room, data, replay).await
+        self.sender.create_or_join(room, options).await
+    }
+
+    /// Asks for a seat, in a way of choice: [`ClientSender::join_room`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn join_room(
+        &self,
+        room: impl AsRef<str>,
+        options: JoinOptions,
+    ) -> Result<(), SendError> {
+        self.sender.join_room(room, options).await
     }
 
     /// Asks for a seat if this client is in no room: [`ClientSender::join_if_nowhere`].

@@ -40,8 +40,8 @@ pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingErr
 pub use relay::*;
 #[cfg(feature = "net")]
 pub use server::{
-    AsyncServerHandler, BindError, Hello, MetaSnapshot, NoopHandler, Server, ServerBuilder,
-    ServerHandle, ServerHandler,
+    AsyncServerHandler, BindError, Hello, MetaSnapshot, NoopHandler, RoomWish, Server,
+    ServerBuilder, ServerHandle, ServerHandler,
 };
 #[cfg(feature = "net")]
 pub use tracing::{debug, error, info, trace, warn};

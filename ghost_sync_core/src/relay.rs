@@ -839,8 +839,14 @@ impl Relay {
                 self.refused(now, ask, target, Refusal::Rejected { message }, out);
             }
             (AskTarget::Connect(conn), _) => self.open(now, conn, out),
-            (AskTarget::CreateRoom(conn), _) => self.room_decided(now, conn, ask, Ok(()), out),
-            (AskTarget::Join(conn), Verdict::Accept) => {
+            (AskTarget::CreateRoom(conn), Verdict::CreateRoom { config }) => {
+                self.room_decided(now, conn, ask, Ok(config), out);
+            }
+            (AskTarget::CreateRoom(conn), Verdict::Accept | Verdict::AcceptWith { .. }) => {
+                let config = self.config.room_defaults.clone();
+                self.room_decided(now, conn, ask, Ok(config), out);
+            }
+            (AskTarget::Join(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
                 self.join_decided(now, conn, ask, Ok(Vec::new()), out);
             }
             (AskTarget::Join(conn), Verdict::AcceptWith { words }) => {
@@ -848,7 +854,7 @@ impl Relay {
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
             (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
-            (AskTarget::Greet(conn), Verdict::Accept) => {
+            (AskTarget::Greet(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
                 self.greeting_decided(now, conn, ask, Vec::new(), out);
             }
         }

@@ -6,6 +6,7 @@
 
 mod close;
 mod frame;
+mod join;
 mod message;
 mod meta;
 mod name;
@@ -13,6 +14,7 @@ mod protocol;
 
 pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
+pub use join::{IfMissing, JoinOptions};
 pub use message::{
     ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary,
     Secret, SendFlags, ServerMessage, SessionTicket,
@@ -21,7 +23,7 @@ pub use meta::{
     InvalidMetaKey, MAX_META_BYTES, MAX_META_ENTRIES, MAX_META_KEY, Meta, check_meta_key,
 };
 pub use name::{InvalidRoomName, RoomName};
-pub use protocol::{Direction, MessageType, Protocol, ProtocolType};
+pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};
 
 /// A client's public id, chosen by the server. Not a secret.
 pub type ClientId = uuid::Uuid;

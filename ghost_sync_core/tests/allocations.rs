@@ -7,8 +7,8 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, History, Input, Limits, LinkId, MAGIC, MessageType, Output,
-    Relay, RelayConfig, Replay, RoomConfig, RoomName, Secret, SendFlags, VERSION,
+    ClientId, ClientMessage, Delivery, History, Input, JoinOptions, Limits, LinkId, MAGIC,
+    MessageType, Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags, VERSION,
 };
 
 struct Room {
@@ -48,7 +48,7 @@ impl Room {
             session: None,
         }
         .encode(&mut greeting);
-        ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing }
+        ClientMessage::Join { request: 1, room: "a", options: JoinOptions::default() }
             .encode(&mut greeting);
         for id in 0..count {
             room.join(id, &greeting);
@@ -188,8 +188,7 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
             meta: vec![],
             session: None,
         };
-        let join =
-            |room| ClientMessage::Join { request: 1, room, data: b"", replay: Replay::Nothing };
+        let join = |room| ClientMessage::Join { request: 1, room, options: JoinOptions::default() };
         let (mut greeting, mut request) = (BytesMut::new(), BytesMut::new());
         hello.encode(&mut greeting);
         join("a").encode(&mut greeting);

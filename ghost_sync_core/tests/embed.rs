@@ -14,10 +14,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientId, ClientMessage, ConnectError, Delivery, GapReason, Limits, MAGIC, MessageType,
-    Question, Refusal, RelayEvent, RelayMode, Replay, Request, RequestError, RoomConfig, RoomId,
-    RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
-    Verdict,
+    Client, ClientId, ClientMessage, ConnectError, Delivery, GapReason, JoinOptions, Limits, MAGIC,
+    MessageType, Question, Refusal, RelayEvent, RelayMode, Replay, Request, RequestError,
+    RoomConfig, RoomId, RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle,
+    ServerMessage, VERSION, Verdict,
     embed::*,
     link::{Conditioner, LocalStream},
 };
@@ -107,8 +107,8 @@ fn name(name: &str) -> RoomName {
 }
 
 fn join(room: &str) -> ClientCommand {
-    let (room, data, replay) = (name(room), Bytes::new(), Replay::Nothing);
-    ClientCommand::Join { room, data, replay, if_nowhere: false }
+    let (room, options) = (name(room), JoinOptions::default());
+    ClientCommand::Join { room, options, if_nowhere: false }
 }
 
 fn set_name(value: String) -> ClientCommand {
@@ -311,7 +311,11 @@ fn a_client_that_joins_twice_joins_again_after_a_cut() {
     client.send([join("lobby")]);
     client.hear_joined();
     client.send([join("lobby")]);
-    assert!(matches!(client.hear_refusal(), Refusal::AlreadyJoined { .. }));
+    client.hear(|event| match event {
+        ServerEvent::AlreadyJoined { room } => (room == *"lobby").then_some(()),
+        ServerEvent::Error(error) => panic!("{error}"),
+        _ => None,
+    });
     client.cut.notify_one();
     client.hear_joined();
 }
@@ -407,7 +411,13 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
     assert!(
         matches!(
             updates[..],
-            [ClientUpdate::Disconnected { reason: ClientEnd::Requested, retry_in: None }]
+            [
+                ClientUpdate::Event(ServerEvent::Error(RequestError {
+                    request: Request::Ping,
+                    reason: Refusal::NotConnected
+                })),
+                ClientUpdate::Disconnected { reason: ClientEnd::Requested, retry_in: None }
+            ]
         ),
         "{updates:?}"
     );
@@ -755,8 +765,9 @@ async fn a_join_may_ask_for_what_was_said_before() {
     speaker.flush();
     world.step().await;
     let mut newcomer = world.connect(Client::builder());
-    let (room, data, replay) = (name("lobby"), Bytes::new(), Replay::Last(8));
-    newcomer.send(ClientCommand::Join { room, data, replay, if_nowhere: false }).unwrap();
+    let options = JoinOptions { replay: Replay::Last(8), ..JoinOptions::default() };
+    let room = name("lobby");
+    newcomer.send(ClientCommand::Join { room, options, if_nowhere: false }).unwrap();
     newcomer.flush();
     world.step().await;
     let said: Vec<_> = events(poll(&mut newcomer))
@@ -841,6 +852,116 @@ async fn a_client_that_is_greeted_anew_is_told_its_new_id_before_its_rooms() {
         ),
         "{updates:?}"
     );
+}
+
+/// A client that was in the lobby of a server that said goodbye, and its lines to another.
+async fn parted(builder: ghost_sync_core::ClientBuilder) -> (ClientBridge, Lines) {
+    let mut world = World::new().await;
+    let lines = Lines::default();
+    lines.lead_to(Some(world.server.handle()));
+    let (target, reconnect) = (Target::Through(lines.connector()), Reconnect::default());
+    let mut client = ClientBridge::connect(&world.network, builder, target, reconnect);
+    client.send(join("lobby")).unwrap();
+    client.flush();
+    world.step().await;
+    let (message, deadline) = ("restart".to_owned(), Duration::from_secs(1));
+    world.server.send(ServerCommand::Shutdown { message, deadline });
+    world.server.flush();
+    world.step().await;
+    lines.lead_to(None);
+    let updates = poll(&mut client);
+    assert!(matches!(updates.last(), Some(ClientUpdate::Disconnected { .. })), "{updates:?}");
+    (client, lines)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_of_the_program_beside_that_of_the_client_itself_is_one_seat() {
+    let (mut client, lines) = parted(Client::builder()).await;
+    let mut world = World::new().await;
+    lines.lead_to(Some(world.server.handle()));
+    let mut updates = Vec::new();
+    while !updates.iter().any(|update| matches!(update, ClientUpdate::Connected { .. })) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        world.step().await;
+        client.poll(&mut updates);
+    }
+    client.send(join("lobby")).unwrap();
+    client.flush();
+    world.step().await;
+    client.poll(&mut updates);
+    let told: Vec<_> = events(updates)
+        .into_iter()
+        .map(|event| match event {
+            ServerEvent::Joined { rejoined, .. } => format!("joined, rejoined: {rejoined}"),
+            ServerEvent::AlreadyJoined { room } => format!("already in {room}"),
+            event => panic!("{event:?}"),
+        })
+        .collect();
+    assert_eq!(told, ["joined, rejoined: true", "already in lobby"]);
+    let seats = |update: &&ServerUpdate| {
+        matches!(
+            update,
+            ServerUpdate::Event(RelayEvent::PlayerJoined { .. } | RelayEvent::PlayerLeft { .. })
+        )
+    };
+    assert_eq!(world.updates.iter().filter(seats).count(), 1, "{:?}", world.updates);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_gone_after_a_restart_is_told_apart_from_one_that_was_asked_for() {
+    for asks in [false, true] {
+        let (mut client, lines) = parted(Client::builder()).await;
+        if asks {
+            client.send(join("lobby")).unwrap();
+            client.flush();
+        }
+        let mut world = World::new().await;
+        let (name, message) = (name("lobby"), String::new());
+        world.server.send(ServerCommand::CloseRoom { name: name.clone(), message });
+        world.server.flush();
+        world.step().await;
+        lines.lead_to(Some(world.server.handle()));
+        world.pass().await;
+        let told = events(poll(&mut client));
+        let [ServerEvent::Error(error)] = &told[..] else { panic!("{told:?}") };
+        let room = name.clone();
+        let request = if asks { Request::Join { room } } else { Request::Rejoin { room } };
+        assert_eq!(error.request, request);
+        // Neither is asked for again.
+        lines.lead_to(Some(world.server.handle()));
+        world.pass().await;
+        let told = events(poll(&mut client));
+        assert!(!told.iter().any(|event| matches!(event, ServerEvent::Error(_))), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_wait_for_a_connection_is_refused_as_such() {
+    let (mut client, _lines) = parted(Client::builder()).await;
+    let room = Some(name("lobby"));
+    let say = ClientCommand::Broadcast {
+        room: room.clone(),
+        delivery: Delivery::Reliable,
+        flags: SendFlags::NONE,
+        message_type: MessageType::RAW,
+        payload: Bytes::new(),
+    };
+    for command in [ClientCommand::Ping, ClientCommand::ListRooms, say] {
+        client.send(command).unwrap();
+    }
+    client.flush();
+    for _ in 0..STEPS {
+        yield_now().await;
+    }
+    let refused: Vec<_> = events(poll(&mut client))
+        .into_iter()
+        .map(|event| match event {
+            ServerEvent::Error(error) => (error.request, error.reason),
+            event => panic!("{event:?}"),
+        })
+        .collect();
+    let requests = [Request::Ping, Request::ListRooms, Request::Broadcast { room, reference: 0 }];
+    assert_eq!(refused, requests.map(|request| (request, Refusal::NotConnected)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -314,7 +314,7 @@ async fn a_viewer_cannot_speak_and_is_told_why() {
     assert_eq!(refused[0].reason, why);
     assert_eq!(refused[1].reason, why);
     assert_eq!(refused[2].reason, Refusal::RoomNotFound { room: "elsewhere".into() });
-    assert_eq!(refused[3].reason, Refusal::AlreadyJoined { room: "arena".into() });
+    assert_eq!(refused.len(), 3, "it is in the arena already");
 }
 
 #[tokio::test(start_paused = true)]

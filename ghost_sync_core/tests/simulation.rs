@@ -12,9 +12,9 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Decoder, Delivery, Input, LinkId, MAGIC, MAX_SERVER_FRAME,
-    MessageType, Output, Relay, RelayConfig, Replay, RoomConfig, RoomId, RoomName, Secret,
-    SendFlags, ServerMessage, VERSION,
+    ClientId, ClientMessage, Decoder, Delivery, Input, JoinOptions, LinkId, MAGIC,
+    MAX_SERVER_FRAME, MessageType, Output, Relay, RelayConfig, Replay, RoomConfig, RoomId,
+    RoomName, Secret, SendFlags, ServerMessage, VERSION,
     testing::{Marks, Op, PLANTS, plant, replay, replay_at, shrink, simulate},
 };
 
@@ -116,7 +116,11 @@ fn talk(rng: &mut fastrand::Rng) -> BytesMut {
         let flags = SendFlags(rng.u8(..4));
         let delivery = Delivery::Latest(rng.u32(..3));
         let message = match rng.u32(..7) {
-            0 => ClientMessage::Join { request, room: "a", data: b"", replay: Replay::Last(9) },
+            0 => ClientMessage::Join {
+                request,
+                room: "a",
+                options: JoinOptions { replay: Replay::Last(9), ..JoinOptions::default() },
+            },
             1 => ClientMessage::Leave { room },
             2 => ClientMessage::ListRooms { request },
             3 => ClientMessage::Ping { nonce: 7 },
@@ -237,8 +241,7 @@ fn company(seed: u64, reads: bool) -> Vec<Vec<Vec<u8>>> {
     let links: Vec<_> = (1..4).map(|id| served.connect(id)).collect();
     for link in &links {
         served.say(*link, &hello());
-        let join =
-            ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing };
+        let join = ClientMessage::Join { request: 1, room: "a", options: JoinOptions::default() };
         served.say(*link, &join);
     }
     let mut streams = vec![Vec::new(); 3];

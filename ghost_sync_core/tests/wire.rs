@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, LeaveReason,
-    MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal, Replay, ResumeFailure, RoomId,
-    RoomSummary, Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSION,
+    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, IfMissing,
+    JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal, Replay,
+    ResumeFailure, RoomId, RoomSummary, Seat, Secret, SendFlags, ServerMessage, SessionTicket,
+    VERSION,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -69,8 +70,15 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
         ClientMessage::Join {
             request: *number,
             room: text,
-            data: bytes,
-            replay: Replay::Since { epoch: *long, seq: 3 },
+            options: JoinOptions {
+                data: bytes,
+                replay: Replay::Since { epoch: *long, seq: 3 },
+                if_missing: match number % 3 {
+                    0 => IfMissing::Default,
+                    1 => IfMissing::Refuse,
+                    _ => IfMissing::Create { options: bytes },
+                },
+            },
         },
         ClientMessage::Leave { room },
         ClientMessage::Broadcast {
@@ -304,6 +312,34 @@ fn values_that_are_not_canonical_are_refused() {
         payload: b"",
     };
     assert_eq!(ClientMessage::decode(&client_body(&unknown_flag)), Err(DecodeError::Malformed(3)));
+}
+
+#[test]
+fn a_server_does_not_say_what_only_a_client_finds() {
+    for reason in [Refusal::NotConnected, Refusal::Unconfirmed] {
+        let room = RoomId(1);
+        for message in [
+            ServerMessage::JoinRefused { request: 1, reason: reason.clone() },
+            ServerMessage::Refused { room, reference: 1, reason: reason.clone() },
+        ] {
+            let body = server_body(&message);
+            assert_eq!(ServerMessage::decode(&body), Err(DecodeError::Malformed(body[0])));
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_a_join_are_those_of_the_protocol_document() {
+    let options = JoinOptions {
+        data: &b"key"[..],
+        replay: Replay::Last(3),
+        if_missing: IfMissing::Create { options: &b"4"[..] },
+    };
+    let body = client_body(&ClientMessage::Join { request: 1, room: "den", options });
+    let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "01 01 00 00 00 03 00 00 00 64 65 6e 03 00 00 00 6b 65 79 01 03 00 00 00 02 01 00 \
+                00 00 34";
+    assert_eq!(hex.join(" "), dump);
 }
 
 #[test]

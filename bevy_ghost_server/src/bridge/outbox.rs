@@ -56,11 +56,6 @@ impl Outbox {
         self.push(ServerCommand::SetClientMeta { conn, key, value });
     }
 
-    /// What was asked up to now leaves with the next verdict.
-    pub(crate) fn hurry(&mut self) {
-        self.answers.extend(self.commands.drain(..).map(|(_, command)| command));
-    }
-
     /// Gives a verdict; yes comes with what a newcomer is told.
     pub(crate) fn answer(
         &mut self,
@@ -71,6 +66,14 @@ impl Outbox {
             Ok(words) => Verdict::AcceptWith { words },
             Err(message) => Verdict::Reject { message },
         };
+        if self.active {
+            self.answers.push(ServerCommand::Answer { ask, verdict });
+        }
+    }
+
+    /// Lets a client open a room.
+    pub(crate) fn answer_room(&mut self, ask: AskId, config: &RoomConfig) {
+        let verdict = Verdict::CreateRoom { config: self.to_core(config) };
         if self.active {
             self.answers.push(ServerCommand::Answer { ask, verdict });
         }

@@ -21,7 +21,7 @@ use bevy_ghost_server::{
     testing::{TestNet, record, recorded},
 };
 use bytes::BytesMut;
-use ghost_sync_core::wire::{ClientMessage, MAGIC, Replay, VERSION};
+use ghost_sync_core::wire::{ClientMessage, JoinOptions, MAGIC, VERSION};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 fn value(app: &App, path: DiagnosticPath) -> f64 {
@@ -157,7 +157,7 @@ fn a_client_that_does_not_read_shows_in_the_queue_and_in_what_was_dropped() {
     });
     write(
         &mut link,
-        &ClientMessage::Join { request: 1, room: "lobby", data: &[], replay: Replay::Nothing },
+        &ClientMessage::Join { request: 1, room: "lobby", options: JoinOptions::default() },
     );
     net.run_until("the player is there", |net| {
         net.server.world().resource::<GhostServer>().players == 1

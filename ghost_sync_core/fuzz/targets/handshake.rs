@@ -1,8 +1,8 @@
 //! Any bytes as the first of a connection.
 
 use ghost_sync_core::{
-    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, Limits, MessageType, RelayConfig,
-    Replay, RoomConfig, SendFlags, Verdict,
+    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, JoinOptions, Limits, MessageType,
+    RelayConfig, RoomConfig, SendFlags, Verdict,
 };
 
 use super::{
@@ -56,7 +56,7 @@ pub fn handshake(data: &[u8]) {
         world.greet(link);
         world.say(
             link,
-            &ClientMessage::Join { request: 1, room: "den", data: b"", replay: Replay::Nothing },
+            &ClientMessage::Join { request: 1, room: "den", options: JoinOptions::default() },
         );
     }
     let [speaker, hearer] = honest.map(|link| {

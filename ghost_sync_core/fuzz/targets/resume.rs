@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, Limits, MessageType, RelayConfig,
-    Replay, RoomConfig, SendFlags,
+    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, JoinOptions, Limits, MessageType,
+    RelayConfig, Replay, RoomConfig, SendFlags,
 };
 
 use super::{
@@ -104,7 +104,11 @@ fn member(world: &mut World, rooms: &[&str]) -> usize {
     let link = world.connect();
     world.greet(link);
     for room in rooms {
-        let join = ClientMessage::Join { request: 1, room, data: b"", replay: Replay::Last(9) };
+        let join = ClientMessage::Join {
+            request: 1,
+            room,
+            options: JoinOptions { replay: Replay::Last(9), ..JoinOptions::default() },
+        };
         world.say(link, &join);
     }
     assert!(world.links[link].session.is_some(), "an honest client is welcome");
@@ -126,8 +130,15 @@ fn live(world: &mut World, witness: usize, owner: usize, dice: &mut Dice<'_>) {
             1 => world.say(owner, &ClientMessage::Leave { room }),
             2 => {
                 let data = b"";
-                let join =
-                    ClientMessage::Join { request: 1, room: "a", data, replay: Replay::Last(5) };
+                let join = ClientMessage::Join {
+                    request: 1,
+                    room: "a",
+                    options: JoinOptions {
+                        data,
+                        replay: Replay::Last(5),
+                        ..JoinOptions::default()
+                    },
+                };
                 world.say(owner, &join);
             }
             3 => world.say(owner, &ClientMessage::Received { count: session.received }),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History, Limits,
-    MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode, Replay, RoomConfig, RoomId,
-    RoomName, Seat, SendFlags, Verdict,
+    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History, IfMissing,
+    JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode, Replay,
+    RoomConfig, RoomId, RoomName, Seat, SendFlags, Verdict,
 };
 
 use super::{
@@ -241,7 +241,13 @@ impl Game {
 
     fn join(&mut self, link: usize, dice: &mut Dice<'_>) {
         let room = dice.one_of(&["a", "b", "c", "a", "b", "d", "e", "", "\n"]);
-        let replay = match dice.pick(5) {
+        let draw = dice.pick(5);
+        let if_missing = match draw {
+            1 => IfMissing::Refuse,
+            3 => IfMissing::Create { options: &b"4"[..] },
+            _ => IfMissing::Default,
+        };
+        let replay = match draw {
             0..2 => Replay::Nothing,
             2 => Replay::Last(u32::MAX),
             3 => Replay::Last(u32::from(dice.byte())),
@@ -251,7 +257,11 @@ impl Game {
                 Replay::Since { epoch, seq: dice.near(3) }
             }
         };
-        let join = ClientMessage::Join { request: 2, room, data: b"please", replay };
+        let join = ClientMessage::Join {
+            request: 2,
+            room,
+            options: JoinOptions { data: b"please", replay, if_missing },
+        };
         self.world.say_cut(link, &join, cut(dice));
     }
 

@@ -82,11 +82,13 @@ impl ClientBuilder {
         self
     }
 
-    /// The typed messages that this program knows. None by default, which every
-    /// server accepts.
+    /// The typed messages that this program knows. A server that was told of others, or of
+    /// none, refuses the client ([`ConnectError::ProtocolMismatch`]); so does every server
+    /// with types where the set is empty. A client that is told nothing here fits every
+    /// server, and a server that was told nothing every client.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.introduction.protocol = protocol;
+        self.introduction.protocol = Some(protocol);
         self
     }
 
@@ -231,7 +233,7 @@ impl ClientBuilder {
 struct Opening {
     shared: Arc<Shared>,
     limits: Limits,
-    protocol: Protocol,
+    protocol: Option<Protocol>,
 }
 
 impl Opening {
@@ -251,7 +253,7 @@ impl Opening {
         timeout(after, open(&mut stream, &shared))
             .await
             .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|why| ConnectError::from_unopened(why, &protocol))?;
+            .map_err(|why| ConnectError::from_unopened(why, protocol.as_ref()))?;
         let client = Client::new(shared.clone());
         tracing::debug!(client_id = %client.client_id(), "connected");
         tokio::spawn(Task { shared, connector, limits }.run(stream));

@@ -4,7 +4,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     relay::DisconnectReason,
-    wire::{CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Protocol, Refusal, VERSION},
+    wire::{
+        CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Protocol, Refusal,
+        TypeMismatch, VERSION,
+    },
 };
 
 use super::{InvalidAddress, opening::Unopened, reconnect::retry_after};
@@ -67,10 +70,10 @@ pub enum ConnectError {
         server: u16,
     },
     /// The two programs know different typed messages. Build both from the same source.
-    #[error("typed messages differ from the server's: {}", differing.join(", "))]
+    #[error("typed messages differ{}", in_words(differing))]
     ProtocolMismatch {
-        /// Names of the messages that only one side knows, or that differ in shape.
-        differing: Vec<String>,
+        /// The messages that differ, in the order of their names. "Here" is this client.
+        differing: Vec<TypeMismatch>,
     },
     /// Every place is taken. Try later.
     #[error("the server is full: {max} clients at most")]
@@ -167,7 +170,7 @@ impl ConnectError {
     }
 
     /// The words for a connection without the server's greeting.
-    pub(super) fn from_unopened(why: Unopened, protocol: &Protocol) -> Self {
+    pub(super) fn from_unopened(why: Unopened, protocol: Option<&Protocol>) -> Self {
         let close = match why {
             Unopened::Silent => return Self::ClosedSilently,
             Unopened::Stranger(answer) => return Self::NotGhostSync { answer },
@@ -180,7 +183,8 @@ impl ConnectError {
                 Self::VersionMismatch { client: VERSION, server }
             }
             CloseReason::ProtocolMismatch { types, .. } => {
-                Self::ProtocolMismatch { differing: protocol.differences(&types) }
+                let differing = protocol.map(|here| here.differences(&types));
+                Self::ProtocolMismatch { differing: differing.unwrap_or_default() }
             }
             CloseReason::MaxClientsReached { max, retry_after_ms } => Self::MaxClientsReached {
                 max,
@@ -193,6 +197,37 @@ impl ConnectError {
             other => Self::Disconnected(DisconnectReason::Closed(other)),
         }
     }
+}
+
+/// How the types of this client differ from the server's, after a colon.
+fn in_words(differing: &[TypeMismatch]) -> String {
+    let names = |how: fn(&Mismatch) -> bool| {
+        let names = differing.iter().filter(|it| how(&it.how)).map(|it| it.name.as_str());
+        names.collect::<Vec<_>>()
+    };
+    let mut parts = Vec::new();
+    for (before, names, one, more) in [
+        ("the server lacks ", names(|how| matches!(how, Mismatch::OnlyHere)), "", ""),
+        ("this client lacks ", names(|how| matches!(how, Mismatch::OnlyThere)), "", ""),
+        (
+            "",
+            names(|how| matches!(how, Mismatch::Shape)),
+            " has another shape",
+            " have other shapes",
+        ),
+    ] {
+        let after = if names.len() == 1 { one } else { more };
+        if !names.is_empty() {
+            parts.push(format!("{before}{}{after}", names.join(", ")));
+        }
+    }
+    for TypeMismatch { name, how } in differing {
+        if let Mismatch::Direction { here, there } = how {
+            parts.push(format!("{name} is said {here} here, and {there} on the server"));
+        }
+    }
+    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) };
+    parts + " (rebuild both from the same source)"
 }
 
 /// Why a request was not even sent. What the server thinks of a request comes

@@ -50,7 +50,15 @@ pub enum ServerEvent {
         /// what was said meanwhile is lost.
         rejoined: bool,
     },
-    /// The server did not do what was asked; the connection goes on.
+    /// This client asked for a seat in a room where it has one: it keeps that, and nothing
+    /// else happens. Answers [`join`](super::Client::join) in place of
+    /// [`Joined`](Self::Joined), which was told before: where the client was just joining
+    /// again by itself, that is how its program learns that both have become one.
+    AlreadyJoined {
+        /// The room.
+        room: RoomName,
+    },
+    /// What was asked for was not done; the connection goes on.
     Error(RequestError),
     /// This client has no seat in that room any more.
     Left {
@@ -249,6 +257,7 @@ impl ServerEvent {
     pub fn room(&self) -> Option<&RoomName> {
         match self {
             Self::Joined { room, .. }
+            | Self::AlreadyJoined { room }
             | Self::Left { room, .. }
             | Self::PlayerJoined { room, .. }
             | Self::PlayerLeft { room, .. }
@@ -288,6 +297,7 @@ impl ServerEvent {
                 .map(|r| size_of::<RoomSummary>() + r.name.len() + meta_cost(&r.meta))
                 .sum(),
             Self::Error(_)
+            | Self::AlreadyJoined { .. }
             | Self::Left { .. }
             | Self::PlayerLeft { .. }
             | Self::Gap { .. }
@@ -317,6 +327,7 @@ impl ServerEvent {
             | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
             Self::Gap { room, to, .. } => Some((room, *to)),
             Self::Error(_)
+            | Self::AlreadyJoined { .. }
             | Self::Left { .. }
             | Self::Direct { .. }
             | Self::Ack { .. }
@@ -339,13 +350,15 @@ fn meta_cost(meta: &[Meta]) -> usize {
     meta.iter().map(|(key, value)| size_of::<Meta>() + key.len() + value.len()).sum()
 }
 
-/// Why the server did not do what this client asked for.
+/// Why something that a client asked for was not done.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{request}: {reason}")]
 pub struct RequestError {
     /// What was asked for.
     pub request: Request,
-    /// Why it was not done; says what to change.
+    /// Why it was not done; says what to change. The server's reason, or
+    /// [`NotConnected`](Refusal::NotConnected) or [`Unconfirmed`](Refusal::Unconfirmed),
+    /// which only a client itself finds.
     pub reason: Refusal,
 }
 
@@ -355,6 +368,12 @@ pub struct RequestError {
 pub enum Request {
     /// A seat.
     Join {
+        /// The room.
+        room: RoomName,
+    },
+    /// A seat that the client asked for by itself, in place of one that it had before the
+    /// server forgot it: its program asked for nothing, and is in that room no more.
+    Rejoin {
         /// The room.
         room: RoomName,
     },
@@ -381,17 +400,19 @@ pub enum Request {
     SetMeta,
     /// The list of rooms.
     ListRooms,
+    /// How long an answer takes.
+    Ping,
 }
 
 impl Request {
     /// The room that the request was about, if it was about one.
     pub fn room(&self) -> Option<&RoomName> {
         match self {
-            Self::Join { room } => Some(room),
+            Self::Join { room } | Self::Rejoin { room } => Some(room),
             Self::Leave { room } | Self::Broadcast { room, .. } | Self::Send { room, .. } => {
                 room.as_ref()
             }
-            Self::SetMeta | Self::ListRooms => None,
+            Self::SetMeta | Self::ListRooms | Self::Ping => None,
         }
     }
 }
@@ -400,11 +421,13 @@ impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Join { room } => write!(f, "join {room:?}"),
+            Self::Rejoin { room } => write!(f, "join {room:?} again"),
             Self::Leave { .. } => f.write_str("leave"),
             Self::Broadcast { reference, .. } => write!(f, "broadcast {reference}"),
             Self::Send { reference, .. } => write!(f, "send {reference}"),
             Self::SetMeta => f.write_str("set metadata"),
             Self::ListRooms => f.write_str("list rooms"),
+            Self::Ping => f.write_str("ping"),
         }
     }
 }

@@ -14,7 +14,8 @@ use super::ConnectError;
 /// The contents of a hello.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Introduction {
-    pub(crate) protocol: Protocol,
+    /// The typed messages that the program knows, if it was told any set.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) data: Bytes,
     pub(crate) meta: BTreeMap<String, String>,
     /// What the program has changed since. The server may have refused it, so that it is
@@ -39,7 +40,7 @@ impl Introduction {
         ClientMessage::Hello {
             magic: MAGIC,
             version: VERSION,
-            protocol: self.protocol.hash(),
+            protocol: self.protocol.as_ref().map_or(Protocol::UNCHECKED, Protocol::hash),
             data: &self.data,
             meta: self.meta.iter().map(entry).collect(),
             session: self.session,

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::{
     link,
-    wire::{ClientId, Delivery, MessageType, Replay, RoomName, SendFlags, SessionTicket},
+    wire::{
+        ClientId, Delivery, IfMissing, JoinOptions, MessageType, RoomName, SendFlags, SessionTicket,
+    },
 };
 
 use super::{SendError, session::Session, shared::Shared};
@@ -70,15 +74,18 @@ impl ClientSender {
     }
 
     /// Asks for a seat in `room`. The answer comes as an event:
-    /// [`Joined`](super::ServerEvent::Joined) or [`Error`](super::ServerEvent::Error).
+    /// [`Joined`](super::ServerEvent::Joined), or
+    /// [`AlreadyJoined`](super::ServerEvent::AlreadyJoined) where this client has a seat, or
+    /// [`Error`](super::ServerEvent::Error). What happens where there is no such room is up
+    /// to the server.
     ///
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
     pub async fn join(&self, room: impl AsRef<str>) -> Result<(), SendError> {
-        self.join_with(room, b"").await
+        self.join_room(room, JoinOptions::default()).await
     }
 
-    /// Asks for a seat, with bytes for the server's rules, such as a password.
+    /// As [`join`](Self::join), with bytes for the server's rules, such as a password.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -87,23 +94,54 @@ impl ClientSender {
         room: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
-        self.join_replaying(room, data, Replay::Nothing).await
+        self.join_room(room, with_data(data)).await
     }
 
-    /// As [`join_with`](Self::join_with), and asks for what was said before: that
-    /// comes first, as [`Broadcast`](super::ServerEvent::Broadcast)s with `replay`.
-    /// How much there is depends on the room.
+    /// As [`join`](Self::join), but makes no room, whatever the server does by itself: where
+    /// there is none of that name, the answer is
+    /// [`RoomNotFound`](crate::wire::Refusal::RoomNotFound). For codes that people type.
     ///
     /// # Errors
     /// As [`join`](Self::join).
-    pub async fn join_replaying(
+    pub async fn join_existing(&self, room: impl AsRef<str>) -> Result<(), SendError> {
+        let if_missing = IfMissing::Refuse;
+        self.join_room(room, JoinOptions { if_missing, ..JoinOptions::default() }).await
+    }
+
+    /// As [`join`](Self::join), but makes the room where there is none of that name, if the
+    /// server lets joins make rooms
+    /// ([`CreateOnJoin`](crate::relay::CreateOnJoin)). `options` are for the server's rules:
+    /// how the room is to be.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn create_or_join(
         &self,
         room: impl AsRef<str>,
-        data: impl AsRef<[u8]>,
-        replay: Replay,
+        options: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
-        let (room, data) = (RoomName::new(room.as_ref())?, data.as_ref());
-        self.shared.request(|session| session.join(room.clone(), data, replay)).await
+        let options = Bytes::copy_from_slice(options.as_ref());
+        let if_missing = IfMissing::Create { options };
+        self.join_room(room, JoinOptions { if_missing, ..JoinOptions::default() }).await
+    }
+
+    /// Asks for a seat in the way that `options` says. With
+    /// [`replay`](JoinOptions::replay), what was said before comes first, as
+    /// [`Broadcast`](super::ServerEvent::Broadcast)s with `replay`; how much there is depends
+    /// on the room.
+    ///
+    /// A client that [joins again](super::Reconnect::rejoin) by itself does so with the same
+    /// options, but for the replay.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn join_room(
+        &self,
+        room: impl AsRef<str>,
+        options: JoinOptions,
+    ) -> Result<(), SendError> {
+        let room = RoomName::new(room.as_ref())?;
+        self.shared.request(|session| session.join(room.clone(), options.clone())).await
     }
 
     /// As [`join_with`](Self::join_with), but only if this client is in no room and has
@@ -118,9 +156,8 @@ impl ClientSender {
         room: impl AsRef<str>,
         data: impl AsRef<[u8]>,
     ) -> Result<bool, SendError> {
-        let (room, data) = (RoomName::new(room.as_ref())?, data.as_ref());
-        let ask =
-            |session: &mut Session| session.join_if_nowhere(room.clone(), data, Replay::Nothing);
+        let (room, options) = (RoomName::new(room.as_ref())?, with_data(data));
+        let ask = |session: &mut Session| session.join_if_nowhere(room.clone(), options.clone());
         self.shared.request(ask).await
     }
 
@@ -270,6 +307,10 @@ impl SendOptions {
         let room = self.room.as_ref().map(RoomName::as_str);
         session.broadcast(room, self.delivery, self.flags, self.message_type, data)
     }
+}
+
+fn with_data(data: impl AsRef<[u8]>) -> JoinOptions {
+    JoinOptions { data: Bytes::copy_from_slice(data.as_ref()), ..JoinOptions::default() }
 }
 
 impl Clone for ClientSender {

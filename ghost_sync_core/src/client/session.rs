@@ -36,8 +36,8 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     relay::DisconnectReason,
     wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, MAX_SERVER_FRAME, Replay, RoomId, RoomName,
-        Secret, ServerMessage, VERSION,
+        ClientId, ClientMessage, CloseReason, Decoder, JoinOptions, MAX_SERVER_FRAME, RoomId,
+        RoomName, Secret, ServerMessage, VERSION,
     },
 };
 
@@ -151,8 +151,7 @@ struct Ticket {
 #[derive(Debug)]
 struct Asked {
     room: RoomName,
-    data: Bytes,
-    replay: Replay,
+    options: JoinOptions,
     /// Whether the client asked by itself, in place of a seat that it lost.
     rejoined: bool,
 }
@@ -160,7 +159,13 @@ struct Asked {
 impl Asked {
     /// A seat in a room where the client had one.
     fn again(room: RoomName) -> Self {
-        Self { room, data: Bytes::new(), replay: Replay::Nothing, rejoined: true }
+        Self { room, options: JoinOptions::default(), rejoined: true }
+    }
+
+    /// As the program is told of it.
+    fn request(self) -> Request {
+        let Self { room, rejoined, .. } = self;
+        if rejoined { Request::Rejoin { room } } else { Request::Join { room } }
     }
 }
 

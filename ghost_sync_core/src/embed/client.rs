@@ -1,7 +1,10 @@
 //! A client for programs that run in frames.
 
 mod connector;
+mod due;
+mod held;
 mod session;
+mod wanted;
 
 use std::{io, sync::Arc};
 

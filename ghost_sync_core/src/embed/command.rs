@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     relay::{AskId, ConnId, RoomConfig, Verdict},
-    wire::{Delivery, MessageType, Replay, RoomName, SendFlags},
+    wire::{Delivery, JoinOptions, MessageType, RoomName, SendFlags},
 };
 
 /// Something that a server is to do. What cannot be done, because the room or
@@ -135,6 +135,11 @@ pub enum ServerCommand {
 }
 
 /// Something that a client is to do.
+///
+/// What is said before the first connection is there waits for it, like joins; what is said
+/// after a join waits for its answer. Of [`Latest`](Delivery::Latest) values the newest waits,
+/// [`Volatile`](Delivery::Volatile) ones do not, and 1 MiB may wait together. What cannot wait
+/// is told as [`ServerEvent::Error`](crate::client::ServerEvent::Error).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientCommand {
@@ -142,11 +147,9 @@ pub enum ClientCommand {
     Join {
         /// The room.
         room: RoomName,
-        /// For the server's rules, such as a password.
-        data: Bytes,
-        /// What is wanted of what was said before; not again when the client joins
-        /// again by itself.
-        replay: Replay,
+        /// What else is wanted; of that not the replay when the client joins again by
+        /// itself.
+        options: JoinOptions,
         /// Whether to ask only where the client is in no room then and has asked for
         /// none. If it is somewhere, nothing is told about this join.
         if_nowhere: bool,
@@ -199,7 +202,7 @@ impl ClientCommand {
     pub(super) fn cost(&self) -> usize {
         let payload = match self {
             Self::Broadcast { payload, .. } | Self::Send { payload, .. } => payload.len(),
-            Self::Join { data, .. } => data.len(),
+            Self::Join { options, .. } => options.len(),
             Self::Leave { .. }
             | Self::Ping
             | Self::ListRooms

@@ -76,8 +76,9 @@ pub struct RelayConfig {
     /// Keys of metadata that clients may set, in their hello and later; `None`: all but
     /// those that the server has set.
     pub client_meta_keys: Option<BTreeSet<String>>,
-    /// The typed messages that the host knows.
-    pub protocol: Protocol,
+    /// The typed messages that the host knows: clients that know others are refused.
+    /// `None`: it does not say, and fits every client.
+    pub protocol: Option<Protocol>,
     /// Where the relay's own random numbers start (epochs, ping nonces).
     pub seed: u64,
 }
@@ -196,7 +197,7 @@ impl Default for RelayConfig {
             ask_join: false,
             ask_meta: false,
             client_meta_keys: None,
-            protocol: Protocol::default(),
+            protocol: None,
             seed: 0,
         }
     }
@@ -219,7 +220,8 @@ pub enum OverflowPolicy {
     Disconnect,
 }
 
-/// What a join to a room that is not there does.
+/// What a join to a room that is not there does, unless it
+/// [refuses](crate::wire::IfMissing::Refuse) to make one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum CreateOnJoin {
     /// It is refused.

@@ -6,7 +6,8 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::wire::{
-    ClientMessage, Decoder, Delivery, MAGIC, MAX_SERVER_FRAME, MessageType, Replay, Seat, SendFlags,
+    ClientMessage, Decoder, Delivery, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType, Replay,
+    Seat, SendFlags,
 };
 
 /// A relay with clients that hear everything at once.
@@ -55,10 +56,7 @@ impl World {
 
     /// The seat that it got, or why it got none.
     fn join(&mut self, link: LinkId, room: &str) -> Result<Seat, Refusal> {
-        self.say(
-            link,
-            &ClientMessage::Join { request: 1, room, data: b"", replay: Replay::Nothing },
-        );
+        self.say(link, &ClientMessage::Join { request: 1, room, options: JoinOptions::default() });
         let seated = self.out.drain(..).find_map(|output| match output {
             Output::Event(RelayEvent::PlayerJoined { seat, .. }) => Some(seat),
             Output::Event(_) | Output::Ask { .. } | Output::Disconnect { .. } => None,
@@ -176,7 +174,14 @@ fn settings_at_their_ends_overflow_nothing() {
         let clients = [world.client(), world.client()];
         for link in clients {
             let (room, replay) = ("a", Replay::Last(u32::MAX));
-            world.say(link, &ClientMessage::Join { request: 1, room, data: b"", replay });
+            world.say(
+                link,
+                &ClientMessage::Join {
+                    request: 1,
+                    room,
+                    options: JoinOptions { replay, ..JoinOptions::default() },
+                },
+            );
         }
         for delivery in [Delivery::Reliable, Delivery::Volatile, Delivery::Latest(u32::MAX)] {
             world.broadcast(clients[0], RoomId(1), delivery);

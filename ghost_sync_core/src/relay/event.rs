@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::RoomConfig;
 use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
 
 slotmap::new_key_type! {
@@ -158,6 +159,13 @@ pub enum Verdict {
         /// What each payload is, and its bytes.
         words: Vec<(MessageType, Bytes)>,
     },
+    /// Yes, and the room is made with these settings, in place of the
+    /// [default ones](super::RelayConfig::room_defaults). For other questions than
+    /// [`CreateRoom`](Question::CreateRoom) the same as [`Accept`](Self::Accept).
+    CreateRoom {
+        /// The room's settings.
+        config: RoomConfig,
+    },
     /// No; the client is told why.
     Reject {
         /// The reason, for people.
@@ -216,8 +224,15 @@ pub enum Question {
         conn: ConnId,
         /// Who.
         client_id: ClientId,
+        /// Where it comes from.
+        addr: SocketAddr,
         /// The room's name.
         name: RoomName,
+        /// What its join brought for the rules.
+        data: Bytes,
+        /// How it wants the room to be; `None`: it only joins, and does not know that the
+        /// room is missing.
+        options: Option<Bytes>,
     },
     /// What is this client told first in a room where it has its seat already? Its program
     /// was started anew and knows nothing. [`Verdict::AcceptWith`] tells it, at the same

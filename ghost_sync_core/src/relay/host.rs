@@ -512,7 +512,8 @@ impl Relay {
     }
 
     fn check_words(&self, message_type: MessageType, payload: &[u8]) -> Result<(), SendError> {
-        if let Some(name) = self.config.protocol.denied_to_server(message_type) {
+        let known = self.config.protocol.as_ref();
+        if let Some(name) = known.and_then(|known| known.denied_to_server(message_type)) {
             return Err(SendError::SaidByClients { name: name.to_owned() });
         }
         let (len, max) = (payload.len(), self.config.max_payload);

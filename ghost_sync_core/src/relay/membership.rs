@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     AskTarget, Relay,
-    config::CreateOnJoin,
+    config::{CreateOnJoin, RoomConfig},
     event::{AskId, ConnId, Output, Question, RelayEvent},
     log::Origin,
     meta::clamp_u32,
@@ -15,7 +15,8 @@ use super::{
     session::{Connection, JoinStage, PendingJoin, SeatRef},
 };
 use crate::wire::{
-    LeaveReason, MemberInfo, MessageType, Refusal, Replay, RoomId, RoomName, Seat, ServerMessage,
+    IfMissing, JoinOptions, LeaveReason, MemberInfo, MessageType, Refusal, RoomId, RoomName, Seat,
+    ServerMessage,
 };
 
 impl Relay {
@@ -26,8 +27,8 @@ impl Relay {
         wish: JoinWish<'_>,
         out: &mut Vec<Output>,
     ) {
-        let JoinWish { request, room, data, replay } = wish;
-        let refusal = match (RoomName::new(room), self.check_payload(data)) {
+        let JoinWish { request, room, options } = wish;
+        let refusal = match (RoomName::new(room), self.check_len(options.len())) {
             (Err(error), _) => {
                 let room = room.chars().take(RoomName::MAX_LEN / 4).collect();
                 Refusal::InvalidRoomName { room, why: error.to_string() }
@@ -35,9 +36,8 @@ impl Relay {
             (Ok(_), Err(too_large)) => too_large,
             (Ok(_), Ok(())) if self.joins_too_much(conn) => Refusal::Busy,
             (Ok(name), Ok(())) => {
-                let data = Bytes::copy_from_slice(data);
-                let pending =
-                    PendingJoin { request, name, data, replay, stage: JoinStage::Waiting };
+                let (options, stage) = (options.copied(), JoinStage::Waiting);
+                let pending = PendingJoin { request, name, options, stage };
                 self.conns[conn].joins.push_back(pending);
                 return self.next_join(now, conn, out);
             }
@@ -58,22 +58,49 @@ impl Relay {
             && pending.stage == JoinStage::Waiting
         {
             let name = pending.name.clone();
-            match self.names.get(name.as_str()) {
-                Some(room) => self.ask_join(now, conn, *room, out),
-                None if self.config.create_on_join == CreateOnJoin::Never => {
+            if let Some(room) = self.names.get(name.as_str()) {
+                self.ask_join(now, conn, *room, out);
+                continue;
+            }
+            match self.creation(&pending.options) {
+                CreateOnJoin::Never => {
                     self.finish_join(conn, Err(Refusal::RoomNotFound { room: name.to_string() }));
                 }
-                None if self.config.create_on_join == CreateOnJoin::Always => {
-                    self.create_for_join(now, conn, name, out);
+                CreateOnJoin::Always => {
+                    let config = self.config.room_defaults.clone();
+                    self.create_for_join(now, conn, name, config, out);
                 }
-                None => {
-                    let client_id = self.conns[conn].client_id;
-                    let question = Question::CreateRoom { conn, client_id, name };
-                    let ask = self.ask(now, AskTarget::CreateRoom(conn), question, out);
-                    self.set_stage(conn, JoinStage::CreatingRoom(ask));
-                }
+                CreateOnJoin::Ask => self.ask_for_room(now, conn, out),
             }
         }
+    }
+
+    /// What a join does where its room is missing.
+    fn creation(&self, options: &JoinOptions) -> CreateOnJoin {
+        match options.if_missing {
+            IfMissing::Refuse if !planted!("refuse-makes-a-room") => CreateOnJoin::Never,
+            IfMissing::Default | IfMissing::Refuse | IfMissing::Create { .. } => {
+                self.config.create_on_join
+            }
+        }
+    }
+
+    fn ask_for_room(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        let connection = &self.conns[conn];
+        let Some(pending) = connection.joins.front() else { return };
+        let question = Question::CreateRoom {
+            conn,
+            client_id: connection.client_id,
+            addr: connection.addr,
+            name: pending.name.clone(),
+            data: pending.options.data.clone(),
+            options: match &pending.options.if_missing {
+                IfMissing::Default | IfMissing::Refuse => None,
+                IfMissing::Create { options } => Some(options.clone()),
+            },
+        };
+        let ask = self.ask(now, AskTarget::CreateRoom(conn), question, out);
+        self.set_stage(conn, JoinStage::CreatingRoom(ask));
     }
 
     fn create_for_join(
@@ -81,12 +108,13 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         name: RoomName,
+        config: RoomConfig,
         out: &mut Vec<Output>,
     ) {
         if let Err(reason) = self.may_make_room(now, conn) {
             return self.finish_join(conn, Err(reason));
         }
-        let (mut epoch, config) = (self.random(), self.config.room_defaults.clone());
+        let mut epoch = self.random();
         if planted!("epoch-used-again") {
             epoch = 7;
         }
@@ -114,19 +142,19 @@ impl Relay {
             addr: connection.addr,
             room,
             name: pending.name.clone(),
-            data: pending.data.clone(),
+            data: pending.options.data.clone(),
         };
         let ask = self.ask(now, AskTarget::Join(conn), question, out);
         self.set_stage(conn, JoinStage::Asking { ask, room });
     }
 
-    /// Takes a verdict about making a room for a join.
+    /// Takes a verdict about making a room for a join: its settings, if there is to be one.
     pub(super) fn room_decided(
         &mut self,
         now: Instant,
         conn: ConnId,
         ask: AskId,
-        verdict: Result<(), Refusal>,
+        verdict: Result<RoomConfig, Refusal>,
         out: &mut Vec<Output>,
     ) {
         let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {
@@ -139,8 +167,8 @@ impl Relay {
         match (verdict, self.names.get(name.as_str())) {
             (Err(reason), _) => self.finish_join(conn, Err(reason)),
             // Somebody else made it meanwhile.
-            (Ok(()), Some(room)) => self.ask_join(now, conn, *room, out),
-            (Ok(()), None) => self.create_for_join(now, conn, name, out),
+            (Ok(_), Some(room)) => self.ask_join(now, conn, *room, out),
+            (Ok(config), None) => self.create_for_join(now, conn, name, config, out),
         }
         self.next_join(now, conn, out);
     }
@@ -232,7 +260,7 @@ impl Relay {
             ServerMessage::PlayerJoined { room, seq, member }.encode(buf);
         });
         let Some(found) = self.rooms.get_mut(&room) else { return };
-        let since = found.replay_from(seq, pending.replay);
+        let since = found.replay_from(seq, pending.options.replay);
         found.seat(Member::new(seat, conn, client_id, (seq, since), away));
         if self.conns[conn].behind {
             found.set_behind(seat, Some(Box::default()));
@@ -247,7 +275,7 @@ impl Relay {
             seat,
             conn,
             client_id,
-            data: pending.data,
+            data: pending.options.data,
         }));
         if away {
             let name = self.rooms[&room].name.clone();
@@ -408,8 +436,7 @@ impl Relay {
 pub(super) struct JoinWish<'a> {
     pub(super) request: u32,
     pub(super) room: &'a str,
-    pub(super) data: &'a [u8],
-    pub(super) replay: Replay,
+    pub(super) options: JoinOptions<&'a [u8]>,
 }
 
 /// What a newcomer is told first.

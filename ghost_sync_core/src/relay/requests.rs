@@ -18,8 +18,8 @@ use super::{
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
-    MessageType, Meta, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, SessionTicket,
-    VERSION,
+    MessageType, Meta, Protocol, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage,
+    SessionTicket, VERSION,
 };
 
 /// A broadcast as it came from a client.
@@ -242,9 +242,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match message {
-            ClientMessage::Join { request, room, data, replay } => {
+            ClientMessage::Join { request, room, options } => {
                 match self.may_ask(now, conn, JOIN_COST) {
-                    Ok(()) => self.join(now, conn, JoinWish { request, room, data, replay }, out),
+                    Ok(()) => self.join(now, conn, JoinWish { request, room, options }, out),
                     Err(reason) => self.refuse_join(conn, request, reason),
                 }
             }
@@ -297,10 +297,12 @@ impl Relay {
     }
 
     fn hello(&mut self, now: Instant, conn: ConnId, hello: Hello<'_>, out: &mut Vec<Output>) {
-        let known = &self.config.protocol;
+        let differs = |known: &&Protocol| {
+            hello.protocol != Protocol::UNCHECKED && hello.protocol != known.hash()
+        };
         let reason = if let Err(reason) = check_version(hello.magic, hello.version) {
             reason
-        } else if hello.protocol != 0 && known.hash() != 0 && hello.protocol != known.hash() {
+        } else if let Some(known) = self.config.protocol.as_ref().filter(differs) {
             CloseReason::ProtocolMismatch {
                 server: known.hash(),
                 client: hello.protocol,
@@ -437,7 +439,7 @@ impl Relay {
 
     /// Whether clients may say that type at all.
     fn may_say_type(&self, message_type: MessageType) -> Result<(), Refusal> {
-        match self.config.protocol.denied_to_clients(message_type) {
+        match self.config.protocol.as_ref().and_then(|it| it.denied_to_clients(message_type)) {
             Some(name) if !planted!("server-type-from-client") => {
                 Err(Refusal::Forbidden { what: format!("{name} is said by the server alone") })
             }
@@ -446,7 +448,11 @@ impl Relay {
     }
 
     pub(super) fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
-        let (len, max) = (payload.len(), self.config.max_payload);
+        self.check_len(payload.len())
+    }
+
+    pub(super) fn check_len(&self, len: usize) -> Result<(), Refusal> {
+        let max = self.config.max_payload;
         if len > max {
             return Err(Refusal::PayloadTooLarge { len: clamp_u32(len), max: clamp_u32(max) });
         }

@@ -27,8 +27,8 @@ use super::{
     undecided::Undecided,
 };
 use crate::wire::{
-    ClientId, Decoder, Delivery, MAX_HELLO, MAX_OVERHEAD, MessageType, Replay, RoomId, RoomName,
-    Seat, Secret, SendFlags,
+    ClientId, Decoder, Delivery, JoinOptions, MAX_HELLO, MAX_OVERHEAD, MessageType, RoomId,
+    RoomName, Seat, Secret, SendFlags,
 };
 
 #[derive(Debug)]
@@ -124,8 +124,7 @@ pub(super) struct SeatRef {
 pub(super) struct PendingJoin {
     pub(super) request: u32,
     pub(super) name: RoomName,
-    pub(super) data: Bytes,
-    pub(super) replay: Replay,
+    pub(super) options: JoinOptions,
     pub(super) stage: JoinStage,
 }
 

@@ -254,11 +254,13 @@ impl ServerBuilder {
         self
     }
 
-    /// The typed messages that this program knows; clients that know others are
-    /// refused. None by default, which fits every client.
+    /// The typed messages that this program knows. A client that was told of others, or of
+    /// none, is refused and learns which types differ; so is every client with types where
+    /// the set is empty. A server that is told nothing here fits every client, and a client
+    /// that was told nothing every server.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.relay.protocol = protocol;
+        self.relay.protocol = Some(protocol);
         self
     }
 

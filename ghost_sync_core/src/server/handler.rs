@@ -21,6 +21,20 @@ pub struct Hello<'a> {
     pub meta: &'a [Meta],
 }
 
+/// What a client whose join would make a room says about it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RoomWish<'a> {
+    /// Where the client comes from.
+    pub addr: SocketAddr,
+    /// What its join brought for the rules, as [`on_join`](ServerHandler::on_join) sees it.
+    pub data: &'a [u8],
+    /// How it wants the room to be
+    /// ([`IfMissing::Create`](crate::wire::IfMissing::Create)), at most as long as a payload.
+    /// `None`: it only joins, and does not know that the room is missing.
+    pub options: Option<&'a [u8]>,
+}
+
 /// The rules and ears of a server. Every method has a default that accepts, or
 /// does nothing.
 ///
@@ -47,11 +61,16 @@ pub trait ServerHandler: Send + Sync + 'static {
         Verdict::Accept
     }
 
-    /// May the client's join make a room that is not there? Asked with
-    /// [`CreateOnJoin::Ask`](crate::relay::CreateOnJoin::Ask) only, before
-    /// [`on_join`](Self::on_join).
-    fn on_create_room_request(&self, client_id: ClientId, room: &str) -> Verdict {
-        let _ = (client_id, room);
+    /// May the client's join make a room that is not there? [`Verdict::CreateRoom`] says
+    /// how it is made. Asked with [`CreateOnJoin::Ask`](crate::relay::CreateOnJoin::Ask)
+    /// only, before [`on_join`](Self::on_join).
+    fn on_create_room_request(
+        &self,
+        client_id: ClientId,
+        room: &str,
+        wish: &RoomWish<'_>,
+    ) -> Verdict {
+        let _ = (client_id, room, wish);
         Verdict::Accept
     }
 
@@ -192,8 +211,9 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
         &self,
         client_id: ClientId,
         room: &str,
+        wish: &RoomWish<'_>,
     ) -> impl Future<Output = Verdict> + Send {
-        let _ = (client_id, room);
+        let _ = (client_id, room, wish);
         async { Verdict::Accept }
     }
 

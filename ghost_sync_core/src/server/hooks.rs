@@ -204,6 +204,17 @@ impl Dispatch {
         }
     }
 
+    /// A room that the handler has made is observed if it hears broadcasts.
+    fn with_ears(&self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::CreateRoom { mut config } => {
+                config.observed |= self.wants_broadcasts;
+                Verdict::CreateRoom { config }
+            }
+            Verdict::Accept | Verdict::AcceptWith { .. } | Verdict::Reject { .. } => verdict,
+        }
+    }
+
     fn run(&self) -> Option<Arc<dyn Run>> {
         self.run.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -230,8 +241,8 @@ impl Dispatch {
             }
             Err(_) => return tracing::warn!("a handler did not decide within ask_timeout"),
         };
-        let accepted = verdict == Verdict::Accept;
-        let asked = shard.answer(ask, verdict);
+        let accepted = !matches!(verdict, Verdict::Reject { .. });
+        let asked = shard.answer(ask, self.with_ears(verdict));
         if let (true, false, Some(abandoned)) = (accepted, asked, accepted_join) {
             self.event(abandoned(reason));
         }

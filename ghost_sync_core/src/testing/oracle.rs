@@ -39,7 +39,7 @@ use room::RoomLog;
 /// An invariant that did not hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// Which: `I1` to `I31`, or `panic`.
+    /// Which: `I1` to `I33`, or `panic`.
     pub invariant: &'static str,
     /// What was seen.
     pub seen: String,

@@ -104,4 +104,5 @@ pub const PLANTS: &[&str] = &[
     "one-sender-fills-retained",
     "forgotten-value-kept",
     "unsorted-metadata-taken",
+    "refuse-makes-a-room",
 ];

@@ -9,11 +9,14 @@ use crate::{
         CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, Rate, RelayConfig, RelayMode,
         RoomConfig,
     },
-    wire::Direction,
+    wire::{Direction, Protocol},
 };
 
 /// A type that the server alone says, where the server knows types at all.
 pub(super) const SERVERS_TYPE: &str = "Score";
+
+/// How the names of rooms begin that clients ask for and nobody makes.
+pub(super) const NOWHERE: &str = "nowhere-";
 
 /// The settings of one simulation.
 #[derive(Clone, Debug)]
@@ -105,7 +108,8 @@ impl Swarm {
             relay.client_meta_keys = Some(keys.map(str::to_owned).into());
         }
         if trust.u32(..2) == 0 {
-            relay.protocol.add(SERVERS_TYPE, 1, Direction::FromServer);
+            let known = relay.protocol.insert(Protocol::default());
+            known.add(SERVERS_TYPE, 1, Direction::FromServer);
         }
         let keys = pick(&mut trust, &[3, 3, 3, 200]);
         let crowd = rng.u32(..48) == 0;

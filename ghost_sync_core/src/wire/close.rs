@@ -351,9 +351,24 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// There was no connection to ask on. A client tells its own program so; no server says
+    /// it. Ask again once connected.
+    #[error("not connected")]
+    #[wincode(tag = 254)]
+    NotConnected,
+    /// The session ended before the server had confirmed the request: nobody knows whether
+    /// it arrived. A client tells its own program so; no server says it.
+    #[error("the session ended before the server confirmed it: nobody knows whether it arrived")]
+    #[wincode(tag = 255)]
+    Unconfirmed,
 }
 
 impl Refusal {
+    /// Whether only a client itself can find it.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::NotConnected | Self::Unconfirmed)
+    }
+
     /// That there would be more metadata than this.
     pub(crate) fn meta_too_large(max_bytes: usize, max_entries: usize) -> Self {
         let clamp = |limit| u32::try_from(limit).unwrap_or(u32::MAX);

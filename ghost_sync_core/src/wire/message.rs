@@ -8,8 +8,8 @@ use wincode::{
 };
 
 use super::{
-    ClientId, CloseReason, LeaveReason, MessageType, Meta, Refusal, ResumeFailure, RoomId, Seat,
-    frame::encode_frame, meta::is_sorted,
+    ClientId, CloseReason, JoinOptions, LeaveReason, MessageType, Meta, Refusal, ResumeFailure,
+    RoomId, Seat, frame::encode_frame, meta::is_sorted,
 };
 
 /// wincode as the wire uses it: `u8` enum tags, `u32` lengths, little endian,
@@ -204,7 +204,8 @@ pub enum ClientMessage<'a> {
         magic: [u8; 4],
         /// [`VERSION`](super::VERSION) of the client.
         version: u16,
-        /// [`Protocol::hash`](super::Protocol::hash) of the client; 0 for raw bytes only.
+        /// [`Protocol::hash`](super::Protocol::hash) of the client;
+        /// [`Protocol::UNCHECKED`](super::Protocol::UNCHECKED) if it fits every server.
         protocol: u64,
         /// For the server's rules: a ticket, a token.
         data: &'a [u8],
@@ -222,10 +223,8 @@ pub enum ClientMessage<'a> {
         request: u32,
         /// The room's name.
         room: &'a str,
-        /// For the server's rules: a password, say.
-        data: &'a [u8],
-        /// What is wanted of what was said before.
-        replay: Replay,
+        /// What else is wanted.
+        options: JoinOptions<&'a [u8]>,
     },
     /// Gives a seat up.
     Leave {
@@ -717,6 +716,11 @@ impl<'a> ServerMessage<'a> {
     /// [`DecodeError`]; the stream cannot be trusted any more.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let message: Self = read(body, Self::KINDS)?;
+        if let Self::JoinRefused { reason, .. } | Self::Refused { reason, .. } = &message
+            && reason.is_local()
+        {
+            return Err(DecodeError::Malformed(body[0]));
+        }
         if message.has_sorted_meta() {
             Ok(message)
         } else {

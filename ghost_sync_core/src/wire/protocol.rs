@@ -1,6 +1,6 @@
 //! What two programs must agree on beyond the wire: the typed messages they know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of a typed message: a hash of its name, so that it does not
 /// depend on the order in which types are registered.
@@ -91,9 +91,37 @@ pub struct ProtocolType {
     pub direction: Direction,
 }
 
+/// A typed message that two programs do not know alike.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TypeMismatch {
+    /// Its name.
+    pub name: String,
+    /// What is different.
+    pub how: Mismatch,
+}
+
+/// How what one program knows of a typed message differs from what another does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mismatch {
+    /// The other side lacks it.
+    OnlyHere,
+    /// This side lacks it.
+    OnlyThere,
+    /// It is encoded in another way: its fields have changed.
+    Shape,
+    /// Other sides may say it.
+    Direction {
+        /// Who may say it, as this side knows it.
+        here: Direction,
+        /// Who may say it, as the other side knows it.
+        there: Direction,
+    },
+}
+
 /// The set of typed messages a program knows; compared in the handshake.
 ///
-/// A program without types (the default) speaks with everybody.
+/// A program that is told of no set at all speaks with everybody; the empty set fits the
+/// empty set only.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Protocol {
     types: Vec<ProtocolType>,
@@ -130,11 +158,11 @@ impl Protocol {
         &self.types
     }
 
-    /// One number for the whole set; 0 for the empty set.
+    /// In place of a [`hash`](Self::hash): whatever the other side knows will do.
+    pub const UNCHECKED: u64 = 0;
+
+    /// One number for the whole set, never [`UNCHECKED`](Self::UNCHECKED).
     pub fn hash(&self) -> u64 {
-        if self.types.is_empty() {
-            return 0;
-        }
         let hash = self.types.iter().fold(FNV_START, |hash, known| {
             let hash = fnv1a(hash, known.name.as_bytes());
             let hash = fnv1a(fnv1a(hash, &[0]), &known.shape.to_le_bytes());
@@ -144,27 +172,30 @@ impl Protocol {
     }
 
     /// The types that only one side has, or that differ, in the order of their names. Of
-    /// one that differs in its direction alone, both directions are named.
-    pub fn differences(&self, other: &[ProtocolType]) -> Vec<String> {
+    /// one that differs in shape and direction, the shape is named.
+    pub fn differences(&self, other: &[ProtocolType]) -> Vec<TypeMismatch> {
         let only_here = self.types.iter().filter(|known| !other.contains(known));
         let only_there = other.iter().filter(|known| !self.types.contains(known));
-        let mut names: Vec<_> = only_here.chain(only_there).map(|t| &t.name).collect();
-        names.sort();
-        names.dedup();
-        let one_of = |types: &[ProtocolType], name: &str| {
-            types
-                .iter()
-                .find(|known| known.name == name)
-                .map(|known| (known.shape, known.direction))
+        let (mut here, mut there) = (BTreeMap::new(), BTreeMap::new());
+        here.extend(only_here.map(|known| (&known.name, known)));
+        there.extend(only_there.map(|known| (&known.name, known)));
+        let names: BTreeSet<_> = here.keys().chain(there.keys()).copied().collect();
+        let of = |types: &BTreeMap<&String, &ProtocolType>, all: &[ProtocolType], name: &String| {
+            let found = types.get(name).copied().cloned();
+            found.or_else(|| all.iter().find(|known| known.name == *name).cloned())
         };
-        let words =
-            names.into_iter().map(|name| match (one_of(&self.types, name), one_of(other, name)) {
-                (Some((shape, here)), Some((other_shape, there))) if shape == other_shape => {
-                    format!("{name} (here {here}, there {there})")
+        let mismatch = |name: &String| {
+            let how = match (of(&here, &self.types, name), of(&there, other, name)) {
+                (Some(here), Some(there)) if here.shape == there.shape => {
+                    Mismatch::Direction { here: here.direction, there: there.direction }
                 }
-                _ => name.clone(),
-            });
-        words.collect()
+                (Some(_), Some(_)) => Mismatch::Shape,
+                (Some(_), None) => Mismatch::OnlyHere,
+                (None, _) => Mismatch::OnlyThere,
+            };
+            TypeMismatch { name: name.clone(), how }
+        };
+        names.into_iter().map(mismatch).collect()
     }
 }
 
@@ -189,6 +220,7 @@ mod tests {
         b.add("Chat", 1, Direction::Both);
         assert_eq!(a.hash(), b.hash());
         assert_ne!(a.hash(), Protocol::default().hash());
+        assert_eq!(Protocol::default().hash(), 0xcbf2_9ce4_8422_2325, "as PROTOCOL.md says");
     }
 
     #[test]
@@ -199,7 +231,11 @@ mod tests {
         b.add("Chat", 2, Direction::Both);
         b.add("Same", 9, Direction::Both);
         b.add("New", 3, Direction::Both);
-        assert_eq!(a.differences(b.types()), ["Chat", "New"]);
+        let told = |name: &str, how| TypeMismatch { name: name.to_owned(), how };
+        let differing = [told("Chat", Mismatch::Shape), told("New", Mismatch::OnlyThere)];
+        assert_eq!(a.differences(b.types()), differing);
+        let differing = [told("Chat", Mismatch::Shape), told("New", Mismatch::OnlyHere)];
+        assert_eq!(b.differences(a.types()), differing);
         assert_ne!(a.hash(), b.hash());
     }
 
@@ -216,8 +252,9 @@ mod tests {
         here.add("Score", 1, Direction::FromServer);
         there.add("Score", 1, Direction::Both);
         assert_ne!(here.hash(), there.hash());
-        let words = ["Score (here from the server, there from both sides)"];
-        assert_eq!(here.differences(there.types()), words);
+        let how = Mismatch::Direction { here: Direction::FromServer, there: Direction::Both };
+        let differing = [TypeMismatch { name: "Score".to_owned(), how }];
+        assert_eq!(here.differences(there.types()), differing);
         let score = MessageType::of("Score");
         assert_eq!(here.denied_to_clients(score), Some("Score"));
         assert_eq!(here.denied_to_server(score), None);

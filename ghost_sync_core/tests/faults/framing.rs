@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, DecodeError, Delivery, HEADER_LEN, Limits, MAX_OVERHEAD,
-    MessageType, Refusal, Replay, RoomId, SendFlags, ServerMessage,
+    ClientMessage, CloseReason, DecodeError, Delivery, HEADER_LEN, JoinOptions, Limits,
+    MAX_OVERHEAD, MessageType, Refusal, Replay, RoomId, SendFlags, ServerMessage,
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -296,7 +296,12 @@ async fn fault_20_the_largest_numbers_are_only_numbers() {
         Replay::Since { epoch: u64::MAX, seq: u64::MAX },
         Replay::Since { epoch: 0, seq: 0 },
     ] {
-        peer.say(&ClientMessage::Join { request: u32::MAX, room: "none", data: b"", replay }).await;
+        peer.say(&ClientMessage::Join {
+            request: u32::MAX,
+            room: "none",
+            options: JoinOptions { replay, ..JoinOptions::default() },
+        })
+        .await;
         peer.hear(|message| match message {
             ServerMessage::JoinRefused { request: u32::MAX, reason } => Some(reason),
             _ => None,

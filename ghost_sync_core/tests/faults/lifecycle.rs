@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use ghost_sync_core::{
     Client, ClientId, ClientMessage, CloseReason, ConnectError, CreateOnJoin, DisconnectReason,
-    Hello, LeaveReason, MessageType, Refusal, RelayMode, RoomConfig, Server, ServerHandler,
-    ServerMessage, Verdict,
+    Hello, JoinOptions, LeaveReason, MessageType, Refusal, RelayMode, RoomConfig, RoomWish, Server,
+    ServerHandler, ServerMessage, Verdict,
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -31,7 +31,7 @@ impl ServerHandler for Bombs {
         look_at(&String::from_utf8_lossy(data))
     }
 
-    fn on_create_room_request(&self, _: ClientId, room: &str) -> Verdict {
+    fn on_create_room_request(&self, _: ClientId, room: &str, _: &RoomWish<'_>) -> Verdict {
         look_at(room)
     }
 
@@ -84,8 +84,11 @@ async fn fault_84_a_rule_of_any_kind_that_panics_means_no_and_nothing_else() {
     let bomb = ClientMessage::Join {
         request: 2,
         room: SHARED,
-        data: b"bomb",
-        replay: ghost_sync_core::Replay::Nothing,
+        options: JoinOptions {
+            data: b"bomb",
+            replay: ghost_sync_core::Replay::Nothing,
+            ..JoinOptions::default()
+        },
     };
     peer.say(&bomb).await;
     let refusal = peer.hear(|message| match message {
@@ -133,8 +136,12 @@ async fn fault_85_a_rule_that_blocks_means_no_and_holds_nobody_up() {
         peers.spawn(async move {
             let mut peer = Peer::greeted(addr).await;
             let replay = ghost_sync_core::Replay::Nothing;
-            peer.say(&ClientMessage::Join { request: 1, room: SHARED, data: b"bomb", replay })
-                .await;
+            peer.say(&ClientMessage::Join {
+                request: 1,
+                room: SHARED,
+                options: JoinOptions { data: b"bomb", replay, ..JoinOptions::default() },
+            })
+            .await;
             peer.hear(|message| match message {
                 ServerMessage::JoinRefused { reason, .. } => Some(reason),
                 ServerMessage::Joined { .. } => panic!("nobody said yes in time"),

@@ -4,8 +4,8 @@ use std::{io, net::SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Decoder, Delivery, MAGIC, MessageType, Refusal, Replay, RoomId,
-    SendFlags, ServerMessage, VERSION,
+    ClientMessage, CloseReason, Decoder, Delivery, JoinOptions, MAGIC, MessageType, Refusal,
+    RoomId, SendFlags, ServerMessage, VERSION,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -144,7 +144,7 @@ pub(crate) fn hello() -> ClientMessage<'static> {
 }
 
 pub(crate) fn join(room: &str) -> ClientMessage<'_> {
-    ClientMessage::Join { request: 1, room, data: b"", replay: Replay::Nothing }
+    ClientMessage::Join { request: 1, room, options: JoinOptions::default() }
 }
 
 pub(crate) fn broadcast(room: RoomId, payload: &[u8]) -> ClientMessage<'_> {

@@ -69,7 +69,7 @@ fn another_version_is_told_both_versions() {
 fn another_protocol_is_told_the_types_of_the_server() {
     let mut server = Protocol::default();
     server.add("Chat", 1, Direction::Both);
-    let mut world = World::with(|config| config.protocol = server.clone());
+    let mut world = World::with(|config| config.protocol = Some(server.clone()));
     let peer = world.socket();
     let hello = ClientMessage::Hello {
         magic: MAGIC,
@@ -83,6 +83,31 @@ fn another_protocol_is_told_the_types_of_the_server() {
     let types = server.types().to_vec();
     let reason = CloseReason::ProtocolMismatch { server: server.hash(), client: 99, types };
     assert_eq!(world.closed(peer), Some(reason));
+}
+
+#[test]
+fn a_side_that_was_told_of_no_types_is_checked_and_one_that_was_told_nothing_is_not() {
+    let empty = Protocol::default();
+    let mut some = Protocol::default();
+    some.add("Chat", 1, Direction::Both);
+    let sides = [None, Some(&empty), Some(&some)];
+    for (at, server) in sides.into_iter().enumerate() {
+        for (there, client) in sides.into_iter().enumerate() {
+            let mut world = World::with(|config| config.protocol = server.cloned());
+            let peer = world.socket();
+            let hello = ClientMessage::Hello {
+                magic: MAGIC,
+                version: VERSION,
+                protocol: client.map_or(Protocol::UNCHECKED, Protocol::hash),
+                data: b"",
+                meta: vec![],
+                session: None,
+            };
+            world.say(peer, &hello);
+            let fits = at == there || at == 0 || there == 0;
+            assert_eq!(world.closed(peer).is_none(), fits, "{server:?} {client:?}");
+        }
+    }
 }
 
 #[test]

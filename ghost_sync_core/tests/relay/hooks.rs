@@ -1,6 +1,6 @@
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, LeaveReason, Question, Refusal, RelayEvent,
-    RelayMode, Replay, RoomConfig, Verdict,
+    ClientMessage, CloseReason, CreateOnJoin, JoinOptions, LeaveReason, Question, Refusal,
+    RelayEvent, RelayMode, RoomConfig, Verdict,
 };
 
 use crate::world::{World, secs};
@@ -16,7 +16,11 @@ fn a_join_waits_for_the_verdict() {
     let alice = world.client();
     world.say(
         alice,
-        &ClientMessage::Join { request: 1, room: "a", data: b"secret", replay: Replay::Nothing },
+        &ClientMessage::Join {
+            request: 1,
+            room: "a",
+            options: JoinOptions { data: b"secret", ..JoinOptions::default() },
+        },
     );
     assert!(world.peers[alice].rooms.is_empty());
     let (ask, question) = world.asked.pop().unwrap();

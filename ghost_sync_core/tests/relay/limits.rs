@@ -4,8 +4,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, GateConfig, Limits,
-    MessageType, Rate, Refusal, RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, SendFlags,
+    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, GateConfig, JoinOptions,
+    Limits, MessageType, Rate, Refusal, RelayConfig, RelayEvent, RoomConfig, RoomId, SendFlags,
     ServerMessage,
 };
 
@@ -205,7 +205,7 @@ fn a_flood_of_joins_and_leaves_reaches_others_at_the_rate_of_requests_only() {
     let mut world = world();
     let (flooder, other) = (world.member("a"), world.member("a"));
     let room = world.peers[flooder].rooms["a"].0;
-    let join = ClientMessage::Join { request: 1, room: "a", data: b"", replay: Replay::Nothing };
+    let join = ClientMessage::Join { request: 1, room: "a", options: JoinOptions::default() };
     let took = flood(&mut world, flooder, secs(2), &[ClientMessage::Leave { room }, join]);
     assert!(took < secs(1), "it goes on for {took:?}");
     let joins =

@@ -8,6 +8,7 @@
 
 mod backpressure;
 mod behind;
+mod demand;
 mod edges;
 mod flush;
 mod handshake;

@@ -1,6 +1,6 @@
 use ghost_sync_core::{
-    ClientMessage, CreateRoomError, Delivery, LeaveReason, MessageType, Refusal, RelayEvent,
-    RelayMode, Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage,
+    ClientMessage, CreateRoomError, Delivery, JoinOptions, LeaveReason, MessageType, Refusal,
+    RelayEvent, RelayMode, RoomConfig, RoomId, RoomName, Seat, SendFlags, ServerMessage,
 };
 
 use crate::world::{World, secs};
@@ -58,8 +58,7 @@ fn joined_comes_before_any_event_and_its_roster_is_the_room_at_that_moment() {
     let join = crate::world::encode(&ClientMessage::Join {
         request: 1,
         room: "a",
-        data: b"",
-        replay: Replay::Nothing,
+        options: JoinOptions::default(),
     });
     let say = crate::world::encode(&ClientMessage::Broadcast {
         room,
@@ -458,7 +457,11 @@ fn a_join_with_too_much_data_is_refused_and_the_next_one_works() {
     let alice = world.client();
     world.say(
         alice,
-        &ClientMessage::Join { request: 1, room: "a", data: &[0; 11], replay: Replay::Nothing },
+        &ClientMessage::Join {
+            request: 1,
+            room: "a",
+            options: JoinOptions { data: &[0; 11], ..JoinOptions::default() },
+        },
     );
     assert_eq!(world.refusals(alice), [Refusal::PayloadTooLarge { len: 11, max: 10 }]);
     assert_eq!(world.relay.player_count("a"), Some(0));

@@ -190,9 +190,10 @@ fn changes_that_wait_for_a_rule_are_bounded_and_end_with_their_client() {
 
 fn typed() -> World {
     World::with(|config| {
-        config.protocol.add("Score", 1, Direction::FromServer);
-        config.protocol.add("Move", 2, Direction::FromClients);
-        config.protocol.add("Chat", 0, Direction::Both);
+        let known = config.protocol.insert(ghost_sync_core::Protocol::default());
+        known.add("Score", 1, Direction::FromServer);
+        known.add("Move", 2, Direction::FromClients);
+        known.add("Chat", 0, Direction::Both);
     })
 }
 

@@ -10,9 +10,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
-    GapReason, Input, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Progress, Question,
-    Refusal, Relay, RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat, Secret,
-    SendFlags, ServerMessage, SessionTicket, VERSION, Verdict,
+    GapReason, Input, JoinOptions, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Progress,
+    Question, Refusal, Relay, RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat,
+    Secret, SendFlags, ServerMessage, SessionTicket, VERSION, Verdict,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -185,14 +185,18 @@ impl World {
     }
 
     pub(crate) fn join(&mut self, peer: PeerId, room: &str) {
-        self.say(
-            peer,
-            &ClientMessage::Join { request: 7, room, data: b"", replay: Replay::Nothing },
-        );
+        self.say(peer, &ClientMessage::Join { request: 7, room, options: JoinOptions::default() });
     }
 
     pub(crate) fn join_with(&mut self, peer: PeerId, room: &str, replay: Replay) {
-        self.say(peer, &ClientMessage::Join { request: 7, room, data: b"", replay });
+        self.say(
+            peer,
+            &ClientMessage::Join {
+                request: 7,
+                room,
+                options: JoinOptions { replay, ..JoinOptions::default() },
+            },
+        );
     }
 
     pub(crate) fn greet(&mut self, peer: PeerId) {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ghost_sync_core::{
     Client, ClientMessage, CloseReason, ConnectError, CreateRoomError, Delivery, Direction,
-    DisconnectReason, HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Refusal, Request, RoomId,
-    RoomNotFound, Secret, SendFlags, Server, ServerEvent, ServerHandler, ServerMessage, VERSION,
-    Verdict, client::SendError,
+    DisconnectReason, HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Mismatch, Protocol, Refusal,
+    Request, RoomId, RoomNotFound, Secret, SendFlags, Server, ServerEvent, ServerHandler,
+    ServerMessage, TypeMismatch, VERSION, Verdict, client::SendError,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -275,22 +275,53 @@ async fn a_silent_socket_is_closed_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mismatch_names_both_versions_and_the_types_that_differ() {
-    let mut ours = ghost_sync_core::Protocol::default();
+    let mut ours = Protocol::default();
     let mut theirs = ours.clone();
     ours.add("Move", 1, Direction::Both);
+    ours.add("Score", 1, Direction::FromServer);
+    ours.add("Turn", 1, Direction::FromClients);
     theirs.add("Move", 2, Direction::Both);
     theirs.add("Chat", 3, Direction::Both);
+    theirs.add("Turn", 1, Direction::Both);
     let server = serve(Server::builder().protocol(ours.clone())).await;
     let connect =
         |protocol| Client::builder().protocol(protocol).connect_over(server.connect_local());
     let error = connect(theirs).await.unwrap_err();
-    assert_eq!(error.to_string(), "typed messages differ from the server's: Chat, Move");
+    assert!(!error.may_retry());
+    assert_eq!(
+        error.to_string(),
+        "typed messages differ: the server lacks Chat; this client lacks Score; Move has another \
+         shape; Turn is said from both sides here, and from clients on the server (rebuild both \
+         from the same source)"
+    );
+    let ConnectError::ProtocolMismatch { differing } = error else { panic!("{error:?}") };
+    let chat = TypeMismatch { name: "Chat".to_owned(), how: Mismatch::OnlyHere };
+    assert_eq!(differing[0], chat);
     connect(ours).await.unwrap();
-    connect(ghost_sync_core::Protocol::default()).await.unwrap();
 
     let mut raw = Raw::new(server.connect_local());
     let ClientMessage::Hello { magic, protocol, data, meta, .. } = hello() else { panic!() };
     raw.say(&ClientMessage::Hello { magic, version: 9, protocol, data, meta, session: None }).await;
     let reason = CloseReason::VersionMismatch { client: 9, server: VERSION };
     assert_eq!(raw.close_reason().await, reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_forgot_its_types_learns_which_it_lacks() {
+    let mut typed = Protocol::default();
+    typed.add("Chat", 1, Direction::Both);
+    typed.add("Move", 1, Direction::Both);
+    for (ours, theirs, lacks) in [
+        (typed.clone(), Protocol::default(), "this client lacks Chat, Move"),
+        (Protocol::default(), typed.clone(), "the server lacks Chat, Move"),
+    ] {
+        let server = serve(Server::builder().protocol(ours)).await;
+        let client = Client::builder().protocol(theirs).connect_over(server.connect_local());
+        let words = format!("typed messages differ: {lacks} (rebuild both from the same source)");
+        assert_eq!(client.await.unwrap_err().to_string(), words);
+        // One that was never told of types is any program.
+        connect(&server).await;
+    }
+    let any = serve(Server::builder()).await;
+    Client::builder().protocol(typed).connect_over(any.connect_local()).await.unwrap();
 }

@@ -8,7 +8,7 @@ use std::{
 
 use ghost_sync_core::{
     AsyncServerHandler, Client, ClientId, CreateOnJoin, LeaveReason, Limits, MessageType, Refusal,
-    RelayMode, RoomConfig, Server, ServerEvent, ServerHandle, ServerHandler, Verdict,
+    RelayMode, RoomConfig, RoomWish, Server, ServerEvent, ServerHandle, ServerHandler, Verdict,
 };
 use tokio::time::Instant;
 
@@ -69,7 +69,8 @@ async fn a_handler_hears_everything_in_order() {
     );
 }
 
-/// Blocks in `on_join` to rooms called `block` until it is let go, then says yes.
+/// Blocks in `on_join` to rooms called `block` until it is let go, then says yes; to `tell`
+/// it says more than that.
 struct Blocking {
     go: Mutex<mpsc::Receiver<()>>,
     left: tokio::sync::mpsc::UnboundedSender<String>,
@@ -77,10 +78,10 @@ struct Blocking {
 
 impl ServerHandler for Blocking {
     fn on_join(&self, _: ClientId, room: &str, _: SocketAddr, _: &[u8]) -> Verdict {
-        if room == "block" {
+        if room != "lobby" {
             let _ = self.go.lock().map(|go| go.recv());
         }
-        Verdict::Accept
+        if room == "tell" { Verdict::AcceptWith { words: Vec::new() } } else { Verdict::Accept }
     }
 
     fn on_leave(&self, _: ClientId, room: &str, _: &LeaveReason) {
@@ -135,15 +136,18 @@ async fn a_yes_to_a_client_that_has_gone_is_followed_by_one_leave() {
     let (let_go, go) = mpsc::channel();
     let (left, mut leaves) = tokio::sync::mpsc::unbounded_channel();
     let handler = Blocking { go: Mutex::new(go), left };
-    let server = serve(Server::builder().handler(handler).room("block")).await;
-    let client = connect(&server).await;
-    client.join("block").await.unwrap();
-    client.close().await;
-    while server.client_count() > 0 {
-        tokio::task::yield_now().await;
+    let server = serve(Server::builder().handler(handler).room("block").room("tell")).await;
+    for room in ["block", "tell"] {
+        let client = connect(&server).await;
+        client.join(room).await.unwrap();
+        client.close().await;
+        while server.client_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let_go.send(()).unwrap();
+        let left = tokio::time::timeout(Duration::from_secs(5), leaves.recv()).await;
+        assert_eq!(left.ok().flatten().as_deref(), Some(room));
     }
-    let_go.send(()).unwrap();
-    assert_eq!(leaves.recv().await.as_deref(), Some("block"));
     server.shutdown().await;
     assert!(leaves.try_recv().is_err());
 }
@@ -241,7 +245,7 @@ async fn a_handler_that_is_slow_to_hear_misses_messages_and_no_lifecycle() {
 async fn rooms_are_made_and_messages_pass_as_the_rules_say() {
     struct Rules;
     impl ServerHandler for Rules {
-        fn on_create_room_request(&self, _: ClientId, room: &str) -> Verdict {
+        fn on_create_room_request(&self, _: ClientId, room: &str, _: &RoomWish<'_>) -> Verdict {
             room.starts_with("my ").into()
         }
         fn on_relay(&self, _: ClientId, _: &str, _: MessageType, data: &[u8]) -> Verdict {

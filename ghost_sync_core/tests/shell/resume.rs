@@ -7,8 +7,9 @@ use std::{
 };
 
 use ghost_sync_core::{
-    Client, ClientBuilder, ClientId, ClientMessage, CloseReason, DisconnectReason, MemberInfo,
-    MessageType, Replay, ResumeFailure, RoomId, Seat, Secret, ServerEvent, ServerMessage, VERSION,
+    Client, ClientBuilder, ClientId, ClientMessage, CloseReason, DisconnectReason, IfMissing,
+    JoinOptions, MemberInfo, MessageType, Refusal, Request, ResumeFailure, RoomId, Seat, Secret,
+    ServerEvent, ServerMessage, VERSION,
     client::{Reconnect, SendError},
 };
 use tokio::{
@@ -310,7 +311,7 @@ async fn requests_wait_when_too_many_are_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_restarted_gives_the_rooms_back() {
     let (mut client, mut server, mut port) = connect(Client::builder()).await;
-    client.join("lobby").await.unwrap();
+    client.create_or_join("lobby", b"small").await.unwrap();
     assert!(asked(&mut server).await.starts_with("Join"));
     seat(&mut server, 1, ME).await;
     hear_joined(&mut client, "lobby").await;
@@ -323,8 +324,10 @@ async fn a_server_that_was_restarted_gives_the_rooms_back() {
     assert!(asked(&mut server).await.starts_with("Hello"));
     let other = ClientId::from_u128(2);
     tell(&mut server, &welcome(other, Duration::ZERO)).await;
-    let (data, replay) = (&b""[..], Replay::Nothing);
-    let join = ClientMessage::Join { request: 2, room: "lobby", data, replay };
+    // It is the same wish again: the server has forgotten the room too.
+    let if_missing = IfMissing::Create { options: &b"small"[..] };
+    let options = JoinOptions { if_missing, ..JoinOptions::default() };
+    let join = ClientMessage::Join { request: 2, room: "lobby", options };
     assert_eq!(asked(&mut server).await, format!("{join:?}"));
     seat(&mut server, 2, other).await;
     assert_eq!(next(&mut client).await, ServerEvent::ResumeFailed { reason });
@@ -333,6 +336,59 @@ async fn a_server_that_was_restarted_gives_the_rooms_back() {
         panic!()
     };
     assert_eq!((client_id, client.client_id()), (other, other));
+}
+
+/// A client that was in the lobby of a server that was restarted, which it has asked for the
+/// room again.
+async fn forgotten() -> (Client, Raw<DuplexStream>, ClientId) {
+    let (mut client, mut server, mut port) = connect(Client::builder()).await;
+    client.join("lobby").await.unwrap();
+    asked(&mut server).await;
+    seat(&mut server, 1, ME).await;
+    hear_joined(&mut client, "lobby").await;
+    drop(server);
+    hear_reconnecting(&mut client).await;
+    let mut server = arrived(&mut port).await;
+    asked(&mut server).await;
+    let reason = ResumeFailure::EpochChanged;
+    tell(&mut server, &ServerMessage::ResumeFailed { reason }).await;
+    asked(&mut server).await;
+    let id = ClientId::from_u128(2);
+    tell(&mut server, &welcome(id, Duration::ZERO)).await;
+    assert!(asked(&mut server).await.starts_with("Join"));
+    assert!(matches!(next(&mut client).await, ServerEvent::ResumeFailed { .. }));
+    assert!(matches!(next(&mut client).await, ServerEvent::Renewed { .. }));
+    (client, server, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejoin_that_is_refused_is_not_taken_for_a_join_of_the_program() {
+    let (mut client, mut server, _) = forgotten().await;
+    client.join("lobby").await.unwrap();
+    asked(&mut server).await;
+    let reason = Refusal::RoomNotFound { room: "lobby".to_owned() };
+    for request in [2, 3] {
+        tell(&mut server, &ServerMessage::JoinRefused { request, reason: reason.clone() }).await;
+    }
+    for request in [Request::Rejoin { room: name("lobby") }, Request::Join { room: name("lobby") }]
+    {
+        let ServerEvent::Error(error) = next(&mut client).await else { panic!() };
+        assert_eq!((error.request, &error.reason), (request, &reason));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_beside_a_rejoin_of_the_same_room_is_one_seat_and_no_refusal() {
+    let (mut client, mut server, id) = forgotten().await;
+    client.join("lobby").await.unwrap();
+    asked(&mut server).await;
+    seat(&mut server, 2, id).await;
+    let reason = Refusal::AlreadyJoined { room: "lobby".to_owned() };
+    tell(&mut server, &ServerMessage::JoinRefused { request: 3, reason }).await;
+    assert!(matches!(next(&mut client).await, ServerEvent::Joined { rejoined: true, .. }));
+    let room = name("lobby");
+    assert_eq!(next(&mut client).await, ServerEvent::AlreadyJoined { room: room.clone() });
+    assert_eq!(client.rooms(), [room]);
 }
 
 /// Gives the client a seat.

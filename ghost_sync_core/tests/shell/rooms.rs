@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    CreateOnJoin, LeaveReason, Refusal, RelayMode, Request, RoomConfig, SendOptions, Server,
-    ServerEvent,
+    ClientId, CreateOnJoin, LeaveReason, Refusal, RelayMode, Request, RoomConfig, RoomWish,
+    SendOptions, Server, ServerEvent, ServerHandler, Verdict,
 };
 
 use crate::support::*;
@@ -67,6 +67,66 @@ async fn a_join_makes_the_room_where_the_server_says_so() {
     client.close().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(server.room_exists("new"), "empty rooms stay unless told otherwise");
+}
+
+/// Makes rooms with as many seats as their creators want, and hears what is said there.
+struct Rooms(tokio::sync::mpsc::UnboundedSender<String>);
+
+impl ServerHandler for Rooms {
+    fn on_create_room_request(&self, _: ClientId, _: &str, wish: &RoomWish<'_>) -> Verdict {
+        match wish.options {
+            Some([seats]) if wish.data.is_empty() => {
+                Verdict::CreateRoom { config: RoomConfig::default().capacity((*seats).into()) }
+            }
+            Some(_) => Verdict::reject("one byte: how many seats"),
+            None => Verdict::reject("nobody made that room"),
+        }
+    }
+
+    fn on_broadcast(&self, _: ClientId, room: &str, _: &[u8]) {
+        let _ = self.0.send(room.to_owned());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creator_says_how_its_room_is_to_be_and_a_typed_code_makes_none() {
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let builder = Server::builder().handler(Rooms(sender)).create_on_join(CreateOnJoin::Ask);
+    let server = serve(builder).await;
+    let mut host = connect(&server).await;
+    host.create_or_join("code", [2]).await.unwrap();
+    hear_joined(&mut host, "code").await;
+    assert_eq!(server.room_config("code").unwrap().capacity.unwrap().get(), 2);
+    host.broadcast(b"welcome").await.unwrap();
+    assert_eq!(heard.recv().await.unwrap(), "code", "its rules hear what is said there");
+
+    let mut guest = connect(&server).await;
+    guest.join_existing("cod").await.unwrap();
+    guest.join("cod").await.unwrap();
+    for reason in [
+        Refusal::RoomNotFound { room: "cod".into() },
+        Refusal::Rejected { message: "nobody made that room".into() },
+    ] {
+        let ServerEvent::Error(error) = next(&mut guest).await else { panic!() };
+        assert_eq!(error.reason, reason);
+    }
+    guest.join_existing("code").await.unwrap();
+    hear_joined(&mut guest, "code").await;
+    assert_eq!(server.room_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_where_one_is_keeps_the_seat_and_is_no_error() {
+    let server = server().await;
+    let mut client = join(&server, "lobby").await;
+    client.join("lobby").await.unwrap();
+    let room = name("lobby");
+    assert_eq!(next(&mut client).await, ServerEvent::AlreadyJoined { room: room.clone() });
+    client.leave().await.unwrap();
+    client.join("lobby").await.unwrap();
+    assert!(matches!(next(&mut client).await, ServerEvent::Left { .. }));
+    hear_joined(&mut client, "lobby").await;
+    assert_eq!((client.rooms(), server.room_client_count("lobby")), (vec![room], Some(1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, GateConfig, Limits, MAGIC, MessageType, Replay, RoomId,
+    Client, ClientMessage, Delivery, GateConfig, JoinOptions, Limits, MAGIC, MessageType, RoomId,
     SendFlags, SendOptions, Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
 };
 use tokio::net::{TcpSocket, TcpStream};
@@ -90,8 +90,7 @@ async fn one_byte_at_a_time_is_a_client_like_any_other() {
     let mut raw = Raw::new(stream);
     let mut bytes = BytesMut::new();
     hello().encode(&mut bytes);
-    let join =
-        ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing };
+    let join = ClientMessage::Join { request: 1, room: "lobby", options: JoinOptions::default() };
     for byte in &bytes {
         raw.say_bytes(&[*byte]).await;
         tokio::task::yield_now().await;
@@ -179,7 +178,7 @@ async fn a_connection_that_dies_in_the_middle_of_anything_leaves_nothing_behind(
     let server = listening().await;
     let mut script = BytesMut::new();
     hello().encode(&mut script);
-    ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing }
+    ClientMessage::Join { request: 1, room: "lobby", options: JoinOptions::default() }
         .encode(&mut script);
     ClientMessage::Broadcast {
         room: RoomId(1),
@@ -223,7 +222,7 @@ async fn burst() {
     }
     .encode(&mut bytes);
     let hello = bytes.split();
-    ClientMessage::Join { request: 1, room: "lobby", data: b"", replay: Replay::Nothing }
+    ClientMessage::Join { request: 1, room: "lobby", options: JoinOptions::default() }
         .encode(&mut bytes);
     for _ in 0..MESSAGES {
         ClientMessage::Broadcast {

@@ -5,9 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, LeaveReason, MAGIC,
-    MessageType, Replay, RoomId, RoomName, Server, ServerBuilder, ServerEvent, ServerHandle,
-    ServerHandler, ServerMessage, VERSION, Verdict,
+    Client, ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions,
+    LeaveReason, MAGIC, MessageType, RoomId, RoomName, Server, ServerBuilder, ServerEvent,
+    ServerHandle, ServerHandler, ServerMessage, VERSION, Verdict,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -96,8 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         raw.say(&ClientMessage::Join {
             request: 1,
             room: "lobby",
-            data: b"",
-            replay: Replay::Nothing,
+            options: JoinOptions::default(),
         })
         .await;
         let body = raw.frame().await.unwrap();

@@ -81,12 +81,19 @@ impl Session {
                 events.extend(self.seated(room)?.list(members)?);
             }
             ServerMessage::JoinRefused { request, reason } => {
-                let request = if self.lists.remove(&request) {
-                    Request::ListRooms
+                if self.lists.remove(&request) {
+                    let request = Request::ListRooms;
+                    events.push(ServerEvent::Error(RequestError { request, reason }));
+                    return Ok(());
+                }
+                let asked = self.answered(request)?;
+                // The client has what it asked for. Whether it had asked twice is for the
+                // server to say: what it was asked before may change where the client is.
+                events.push(if matches!(reason, Refusal::AlreadyJoined { .. }) {
+                    ServerEvent::AlreadyJoined { room: asked.room }
                 } else {
-                    Request::Join { room: self.answered(request)?.room }
-                };
-                events.push(ServerEvent::Error(RequestError { request, reason }));
+                    ServerEvent::Error(RequestError { request: asked.request(), reason })
+                });
             }
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload } => {

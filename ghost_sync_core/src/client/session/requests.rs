@@ -2,29 +2,29 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::{
     client::SendError,
     relay::DisconnectReason,
     wire::{
-        ClientMessage, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags, check_meta_key,
+        ClientMessage, Delivery, JoinOptions, MessageType, RoomId, RoomName, SendFlags,
+        check_meta_key,
     },
 };
 
 use super::{Asked, Kind, Membership, Phase, Session};
 
 impl Session {
-    /// Asks for a seat, and for what was said before.
-    pub(crate) fn join(
-        &mut self,
-        room: RoomName,
-        data: &[u8],
-        replay: Replay,
-    ) -> Result<(), SendError> {
-        self.check_payload(data)?;
-        let data = Bytes::copy_from_slice(data);
-        self.ask_to_join(Asked { room, data, replay, rejoined: false });
+    /// Asks for a seat.
+    pub(crate) fn join(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
+        self.check_len(options.len())?;
+        self.ask_to_join(Asked { room, options, rejoined: false });
+        Ok(())
+    }
+
+    /// Asks for a seat in place of one of an earlier connection, without being told to.
+    pub(crate) fn rejoin(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
+        self.check_len(options.len())?;
+        self.ask_to_join(Asked { room, options, rejoined: true });
         Ok(())
     }
 
@@ -32,13 +32,12 @@ impl Session {
     pub(crate) fn join_if_nowhere(
         &mut self,
         room: RoomName,
-        data: &[u8],
-        replay: Replay,
+        options: JoinOptions,
     ) -> Result<bool, SendError> {
         let stays = self.rooms.values().any(|member| !member.leaving);
         let nowhere = !stays && self.awaited.is_empty() && self.joins.is_empty();
         if nowhere {
-            self.join(room, data, replay)?;
+            self.join(room, options)?;
         }
         Ok(nowhere)
     }
@@ -139,8 +138,8 @@ impl Session {
 
     pub(super) fn ask_to_join(&mut self, asked: Asked) {
         let request = self.number_request();
-        let Asked { room, data, replay, .. } = &asked;
-        self.ask(&ClientMessage::Join { request, room: room.as_str(), data, replay: *replay });
+        let (room, options) = (asked.room.as_str(), asked.options.borrowed());
+        self.ask(&ClientMessage::Join { request, room, options });
         self.joins.push_back((request, asked));
     }
 
@@ -174,13 +173,18 @@ impl Session {
     }
 
     fn check_payload(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_len(payload.len())
+    }
+
+    fn check_len(&self, len: usize) -> Result<(), SendError> {
         self.check_open()?;
-        let (len, max) = (payload.len(), self.max_payload());
+        let max = self.max_payload();
         if len > max { Err(SendError::PayloadTooLarge { len, max }) } else { Ok(()) }
     }
 
     fn check_direction(&self, message_type: MessageType) -> Result<(), SendError> {
-        match self.introduction.protocol.denied_to_clients(message_type) {
+        let known = self.introduction.protocol.as_ref();
+        match known.and_then(|known| known.denied_to_clients(message_type)) {
             Some(name) => Err(SendError::SaidByServer { name: name.to_owned() }),
             None => Ok(()),
         }

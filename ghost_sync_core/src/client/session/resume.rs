@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     relay::DisconnectReason,
     wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, Delivery, LeaveReason, MAGIC,
+        ClientId, ClientMessage, CloseReason, Decoder, Delivery, JoinOptions, LeaveReason, MAGIC,
         MAX_SERVER_FRAME, Progress, Refusal, Replay, ResumeFailure, RoomId, Secret, SendFlags,
         SessionTicket, VERSION,
     },
@@ -169,8 +169,8 @@ impl Session {
                     continue;
                 }
                 Former::Seated if self.reconnect.rejoin && !goes_on => {
-                    let (replay, rejoined) = (Replay::Nothing, true);
-                    self.ask_to_join(Asked { replay, rejoined, ..asked });
+                    let options = JoinOptions { replay: Replay::Nothing, ..asked.options };
+                    self.ask_to_join(Asked { options, rejoined: true, ..asked });
                     continue;
                 }
                 Former::Seated => LeaveReason::Disconnected,
@@ -288,11 +288,7 @@ impl Session {
                     }
                     Kind::Send => Request::Send { room, reference },
                 };
-                let message = "the session ended before the server confirmed it: nobody \
-                               knows whether it arrived"
-                    .to_owned();
-                let reason = Refusal::Rejected { message };
-                ServerEvent::Error(RequestError { request, reason })
+                ServerEvent::Error(RequestError { request, reason: Refusal::Unconfirmed })
             })
             .collect();
         self.sent.start_anew();

@@ -4,7 +4,7 @@ mod resume;
 
 use crate::wire::{
     Delivery, GapReason, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal,
-    ResumeFailure, Secret, SendFlags,
+    Replay, ResumeFailure, Secret, SendFlags,
 };
 
 use super::*;
@@ -16,6 +16,10 @@ const OTHER: ClientId = ClientId::from_u128(2);
 
 fn name() -> RoomName {
     RoomName::new("lobby").unwrap()
+}
+
+fn wish(data: &'static [u8], replay: Replay) -> JoinOptions {
+    JoinOptions { data: Bytes::from_static(data), replay, ..JoinOptions::default() }
 }
 
 /// A session and the server's side of its conversation.
@@ -41,7 +45,7 @@ impl Talk {
     /// In a room, with the other member in seat 2 and event 10 the last.
     fn joined() -> Self {
         let mut talk = Self::open();
-        talk.session.join(name(), b"", Replay::Nothing).unwrap();
+        talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
         let (events, end) = talk.hear(&[joined(1, 2), roster(&[(1, ME), (2, OTHER)])]);
         assert_eq!((events.len(), end), (1, Ok(())));
         talk
@@ -162,7 +166,7 @@ fn refused(reference: u64) -> ServerMessage<'static> {
 #[test]
 fn roster_pages_become_one_joined() {
     let mut talk = Talk::open();
-    talk.session.join(name(), b"", Replay::Nothing).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
     talk.accepts(&[joined(1, 3), roster(&[(1, ME), (2, OTHER)])], 0);
     assert_eq!(talk.say_with(SendFlags::NONE), Err(SendError::NotInRoom));
     let third = ClientId::from_u128(3);
@@ -179,10 +183,10 @@ fn roster_pages_become_one_joined() {
 #[test]
 fn a_broadcast_that_overtakes_the_join_answer_is_a_violation() {
     let mut talk = Talk::open();
-    talk.session.join(name(), b"", Replay::Nothing).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
     talk.violates(&[said(11, 2)]);
     let mut talk = Talk::open();
-    talk.session.join(name(), b"", Replay::Nothing).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
     talk.accepts(&[joined(1, 2)], 0);
     talk.violates(&[said(11, 2)]);
 }
@@ -197,7 +201,7 @@ fn the_bytes_of_a_stream_may_come_in_any_pieces() {
     said(12, 2).encode(&mut stream);
     for size in 1..=stream.len() {
         let mut talk = Talk::open();
-        talk.session.join(name(), b"", Replay::Nothing).unwrap();
+        talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
         let mut events = Vec::new();
         for piece in stream.chunks(size) {
             let piece = Bytes::copy_from_slice(piece);
@@ -393,7 +397,7 @@ fn pings_beyond_what_can_be_answered_violate_the_protocol() {
 #[test]
 fn a_roster_that_takes_too_much_memory_violates_the_protocol() {
     let mut talk = Talk::open();
-    talk.session.join(name(), b"", Replay::Nothing).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
     talk.accepts(&[joined(1, u32::MAX)], 0);
     let page = |page: u32| {
         let member = |at| {

@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -14,11 +13,15 @@ use crate::{
         ClientCommand, ClientEnd, ClientUpdate,
         mailbox::{Orders, Updates},
     },
-    link,
-    wire::{Refusal, Replay, RoomName},
+    wire::Refusal,
 };
 
-use super::{Reconnect, Target};
+use super::{
+    Reconnect, Target,
+    due::{Due, refusal, request_of},
+    held::Held,
+    wanted::{Noted, Wanted},
+};
 
 /// Bytes of events that may wait for the frame beside those in the client's inbox: some
 /// 10,000 small messages, which is what one frame may have to look at.
@@ -35,27 +38,9 @@ pub(super) struct Session {
     orders: Orders<ClientCommand>,
     updates: Arc<Updates<ClientUpdate, usize>>,
     wanted: Wanted,
-}
-
-/// What the program wants, with and without a connection.
-#[derive(Default)]
-struct Wanted {
-    /// Rooms to be in, in the order in which they were joined.
-    rooms: Vec<Wish>,
-    /// Rooms that the connection was asked for and has not answered about.
-    joining: Vec<RoomName>,
-}
-
-/// A room to be in.
-#[derive(Debug)]
-struct Wish {
-    room: RoomName,
-    data: Bytes,
-    replay: Replay,
-    /// Whether it is wanted only by a client that is nowhere.
-    if_nowhere: bool,
-    /// Whether the client has been in it.
-    joined: bool,
+    held: Held,
+    /// Whether there was a connection: before the first, what is said waits.
+    met: bool,
 }
 
 impl Session {
@@ -68,11 +53,22 @@ impl Session {
     ) -> Self {
         let builder = builder.reconnect(reconnect.clone());
         let wanted = Wanted::default();
-        Self { builder, target, reconnect, orders, updates, wanted }
+        let (held, met) = (Held::default(), false);
+        Self { builder, target, reconnect, orders, updates, wanted, held, met }
     }
 
     /// Returns why there will be no connection any more.
     pub(super) async fn run(mut self) -> ClientEnd {
+        let reason = self.go_on().await;
+        for command in self.held.take() {
+            self.refuse(request_of(&command), Refusal::NotConnected);
+        }
+        self.give_up_wishes();
+        reason
+    }
+
+    /// Goes from connection to connection.
+    async fn go_on(&mut self) -> ClientEnd {
         let mut attempts = Attempts::new(self.reconnect.clone());
         loop {
             self.updates.push(ClientUpdate::Connecting { attempt: attempts.failed() });
@@ -138,37 +134,74 @@ impl Session {
             match self.note(&command) {
                 Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
                 Ok(Noted::Later) => {}
-                Ok(Noted::Now) => refuse(&self.updates, &command, refusal(SendError::Closed)),
-                Err(reason) => refuse(&self.updates, &command, reason),
+                Ok(Noted::Now) if !self.met => self.hold(command),
+                Ok(Noted::Now) => self.refuse(request_of(&command), Refusal::NotConnected),
+                Err(reason) => self.refuse(request_of(&command), reason),
             }
         }
         Ok(())
     }
 
+    /// Keeps a command for later.
+    fn hold(&mut self, command: ClientCommand) {
+        if let Err((command, reason)) = self.held.keep(command) {
+            self.refuse(request_of(&command), reason);
+        }
+    }
+
+    /// Wants no rooms any more, and tells the program of which it waits to hear.
+    fn give_up_wishes(&mut self) {
+        for wish in std::mem::take(&mut self.wanted.rooms) {
+            if wish.owed && !wish.if_nowhere {
+                self.refuse(Some(wish.request()), Refusal::NotConnected);
+            }
+        }
+    }
+
+    /// Tells the program that a request could not even be sent.
+    fn refuse(&self, request: Option<Request>, reason: Refusal) {
+        if let Some(request) = request {
+            let error = ServerEvent::Error(RequestError { request, reason });
+            self.updates.push(ClientUpdate::Event(error));
+        }
+    }
+
     /// Serves a connection until it ends.
     async fn serve(&mut self, client: Client) -> ClientEnd {
         let (client_id, resumed) = (client.client_id(), client.resumed());
+        self.met = true;
+        // These come by themselves.
+        self.wanted.joining = resumed.clone().unwrap_or_default();
         self.updates.push(ClientUpdate::Connected { client_id, resumed });
         self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
         let meta = self.builder.meta_changes().into_iter();
-        let meta = meta.map(|(key, value)| ClientCommand::SetMeta { key, value });
-        self.wanted.joining.clear();
-        let mut asked: VecDeque<_> = meta.chain(self.wanted.rooms.iter().map(Wish::ask)).collect();
-        let reason = self.converse(&sender, &receiver, &mut asked).await;
+        let meta = meta.map(|(key, value)| Due::Command(ClientCommand::SetMeta { key, value }));
+        let rooms = self.wanted.rooms.iter().cloned().map(Due::Wish);
+        let said = self.held.take().into_iter().map(Due::Command);
+        let mut due: VecDeque<_> = meta.chain(rooms).chain(said).collect();
+        let reason = self.converse(&sender, &receiver, &mut due).await;
         if !self.reconnect.rejoin {
-            self.wanted.rooms.clear();
+            self.give_up_wishes();
         }
-        self.outlive(asked).err().unwrap_or(reason)
+        let commands = due.into_iter().filter_map(|due| match due {
+            Due::Command(command) => Some(command),
+            Due::Wish(wish) => {
+                self.wanted.keep(wish);
+                None
+            }
+        });
+        let commands: Vec<_> = commands.collect();
+        self.outlive(commands).err().unwrap_or(reason)
     }
 
     /// Asks for what the program wants and shows it what happens, until the
-    /// connection ends. What could not be asked for any more stays in `asked`.
+    /// connection ends. What could not be asked for any more stays in `due`.
     async fn converse(
         &mut self,
         sender: &ClientSender,
         receiver: &ClientReceiver,
-        asked: &mut VecDeque<ClientCommand>,
+        due: &mut VecDeque<Due>,
     ) -> ClientEnd {
         let mut events = Vec::new();
         let mut over = false;
@@ -183,6 +216,11 @@ impl Session {
                         matches!(event, ServerEvent::Resumed | ServerEvent::Renewed { .. })
                     });
                     self.tell(&mut events);
+                    if self.wanted.joining.is_empty() {
+                        for command in self.held.take().into_iter().rev() {
+                            due.push_front(Due::Command(command));
+                        }
+                    }
                     if renewed {
                         self.updates.push(ClientUpdate::Ticket { ticket: sender.ticket() });
                     }
@@ -192,8 +230,8 @@ impl Session {
                         Err(None) => return ClientEnd::Requested,
                     }
                 }
-                () = sender.room(), if !asked.is_empty() && !over => {
-                    match self.ask(sender, asked) {
+                () = sender.room(), if !due.is_empty() && !over => {
+                    match self.ask(sender, due) {
                         Asked::AsMuch => {}
                         Asked::Over => over = true,
                         Asked::Disconnect => {
@@ -202,8 +240,8 @@ impl Session {
                         }
                     }
                 }
-                batch = self.orders.next(), if asked.is_empty() => match batch {
-                    Some(batch) => asked.extend(batch),
+                batch = self.orders.next(), if due.is_empty() => match batch {
+                    Some(batch) => due.extend(batch.into_iter().map(Due::Command)),
                     None => {
                         sender.close().await;
                         return ClientEnd::Requested;
@@ -229,29 +267,52 @@ impl Session {
         });
     }
 
-    /// Makes requests of commands, as many as the outbox takes.
-    fn ask(&mut self, sender: &ClientSender, asked: &mut VecDeque<ClientCommand>) -> Asked {
-        while let Some(command) = asked.front() {
-            let result = match self.note(command) {
+    /// Asks for what is due, as much of it as the outbox takes.
+    fn ask(&mut self, sender: &ClientSender, due: &mut VecDeque<Due>) -> Asked {
+        while let Some(next) = due.front() {
+            if let Due::Command(command) = next
+                && self.waits_for_a_room(command)
+            {
+                let command = command.clone();
+                due.pop_front();
+                self.hold(command);
+                continue;
+            }
+            let noted = match next {
+                Due::Command(command) => self.note(command),
+                Due::Wish(_) => Ok(Noted::Later),
+            };
+            let result = match noted {
                 Ok(Noted::Disconnect) => return Asked::Disconnect,
-                Ok(Noted::Now | Noted::Later) => match request(sender, command) {
+                Ok(Noted::Now | Noted::Later) => match sender.try_request(|it| next.ask(it)) {
                     Err(SendError::OutboxFull { .. }) => return Asked::AsMuch,
                     Err(SendError::Disconnected(_) | SendError::Closed) => return Asked::Over,
                     result => result.map_err(refusal),
                 },
                 Err(reason) => Err(reason),
             };
-            match result {
-                Ok(asked) => {
-                    if let ClientCommand::Join { room, .. } = command {
-                        self.wanted.asked(room, asked);
-                    }
-                }
-                Err(reason) => refuse(&self.updates, command, reason),
+            match (result, next.room()) {
+                (Ok(asked), Some(room)) => self.wanted.asked(room, asked),
+                (Ok(_), None) => {}
+                (Err(reason), _) => self.refuse(next.request(), reason),
             }
-            asked.pop_front();
+            due.pop_front();
         }
         Asked::AsMuch
+    }
+}
+
+impl Session {
+    /// Whether a message is for a room, or may be, that the connection was asked for before
+    /// and has not answered about; those after it stay behind it.
+    fn waits_for_a_room(&self, command: &ClientCommand) -> bool {
+        if let ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } = command {
+            let joining = &self.wanted.joining;
+            let asked = room.as_ref().map_or(!joining.is_empty(), |room| joining.contains(room));
+            asked || !self.held.is_empty()
+        } else {
+            false
+        }
     }
 }
 
@@ -263,167 +324,4 @@ enum Asked {
     Over,
     /// The program wants no connection any more.
     Disconnect,
-}
-
-/// When a command takes effect.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Noted {
-    /// Only on a connection.
-    Now,
-    /// On the next connection too.
-    Later,
-    /// It ends the client.
-    Disconnect,
-}
-
-impl Wanted {
-    /// Remembers what a command changes for later connections.
-    fn note(&mut self, command: &ClientCommand) -> Noted {
-        match command {
-            ClientCommand::Join { room, if_nowhere: true, .. } if self.find(room).is_some() => {}
-            ClientCommand::Join { room, data, replay, if_nowhere } => {
-                let (room, data, replay) = (room.clone(), data.clone(), *replay);
-                let (if_nowhere, joined) =
-                    (*if_nowhere, self.find(&room).is_some_and(|wish| wish.joined));
-                self.forget(&room);
-                self.rooms.push(Wish { room, data, replay, if_nowhere, joined });
-            }
-            ClientCommand::Leave { room } => self.forget(room),
-            ClientCommand::SetMeta { .. } => {}
-            ClientCommand::Broadcast { .. }
-            | ClientCommand::Send { .. }
-            | ClientCommand::Ping
-            | ClientCommand::ListRooms => return Noted::Now,
-            ClientCommand::Disconnect => return Noted::Disconnect,
-        }
-        Noted::Later
-    }
-
-    /// Forgets rooms that the client is not to be in any more, and says of others
-    /// whether it was in them before.
-    fn hear(&mut self, event: &mut ServerEvent) {
-        let gone = if let ServerEvent::Left { room, .. } = event {
-            room
-        } else if let ServerEvent::Joined { room, rejoined, .. } = event {
-            if let Some(wish) = self.find(room) {
-                *rejoined |= std::mem::replace(&mut wish.joined, true);
-                wish.if_nowhere = false;
-            } else if *rejoined {
-                // An earlier process took that seat.
-                let (room, data, replay) = (room.clone(), Bytes::new(), Replay::Nothing);
-                self.rooms.push(Wish { room, data, replay, if_nowhere: false, joined: true });
-            }
-            return self.answered(room);
-        } else if let ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) =
-            event
-        {
-            self.answered(room);
-            if matches!(reason, Refusal::AlreadyJoined { .. }) {
-                return;
-            }
-            room
-        } else {
-            return;
-        };
-        // Unless it has asked again since.
-        if !self.joining.contains(gone) {
-            self.forget(gone);
-        }
-    }
-
-    /// The connection was asked for a room, unless the client is to be somewhere else.
-    fn asked(&mut self, room: &RoomName, asked: bool) {
-        if asked {
-            self.joining.push(room.clone());
-        } else {
-            self.rooms.retain(|wish| wish.room != *room || !wish.if_nowhere);
-        }
-    }
-
-    fn find(&mut self, room: &RoomName) -> Option<&mut Wish> {
-        self.rooms.iter_mut().find(|wish| wish.room == *room)
-    }
-
-    fn forget(&mut self, room: &RoomName) {
-        self.rooms.retain(|wish| wish.room != *room);
-    }
-
-    fn answered(&mut self, room: &RoomName) {
-        if let Some(at) = self.joining.iter().position(|joining| joining == room) {
-            self.joining.remove(at);
-        }
-    }
-}
-
-impl Wish {
-    /// What was said before is asked for once only.
-    fn ask(&self) -> ClientCommand {
-        let replay = if self.joined { Replay::Nothing } else { self.replay };
-        let (room, data, if_nowhere) = (self.room.clone(), self.data.clone(), self.if_nowhere);
-        ClientCommand::Join { room, data, replay, if_nowhere }
-    }
-}
-
-/// Makes a request; returns whether it was to be made.
-fn request(sender: &ClientSender, command: &ClientCommand) -> Result<bool, SendError> {
-    if let ClientCommand::Join { room, data, replay, if_nowhere: true } = command {
-        return sender.try_request(|session| session.join_if_nowhere(room.clone(), data, *replay));
-    }
-    sender.try_request(|session| match command {
-        ClientCommand::Join { room, data, replay, .. } => session.join(room.clone(), data, *replay),
-        ClientCommand::Leave { room } => session.leave(Some(room.as_str())),
-        ClientCommand::Broadcast { room, delivery, flags, message_type, payload } => {
-            let room = room.as_ref().map(RoomName::as_str);
-            session.broadcast(room, *delivery, *flags, *message_type, payload).map(|_| ())
-        }
-        ClientCommand::Send { room, message_type, payload } => {
-            let room = room.as_ref().map(RoomName::as_str);
-            session.send(room, *message_type, payload).map(|_| ())
-        }
-        ClientCommand::Ping => session.ping(link::now()),
-        ClientCommand::ListRooms => session.list_rooms(),
-        ClientCommand::SetMeta { key, value } => session.set_meta(key, value.as_deref()),
-        ClientCommand::Disconnect => Ok(()),
-    })?;
-    Ok(true)
-}
-
-/// Tells the program that a command could not even be sent.
-fn refuse(updates: &Updates<ClientUpdate, usize>, command: &ClientCommand, reason: Refusal) {
-    let room = match command {
-        ClientCommand::Join { room, .. } | ClientCommand::Leave { room } => Some(room.clone()),
-        ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } => room.clone(),
-        ClientCommand::Ping
-        | ClientCommand::ListRooms
-        | ClientCommand::SetMeta { .. }
-        | ClientCommand::Disconnect => None,
-    };
-    let request = match (command, room) {
-        (ClientCommand::Join { .. }, Some(room)) => Request::Join { room },
-        (ClientCommand::Leave { .. }, room) => Request::Leave { room },
-        (ClientCommand::Broadcast { .. }, room) => Request::Broadcast { room, reference: 0 },
-        (ClientCommand::Send { .. }, room) => Request::Send { room, reference: 0 },
-        (ClientCommand::SetMeta { .. }, _) => Request::SetMeta,
-        (ClientCommand::Join { .. }, None)
-        | (ClientCommand::Ping | ClientCommand::ListRooms | ClientCommand::Disconnect, _) => return,
-    };
-    updates.push(ClientUpdate::Event(ServerEvent::Error(RequestError { request, reason })));
-}
-
-/// Why a request could not be sent, in the words that the server would have used.
-fn refusal(error: SendError) -> Refusal {
-    match error {
-        SendError::NotInRoom => Refusal::NotInRoom,
-        SendError::PayloadTooLarge { len, max } => Refusal::PayloadTooLarge {
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-            max: u32::try_from(max).unwrap_or(u32::MAX),
-        },
-        SendError::SaidByServer { .. } => Refusal::Forbidden { what: error.to_string() },
-        other @ (SendError::InvalidRoomName(_)
-        | SendError::InvalidMetaKey(_)
-        | SendError::NothingToForget
-        | SendError::OutboxFull { .. }
-        | SendError::Disconnected(_)
-        | SendError::Closed) => Refusal::Rejected { message: other.to_string() },
-    }
 }

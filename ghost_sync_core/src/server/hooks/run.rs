@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout_at};
 
 use crate::{
     relay::{Question, RelayEvent, Verdict},
-    server::{AsyncServerHandler, Hello, ServerHandler},
+    server::{AsyncServerHandler, Hello, RoomWish, ServerHandler},
 };
 
 use super::{Fact, Facts};
@@ -134,8 +134,9 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::Join { client_id, addr, name, data, .. } => {
             handler.on_join(*client_id, name.as_str(), *addr, data)
         }
-        Question::CreateRoom { client_id, name, .. } => {
-            handler.on_create_room_request(*client_id, name.as_str())
+        Question::CreateRoom { client_id, addr, name, data, options, .. } => {
+            let wish = RoomWish { addr: *addr, data, options: options.as_deref() };
+            handler.on_create_room_request(*client_id, name.as_str(), &wish)
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
@@ -157,8 +158,9 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         Question::Join { client_id, addr, name, data, .. } => {
             handler.on_join(*client_id, name.as_str(), *addr, data).await
         }
-        Question::CreateRoom { client_id, name, .. } => {
-            handler.on_create_room_request(*client_id, name.as_str()).await
+        Question::CreateRoom { client_id, addr, name, data, options, .. } => {
+            let wish = RoomWish { addr: *addr, data, options: options.as_deref() };
+            handler.on_create_room_request(*client_id, name.as_str(), &wish).await
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await

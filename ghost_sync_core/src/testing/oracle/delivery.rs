@@ -144,7 +144,10 @@ impl Oracle {
                     Refusal::TimedOut { .. } => self.mark(Mark::HookTimedOut),
                     _ => {}
                 }
-                self.expect(Expected::of(Expected::ERROR));
+                self.expect(Expected::of(match reason {
+                    Refusal::AlreadyJoined { .. } => Expected::ALREADY_JOINED,
+                    _ => Expected::ERROR,
+                }));
             }
             ServerMessage::Left { room, .. } => self.on_left(author, room),
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload } => {

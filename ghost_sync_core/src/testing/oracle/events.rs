@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     relay::{ConnId, CreateOnJoin, DisconnectReason, LinkId, RelayEvent, RelayMode},
-    testing::stamp::Stamp,
+    testing::{stamp::Stamp, swarm::NOWHERE},
     wire::{ClientId, CloseReason, LeaveReason, MessageType, RoomId, RoomName, Seat},
 };
 
@@ -50,7 +50,7 @@ impl Oracle {
                     self.mark(Mark::Full);
                 }
             }
-            RelayEvent::RoomCreated { room, name } => self.created(room, name),
+            RelayEvent::RoomCreated { room, name } => self.created(cause, room, name),
             RelayEvent::RoomDeleted { room, message, .. } => self.deleted(room, &message),
             RelayEvent::RoomEmptied { room, .. } => {
                 let key = (self.era, room);
@@ -301,8 +301,12 @@ impl Oracle {
         }
     }
 
-    fn created(&mut self, room: RoomId, name: RoomName) {
+    fn created(&mut self, cause: &Cause, room: RoomId, name: RoomName) {
         let mode = self.next_mode();
+        let never = self.swarm.relay.create_on_join == CreateOnJoin::Never;
+        if name.as_str().starts_with(NOWHERE) || (never && !matches!(cause, Cause::Host)) {
+            self.fail("I33", format!("{name:?} is made by a join that makes none"));
+        }
         let log = RoomLog::new(name, &self.swarm.room, mode);
         if self.rooms.insert((self.era, room), log).is_some() || room <= self.last_room {
             self.fail("I17", format!("{room:?} is made twice"));

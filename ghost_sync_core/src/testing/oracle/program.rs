@@ -40,6 +40,7 @@ impl Expected {
     pub(super) const RESUME_FAILED: u8 = 19;
     const RECONNECTING: u8 = 20;
     const RENEWED: u8 = 21;
+    pub(super) const ALREADY_JOINED: u8 = 22;
 
     pub(super) fn of(tag: u8) -> Self {
         Self::at(tag, 0)
@@ -70,6 +71,7 @@ impl Expected {
     fn from(event: &ServerEvent) -> Self {
         match event {
             ServerEvent::Joined { seq, .. } => Self::at(Self::JOINED, *seq),
+            ServerEvent::AlreadyJoined { .. } => Self::of(Self::ALREADY_JOINED),
             ServerEvent::Error(_) => Self::of(Self::ERROR),
             ServerEvent::Left { .. } => Self::of(Self::LEFT),
             ServerEvent::PlayerJoined { seq, .. } => Self::at(Self::PLAYER_JOINED, *seq),
@@ -137,10 +139,13 @@ impl Oracle {
                 return self.fail("I4", seen);
             }
             match event {
-                ServerEvent::Joined { .. } => self.authors[author].joins_owed -= 1,
-                ServerEvent::Error(error) if matches!(error.request, Request::Join { .. }) => {
+                ServerEvent::Joined { .. } | ServerEvent::AlreadyJoined { .. } => {
                     self.authors[author].joins_owed -= 1;
                 }
+                ServerEvent::Error(RequestError {
+                    request: Request::Join { .. } | Request::Rejoin { .. },
+                    ..
+                }) => self.authors[author].joins_owed -= 1,
                 ServerEvent::Error(error) if error.request == Request::ListRooms => {
                     self.authors[author].lists_owed -= 1;
                 }

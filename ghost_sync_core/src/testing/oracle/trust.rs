@@ -4,7 +4,7 @@ use super::{Cause, Oracle};
 use crate::{
     relay::{AskId, ConnId},
     testing::swarm::SERVERS_TYPE,
-    wire::MessageType,
+    wire::{MessageType, Protocol},
 };
 
 /// A change of metadata that the host was asked about.
@@ -19,7 +19,8 @@ pub(super) struct Wish {
 impl Oracle {
     /// A client said something of that type, and was heard.
     pub(in crate::testing) fn check_direction(&mut self, message_type: MessageType) {
-        let denied = self.swarm.relay.protocol.types().iter().any(|known| {
+        let known = self.swarm.relay.protocol.as_ref();
+        let denied = known.into_iter().flat_map(Protocol::types).any(|known| {
             !known.direction.allows_clients() && MessageType::of(&known.name) == message_type
         });
         if denied {

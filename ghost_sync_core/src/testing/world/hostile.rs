@@ -5,8 +5,8 @@ use bytes::{BufMut, BytesMut};
 use super::{Mark, World};
 use crate::testing::oracle::Stay;
 use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Delivery, MAGIC, MAX_OVERHEAD, MessageType, Progress,
-    Replay, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage, VERSION,
+    ClientId, ClientMessage, CloseReason, Delivery, JoinOptions, MAGIC, MAX_OVERHEAD, MessageType,
+    Progress, Replay, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage, VERSION,
 };
 
 impl World {
@@ -79,8 +79,10 @@ impl World {
                 let join = ClientMessage::Join {
                     request: 1,
                     room: &name,
-                    data: b"",
-                    replay: Replay::Last(self.rng.u32(..20)),
+                    options: JoinOptions {
+                        replay: Replay::Last(self.rng.u32(..20)),
+                        ..JoinOptions::default()
+                    },
                 };
                 self.say_hostile(serial, &join);
             }

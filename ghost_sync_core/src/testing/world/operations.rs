@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use fastrand::Rng;
 
 use super::{Cause, Mark, World, clients::LONG};
@@ -11,9 +12,12 @@ use crate::{
         ops::{Op, OpKind},
         oracle::Message,
         stamp::{Stamp, mix},
-        swarm::SERVERS_TYPE,
+        swarm::{NOWHERE, SERVERS_TYPE},
     },
-    wire::{CloseReason, Delivery, MessageType, Replay, RoomId, RoomName, SendFlags},
+    wire::{
+        CloseReason, Delivery, IfMissing, JoinOptions, MessageType, Replay, RoomId, RoomName,
+        SendFlags,
+    },
 };
 
 impl World {
@@ -271,9 +275,17 @@ impl World {
                 Replay::Since { epoch, seq: self.rng.u64(..40) }
             }
         };
+        let (name, if_missing) = match self.rng.u32(..16) {
+            // Of these rooms there is none, and nobody asks for one.
+            0 => (format!("{NOWHERE}{name}"), IfMissing::Refuse),
+            1 => (name, IfMissing::Refuse),
+            2 | 3 => (name, IfMissing::Create { options: Bytes::from_static(b"small") }),
+            _ => (name, IfMissing::Default),
+        };
+        let options = JoinOptions { data: Bytes::from_static(b"please"), replay, if_missing };
         let player = &mut self.players[at];
         let name = RoomName::new(&name).expect("names are short");
-        if player.session.join(name, b"please", replay).is_ok() {
+        if player.session.join(name, options).is_ok() {
             self.oracle.authors[player.author].joins_owed += 1;
         }
         self.flush(at);

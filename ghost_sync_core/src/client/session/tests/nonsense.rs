@@ -89,13 +89,13 @@ fn whatever_a_server_says_the_client_ends_well() {
         if random.u8(..4) > 0 {
             talk = Talk::held();
             for _ in 0..2 {
-                talk.session.join(name(), b"", Replay::Last(3)).unwrap();
+                talk.session.join(name(), wish(b"", Replay::Last(3))).unwrap();
             }
         }
         let mut events = Vec::new();
         for _ in 0..10 {
             match random.u8(..12) {
-                0 => drop(talk.session.join(name(), b"", Replay::Last(3))),
+                0 => drop(talk.session.join(name(), wish(b"", Replay::Last(3)))),
                 1 => drop(talk.session.leave(None)),
                 2 => drop(talk.session.ping(talk.start)),
                 3 => drop(talk.session.take_outbox()),

@@ -22,7 +22,7 @@ impl Talk {
     pub(super) fn held() -> Self {
         let mut talk = Self::new();
         talk.accepts(&[holding(ME)], 0);
-        talk.session.join(name(), b"key", Replay::Last(3)).unwrap();
+        talk.session.join(name(), wish(b"key", Replay::Last(3))).unwrap();
         talk.accepts(&[joined(1, 2), roster(&[(1, ME), (2, OTHER)])], 1);
         talk.session.take_outbox();
         talk.accepts(&[ServerMessage::Received { count: 1 }], 0);
@@ -238,7 +238,7 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     talk.session.set_meta("long", None).unwrap();
     talk.session.list_rooms().unwrap();
     let den = RoomName::new("den").unwrap();
-    talk.session.join(den, b"x", Replay::Nothing).unwrap();
+    talk.session.join(den, wish(b"x", Replay::Nothing)).unwrap();
     talk.relink();
     talk.session.take_outbox();
     let events = talk.accepts(&[expired()], 3);
@@ -247,7 +247,7 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
         .iter()
         .map(|event| {
             let ServerEvent::Error(error) = event else { panic!("{event:?}") };
-            assert!(matches!(&error.reason, Refusal::Rejected { message } if message.contains("arrived")));
+            assert_eq!(error.reason, Refusal::Unconfirmed);
             error.request.clone()
         })
         .collect();
@@ -270,8 +270,16 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     talk.sends(&[
         set("long", None),
         set("name", Some("Ann")),
-        ClientMessage::Join { request: 4, room: "lobby", data, replay },
-        ClientMessage::Join { request: 5, room: "den", data: b"x", replay },
+        ClientMessage::Join {
+            request: 4,
+            room: "lobby",
+            options: JoinOptions { data, replay, ..JoinOptions::default() },
+        },
+        ClientMessage::Join {
+            request: 5,
+            room: "den",
+            options: JoinOptions { data: b"x", replay, ..JoinOptions::default() },
+        },
     ]);
     let events = talk.accepts(&[joined(4, 1), roster(&[(1, again)])], 1);
     let ServerEvent::Joined { client_id, rejoined: true, .. } = events[0] else {
@@ -322,7 +330,11 @@ fn a_link_lost_while_beginning_anew_is_replaced_too() {
     talk.accepts(&[holding(OTHER)], 1);
     let (data, replay) = (&b"key"[..], Replay::Nothing);
     talk.sends(&[
-        ClientMessage::Join { request: 2, room: "lobby", data, replay },
+        ClientMessage::Join {
+            request: 2,
+            room: "lobby",
+            options: JoinOptions { data, replay, ..JoinOptions::default() },
+        },
         sending(b"late"),
     ]);
 }
@@ -331,7 +343,7 @@ fn a_link_lost_while_beginning_anew_is_replaced_too() {
 fn a_seat_whose_roster_is_not_complete_outlives_its_link() {
     let mut talk = Talk::new();
     talk.accepts(&[holding(ME)], 0);
-    talk.session.join(name(), b"", Replay::Last(3)).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Last(3))).unwrap();
     talk.accepts(&[joined(1, 2), roster(&[(1, ME)])], 0);
     talk.session.take_outbox();
     talk.relink();
@@ -340,12 +352,15 @@ fn a_seat_whose_roster_is_not_complete_outlives_its_link() {
 
     let mut talk = Talk::new();
     talk.accepts(&[holding(ME)], 0);
-    talk.session.join(name(), b"", Replay::Last(3)).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Last(3))).unwrap();
     talk.accepts(&[joined(1, 2), roster(&[(1, ME)])], 0);
     talk.relink();
     talk.accepts(&[expired(), holding(OTHER)], 2);
-    let join =
-        ClientMessage::Join { request: 2, room: "lobby", data: b"", replay: Replay::Last(3) };
+    let join = ClientMessage::Join {
+        request: 2,
+        room: "lobby",
+        options: JoinOptions { replay: Replay::Last(3), ..JoinOptions::default() },
+    };
     talk.sends(&[hello(&[]), join]);
     let events = talk.accepts(&[joined(2, 1), roster(&[(1, OTHER)])], 1);
     assert!(matches!(events[0], ServerEvent::Joined { rejoined: false, .. }), "{events:?}");
@@ -371,7 +386,7 @@ fn a_message_that_was_answered_is_not_called_lost() {
 #[test]
 fn a_broadcast_on_its_way_may_be_said_in_the_next_stay() {
     let mut talk = Talk::held();
-    talk.session.join(name(), b"", Replay::Nothing).unwrap();
+    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
     talk.say();
     // Put out, in again, and only then heard.
     let left = ServerMessage::Left { room: ROOM, reason: LeaveReason::Left };

@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Decoder, MAGIC, MAX_SERVER_FRAME, MessageType, Replay, RoomId,
+    ClientMessage, CloseReason, Decoder, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType, RoomId,
     SendFlags, ServerMessage, VERSION,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn enter(line: &mut Line, entry: &Entry<'_>) -> Result<Entered, DialE
     }
     .encode(&mut hello);
     if let Some(room) = entry.room {
-        ClientMessage::Join { request: 1, room, data: &[], replay: Replay::Nothing }
+        ClientMessage::Join { request: 1, room, options: JoinOptions::default() }
             .encode(&mut hello);
     }
     line.say(&hello)?;
