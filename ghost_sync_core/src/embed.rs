@@ -38,4 +38,4 @@ pub use client::{ClientBridge, Connector, Reconnect, Target};
 pub use command::{ClientCommand, OutboxFull, ServerCommand};
 pub use network::Network;
 pub use server::{LocalConnector, ServerBridge};
-pub use update::{ClientEnd, ClientUpdate, ServerUpdate};
+pub use update::{Audience, ClientEnd, ClientUpdate, MetaOwner, ServerUpdate};

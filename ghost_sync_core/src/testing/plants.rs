@@ -104,4 +104,8 @@ pub const PLANTS: &[&str] = &[
     "one-sender-fills-retained",
     "forgotten-value-kept",
     "unsorted-metadata-taken",
+    "aside-given-twice",
+    "aside-missed-uncounted",
+    "left-out-is-replayed",
+    "left-out-is-retained",
 ];

@@ -48,7 +48,7 @@ async fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     assert_eq!(server.send_to_many(ids, b"some"), Ok(2));
     assert_eq!(server.broadcast_all(b"all"), Ok(2));
     for expected in ["one", "some", "all"] {
-        let ServerEvent::Direct { room: None, message_type, data } = next(&mut outside).await
+        let ServerEvent::Direct { room: None, message_type, data, .. } = next(&mut outside).await
         else {
             panic!()
         };
