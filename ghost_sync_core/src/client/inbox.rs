@@ -313,9 +313,11 @@ mod tests {
             inbox.push(aside(count)).unwrap();
             said += count + 1;
         }
-        let missed = |event: &ServerEvent| match event {
-            ServerEvent::Direct { missed: Some(missed), .. } => *missed,
-            other => panic!("{other:?}"),
+        let missed = |event: &ServerEvent| {
+            let ServerEvent::Direct { missed: Some(missed), .. } = event else {
+                panic!("{event:?}")
+            };
+            *missed
         };
         let kept = take_all(&mut inbox);
         let told = kept.iter().map(|event| missed(event) + 1).sum::<u32>();
