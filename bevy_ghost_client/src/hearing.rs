@@ -83,9 +83,10 @@ fn arrival<'w>(
         };
         let origin = ClientOrigin::Room { room: place.room, sender, seq, replay };
         Some(Arrival { origin, message_type, payload: data })
-    } else if let ServerEvent::Direct { room, message_type, data } = event {
+    } else if let ServerEvent::Direct { room, missed, message_type, data } = event {
         let room = room.and_then(|room| Some(find_place(world, room, last)?.room));
-        Some(Arrival { origin: ClientOrigin::Server { room }, message_type, payload: data })
+        let origin = ClientOrigin::Server { room, missed: missed.unwrap_or_default() };
+        Some(Arrival { origin, message_type, payload: data })
     } else {
         None
     }
@@ -142,7 +143,7 @@ fn undecodable(unreadable: Unreadable, arrivals: &[Arrival<ClientOrigin>]) -> Un
 fn whence(origin: ClientOrigin) -> (Option<Entity>, Sender) {
     match origin {
         ClientOrigin::Room { room, sender, .. } => (Some(room), sender),
-        ClientOrigin::Server { room } => (room, Sender::Server),
+        ClientOrigin::Server { room, .. } => (room, Sender::Server),
     }
 }
 

@@ -13,20 +13,21 @@ use bevy_ghost_client::{
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 pub use ghost_sync_core::ServerHandle;
-pub(crate) use ghost_sync_core::embed::ServerUpdate;
+pub(crate) use ghost_sync_core::embed::{MetaOwner, ServerUpdate};
 pub(crate) use ghost_sync_core::relay::{AskId, ConnId, Question, RelayEvent};
 pub use ghost_sync_core::relay::{
     CreateOnJoin, DisconnectReason, GateConfig, IpPrefix, Limits, OverflowPolicy, Rate,
 };
 use ghost_sync_core::{
     Server, ServerBuilder,
-    embed::{ServerBridge, ServerCommand},
+    embed::{Audience, ServerBridge, ServerCommand},
+    relay::SendError,
     wire::RoomName,
 };
 pub(crate) use outbox::Outbox;
 
 use crate::{
-    Connection, ConnectionStats, GhostServer, Room, RoomConfig, RoomStats, ServerConfig,
+    Connection, ConnectionStats, GhostServer, Room, RoomConfig, RoomStats, Rooms, ServerConfig,
     ServerState, StartServer, StopServer,
     asks::{self, Waiting},
     events::{
@@ -154,6 +155,12 @@ pub(crate) fn receive(world: &mut World) {
             ServerUpdate::RoomRefused { name, error } => {
                 sync::room_refused(world, name, error);
             }
+            ServerUpdate::Unsent { to, message_type, payload, error } => {
+                unsent(world, to, message_type, payload, error);
+            }
+            ServerUpdate::MetaRefused { of, key, value, error } => {
+                sync::metadata_refused(world, of, key, value, error);
+            }
             ServerUpdate::Missed { conn, client_id, messages } => {
                 world.resource_mut::<GhostServer>().missed += messages;
                 if let Some(connection) = sync::find_connection(world, conn) {
@@ -216,13 +223,13 @@ fn speak(
                     return Err(UnsentReason::SaidByClients);
                 }
                 link.check(&stamp, &payload)?;
-                command(index, &stamp, to, message_type, payload).ok_or(UnsentReason::Gone)
+                command(index, &stamp, &to, message_type, payload).ok_or(UnsentReason::Gone)
             });
             match (command, bytes) {
                 (Ok((when, command)), Some(payload)) => {
                     commands.push((when.unwrap_or(stamp), command));
                     sent.count(&payload);
-                    if let ServerReceiver::Room(room, ..) = to {
+                    if let ServerReceiver::Room { room, .. } = to {
                         if rooms.last().is_none_or(|&(last, _)| last != room) {
                             rooms.push((room, Traffic::default()));
                         }
@@ -257,22 +264,24 @@ fn speak(
 fn command(
     index: &Index,
     stamp: &Stamp,
-    to: ServerReceiver,
+    to: &ServerReceiver,
     message_type: MessageType,
     payload: Bytes,
 ) -> Option<(Option<Stamp>, ServerCommand)> {
     let in_time = |end: &Option<Stamp>| end.as_ref().is_none_or(|end| stamp < end);
-    let (conn, room) = match to {
-        ServerReceiver::Room(room, delivery, flags) => {
-            let record = index.room_records.get(&room).filter(|room| in_time(&room.closing))?;
+    let (conn, room, delivery) = match to {
+        ServerReceiver::Room { room, delivery, flags, except } => {
+            let record = index.room_records.get(room).filter(|room| in_time(&room.closing))?;
             let when = (*stamp < record.wanted).then(|| record.wanted.same());
-            let room = record.name.clone();
+            let (room, delivery) = (record.name.clone(), *delivery);
+            let conn = |player| index.seat_records.get(player).map(|seat| seat.conn);
+            let except = except.iter().filter_map(conn).collect();
             let command = match delivery {
                 Delivery::Latest(key) if flags.contains(SendFlags::FORGET) => {
-                    ServerCommand::BroadcastLast { room, key, message_type, payload }
+                    ServerCommand::BroadcastLast { room, key, except, message_type, payload }
                 }
                 Delivery::Latest(_) | Delivery::Reliable | Delivery::Volatile => {
-                    ServerCommand::Broadcast { room, delivery, message_type, payload }
+                    ServerCommand::Broadcast { room, delivery, except, message_type, payload }
                 }
             };
             return Some((when, command));
@@ -280,16 +289,49 @@ fn command(
         ServerReceiver::Everyone => {
             return Some((None, ServerCommand::BroadcastAll { message_type, payload }));
         }
-        ServerReceiver::Player(player) => {
-            let seat = index.seat_records.get(&player).filter(|seat| in_time(&seat.ended))?;
-            (seat.conn, Some(seat.name.clone()))
+        ServerReceiver::Player { player, delivery } => {
+            let seat = index.seat_records.get(player).filter(|seat| in_time(&seat.ended))?;
+            (seat.conn, Some(seat.name.clone()), *delivery)
         }
-        ServerReceiver::Connection(connection) => {
-            let record = index.connection_records.get(&connection)?;
-            (in_time(&record.closing).then_some(record.conn)?, None)
+        ServerReceiver::Connection { connection, delivery } => {
+            let record = index.connection_records.get(connection)?;
+            (in_time(&record.closing).then_some(record.conn)?, None, *delivery)
         }
     };
-    Some((None, ServerCommand::Direct { conns: vec![conn], room, message_type, payload }))
+    let conns = vec![conn];
+    Some((None, ServerCommand::Direct { conns, room, delivery, message_type, payload }))
+}
+
+/// The relay could not say something.
+fn unsent(
+    world: &mut World,
+    to: Audience,
+    message_type: MessageType,
+    payload: Bytes,
+    error: SendError,
+) {
+    let (index, delivery) = (world.resource::<Index>(), Delivery::Reliable);
+    let to = match to {
+        Audience::Room(name) => world.resource::<Rooms>().get(name.as_str()).map(|room| {
+            let (flags, except) = (SendFlags::NONE, Vec::new());
+            ServerReceiver::Room { room, delivery, flags, except }
+        }),
+        Audience::Clients { conns, .. } => {
+            let connection = conns.first().and_then(|conn| index.connections.get(conn)).copied();
+            connection.map(|connection| ServerReceiver::Connection { connection, delivery })
+        }
+        Audience::Everybody => Some(ServerReceiver::Everyone),
+    };
+    world.resource_mut::<GhostServer>().undelivered += 1;
+    let Some(to) = to else { return debug!("not sent, to somebody who is gone: {error}") };
+    let reason = match error {
+        SendError::RoomNotFound(_) | SendError::ClientNotFound(_) => UnsentReason::Gone,
+        SendError::PayloadTooLarge { len, max } => UnsentReason::TooLarge { len, max },
+        SendError::SaidByClients { .. } => UnsentReason::SaidByClients,
+        SendError::TooManyLeftOut { max } => UnsentReason::TooManyLeftOut { max },
+        other => return warn!("not sent: {other}"),
+    };
+    publish(world, Unsent { to, message_type, payload, reason });
 }
 
 fn flush(world: &mut World, commands: impl IntoIterator<Item = ServerCommand>) {

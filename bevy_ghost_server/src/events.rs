@@ -10,6 +10,7 @@ use bevy::prelude::*;
 use bevy_ghost_client::{kept, typed::ServerReceiver};
 use bytes::Bytes;
 use ghost_sync_core::{
+    relay::MetaError,
     server::BindError,
     wire::{ClientId, LeaveReason, MessageType, RoomName, Seat},
 };
@@ -303,9 +304,30 @@ pub enum UnsentReason {
         /// The limit in bytes.
         max: usize,
     },
+    /// Leave fewer out, or say it to those alone who are to hear it.
+    #[error("a message to a room can leave {max} players out, not more")]
+    TooManyLeftOut {
+        /// The limit.
+        max: usize,
+    },
     /// It cannot be written as bytes: a list in it is too long, say. The log has why.
     #[error("it cannot be encoded")]
     Unencodable,
+}
+
+/// Metadata of a room or a connection that a system has set is not what clients are told:
+/// the component is what it was before.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct MetadataRefused {
+    /// The room's or the connection's entity.
+    pub entity: Entity,
+    /// The key.
+    pub key: String,
+    /// The value that it was to have; `None`: none.
+    pub value: Option<String>,
+    /// Why; its `Display` is for people.
+    pub reason: MetaError,
 }
 
 /// A payload came, whether its type is registered or not.
@@ -377,7 +399,7 @@ stream! {
     /// as a recorder. Whoever cares for one type reads that type.
     GhostServerEvent {
         ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
-        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, Missed,
+        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, MetadataRefused, Missed,
         Unsent, Undecodable,
     } + PayloadReceived
 }

@@ -34,12 +34,15 @@ pub use entities::{
     RoomHistory, RoomStats, SeatOf, Seats,
 };
 pub use events::{
-    ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, Missed,
-    PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied,
-    RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError, Undecodable,
-    Unsent, UnsentReason,
+    ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, MetadataRefused,
+    Missed, PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed,
+    RoomEmptied, RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError,
+    Undecodable, Unsent, UnsentReason,
 };
-pub use ghost_sync_core::{relay::CreateRoomError, server::BindError};
+pub use ghost_sync_core::{
+    relay::{CreateRoomError, MetaError},
+    server::BindError,
+};
 pub use hooks::{
     ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, MetadataRequest, RelayRequest,
     Ticket,

@@ -3,15 +3,19 @@
 use bevy::prelude::*;
 use bevy_ghost_client::{Ended, Metadata};
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, LeaveReason, RoomId, RoomName, Seat};
+use ghost_sync_core::{
+    relay::MetaError,
+    wire::{ClientId, LeaveReason, RoomId, RoomName, Seat},
+};
 
 use crate::{
     Away, Connection, ConnectionStats, CreateRoomError, GhostServer, InRoom, Player, Room,
     RoomStats, Rooms, SeatOf,
-    bridge::{ConnId, DisconnectReason, Link, RelayEvent},
+    bridge::{ConnId, DisconnectReason, Link, MetaOwner, RelayEvent},
     events::{
-        ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, PlayerAway, PlayerBack,
-        PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused, publish,
+        ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, MetadataRefused, PlayerAway,
+        PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
+        publish,
     },
     index::{ConnectionRecord, Index, KnownMeta, RoomRecord, SeatRecord},
     lifecycle,
@@ -342,4 +346,29 @@ fn change_metadata(
         metadata.apply(key.clone(), value.clone());
     }
     publish(world, MetadataChanged { entity, key, value, version });
+}
+
+/// Metadata that was asked for is not to be had: the component is what clients know.
+pub(crate) fn metadata_refused(
+    world: &mut World,
+    of: MetaOwner,
+    key: String,
+    value: Option<String>,
+    reason: MetaError,
+) {
+    let index = world.resource::<Index>();
+    let entity = match of {
+        MetaOwner::Room(name) => world.resource::<Rooms>().get(name.as_str()),
+        MetaOwner::Client(conn) => index.connections.get(&conn).copied(),
+    };
+    let Some(entity) = entity.filter(|&entity| is_there(world, entity)) else { return };
+    let mut index = world.resource_mut::<Index>();
+    let Some(known) = index.known_meta(entity) else { return };
+    let confirmed = known.confirmed.get(&key).cloned();
+    known.confirm(&key, confirmed.as_deref());
+    if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
+        metadata.apply(key.clone(), confirmed);
+    }
+    warn!("metadata {key:?} was not set: {reason}");
+    publish(world, MetadataRefused { entity, key, value, reason });
 }

@@ -39,4 +39,4 @@ pub use command::{ClientCommand, OutboxFull, ServerCommand};
 pub use mailbox::Fence;
 pub use network::Network;
 pub use server::{LocalConnector, ServerBridge};
-pub use update::{ClientEnd, ClientUpdate, ServerUpdate};
+pub use update::{Audience, ClientEnd, ClientUpdate, MetaOwner, ServerUpdate};

@@ -9,6 +9,7 @@
 //! left or the socket is full ([`Relay::blocked`]). [`Relay::next_deadline`] says
 //! when to come back at the latest.
 
+mod asides;
 mod away;
 mod budget;
 mod catch_up;
@@ -62,6 +63,7 @@ pub use event::{
     AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
 };
 pub use gate::GateConfig;
+pub use host::Announcement;
 pub use limits::{Limits, Rate};
 pub use outbox::QueueLen;
 pub use prefix::{InvalidIpPrefix, IpPrefix};
@@ -352,6 +354,7 @@ impl Relay {
                     self.note_congestion(now, conn);
                 }
                 Some(link) => {
+                    connection.outbox.admit_asides(&connection.seats);
                     if connection.behind {
                         self.read_on(conn, catch_up::WINDOW, out);
                     }
@@ -672,6 +675,9 @@ impl Relay {
         }
         let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
         self.part(now, conn, DisconnectReason::Closed(reason), out);
+        if let Some(connection) = self.conns.get_mut(conn) {
+            connection.outbox.forget_asides();
+        }
         self.push_frame(conn, ItemKind::Control, frame);
         let linger = self.linger(self.conns.get(conn).is_some_and(|found| found.blocked.is_some()));
         let Some(connection) = self.conns.get_mut(conn) else { return };

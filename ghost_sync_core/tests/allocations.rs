@@ -231,7 +231,13 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
                     relay.blocked(now, *link, &mut out);
                     relay.handle(now, Input::Bytes { link: *link, bytes: &request }, &mut out);
                     if let Some(conn) = relay.conn_on(*link) {
-                        let _ = relay.direct(&[conn], None, MessageType::RAW, &[7; 20]);
+                        let _ = relay.direct(
+                            &[conn],
+                            None,
+                            Delivery::Reliable,
+                            MessageType::RAW,
+                            &[7; 20],
+                        );
                     }
                 }
                 relay.take_ready(now, &mut Vec::new(), &mut out);

@@ -15,9 +15,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     Client, ClientId, ClientMessage, ConnectError, Delivery, GapReason, JoinOptions, Limits, MAGIC,
-    MessageType, Question, Refusal, RelayEvent, RelayMode, Replay, Request, RequestError,
-    RoomConfig, RoomId, RoomName, Secret, SendFlags, Server, ServerEvent, ServerHandle,
-    ServerMessage, VERSION, Verdict,
+    MessageType, MetaError, Question, Refusal, RelayEvent, RelayMode, Replay, Request,
+    RequestError, RoomConfig, RoomId, RoomName, Secret, SendFlags, Server, ServerEvent,
+    ServerHandle, ServerMessage, VERSION, Verdict,
     embed::*,
     link::{Conditioner, LocalStream},
 };
@@ -703,6 +703,138 @@ async fn what_cannot_be_said_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_program_cannot_say_or_set_comes_back_to_it_in_order() {
+    let mut world = World::new().await;
+    let (_client, client_id) = world.join().await;
+    let conn = world.updates.iter().find_map(|update| match update {
+        ServerUpdate::Event(RelayEvent::ConnectionOpened { conn, client_id: id, .. }) => {
+            (*id == client_id).then_some(*conn)
+        }
+        _ => None,
+    });
+    let conn = conn.unwrap();
+    world.updates.clear();
+    let (message_type, long) = (MessageType(7), Bytes::from(vec![0; 70_000]));
+    let (room, key, value) = (name("lobby"), "k".to_owned(), Some("v".repeat(100_000)));
+    world.server.send(ServerCommand::SetRoomMeta {
+        room: room.clone(),
+        key: key.clone(),
+        value: Some("map".to_owned()),
+    });
+    world.server.send(ServerCommand::Broadcast {
+        room: room.clone(),
+        delivery: Delivery::Reliable,
+        except: Vec::new(),
+        message_type,
+        payload: long.clone(),
+    });
+    world.server.send(ServerCommand::Direct {
+        conns: vec![conn],
+        room: Some(room.clone()),
+        delivery: Delivery::Volatile,
+        message_type,
+        payload: long.clone(),
+    });
+    world.server.send(ServerCommand::BroadcastAll { message_type, payload: long.clone() });
+    world.server.send(ServerCommand::BroadcastLast {
+        room: name("nowhere"),
+        key: 1,
+        except: Vec::new(),
+        message_type,
+        payload: Bytes::new(),
+    });
+    world.server.send(ServerCommand::SetRoomMeta { room, key: key.clone(), value: value.clone() });
+    world.server.send(ServerCommand::SetClientMeta { conn, key, value });
+    world.server.flush();
+    world.step().await;
+    let told = world.updates.iter().map(|update| match update {
+        ServerUpdate::Event(RelayEvent::RoomMetaChanged { .. }) => "set".to_owned(),
+        ServerUpdate::Unsent { to, message_type: MessageType(7), payload, error } => {
+            let to = match to {
+                Audience::Room(room) => room.to_string(),
+                Audience::Clients { conns, room } => {
+                    assert_eq!((&conns[..], room), (&[conn][..], &Some(name("lobby"))));
+                    "one".to_owned()
+                }
+                Audience::Everybody => "all".to_owned(),
+            };
+            format!("{to} {} {error}", payload.len())
+        }
+        ServerUpdate::MetaRefused { of, key, value, error: MetaError::TooLarge { .. } } => {
+            assert_eq!((key.as_str(), value.as_ref().unwrap().len()), ("k", 100_000));
+            match of {
+                MetaOwner::Room(room) => format!("meta of {room}"),
+                MetaOwner::Client(of) if *of == conn => "meta of the client".to_owned(),
+                MetaOwner::Client(other) => panic!("{other:?}"),
+            }
+        }
+        other => panic!("{other:?}"),
+    });
+    let told: Vec<_> = told.collect();
+    let too_large = "a payload of 70000 bytes is too large: at most 65536 are allowed";
+    let expected = [
+        "set".to_owned(),
+        format!("lobby 70000 {too_large}"),
+        format!("one 70000 {too_large}"),
+        format!("all 70000 {too_large}"),
+        "nowhere 0 room \"nowhere\" not found".to_owned(),
+        "meta of lobby".to_owned(),
+        "meta of the client".to_owned(),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_program_says_something_to_all_but_some_and_what_may_be_lost() {
+    let mut world = World::new().await;
+    let (mut first, first_id) = world.join().await;
+    let (mut second, _) = world.join().await;
+    let of_first = world.updates.iter().find_map(|update| match update {
+        ServerUpdate::Event(RelayEvent::ConnectionOpened { conn, client_id, .. }) => {
+            (*client_id == first_id).then_some(*conn)
+        }
+        _ => None,
+    });
+    let (room, message_type) = (name("lobby"), MessageType::RAW);
+    for (except, payload) in [(of_first, "not you"), (None, "all")] {
+        world.server.send(ServerCommand::Broadcast {
+            room: room.clone(),
+            delivery: Delivery::Reliable,
+            except: except.into_iter().collect(),
+            message_type,
+            payload: payload.into(),
+        });
+    }
+    for payload in ["old", "new"] {
+        world.server.send(ServerCommand::Direct {
+            conns: of_first.into_iter().collect(),
+            room: None,
+            delivery: Delivery::Latest(3),
+            message_type,
+            payload: payload.into(),
+        });
+    }
+    world.server.flush();
+    world.step().await;
+    let said = |client: &mut ClientBridge| -> Vec<String> {
+        let told = events(poll(client)).into_iter().filter_map(|event| match event {
+            ServerEvent::Broadcast { data, .. } => {
+                Some(String::from_utf8_lossy(&data).into_owned())
+            }
+            ServerEvent::Direct { data, missed, .. } => {
+                Some(format!("{} {missed:?}", String::from_utf8_lossy(&data)))
+            }
+            _ => None,
+        });
+        told.collect()
+    };
+    let mut told = said(&mut first);
+    told.sort();
+    assert_eq!(told, ["all", "new Some(1)"]);
+    assert_eq!(said(&mut second), ["not you", "all"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_beyond_the_outbox_are_not_taken() {
     let mut world = World::new().await;
     let (mut client, _) = world.join().await;
@@ -1065,6 +1197,7 @@ async fn what_was_flushed_before_a_server_is_dropped_is_said_before_its_end() {
             server.send(ServerCommand::Broadcast {
                 room: name("lobby"),
                 delivery: Delivery::Reliable,
+                except: Vec::new(),
                 message_type: MessageType::RAW,
                 payload: Bytes::copy_from_slice(&number.to_le_bytes()),
             });
@@ -1123,6 +1256,7 @@ fn the_last_words_of_a_program_are_heard_however_the_threads_run() {
         server.send(ServerCommand::Broadcast {
             room: name("lobby"),
             delivery: Delivery::Reliable,
+            except: Vec::new(),
             message_type: MessageType::RAW,
             payload: Bytes::from_static(b"good night"),
         });

@@ -180,6 +180,8 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
         ServerMessage::Received { count: seq },
         ServerMessage::Resumed { secret: Secret([7; 16]), received: seq },
         ServerMessage::ResumeFailed { reason: ResumeFailure::TooOld { room, oldest: seq } },
+        ServerMessage::Aside { room, missed: *number, message_type, payload },
+        ServerMessage::Spared { room, count: *number },
     ]
 }
 
@@ -358,6 +360,28 @@ fn the_bytes_of_the_protocol_document_are_the_bytes_on_the_wire() {
     let dump = "20 00 00 00 06 01 00 00 00 07 00 00 00 00 00 00 00 02 00 00 00 02 09 00 00 00 \
                 00 00 00 00 02 00 00 00 68 69";
     assert_eq!(hex.join(" "), dump);
+
+    let mut buf = BytesMut::new();
+    let (message_type, payload) = (MessageType::RAW, &b"hi"[..]);
+    ServerMessage::Aside { room: RoomId(1), missed: 3, message_type, payload }.encode(&mut buf);
+    ServerMessage::Spared { room: RoomId(1), count: 2 }.encode(&mut buf);
+    let hex: Vec<_> = buf.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "13 00 00 00 1d 01 00 00 00 03 00 00 00 00 00 00 00 02 00 00 00 68 69 \
+                09 00 00 00 20 01 00 00 00 02 00 00 00";
+    assert_eq!(hex.join(" "), dump);
+}
+
+#[test]
+fn messages_whose_numbers_are_kept_for_others_are_unknown() {
+    for kind in [25, 28, 30, 31, 33, 255] {
+        assert_eq!(ServerMessage::decode(&[kind]), Err(DecodeError::UnknownKind(kind)));
+    }
+    for kind in [29, 32] {
+        assert_eq!(ServerMessage::decode(&[kind]), Err(DecodeError::Malformed(kind)));
+    }
+    for kind in [12, 29, 32] {
+        assert_eq!(ClientMessage::decode(&[kind]), Err(DecodeError::UnknownKind(kind)));
+    }
 }
 
 #[test]

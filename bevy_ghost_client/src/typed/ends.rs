@@ -106,14 +106,19 @@ fn take_server<T: Codec>(
         out.push(ServerParcel { stamp, to, message_type, payload });
     };
     drain(world, |it: ToRoom<T>, last| {
-        let to = ServerReceiver::Room(it.room, it.delivery, it.flags);
+        let ToRoom { room, delivery, flags, except, .. } = it;
+        let to = ServerReceiver::Room { room, delivery, flags, except };
         push(it.stamp.ascend(last), to, &it.message);
     });
     drain(world, |it: ToPlayer<T>, last| {
-        push(it.stamp.ascend(last), ServerReceiver::Player(it.player), &it.message);
+        let ToPlayer { player, delivery, .. } = it;
+        let to = ServerReceiver::Player { player, delivery };
+        push(it.stamp.ascend(last), to, &it.message);
     });
     drain(world, |it: ToConnection<T>, last| {
-        push(it.stamp.ascend(last), ServerReceiver::Connection(it.connection), &it.message);
+        let ToConnection { connection, delivery, .. } = it;
+        let to = ServerReceiver::Connection { connection, delivery };
+        push(it.stamp.ascend(last), to, &it.message);
     });
     drain(world, |it: ToEveryone<T>, last| {
         push(it.stamp.ascend(last), ServerReceiver::Everyone, &it.message);
@@ -132,8 +137,8 @@ fn give_client<T: Codec>(
     });
     if from_room < ts.len() {
         write::<T, _, _, _>(world, arrivals, ts, failed, |origin| {
-            let ClientOrigin::Server { room } = origin else { return None };
-            Some(move |arrival, message| FromServer { room, arrival, message })
+            let ClientOrigin::Server { room, missed } = origin else { return None };
+            Some(move |arrival, message| FromServer { room, missed, arrival, message })
         });
     }
 }

@@ -166,6 +166,9 @@ impl Sender {
 pub struct FromServer<T> {
     /// The room it is about, if it is about one that this client is in.
     pub room: Option<Entity>,
+    /// Messages before it that may be lost, as the server said them, and were since the
+    /// last that came: dropped, or replaced by newer ones.
+    pub missed: u32,
     /// Its place among all that this client was told, from rooms and from the server: greater
     /// is later. [`GhostReader`](super::GhostReader) reads both in this order.
     pub arrival: u64,
@@ -211,6 +214,8 @@ pub struct ToRoom<T> {
     pub delivery: Delivery,
     /// What else is asked for: [`FORGET`](SendFlags::FORGET) counts.
     pub flags: SendFlags,
+    /// Players who are left out: four at most.
+    pub except: Vec<Entity>,
     /// What is said.
     pub message: T,
     pub(super) stamp: Stamp,
@@ -223,9 +228,19 @@ impl<T> ToRoom<T> {
             room,
             delivery: Delivery::Reliable,
             flags: SendFlags::NONE,
+            except: Vec::new(),
             message,
             stamp: Stamp::now(),
         }
+    }
+
+    /// To all but this player: who said it knows it. Players who come later are told it like
+    /// others, if the room keeps it for them; who was left out never is, not even after its
+    /// connection broke.
+    #[must_use]
+    pub fn except(mut self, player: Entity) -> Self {
+        self.except.push(player);
+        self
     }
 
     /// A receiver that lags may miss it, and is told so. For effects.
@@ -254,15 +269,30 @@ impl<T> ToRoom<T> {
 pub struct ToPlayer<T> {
     /// The player's entity.
     pub player: Entity,
+    /// How hard the relay tries to deliver it.
+    pub delivery: Delivery,
     /// What is said.
     pub message: T,
     pub(super) stamp: Stamp,
 }
 
 impl<T> ToPlayer<T> {
-    /// To this player.
+    /// To this player, reliably.
     pub fn new(player: Entity, message: T) -> Self {
-        Self { player, message, stamp: Stamp::now() }
+        Self { player, delivery: Delivery::Reliable, message, stamp: Stamp::now() }
+    }
+
+    /// Not said to a player that lags, or is away; [`FromServer::missed`] counts. For effects.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { delivery: Delivery::Volatile, ..self }
+    }
+
+    /// Replaces an older message of the same key to this player that has not left yet;
+    /// [`FromServer::missed`] counts those that were replaced. For state.
+    #[must_use]
+    pub fn latest(self, key: u32) -> Self {
+        Self { delivery: Delivery::Latest(key), ..self }
     }
 }
 
@@ -271,15 +301,29 @@ impl<T> ToPlayer<T> {
 pub struct ToConnection<T> {
     /// The connection's entity.
     pub connection: Entity,
+    /// How hard the relay tries to deliver it.
+    pub delivery: Delivery,
     /// What is said.
     pub message: T,
     pub(super) stamp: Stamp,
 }
 
 impl<T> ToConnection<T> {
-    /// To this connection.
+    /// To this connection, reliably.
     pub fn new(connection: Entity, message: T) -> Self {
-        Self { connection, message, stamp: Stamp::now() }
+        Self { connection, delivery: Delivery::Reliable, message, stamp: Stamp::now() }
+    }
+
+    /// As [`ToPlayer::volatile`].
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { delivery: Delivery::Volatile, ..self }
+    }
+
+    /// As [`ToPlayer::latest`].
+    #[must_use]
+    pub fn latest(self, key: u32) -> Self {
+        Self { delivery: Delivery::Latest(key), ..self }
     }
 }
 

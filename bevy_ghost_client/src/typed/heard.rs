@@ -92,7 +92,7 @@ impl<'a, T> From<&'a FromRoom<T>> for Heard<'a, T> {
 
 impl<'a, T> From<&'a FromServer<T>> for Heard<'a, T> {
     fn from(said: &'a FromServer<T>) -> Self {
-        let FromServer { room, arrival: _, message } = said;
+        let FromServer { room, missed: _, arrival: _, message } = said;
         Self { room: *room, sender: Sender::Server, seq: None, replay: false, message }
     }
 }

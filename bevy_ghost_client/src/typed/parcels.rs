@@ -53,14 +53,33 @@ pub struct ServerParcel {
 }
 
 /// Who is to get what a server says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ServerReceiver {
-    /// Everybody in the room of that entity.
-    Room(Entity, Delivery, SendFlags),
-    /// The player of that entity.
-    Player(Entity),
-    /// The connection of that entity.
-    Connection(Entity),
+    /// Everybody in a room.
+    Room {
+        /// The room's entity.
+        room: Entity,
+        /// How hard to try.
+        delivery: Delivery,
+        /// What else is asked for.
+        flags: SendFlags,
+        /// The entities of players who are left out.
+        except: Vec<Entity>,
+    },
+    /// One player.
+    Player {
+        /// The player's entity.
+        player: Entity,
+        /// How hard to try.
+        delivery: Delivery,
+    },
+    /// One client.
+    Connection {
+        /// The connection's entity.
+        connection: Entity,
+        /// How hard to try.
+        delivery: Delivery,
+    },
     /// Every client.
     Everyone,
 }
@@ -103,6 +122,8 @@ pub enum ClientOrigin {
     Server {
         /// The room it is about.
         room: Option<Entity>,
+        /// Messages before it that were lost.
+        missed: u32,
     },
 }
 

@@ -18,3 +18,4 @@ mod setup;
 mod surface;
 mod trust;
 mod typed;
+mod wishes;

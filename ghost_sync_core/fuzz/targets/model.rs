@@ -1,6 +1,6 @@
 //! What a client knows of its session, and what it must never be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ghost_sync_core::{
@@ -21,6 +21,10 @@ pub(super) struct Record {
     pub(super) lists: u32,
     /// How many messages of each room had been said when a seat was given up.
     pub(super) left_at: BTreeMap<(RoomId, Seat), u64>,
+    /// Who is left out of which of the host's broadcasts.
+    pub(super) spared: BTreeSet<(RoomId, u64, Seat)>,
+    /// What the host said to each client that may be lost.
+    pub(super) asides: BTreeMap<ClientId, Vec<u32>>,
 }
 
 /// A broadcast that has its place.
@@ -42,6 +46,9 @@ pub(super) struct Session {
     pub(super) stays: BTreeMap<RoomId, Stay>,
     /// What the host said to it alone, as far as it was given.
     pub(super) directs: usize,
+    /// Of what may be lost: the place of the last that it was given, and how many it was
+    /// given or told to have missed.
+    asides: (usize, u64),
     /// Lists of rooms that it was given.
     pub(super) listed: usize,
     /// Requests that it knows to be received.
@@ -63,6 +70,8 @@ pub(super) struct Stay {
     loose: u64,
     /// Members that were not listed yet.
     unlisted: u32,
+    /// Events that it was told it is left out of.
+    spared: u64,
 }
 
 impl Record {
@@ -75,6 +84,9 @@ impl Record {
     /// it may or may not be.
     fn is_own(&self, room: RoomId, stay: &Stay, seq: u64) -> Option<bool> {
         if seq == stay.join {
+            return Some(true);
+        }
+        if self.spared.contains(&(room, seq, stay.seat)) {
             return Some(true);
         }
         match self.said.get(&(room, seq)) {
@@ -128,6 +140,7 @@ impl Session {
             received: 0,
             stays: BTreeMap::new(),
             directs: 0,
+            asides: (0, 0),
             listed: 0,
             requests: 0,
             blind: false,
@@ -171,6 +184,7 @@ impl Session {
                     own: 0,
                     loose: 0,
                     unlisted: *members,
+                    spared: 0,
                 };
                 assert!(self.stays.insert(*room, stay).is_none(), "{room:?} joined twice");
             }
@@ -212,6 +226,16 @@ impl Session {
                 assert_eq!(due.get(self.listed), Some(request), "one was lost or repeated");
                 self.listed += 1;
             }
+            ServerMessage::Aside { missed, payload, .. } => {
+                self.aside(record, *missed, payload);
+            }
+            ServerMessage::Spared { room, count } => {
+                let stay = self.settled(*room);
+                stay.spared += u64::from(*count);
+                let spared = record.spared.iter();
+                let due = spared.filter(|(of, _, seat)| (*of, *seat) == (*room, stay.seat));
+                assert!(stay.spared <= due.count() as u64, "left out of too much");
+            }
             ServerMessage::JoinRefused { .. }
             | ServerMessage::Refused { .. }
             | ServerMessage::Rooms { .. }
@@ -231,6 +255,23 @@ impl Session {
                 panic!("{message:?} does not belong in a session")
             }
         }
+    }
+
+    /// Takes words that may be lost.
+    fn aside(&mut self, record: &Record, missed: u32, payload: &[u8]) {
+        let Some((mark, number)) = payload.split_at_checked(4) else { return };
+        let Ok(number) = <[u8; 4]>::try_from(number) else { return };
+        if mark != DIRECT {
+            return;
+        }
+        let number = u32::from_le_bytes(number);
+        let said = record.asides.get(&self.client_id).expect("it was said something");
+        let place = said.iter().position(|known| *known == number).expect("it was said to it");
+        let (last, told) = self.asides;
+        assert!(place >= last, "one was repeated, or came late");
+        let told = told + 1 + u64::from(missed);
+        assert!(told <= said.len() as u64, "{told} of {} were missed or given", said.len());
+        self.asides = (place + 1, told);
     }
 
     fn event(

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History, IfMissing,
-    JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode, Replay,
-    RoomConfig, RoomId, RoomName, Seat, SendFlags, Verdict,
+    Announcement, ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History,
+    IfMissing, JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode,
+    Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags, Verdict,
 };
 
 use super::{
@@ -429,7 +429,7 @@ impl Game {
             7 | 8 => self.host_says(name, dice),
             9 | 10 => {
                 let room = dice.once_in(2).then_some(name);
-                self.direct(dice.pick(self.peers.len()), room);
+                self.direct(dice.pick(self.peers.len()), room, delivery(dice));
             }
             11 => {
                 let key = dice.one_of(&["map", "mode"]);
@@ -462,16 +462,25 @@ impl Game {
         let delivery = delivery(dice);
         let payload = padded(delivery, SendFlags::ECHO, dice);
         let Some(room) = self.world.relay.room_id(name) else { return };
-        let said = self
-            .world
-            .act(|relay, now, _| relay.broadcast(now, name, delivery, MessageType::RAW, &payload));
+        let members = self.world.relay.members(name).into_iter().flatten();
+        let left_out: Vec<_> = members.filter(|_| dice.once_in(4)).take(4).collect();
+        let except: Vec<_> = left_out.iter().map(|(_, conn, _)| *conn).collect();
+        let words = Announcement {
+            delivery,
+            except: &except,
+            payload: &payload,
+            ..Announcement::default()
+        };
+        let said = self.world.act(|relay, now, _| relay.say(now, name, words));
         let seq = said.expect("the room is there and the payload is small");
+        let spared = left_out.iter().map(|(seat, ..)| (room, seq, *seat));
+        self.world.record.spared.extend(spared);
         let said = Said { sender: Seat::SERVER, how: Some((delivery, SendFlags::ECHO)) };
         assert!(self.world.record.said.insert((room, seq), said).is_none(), "said twice");
     }
 
     /// The host says something to one client alone, wherever that is.
-    fn direct(&mut self, peer: usize, room: Option<&str>) {
+    fn direct(&mut self, peer: usize, room: Option<&str>, delivery: Delivery) {
         let state = &self.peers[peer];
         let on_link = state.link.and_then(|link| self.world.links[link].session.as_ref());
         let Some(session) = on_link.or(state.session.as_ref()) else { return };
@@ -479,9 +488,11 @@ impl Game {
         let Some(conn) = self.world.relay.conn_of(client_id) else { return };
         self.directs += 1;
         let payload = direct(self.directs);
-        let sent = self.world.relay.direct(&[conn], room, MessageType::RAW, &payload);
-        if sent == Ok(1) {
+        let sent = self.world.relay.direct(&[conn], room, delivery, MessageType::RAW, &payload);
+        if sent == Ok(1) && delivery == Delivery::Reliable {
             self.world.record.directs.entry(client_id).or_default().push(self.directs);
+        } else if sent == Ok(1) {
+            self.world.record.asides.entry(client_id).or_default().push(self.directs);
         }
     }
 }

@@ -118,6 +118,12 @@ pub enum ServerEvent {
     Direct {
         /// The room that it is about, if it is about one.
         room: Option<RoomName>,
+        /// `None`: it was said reliably, and nothing of that kind is ever missed. Else it
+        /// might have been lost, has no place among other messages, and so many of its kind
+        /// were given up since the last one, by the server or here, because this client was
+        /// too slow or a newer one replaced them. What was on its way when a connection was
+        /// lost is not counted.
+        missed: Option<u32>,
         /// What `data` is.
         message_type: MessageType,
         /// The bytes.
@@ -194,7 +200,8 @@ pub enum ServerEvent {
         from: u64,
         /// The last of them.
         to: u64,
-        /// How many of them are own broadcasts, which it would not have got anyway.
+        /// How many of them are own broadcasts, or such that the server left this client out
+        /// of: it would not have got them anyway.
         own: u64,
         /// Why.
         reason: GapReason,

@@ -10,8 +10,9 @@ use super::ServerEvent;
 /// A bounded queue of events.
 ///
 /// Past its limit it gives up superseded [`Delivery::Latest`] first, then
-/// [`Delivery::Volatile`], the oldest first, and says so with a gap at the
-/// same place. It never gives up anything else.
+/// [`Delivery::Volatile`] and what the server said to this client alone and might be lost,
+/// the oldest first. It says so with a gap at the same place, or with the next of the kind.
+/// It never gives up anything else.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     events: VecDeque<ServerEvent>,
@@ -19,6 +20,9 @@ pub(crate) struct Inbox {
     /// Those of events that must not be dropped.
     firm: usize,
     limit: usize,
+    /// Of what the server said to this client alone and might be lost, how many were given
+    /// up since the last one that is kept.
+    missed: u32,
 }
 
 /// What must not be dropped takes more than the limit.
@@ -33,14 +37,17 @@ pub(crate) struct InboxFull {
 impl Inbox {
     /// A queue of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { events: VecDeque::new(), bytes: 0, firm: 0, limit }
+        Self { events: VecDeque::new(), bytes: 0, firm: 0, limit, missed: 0 }
     }
 
     /// Appends an event, and makes room if need be.
     ///
     /// # Errors
     /// [`InboxFull`] when there is no room to make. A lone event always fits.
-    pub(crate) fn push(&mut self, event: ServerEvent) -> Result<(), InboxFull> {
+    pub(crate) fn push(&mut self, mut event: ServerEvent) -> Result<(), InboxFull> {
+        if let ServerEvent::Direct { missed: Some(missed), .. } = &mut event {
+            *missed = missed.saturating_add(std::mem::take(&mut self.missed));
+        }
         self.bytes += event.cost();
         if !may_be_dropped(&event) {
             self.firm += event.cost();
@@ -129,9 +136,21 @@ impl Inbox {
         let mut kept: VecDeque<ServerEvent> = VecDeque::with_capacity(self.events.len());
         // Where each room's newest event is in `kept`.
         let mut newest: HashMap<RoomName, usize> = HashMap::new();
+        // What was said to this client alone and is given up since the last that stays.
+        let mut lost = 0_u32;
         for (at, mut event) in std::mem::take(&mut self.events).into_iter().enumerate() {
-            if self.bytes > goal && droppable(at, &event) {
-                self.bytes -= event.cost();
+            let gives_way = self.bytes > goal && droppable(at, &event);
+            let cost = event.cost();
+            if let ServerEvent::Direct { missed: Some(missed), .. } = &mut event {
+                *missed = missed.saturating_add(std::mem::take(&mut lost));
+                if gives_way {
+                    self.bytes -= cost;
+                    lost = missed.saturating_add(1);
+                    continue;
+                }
+            }
+            if gives_way {
+                self.bytes -= cost;
                 event = gap_for(event);
                 self.bytes += event.cost();
                 self.firm += event.cost();
@@ -150,6 +169,7 @@ impl Inbox {
             kept.push_back(event);
         }
         self.events = kept;
+        self.missed = lost;
     }
 }
 
@@ -186,12 +206,16 @@ fn may_be_dropped(event: &ServerEvent) -> bool {
             delivery: Delivery::Volatile | Delivery::Latest(_),
             replay: false,
             ..
-        }
+        } | ServerEvent::Direct { missed: Some(_), .. }
     )
 }
 
 fn is_volatile(event: &ServerEvent) -> bool {
-    matches!(event, ServerEvent::Broadcast { delivery: Delivery::Volatile, replay: false, .. })
+    matches!(
+        event,
+        ServerEvent::Broadcast { delivery: Delivery::Volatile, replay: false, .. }
+            | ServerEvent::Direct { missed: Some(_), .. }
+    )
 }
 
 #[cfg(test)]
@@ -273,6 +297,48 @@ mod tests {
         inbox.push(said(2, Delivery::Reliable)).unwrap();
         let full = inbox.push(said(3, Delivery::Reliable)).unwrap_err();
         assert!(full.bytes > full.limit);
+    }
+
+    #[test]
+    fn what_the_server_said_to_this_client_and_might_be_lost_gives_way_and_is_counted() {
+        let aside = |missed| ServerEvent::Direct {
+            room: None,
+            missed: Some(missed),
+            message_type: MessageType::RAW,
+            data: Bytes::from(vec![0; 1000]),
+        };
+        let mut inbox = Inbox::new(4000);
+        let mut said = 0;
+        for count in [0, 5, 0, 0, 2, 0, 0, 0] {
+            inbox.push(aside(count)).unwrap();
+            said += count + 1;
+        }
+        let missed = |event: &ServerEvent| {
+            let ServerEvent::Direct { missed: Some(missed), .. } = event else {
+                panic!("{event:?}")
+            };
+            *missed
+        };
+        let kept = take_all(&mut inbox);
+        let told = kept.iter().map(|event| missed(event) + 1).sum::<u32>();
+        assert!(kept.len() < 4 && told == said, "{kept:?}");
+    }
+
+    #[test]
+    fn when_all_of_it_gave_way_the_next_one_says_so() {
+        let aside = |missed| ServerEvent::Direct {
+            room: None,
+            missed: Some(missed),
+            message_type: MessageType::RAW,
+            data: Bytes::from(vec![0; 1000]),
+        };
+        let mut inbox = Inbox::new(2900);
+        inbox.push(aside(1)).unwrap();
+        inbox.push(said(1, Delivery::Reliable)).unwrap();
+        inbox.push(said(2, Delivery::Reliable)).unwrap();
+        assert_eq!(take_all(&mut inbox).len(), 2);
+        inbox.push(aside(3)).unwrap();
+        assert_eq!(take_all(&mut inbox), [aside(5)]);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// Something that a server is to do. What cannot be done, because the room or
-/// the client is gone, is left out.
+/// the client is gone, is left out. What is not said to anybody, and metadata that is not
+/// set, comes back: [`Unsent`](super::ServerUpdate::Unsent),
+/// [`MetaRefused`](super::ServerUpdate::MetaRefused).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerCommand {
@@ -59,12 +61,15 @@ pub enum ServerCommand {
         /// What the client is told.
         message: String,
     },
-    /// Says something to everybody in a room.
+    /// Says something to everybody in a room, or to all but some.
     Broadcast {
         /// The room.
         room: RoomName,
         /// How hard to try.
         delivery: Delivery,
+        /// Who is left out, at most 4 of those in the room: see
+        /// [`Announcement::except`](crate::relay::Announcement::except).
+        except: Vec<ConnId>,
         /// What the payload is.
         message_type: MessageType,
         /// The bytes.
@@ -77,6 +82,8 @@ pub enum ServerCommand {
         room: RoomName,
         /// The key.
         key: u32,
+        /// Who is left out, as in [`Broadcast`](Self::Broadcast).
+        except: Vec<ConnId>,
         /// What the payload is.
         message_type: MessageType,
         /// The bytes.
@@ -88,6 +95,8 @@ pub enum ServerCommand {
         conns: Vec<ConnId>,
         /// The room that it is about: who is not in it gets nothing.
         room: Option<RoomName>,
+        /// How hard to try: see [`Relay::direct`](crate::relay::Relay::direct).
+        delivery: Delivery,
         /// What the payload is.
         message_type: MessageType,
         /// The bytes.

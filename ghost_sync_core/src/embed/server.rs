@@ -10,13 +10,13 @@ use crossbeam_channel::Receiver;
 use crate::{
     client::ConnectError,
     link::{self, LocalStream},
-    relay::{AskId, Input, Output, Question, Relay, RelayEvent, SendError},
+    relay::{Announcement, AskId, Input, Output, Question, Relay, RelayEvent},
     server::{BindError, Part, ServerBuilder, ServerHandle, Shares, Sink},
-    wire::Meta,
+    wire::{Delivery, Meta},
 };
 
 use super::{
-    Network, ServerCommand, ServerUpdate,
+    Audience, MetaOwner, Network, ServerCommand, ServerUpdate,
     mailbox::{Commands, Fence, LastWord, Orders, Updates, commands},
 };
 
@@ -192,12 +192,13 @@ async fn serve(server: &ServerHandle, orders: &mut Orders<ServerCommand>, inbox:
     }
 }
 
-/// Carries out a batch under one lock, but for rooms that cannot be made: these
-/// are told after what happened before them.
+/// Carries out a batch under one lock, but for rooms that cannot be made: these, like what
+/// was not said to anybody, are told after what happened before them.
 fn carry_out(server: &ServerHandle, batch: Vec<ServerCommand>, inbox: &Inbox) {
     let mut batch = batch.into_iter();
     loop {
         let mut end = None;
+        let mut failed = Vec::new();
         let refused = server.act(|relay, now, out| {
             for command in &mut batch {
                 if let ServerCommand::CreateRoom { name, config } = command {
@@ -210,11 +211,12 @@ fn carry_out(server: &ServerHandle, batch: Vec<ServerCommand>, inbox: &Inbox) {
                     end = Some((message, deadline));
                     return None;
                 } else {
-                    execute(relay, now, command, out);
+                    failed.extend(execute(relay, now, command, out));
                 }
             }
             None
         });
+        failed.into_iter().for_each(|update| inbox.push(update));
         match (refused, end) {
             (Some(refused), _) => inbox.push(refused),
             (None, Some((message, deadline))) => server.begin_shutdown(message, deadline),
@@ -223,9 +225,14 @@ fn carry_out(server: &ServerHandle, batch: Vec<ServerCommand>, inbox: &Inbox) {
     }
 }
 
-/// Carries out one command. Rooms and clients that are gone by now are no
-/// error: the program is told, or was already.
-fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Vec<Output>) {
+/// Carries out one command; returns what the program is told if it could not be. Of most the
+/// program was told already that the room or client is gone, or is.
+fn execute(
+    relay: &mut Relay,
+    now: Instant,
+    command: ServerCommand,
+    out: &mut Vec<Output>,
+) -> Option<ServerUpdate> {
     match command {
         ServerCommand::CreateRoom { .. } | ServerCommand::Shutdown { .. } => {}
         ServerCommand::ConfigureRoom { name, config } => {
@@ -246,45 +253,48 @@ fn execute(relay: &mut Relay, now: Instant, command: ServerCommand, out: &mut Ve
         ServerCommand::Kick { conn, message } => {
             let _ = relay.kick(now, conn, &message, out);
         }
-        ServerCommand::Broadcast { room, delivery, message_type, payload } => {
-            let sent = relay.broadcast(now, room.as_str(), delivery, message_type, &payload);
-            warn_of_mistake(sent.err());
+        ServerCommand::Broadcast { room, delivery, except, message_type, payload } => {
+            let last = false;
+            let (except, bytes) = (&except[..], &payload[..]);
+            let words = Announcement { delivery, last, except, message_type, payload: bytes };
+            let error = relay.say(now, room.as_str(), words).err()?;
+            let to = Audience::Room(room);
+            return Some(ServerUpdate::Unsent { to, message_type, payload, error });
         }
-        ServerCommand::BroadcastLast { room, key, message_type, payload } => {
-            let sent = relay.broadcast_last(now, room.as_str(), key, message_type, &payload);
-            warn_of_mistake(sent.err());
+        ServerCommand::BroadcastLast { room, key, except, message_type, payload } => {
+            let (delivery, last) = (Delivery::Latest(key), true);
+            let (except, bytes) = (&except[..], &payload[..]);
+            let words = Announcement { delivery, last, except, message_type, payload: bytes };
+            let error = relay.say(now, room.as_str(), words).err()?;
+            let to = Audience::Room(room);
+            return Some(ServerUpdate::Unsent { to, message_type, payload, error });
         }
-        ServerCommand::Direct { conns, room, message_type, payload } => {
-            let room = room.as_ref().map(AsRef::as_ref);
-            warn_of_mistake(relay.direct(&conns, room, message_type, &payload).err());
+        ServerCommand::Direct { conns, room, delivery, message_type, payload } => {
+            let about = room.as_ref().map(AsRef::as_ref);
+            let error = relay.direct(&conns, about, delivery, message_type, &payload).err()?;
+            let to = Audience::Clients { conns, room };
+            return Some(ServerUpdate::Unsent { to, message_type, payload, error });
         }
         ServerCommand::BroadcastAll { message_type, payload } => {
-            warn_of_mistake(relay.broadcast_all(message_type, &payload).err());
+            let error = relay.broadcast_all(message_type, &payload).err()?;
+            let to = Audience::Everybody;
+            return Some(ServerUpdate::Unsent { to, message_type, payload, error });
         }
         ServerCommand::SetRoomMeta { room, key, value } => {
             let set = relay.set_room_meta(now, room.as_str(), &key, value.as_deref(), None, out);
-            if let Err(error) = set {
-                tracing::warn!(%room, key, %error, "cannot set metadata of a room");
-            }
+            let (error, of) = (set.err()?, MetaOwner::Room(room));
+            return Some(ServerUpdate::MetaRefused { of, key, value, error });
         }
         ServerCommand::SetClientMeta { conn, key, value } => {
             let set = relay.set_client_meta(now, conn, &key, value.as_deref(), None, out);
-            if let Err(error) = set {
-                tracing::warn!(key, %error, "cannot set metadata of a client");
-            }
+            let (error, of) = (set.err()?, MetaOwner::Client(conn));
+            return Some(ServerUpdate::MetaRefused { of, key, value, error });
         }
         ServerCommand::Answer { ask, verdict } => {
             relay.handle(now, Input::Answer { ask, verdict }, out);
         }
     }
-}
-
-fn warn_of_mistake(error: Option<SendError>) {
-    if let Some(error @ (SendError::PayloadTooLarge { .. } | SendError::SaidByClients { .. })) =
-        error
-    {
-        tracing::warn!(%error, "a message of the server was not sent");
-    }
+    None
 }
 
 /// What waits for the frame.

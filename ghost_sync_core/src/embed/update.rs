@@ -2,11 +2,16 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use crate::{
     client::{ConnectError, ServerEvent, retry_after},
-    relay::{AskId, ConnId, CreateRoomError, DisconnectReason, Question, RelayEvent},
+    relay::{
+        AskId, ConnId, CreateRoomError, DisconnectReason, MetaError, Question, RelayEvent,
+        SendError,
+    },
     server::BindError,
-    wire::{ClientId, RoomName, SessionTicket},
+    wire::{ClientId, MessageType, RoomName, SessionTicket},
 };
 
 /// Something that a server's program is told.
@@ -38,6 +43,29 @@ pub enum ServerUpdate {
         /// Why.
         error: CreateRoomError,
     },
+    /// A message of the program was said to nobody. Comes after what had happened before.
+    Unsent {
+        /// For whom it was.
+        to: Audience,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+        /// Why; says what to change. [`SendError::RoomNotFound`] where the room is gone by now.
+        error: SendError,
+    },
+    /// Metadata was not set or removed. Comes after what had happened before.
+    MetaRefused {
+        /// Whose.
+        of: MetaOwner,
+        /// The key.
+        key: String,
+        /// The value that it was to have; `None`: it was to be removed.
+        value: Option<String>,
+        /// Why; says what to change. [`MetaError::RoomNotFound`] and
+        /// [`MetaError::ClientNotFound`] where they are gone by now.
+        error: MetaError,
+    },
     /// What a client said, or changed of its metadata, was left out here: it said more
     /// than its share of what may wait until the program takes its updates. What others
     /// said is there. Comes after what is there of that client, and before its end.
@@ -51,6 +79,31 @@ pub enum ServerUpdate {
     },
     /// The server has stopped, by itself or with the network; nothing follows.
     Stopped,
+}
+
+/// For whom a message of a server's program was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Audience {
+    /// Those in a room.
+    Room(RoomName),
+    /// Some clients.
+    Clients {
+        /// Which.
+        conns: Vec<ConnId>,
+        /// The room that it was about.
+        room: Option<RoomName>,
+    },
+    /// Every client.
+    Everybody,
+}
+
+/// Whose metadata a server's program wanted to change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MetaOwner {
+    /// A room.
+    Room(RoomName),
+    /// A client.
+    Client(ConnId),
 }
 
 /// Something that a client's program is told.

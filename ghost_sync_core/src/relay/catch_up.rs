@@ -27,7 +27,7 @@ pub(super) struct Behind {
     announced: u64,
     /// Whether it was told of these that not all follow.
     told: bool,
-    /// Own messages among those that the log has forgotten and that are not announced.
+    /// Own messages, and such that it is left out of, among those that the log has forgotten and that are not announced.
     own: u64,
     /// Ranges, in rising order, whose `Volatile` messages it is not given.
     skip: Vec<(u64, u64)>,
@@ -266,8 +266,9 @@ impl<'a> Reader<'a> {
         self.cursor += 1;
         self.budget = self.budget.saturating_sub(LOOK);
         let origin = entry.origin;
-        if origin.spares(self.seat) {
-            self.own += u32::from(origin.is_own_message());
+        let leaks = planted!("left-out-is-replayed") && origin.leaves_out(self.seat);
+        if origin.spares(self.seat) && !leaks {
+            self.own += u32::from(origin.withholds_message(self.seat));
             return;
         }
         if self.behind.leaves_out(seq, &entry) || self.is_of_nobody_in_log(seq, origin) {
@@ -358,6 +359,7 @@ impl Relay {
         }
         self.drop_superseded(conn, out);
         self.relieve_if_behind(now, conn, out);
+        self.admit_asides(conn);
         self.read_on(conn, WINDOW, out);
     }
 
@@ -472,6 +474,9 @@ impl Relay {
     /// Moves all events that wait for a connection into its outbox, in the order in which it
     /// would have been sent them.
     pub(super) fn take_out(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        if self.conns.get(conn).is_some_and(|found| found.blocked.is_none()) {
+            self.admit_asides(conn);
+        }
         self.drop_superseded(conn, out);
         self.read_on(conn, usize::MAX, out);
         self.copy_out(conn);
@@ -599,6 +604,8 @@ fn announce(
         | ItemKind::Lane
         | ItemKind::Roster
         | ItemKind::After { .. }
+        | ItemKind::Spared { .. }
+        | ItemKind::Aside { .. }
         | ItemKind::Event { .. }
         | ItemKind::Gap { .. } => None,
     };
@@ -636,7 +643,9 @@ fn announce(
             | ItemKind::Reply
             | ItemKind::Lane
             | ItemKind::Roster
-            | ItemKind::After { .. } => {
+            | ItemKind::After { .. }
+            | ItemKind::Spared { .. }
+            | ItemKind::Aside { .. } => {
                 kept.push(item);
                 continue;
             }

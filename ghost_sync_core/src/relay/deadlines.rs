@@ -133,6 +133,7 @@ impl Relay {
             self.end_session(now, conn, reason, out);
             return;
         }
+        self.time_writes(now, conn);
         if let Some(reason) = self.overdue(now, conn) {
             self.close(now, conn, reason, out);
         } else {
@@ -183,7 +184,7 @@ impl Relay {
         }
         connection.liveness.next_ping = next_ping;
         // Behind a full socket a ping would measure the queue; the write timeout watches there.
-        if connection.blocked.is_some() {
+        if connection.blocked.is_some_and(|blocked| blocked.owes) {
             return;
         }
         if connection.liveness.ping.is_some() {

@@ -79,6 +79,12 @@ pub enum SendError {
         /// The type's name.
         name: String,
     },
+    /// Leave fewer out, or say it to those who are to hear it alone.
+    #[error("a broadcast can leave {max} members out, not more")]
+    TooManyLeftOut {
+        /// The limit.
+        max: usize,
+    },
 }
 
 /// Why metadata was not changed.

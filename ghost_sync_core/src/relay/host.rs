@@ -7,21 +7,41 @@ use std::{
 
 use super::{
     Relay,
+    asides::{About, Aside},
     config::RoomConfig,
     deadlines::{Due, FOR_EVER, millis},
     error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
-    log::Origin,
+    log::{MAX_SPARED, Origin, Spared},
     meta::{MetaChange, Owner},
     outbox::ItemKind,
     requests::Broadcast,
     room::{Member, Room, RoomHistory, RoomInfo},
-    session::{Connection, Session},
+    session::{Connection, SeatRef, Session, Threshold},
 };
 use crate::wire::{
     ClientId, CloseReason, Delivery, LeaveReason, MemberInfo, MessageType, Meta, RoomId, RoomName,
     Seat, SendFlags, ServerMessage,
 };
+
+/// What the server says to a room.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Announcement<'a> {
+    /// How hard to try.
+    pub delivery: Delivery,
+    /// With [`Latest`](Delivery::Latest) only: newcomers are not given a value of that key
+    /// afterwards.
+    pub last: bool,
+    /// Who is left out of those in the room, at most 4. They are never given it in that stay,
+    /// also not when they come back, and nothing is told of it. A value of
+    /// [`Latest`](Delivery::Latest) replaces older ones of its key for them too: they are
+    /// taken to know it. Who leaves and joins again is told what newcomers are told.
+    pub except: &'a [ConnId],
+    /// What the payload is.
+    pub message_type: MessageType,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
 
 impl Relay {
     /// Makes a room; `epoch` must be random.
@@ -204,8 +224,11 @@ impl Relay {
         message_type: MessageType,
         payload: &[u8],
     ) -> Result<u64, SendError> {
-        let (room, flags) = (self.find(name)?, SendFlags::NONE);
-        self.say(now, Broadcast { room, delivery, flags, message_type, payload })
+        self.say(
+            now,
+            name,
+            Announcement { delivery, message_type, payload, ..Announcement::default() },
+        )
     }
 
     /// Says the last value of a key of [`Delivery::Latest`]: newcomers are not given a
@@ -221,18 +244,68 @@ impl Relay {
         message_type: MessageType,
         payload: &[u8],
     ) -> Result<u64, SendError> {
-        let (room, delivery) = (self.find(name)?, Delivery::Latest(key));
-        let flags = SendFlags::FORGET;
-        self.say(now, Broadcast { room, delivery, flags, message_type, payload })
+        let (delivery, last) = (Delivery::Latest(key), true);
+        self.say(
+            now,
+            name,
+            Announcement { delivery, last, message_type, payload, ..Announcement::default() },
+        )
     }
 
-    fn say(&mut self, now: Instant, broadcast: Broadcast<'_>) -> Result<u64, SendError> {
-        self.check_words(broadcast.message_type, broadcast.payload)?;
-        Ok(self.append_broadcast(now, Seat::SERVER, false, broadcast))
+    /// Says something to a room, in the server's name, perhaps not to everybody there; returns
+    /// its place in the room's order.
+    ///
+    /// # Errors
+    /// When there is no such room, the payload is too large, the server may not say it, or
+    /// too many are left out.
+    pub fn say(
+        &mut self,
+        now: Instant,
+        name: &str,
+        words: Announcement<'_>,
+    ) -> Result<u64, SendError> {
+        let Announcement { delivery, last, except, message_type, payload } = words;
+        let room = self.find(name)?;
+        self.check_words(message_type, payload)?;
+        let (mut spared, mut too_many) = (Spared::NOBODY, false);
+        for conn in except {
+            // Who is not in the room hears nothing of it anyway.
+            if let Some(seat) = self.conns.get(*conn).and_then(|found| found.seat_in(room)) {
+                too_many |= !spared.add(seat);
+            }
+        }
+        if too_many {
+            return Err(SendError::TooManyLeftOut { max: MAX_SPARED });
+        }
+        let flags = match delivery {
+            Delivery::Latest(_) if last => SendFlags::FORGET,
+            Delivery::Reliable | Delivery::Volatile | Delivery::Latest(_) => SendFlags::NONE,
+        };
+        let broadcast = Broadcast { room, delivery, flags, message_type, payload };
+        let seq = self.append_broadcast(now, Seat::SERVER, spared, broadcast);
+        for seat in spared.seats() {
+            let member = self.rooms.get(&room).and_then(|found| found.member(seat));
+            if let Some(connection) = member.and_then(|found| self.conns.get_mut(found.conn)) {
+                connection.outbox.spare(SeatRef { room, seat });
+            }
+        }
+        Ok(seq)
     }
 
     /// Says something to some clients alone; with a room, only to those who are
-    /// in it, and after what was said there before. Returns how many get it.
+    /// in it. Returns how many are told, or would be if they read fast enough.
+    ///
+    /// - [`Reliable`](Delivery::Reliable): arrives once, after what was said to them and, with
+    ///   a room, there before.
+    /// - [`Volatile`](Delivery::Volatile): dropped where a client is behind (its socket was
+    ///   full, and it has not caught up) or away.
+    /// - [`Latest`](Delivery::Latest): the newest of each room and key waits, for a client
+    ///   that is away too.
+    ///
+    /// What may be lost has no place among other messages, is said over one link at most,
+    /// never ends a connection, and says how many were missed before it. Of what waits of it
+    /// the oldest are dropped past [`channel_capacity`](super::RelayConfig::channel_capacity)
+    /// of them, or half of [`outbox_limit`](super::RelayConfig::outbox_limit) in bytes.
     ///
     /// # Errors
     /// When there is no such room, the payload is too large, or the server may not say it.
@@ -240,11 +313,50 @@ impl Relay {
         &mut self,
         conns: &[ConnId],
         room: Option<&str>,
+        delivery: Delivery,
         message_type: MessageType,
         payload: &[u8],
     ) -> Result<usize, SendError> {
         self.check_words(message_type, payload)?;
         let room = room.map(|name| self.find(name)).transpose()?;
+        let key = match delivery {
+            Delivery::Reliable => return Ok(self.tell(conns, room, message_type, payload)),
+            Delivery::Volatile => None,
+            Delivery::Latest(key) => Some(key),
+        };
+        let number = room.unwrap_or_default();
+        let aside = ServerMessage::Aside { room: number, missed: 0, message_type, payload };
+        let frame = aside.to_frame();
+        let most = Threshold::of(&self.config);
+        let mut receivers = 0;
+        for conn in conns {
+            let Some(connection) = self.conns.get_mut(*conn).filter(|found| found.is_present())
+            else {
+                continue;
+            };
+            let seat = match room.map(|room| connection.seat_in(room)) {
+                Some(None) => continue,
+                seat => seat.flatten().unwrap_or_default(),
+            };
+            receivers += 1;
+            let aside = Aside { about: About { room: number, seat, key }, frame: frame.clone() };
+            let at_once = connection.is_open() && !connection.behind;
+            connection.outbox.say_aside(aside, at_once, most);
+            // A full socket takes the newest when it takes anything again.
+            if connection.is_open() && connection.blocked.is_none() {
+                self.make_ready(*conn);
+            }
+        }
+        Ok(receivers)
+    }
+
+    fn tell(
+        &mut self,
+        conns: &[ConnId],
+        room: Option<RoomId>,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> usize {
         let number = room.unwrap_or_default();
         let frame = ServerMessage::Direct { room: number, message_type, payload }.to_frame();
         let before = room.and_then(|room| self.rooms.get(&room)).map_or(0, |room| room.log.next());
@@ -262,7 +374,7 @@ impl Relay {
             self.push_frame(*conn, kind, frame.clone());
             receivers += 1;
         }
-        Ok(receivers)
+        receivers
     }
 
     /// Says something to every client, in a room or not; returns how many get it.
@@ -275,7 +387,7 @@ impl Relay {
         payload: &[u8],
     ) -> Result<usize, SendError> {
         let conns: Vec<_> = self.clients().map(|(conn, _)| conn).collect();
-        self.direct(&conns, None, message_type, payload)
+        self.direct(&conns, None, Delivery::Reliable, message_type, payload)
     }
 
     /// Sets or removes an entry of a room's metadata; members are told.

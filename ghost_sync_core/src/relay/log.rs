@@ -24,29 +24,73 @@ pub(super) enum Class {
 pub(super) struct Origin {
     pub(super) sender: Seat,
     pub(super) class: Class,
-    /// Whether the sender is left out.
-    pub(super) skip_sender: bool,
+    pub(super) spared: Spared,
+}
+
+/// The members who are not given an event: its sender, or a few whom the server leaves out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Spared([Seat; MAX_SPARED]);
+
+/// Members that one event can leave out.
+pub(super) const MAX_SPARED: usize = 4;
+
+/// The server, in a place of nobody: it is no member.
+const NOBODY: Seat = Seat::SERVER;
+
+impl Spared {
+    /// Everybody is given the event.
+    pub(super) const NOBODY: Self = Self([NOBODY; MAX_SPARED]);
+
+    pub(super) fn one(seat: Seat) -> Self {
+        let mut spared = Self::NOBODY;
+        spared.0[0] = seat;
+        spared
+    }
+
+    /// Adds a seat. `false`: there is no place for it.
+    pub(super) fn add(&mut self, seat: Seat) -> bool {
+        if self.contains(seat) {
+            return true;
+        }
+        let free = self.0.iter_mut().find(|known| **known == NOBODY);
+        free.map(|free| *free = seat).is_some()
+    }
+
+    pub(super) fn contains(&self, member: Seat) -> bool {
+        // Mostly it is nobody, or one.
+        let [first, others @ ..] = self.0;
+        first == member || others[0] != NOBODY && others.contains(&member)
+    }
+
+    pub(super) fn seats(self) -> impl Iterator<Item = Seat> {
+        self.0.into_iter().take_while(|seat| *seat != NOBODY)
+    }
 }
 
 impl Origin {
     /// Of an event about membership or metadata, for everybody.
     pub(super) fn of(sender: Seat) -> Self {
-        Self { sender, class: Class::Control, skip_sender: false }
+        Self { sender, class: Class::Control, spared: Spared::NOBODY }
     }
 
     /// The same, for everybody but the one whom it is about.
     pub(super) fn unheard(sender: Seat) -> Self {
-        Self { skip_sender: true, ..Self::of(sender) }
+        Self { spared: Spared::one(sender), ..Self::of(sender) }
     }
 
     /// Whether `member` is spared the event.
     pub(super) fn spares(&self, member: Seat) -> bool {
-        self.skip_sender && self.sender == member
+        self.spared.contains(member)
     }
 
-    /// Whether it is a message that its sender does not hear.
-    pub(super) fn is_own_message(&self) -> bool {
-        self.skip_sender && matches!(self.class, Class::Message(_))
+    /// Whether it is a message which `member` is spared: one of its own, usually.
+    pub(super) fn withholds_message(&self, member: Seat) -> bool {
+        matches!(self.class, Class::Message(_)) && self.spares(member)
+    }
+
+    /// Whether the server leaves `member` out, whatever becomes of it.
+    pub(super) fn leaves_out(&self, member: Seat) -> bool {
+        self.sender == Seat::SERVER && self.spares(member)
     }
 
     /// Whether it must not be lost.
@@ -193,7 +237,7 @@ impl Log {
         self.first + self.entries.partition_point(passed) as u64
     }
 
-    /// `cursor`, moved past events that `member` sent and does not hear.
+    /// `cursor`, moved past events that `member` is spared.
     pub(super) fn skip_own(&self, mut cursor: u64, member: Seat) -> u64 {
         while self.entry(cursor).is_some_and(|entry| entry.origin.spares(member)) {
             cursor += 1;
@@ -296,7 +340,7 @@ mod tests {
 
     fn say(log: &mut Log, sender: u32, text: &str) -> u64 {
         let class = Class::Message(Delivery::Reliable);
-        let origin = Origin { sender: Seat(sender), class, skip_sender: true };
+        let origin = Origin { sender: Seat(sender), class, spared: Spared::one(Seat(sender)) };
         log.append(origin, 0, text.len(), |buf, _| {
             buf.extend_from_slice(text.as_bytes());
         })

@@ -294,7 +294,8 @@ impl Relay {
             let message_type = *message_type;
             self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
         }
-        for frame in self.rooms[&room].retained() {
+        let Some(seat) = self.conns.get(conn).and_then(|found| found.seat_in(room)) else { return };
+        for frame in self.rooms[&room].retained(seat) {
             self.push_frame(conn, ItemKind::Roster, frame);
         }
     }

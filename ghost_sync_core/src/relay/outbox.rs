@@ -4,8 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::log::Class;
-use crate::wire::{Delivery, RoomId, Seat};
+use super::{
+    asides::{About, Aside, Asides},
+    log::Class,
+    session::{SeatRef, Threshold},
+};
+use crate::wire::{Delivery, RoomId, Seat, ServerMessage};
 
 /// Frames for one connection, and the rest of a frame whose start was written.
 ///
@@ -14,12 +18,20 @@ use crate::wire::{Delivery, RoomId, Seat};
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// Rest of a frame; goes first, always.
-    pub(super) partial: Bytes,
+    partial: Bytes,
+    /// What it is the rest of; `None`: an event of a room.
+    rest_of: Option<ItemKind>,
     items: VecDeque<Item>,
     bytes: usize,
     /// Bytes of rosters, which are not in `bytes`, and how many there are.
     roster_bytes: usize,
     roster_frames: usize,
+    /// What may be lost, until the socket takes bytes.
+    asides: Option<Box<Asides>>,
+    /// Bytes of those among the items, which are not in `bytes`, and how many there are.
+    aside_bytes: usize,
+    aside_frames: usize,
+    controls: usize,
     /// Events that may be dropped.
     droppable: usize,
     replies: usize,
@@ -57,6 +69,12 @@ pub(super) enum ItemKind {
     Roster,
     /// Goes after all events of a stay in a room before `before`.
     After { room: RoomId, seat: Seat, before: u64 },
+    /// How many broadcasts of the server a member is left out of. It need not know before
+    /// it is given the next event, and goes in front of what goes after events of its stay:
+    /// more of these may be given then.
+    Spared { room: RoomId, seat: Seat, count: u32 },
+    /// May be lost; says that `missed` were.
+    Aside { about: About, missed: u32 },
     /// The end of a stay: events from `since` up to before `before` were due in it, with
     /// its join as event `joined`; `own` messages of its own it did not hear.
     Left { room: RoomId, seat: Seat, joined: u64, since: u64, before: u64, own: u64 },
@@ -78,8 +96,13 @@ impl ItemKind {
             | Self::Joined { .. }
             | Self::Roster
             | Self::After { .. }
+            | Self::Spared { .. }
             | Self::Left { .. } => true,
-            Self::Control | Self::Pong | Self::Event { .. } | Self::Gap { .. } => false,
+            Self::Control
+            | Self::Pong
+            | Self::Aside { .. }
+            | Self::Event { .. }
+            | Self::Gap { .. } => false,
         }
     }
 
@@ -92,6 +115,15 @@ impl ItemKind {
     fn is_reply(self) -> bool {
         matches!(self, Self::Reply | Self::Pong)
     }
+
+    /// Whether it goes after events of that stay.
+    fn is_after(self, room: RoomId, seat: Seat) -> bool {
+        matches!(self, Self::After { room: of, seat: whose, .. } if (of, whose) == (room, seat))
+    }
+
+    fn is_aside(self) -> bool {
+        matches!(self, Self::Aside { .. })
+    }
 }
 
 impl Outbox {
@@ -99,10 +131,15 @@ impl Outbox {
     pub(super) fn new(keep: usize) -> Self {
         Self {
             partial: Bytes::new(),
+            rest_of: None,
             items: VecDeque::new(),
             bytes: 0,
             roster_bytes: 0,
             roster_frames: 0,
+            asides: None,
+            aside_bytes: 0,
+            aside_frames: 0,
+            controls: 0,
             droppable: 0,
             replies: 0,
             kept: VecDeque::new(),
@@ -115,6 +152,8 @@ impl Outbox {
     pub(super) fn push(&mut self, kind: ItemKind, frame: Bytes) {
         *self.count(kind) += frame.len();
         self.roster_frames += usize::from(kind == ItemKind::Roster);
+        self.aside_frames += usize::from(kind.is_aside());
+        self.controls += usize::from(kind == ItemKind::Control);
         self.droppable += usize::from(kind.is_droppable());
         self.replies += usize::from(kind.is_reply());
         self.items.push_back(Item { frame, kind });
@@ -124,6 +163,8 @@ impl Outbox {
         let item = self.items.pop_front()?;
         *self.count(item.kind) -= item.frame.len();
         self.roster_frames -= usize::from(item.kind == ItemKind::Roster);
+        self.aside_frames -= usize::from(item.kind.is_aside());
+        self.controls -= usize::from(item.kind == ItemKind::Control);
         self.droppable -= usize::from(item.kind.is_droppable());
         self.replies -= usize::from(item.kind.is_reply());
         if self.items.is_empty() {
@@ -133,9 +174,10 @@ impl Outbox {
         Some(item)
     }
 
-    /// The first frame was written.
+    /// The first frame was written, or a part of it.
     pub(super) fn written(&mut self) {
         let Some(item) = self.pop() else { return };
+        self.rest_of = Some(item.kind);
         if !item.kind.is_numbered() {
             return;
         }
@@ -148,6 +190,31 @@ impl Outbox {
         while self.kept_bytes > self.keep && !planted!("kept-without-bound") {
             self.give_up_kept();
         }
+    }
+
+    /// The rest of a frame.
+    pub(super) fn partial(&self) -> &Bytes {
+        &self.partial
+    }
+
+    /// This is left of the last frame that was written in part, which was an event of a
+    /// room if `of_event`.
+    pub(super) fn written_partly(&mut self, rest: Bytes, of_event: bool) {
+        self.partial = rest;
+        if of_event {
+            self.rest_of = None;
+        }
+    }
+
+    /// Takes the rest of a frame: the client will not read it.
+    pub(super) fn take_partial(&mut self) -> Bytes {
+        let rest = std::mem::take(&mut self.partial);
+        if let Some(ItemKind::Aside { missed, .. }) = self.rest_of
+            && !rest.is_empty()
+        {
+            self.miss(missed.saturating_add(1));
+        }
+        rest
     }
 
     /// Everything was written.
@@ -176,7 +243,8 @@ impl Outbox {
 
     /// Everything numbered that the client has not got, to be sent again, in
     /// order; events and the rest are dropped. Confirm first.
-    pub(super) fn rewind(&mut self) -> Vec<Item> {
+    pub(super) fn rewind(&mut self, most: Threshold) -> Vec<Item> {
+        self.take_back(most);
         let mut kept = std::mem::take(&mut self.kept);
         if planted!("message-lost-at-resume") {
             kept.pop_back();
@@ -189,7 +257,16 @@ impl Outbox {
             let kind = if item.kind == ItemKind::Reply { ItemKind::Lane } else { item.kind };
             Item { kind, ..item }
         });
-        requeued.collect()
+        let mut items: Vec<Item> = Vec::new();
+        for item in requeued {
+            let mut at = items.len();
+            if let ItemKind::Spared { room, seat, .. } = item.kind {
+                let after = items.iter().position(|other| other.kind.is_after(room, seat));
+                at = after.unwrap_or(at);
+            }
+            items.insert(at, item);
+        }
+        items
     }
 
     /// Keeps nothing for another link any more: there will be none.
@@ -199,12 +276,105 @@ impl Outbox {
     }
 
     /// Drops what would mean nothing on another link.
-    pub(super) fn lose_link(&mut self) {
-        self.partial = Bytes::new();
+    pub(super) fn lose_link(&mut self, most: Threshold) {
+        self.take_partial();
+        self.take_back(most);
         for item in self.take() {
             if item.kind.is_numbered() {
                 self.push(item.kind, item.frame);
             }
+        }
+    }
+
+    /// Takes what may be lost; `at_once`: or else not at all, as where a client is behind.
+    ///
+    /// At most so much waits as `most` says: the oldest are given up.
+    pub(super) fn say_aside(&mut self, aside: Aside, at_once: bool, most: Threshold) {
+        if aside.about.key.is_none() && !at_once {
+            return self.miss(1);
+        }
+        self.asides.get_or_insert_default().push(aside, most);
+    }
+
+    /// Gives up what may be lost and still waits for the socket: the last message is next.
+    pub(super) fn forget_asides(&mut self) {
+        self.asides = None;
+    }
+
+    /// So many asides were given up.
+    fn miss(&mut self, count: u32) {
+        self.asides.get_or_insert_default().miss(count);
+    }
+
+    /// The socket takes bytes: the asides that wait go with what else does. The client has
+    /// these `seats`.
+    pub(super) fn admit_asides(&mut self, seats: &[SeatRef]) {
+        let Some(mut asides) = self.asides.take() else { return };
+        for (Aside { about, frame }, missed) in asides.take(seats) {
+            if planted!("aside-given-twice") && about.key.is_some() {
+                self.push(ItemKind::Aside { about, missed }, frame.clone());
+            }
+            self.push(ItemKind::Aside { about, missed }, frame);
+        }
+        self.asides = Some(asides).filter(|asides| !asides.is_empty());
+    }
+
+    /// The socket takes no more: newer ones may replace the asides among what waits, and
+    /// what was to be heard at once or not at all is given up.
+    pub(super) fn take_back(&mut self, most: Threshold) {
+        if self.aside_frames > 0 {
+            let mut back = Vec::with_capacity(self.aside_frames);
+            let mut told = 0_u32;
+            for item in self.take() {
+                if let ItemKind::Aside { about, missed } = item.kind {
+                    told = told.saturating_add(missed);
+                    back.push(Aside { about, frame: item.frame });
+                } else {
+                    self.push(item.kind, item.frame);
+                }
+            }
+            let asides = self.asides.get_or_insert_default();
+            asides.miss(told);
+            asides.put_back(back, most);
+        }
+        if let Some(asides) = &mut self.asides {
+            asides.give_up_effects();
+        }
+    }
+
+    /// Whether anything waits, beside events of rooms, that must arrive: neither what may
+    /// be lost nor what means something to this link only.
+    pub(super) fn owes(&self) -> bool {
+        let is_owed = |kind: ItemKind| !matches!(kind, ItemKind::Aside { .. } | ItemKind::Control);
+        self.items.len() > self.aside_frames + self.controls
+            || !self.partial.is_empty() && self.rest_of.is_none_or(is_owed)
+    }
+
+    /// Adds one to those broadcasts that a member is told it is left out of.
+    pub(super) fn spare(&mut self, held: SeatRef) {
+        let SeatRef { room, seat } = held;
+        let mut after = None;
+        for (at, item) in self.items.iter_mut().enumerate() {
+            if let ItemKind::Spared { room: of, seat: whose, count } = &mut item.kind
+                && (*of, *whose) == (room, seat)
+                && *count < u32::MAX
+            {
+                *count += 1;
+                // As long as before.
+                item.frame = ServerMessage::Spared { room, count: *count }.to_frame();
+                return;
+            }
+            if item.kind.is_after(room, seat) {
+                after = Some(at);
+                break;
+            }
+        }
+        let frame = ServerMessage::Spared { room, count: 1 }.to_frame();
+        self.push(ItemKind::Spared { room, seat, count: 1 }, frame);
+        if let Some(at) = after
+            && let Some(item) = self.items.pop_back()
+        {
+            self.items.insert(at, item);
         }
     }
 
@@ -223,6 +393,9 @@ impl Outbox {
         self.bytes = 0;
         self.roster_bytes = 0;
         self.roster_frames = 0;
+        self.aside_bytes = 0;
+        self.aside_frames = 0;
+        self.controls = 0;
         self.droppable = 0;
         self.replies = 0;
         std::mem::take(&mut self.items)
@@ -232,9 +405,14 @@ impl Outbox {
         &self.items
     }
 
-    /// Bytes that wait, but for rosters.
+    /// Bytes that wait, but for rosters and asides.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.partial.len()
+        self.bytes + self.rest()
+    }
+
+    /// Bytes of the rest of a frame that is no aside.
+    fn rest(&self) -> usize {
+        if self.rest_of.is_some_and(ItemKind::is_aside) { 0 } else { self.partial.len() }
     }
 
     /// Whether something waits that may be dropped.
@@ -242,9 +420,9 @@ impl Outbox {
         self.droppable > 0
     }
 
-    /// Bytes of memory that what waits takes, but for rosters.
+    /// Bytes of memory that what waits takes, but for rosters and asides.
     pub(super) fn cost(&self) -> usize {
-        self.bytes() + (self.items.len() - self.roster_frames) * ITEM
+        self.bytes() + (self.items.len() - self.roster_frames - self.aside_frames) * ITEM
     }
 
     /// Bytes of memory that rosters take which wait.
@@ -253,12 +431,25 @@ impl Outbox {
     }
 
     fn count(&mut self, kind: ItemKind) -> &mut usize {
-        if kind == ItemKind::Roster { &mut self.roster_bytes } else { &mut self.bytes }
+        match kind {
+            ItemKind::Roster => &mut self.roster_bytes,
+            ItemKind::Aside { .. } => &mut self.aside_bytes,
+            ItemKind::Control
+            | ItemKind::Pong
+            | ItemKind::Reply
+            | ItemKind::Lane
+            | ItemKind::Joined { .. }
+            | ItemKind::After { .. }
+            | ItemKind::Spared { .. }
+            | ItemKind::Left { .. }
+            | ItemKind::Event { .. }
+            | ItemKind::Gap { .. } => &mut self.bytes,
+        }
     }
 
-    /// Frames that wait, but for rosters.
+    /// Frames that wait, but for rosters and asides.
     pub(super) fn frames(&self) -> usize {
-        self.items.len() - self.roster_frames + usize::from(!self.partial.is_empty())
+        self.items.len() - self.roster_frames - self.aside_frames + usize::from(self.rest() > 0)
     }
 
     /// Bytes that may be kept of what was written.
@@ -288,7 +479,7 @@ impl Item {
 /// doubling, and its memory's bookkeeping.
 const ITEM: usize = 2 * size_of::<Item>() + 64;
 
-/// What waits for one client.
+/// What waits for one client, but for rosters and what may be lost of what is said to it alone.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct QueueLen {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{
     chunks::{Chunks, offset},
-    log::{Entry, Origin},
+    log::{Entry, MAX_SPARED, Origin},
 };
 use crate::wire::Seat;
 
@@ -28,11 +28,12 @@ pub(super) struct Kept {
     start: u64,
 }
 
-/// The last event that is not kept any more, and the last of another sender.
+/// The last event that is not kept any more, and for each of those who are spared it the
+/// last that was for them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lost {
     last: Option<(u64, Origin)>,
-    other: Option<u64>,
+    others: [Option<u64>; MAX_SPARED],
 }
 
 impl ReliableLog {
@@ -117,21 +118,19 @@ impl ReliableLog {
 
 impl Lost {
     fn add(&mut self, seq: u64, origin: Origin) {
-        let same =
-            |last: Origin| last.skip_sender && origin.skip_sender && last.sender == origin.sender;
-        // One's own events are never missed: of two senders one is another.
-        match self.last.replace((seq, origin)) {
-            Some((_, last)) if same(last) => {}
-            Some((before, _)) => self.other = Some(before),
-            None => {}
+        let mut others = [None; MAX_SPARED];
+        for (other, seat) in others.iter_mut().zip(origin.spared.seats()) {
+            *other = self.for_member(seat);
         }
+        *self = Self { last: Some((seq, origin)), others };
     }
 
-    /// The last one that was not `member`'s own.
+    /// The last one that `member` was not spared.
     fn for_member(&self, member: Seat) -> Option<u64> {
-        match self.last {
-            Some((_, origin)) if origin.spares(member) => self.other,
-            last => last.map(|(seq, _)| seq),
+        let (seq, origin) = self.last?;
+        match origin.spared.seats().position(|seat| seat == member) {
+            Some(at) => self.others[at],
+            None => Some(seq),
         }
     }
 }
@@ -139,14 +138,15 @@ impl Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::log::{Class, Log};
+    use crate::relay::log::{Class, Log, Spared};
     use crate::wire::Delivery;
 
     fn kept(senders: &[u32]) -> ReliableLog {
         let (mut log, mut reliable) = (Log::new(), ReliableLog::default());
         for sender in senders {
             let class = Class::Message(Delivery::Reliable);
-            let origin = Origin { sender: Seat(*sender), class, skip_sender: true };
+            let spared = Spared::one(Seat(*sender));
+            let origin = Origin { sender: Seat(*sender), class, spared };
             let seq = log.append(origin, 0, 8, |buf, seq| {
                 buf.extend_from_slice(seq.to_string().as_bytes());
             });

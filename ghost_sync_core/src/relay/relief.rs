@@ -27,6 +27,7 @@ impl Relay {
             let max = clamp_u32(self.config.max_owed_replies);
             return self.close(now, conn, CloseReason::TooManyRequests { max }, out);
         }
+        self.time_writes(now, conn);
         let waiting = self.waiting(conn);
         let base = Threshold::of(&self.config);
         if waiting.frames > base.frames || waiting.bytes > base.bytes {
@@ -54,6 +55,18 @@ impl Relay {
         // Its own messages take up the room: look again when there are more.
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.relief = must_stay + limit / 8;
+        }
+    }
+
+    /// Counts the time in which a full socket has to take something only while anything waits
+    /// that must arrive.
+    pub(super) fn time_writes(&mut self, now: Instant, conn: ConnId) {
+        let owes = self.owes(conn);
+        if let Some(blocked) = self.conns.get_mut(conn).and_then(|found| found.blocked.as_mut()) {
+            if !owes || !blocked.owes {
+                blocked.since = now;
+            }
+            blocked.owes = owes;
         }
     }
 
@@ -152,7 +165,8 @@ impl Relay {
         connection.outbox.cost() + in_rooms.sum::<usize>()
     }
 
-    /// What waits for a client: what it would be sent if it read all of it now.
+    /// What waits for a client: what it would be sent if it read all of it now, but for what
+    /// may be lost of what is said to it alone.
     pub fn queue_len(&self, conn: ConnId) -> QueueLen {
         let Some(connection) = self.conns.get(conn) else { return QueueLen::default() };
         let mut len =

@@ -8,7 +8,7 @@ use super::{
     AskTarget, Relay,
     config::RelayMode,
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
-    log::{Class, Origin},
+    log::{Class, Origin, Spared},
     membership::JoinWish,
     meta::{MetaChange, MetaMap, clamp_u32},
     outbox::ItemKind,
@@ -22,7 +22,7 @@ use crate::wire::{
     SessionTicket, VERSION,
 };
 
-/// A broadcast as it came from a client.
+/// A broadcast, of a client or of the server.
 #[derive(Clone, Copy)]
 pub(super) struct Broadcast<'a> {
     pub(super) room: RoomId,
@@ -470,7 +470,8 @@ impl Relay {
     ) {
         let Broadcast { room, flags, message_type, payload, .. } = broadcast;
         let echo = flags.contains(SendFlags::ECHO) || planted!("own-words-come-back");
-        let seq = self.append_broadcast(now, seat, !echo, broadcast);
+        let spared = if echo { Spared::NOBODY } else { Spared::one(seat) };
+        let seq = self.append_broadcast(now, seat, spared, broadcast);
         let reference =
             if planted!("wrong-acknowledged") { reference.max(2) - 1 } else { reference };
         if flags.contains(SendFlags::ACK) {
@@ -498,13 +499,13 @@ impl Relay {
         &mut self,
         now: Instant,
         sender: Seat,
-        skip_sender: bool,
+        spared: Spared,
         broadcast: Broadcast<'_>,
     ) -> u64 {
         let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
         let sender = if planted!("sender-of-another") { Seat(sender.0.min(1)) } else { sender };
         let size = payload.len() + BROADCAST_HEADER;
-        let origin = Origin { sender, class: Class::Message(delivery), skip_sender };
+        let origin = Origin { sender, class: Class::Message(delivery), spared };
         let seq = self.append(now, room, origin, size, |buf, seq| {
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
                 .encode(buf);

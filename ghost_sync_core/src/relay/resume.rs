@@ -14,7 +14,7 @@ use super::{
     outbox::{Item, ItemKind, Outbox},
     restart::Restart,
     room::Room,
-    session::{Connection, SeatRef, Secrets, Session, Told},
+    session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
 };
 use crate::wire::{
     ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, ResumeFailure, RoomId,
@@ -80,7 +80,8 @@ impl Relay {
         let id = ClientId::nil();
         let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
         rest.link = Some(link);
-        rest.outbox.partial = std::mem::take(&mut connection.outbox.partial);
+        let partial = connection.outbox.take_partial();
+        rest.outbox.written_partly(partial, true);
         rest.blocked = connection.blocked.take();
         let blocked = rest.blocked.is_some();
         let until = now + self.linger(blocked);
@@ -114,7 +115,7 @@ impl Relay {
         self.unblock(conn);
         self.set_behind(conn, false);
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.outbox.lose_link();
+        connection.outbox.lose_link(Threshold::of(&self.config));
         connection.session = Session::Away { until, reason: reason.clone() };
         connection.decoder = Decoder::new(MAX_HELLO);
         connection.relief = self.config.outbox_limit;
@@ -294,7 +295,7 @@ impl Relay {
             let received = ticket.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
-        let rewound = connection.outbox.rewind();
+        let rewound = connection.outbox.rewind(Threshold::of(&self.config));
         let plan = self.plan_events(conn, &rewound, told);
         if plan.is_err()
             && let Some(connection) = self.conns.get_mut(conn)
@@ -350,6 +351,8 @@ impl Relay {
                 | ItemKind::Lane
                 | ItemKind::Joined { .. }
                 | ItemKind::Roster
+                | ItemKind::Spared { .. }
+                | ItemKind::Aside { .. }
                 | ItemKind::Event { .. }
                 | ItemKind::Gap { .. } => {}
             }
@@ -414,7 +417,7 @@ impl Relay {
         if planted!("limit-forgotten-on-reconnect") {
             connection.budget.refill();
         }
-        connection.outbox.lose_link();
+        connection.outbox.lose_link(Threshold::of(&self.config));
         let client_id = connection.client_id;
         self.schedule(conn);
         let resumed = RelayEvent::ConnectionResumed { conn, client_id, addr, restarted };
@@ -616,7 +619,7 @@ impl Place {
             return Err(too_old(room.reliable.oldest_for(seat)));
         }
         let here = (next.max(room.log.first())..end).filter_map(|seq| room.log.entry(seq));
-        let here = here.filter(|entry| entry.origin.spares(seat) && entry.origin.is_own_message());
+        let here = here.filter(|entry| entry.origin.withholds_message(seat));
         let Some(forgotten) = own.checked_sub(here.count() as u64) else {
             return Err(Refused::Bogus(format!("{known} messages of its own up to event {last}")));
         };

@@ -15,7 +15,7 @@ use super::{
     deadlines::{FOR_EVER, millis},
     event::ConnId,
     latest::{Latest, Value},
-    log::{Class, Log, Origin},
+    log::{Class, Log, Origin, Spared},
     meta::{MetaLimit, MetaMap},
     pace::{Company, Pending},
     reliable::ReliableLog,
@@ -100,7 +100,8 @@ pub(super) struct Member {
     pub(super) since: u64,
     /// The event of its join.
     pub(super) joined: u64,
-    /// Messages of its own that it does not hear, in this stay.
+    /// Messages of its own that it does not hear, and others that it is left out of, in this
+    /// stay.
     pub(super) own: u64,
     /// Whether it said anything that must not be lost.
     pub(super) spoke: bool,
@@ -192,12 +193,19 @@ impl Room {
             self.log.supersede(older);
         }
         let firm = origin.is_firm();
-        if let Class::Message(_) = origin.class
-            && (origin.skip_sender || firm)
-            && let Some(sender) = self.member_mut(origin.sender)
-        {
-            sender.own += u64::from(origin.skip_sender);
-            sender.spoke |= firm;
+        if let Class::Message(_) = origin.class {
+            for seat in origin.spared.seats() {
+                if let Some(member) = self.member_mut(seat) {
+                    member.own += 1;
+                    member.spoke |= firm && seat == origin.sender;
+                }
+            }
+            if firm
+                && !origin.spares(origin.sender)
+                && let Some(sender) = self.member_mut(origin.sender)
+            {
+                sender.spoke = true;
+            }
         }
         seq
     }
@@ -234,7 +242,7 @@ impl Room {
         let values = self.latest.values().filter(move |(.., it)| (from..first).contains(&it.seq));
         values.map(|(sender, key, value)| {
             let class = Class::Message(Delivery::Latest(key));
-            (value.seq, Origin { sender, class, skip_sender: value.skip_sender })
+            (value.seq, Origin { sender, class, spared: value.spared })
         })
     }
 
@@ -334,9 +342,10 @@ impl Room {
         self.born += by;
     }
 
-    /// The newest values, as frames for a newcomer, in the order they were said.
-    pub(super) fn retained(&self) -> Vec<Bytes> {
-        self.latest.frames(&self.log)
+    /// The newest values, as frames for the member in `seat` that knows nothing yet, in the
+    /// order they were said.
+    pub(super) fn retained(&self, seat: Seat) -> Vec<Bytes> {
+        self.latest.frames(&self.log, seat)
     }
 
     /// The first event for a newcomer whose join is event `joined`.
@@ -362,8 +371,8 @@ impl Room {
             return self.latest.forget(sender, key);
         }
         let Some(entry) = self.log.entry(seq) else { return };
-        let (len, skip_sender) = (self.log.bytes(seq).len(), entry.origin.skip_sender);
-        self.latest.said(sender, key, Value::new(seq, len, skip_sender), self.config.retain);
+        let (len, spared) = (self.log.bytes(seq).len(), entry.origin.spared);
+        self.latest.said(sender, key, Value::new(seq, len, spared), self.config.retain);
     }
 
     /// Forgets the newest values of a seat that is given up, and who had it
@@ -560,19 +569,26 @@ impl Room {
                     self.reliable.lose(seq, origin);
                 }
             }
-            if self.behind > 0
-                && origin.is_own_message()
-                && let Some(member) = self.member_mut(origin.sender)
-                && member.cursor <= seq
-                && let Some(behind) = &mut member.behind
-            {
-                behind.forgot_own(seq);
+            if self.behind > 0 && matches!(origin.class, Class::Message(_)) {
+                self.forget_spared(seq, origin.spared);
             }
         }
         self.log.trim(keep);
         if self.newest.len() > self.newest_limit {
             self.newest.retain(|_, seq| *seq >= keep);
             self.newest_limit = MIN_NEWEST.max(self.newest.len() * 2);
+        }
+    }
+
+    /// Notes with those who are spared event `seq`, a message, that it is forgotten.
+    fn forget_spared(&mut self, seq: u64, spared: Spared) {
+        for seat in spared.seats() {
+            if let Some(member) = self.member_mut(seat)
+                && member.cursor <= seq
+                && let Some(behind) = &mut member.behind
+            {
+                behind.forgot_own(seq);
+            }
         }
     }
 

@@ -166,6 +166,9 @@ pub(super) struct Blocked {
     pub(super) taken: usize,
     /// When it last took any.
     pub(super) last: Instant,
+    /// Whether anything waited that must arrive when that was looked at: `since` is later
+    /// than when that began.
+    pub(super) owes: bool,
 }
 
 /// Frames and bytes.
@@ -177,7 +180,7 @@ pub(super) struct Threshold {
 
 impl Blocked {
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, taken: 0, last: now }
+        Self { since: now, taken: 0, last: now, owes: true }
     }
 }
 

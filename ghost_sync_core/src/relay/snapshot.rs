@@ -8,7 +8,7 @@ use super::{
     Relay,
     room::{PastEvent, RoomHistory},
 };
-use crate::wire::{MemberInfo, Meta, RoomId, RoomName};
+use crate::wire::{MemberInfo, Meta, RoomId, RoomName, Seat};
 
 /// A room as it is at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,7 +52,7 @@ impl Relay {
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
             members: members.filter_map(|member| self.member_info(member)).collect(),
-            retained: found.retained(),
+            retained: found.retained(Seat::SERVER),
         })
     }
 

@@ -14,7 +14,7 @@ use super::{
     log::Run,
     outbox::ItemKind,
     room::Room,
-    session::{Blocked, Connection, SeatRef},
+    session::{Blocked, Connection, SeatRef, Threshold},
 };
 
 /// What there is to write, as [`Relay::transmit`] found it.
@@ -87,6 +87,7 @@ impl Relay {
         let mut cursors = std::mem::take(&mut self.scratch_cursors);
         let mut items = 0;
         let mut partial = None;
+        let mut of_event = false;
         let mut left = bytes;
         let Some(connection) = self.conns.get(conn) else { return };
         let _ = self.pieces(connection, |piece, bytes| {
@@ -100,6 +101,7 @@ impl Relay {
                 Piece::Partial => partial = Some(Bytes::copy_from_slice(rest)),
                 Piece::Item => {
                     items += 1;
+                    of_event = false;
                     partial = Some(Bytes::copy_from_slice(rest));
                 }
                 Piece::Log { seat, position, run } => {
@@ -114,6 +116,7 @@ impl Relay {
                         } else {
                             let len = usize::try_from(end - position).unwrap_or(rest.len());
                             let len = if planted!("rest-of-frame-lost") { 0 } else { len };
+                            of_event = true;
                             partial = Some(Bytes::copy_from_slice(&rest[..len]));
                             room.log.skip_own(seq + 1, held.seat)
                         }
@@ -126,7 +129,7 @@ impl Relay {
             ControlFlow::Continue(())
         });
         debug_assert_eq!(left, 0, "more was reported than was given");
-        self.apply_sent(conn, items, partial, &cursors);
+        self.apply_sent(conn, items, partial.map(|rest| (rest, of_event)), &cursors);
         cursors.clear();
         self.scratch_cursors = cursors;
         self.after_sent(now, conn, bytes, out);
@@ -141,6 +144,9 @@ impl Relay {
             self.blocked.insert(conn);
             self.schedule(conn);
             self.set_behind(conn, true);
+        }
+        if let Some(connection) = self.conns.get_mut(conn).filter(|found| found.is_open()) {
+            connection.outbox.take_back(Threshold::of(&self.config));
         }
         self.relieve_if_behind(now, conn, out);
         self.note_congestion(now, conn);
@@ -176,15 +182,15 @@ impl Relay {
         &mut self,
         conn: ConnId,
         items: usize,
-        partial: Option<Bytes>,
+        partial: Option<(Bytes, bool)>,
         cursors: &[(SeatRef, u64)],
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         for _ in 0..items {
             connection.outbox.written();
         }
-        if let Some(partial) = partial {
-            connection.outbox.partial = partial;
+        if let Some((rest, of_event)) = partial {
+            connection.outbox.written_partly(rest, of_event);
         }
         for (held, cursor) in cursors {
             let Some(room) = self.rooms.get_mut(&held.room) else { continue };
@@ -232,6 +238,25 @@ impl Relay {
         blocked
     }
 
+    /// What may be lost goes with what else the socket takes next.
+    pub(super) fn admit_asides(&mut self, conn: ConnId) {
+        if let Some(Connection { outbox, seats, .. }) = self.conns.get_mut(conn) {
+            outbox.admit_asides(seats);
+        }
+    }
+
+    /// Whether something waits for a connection that must arrive, or has a place in the order
+    /// of a room.
+    pub(super) fn owes(&self, conn: ConnId) -> bool {
+        let Some(connection) = self.conns.get(conn) else { return false };
+        connection.outbox.owes()
+            || connection.seats.iter().any(|held| {
+                self.member(*held).is_some_and(|(room, cursor)| {
+                    room.log.skip_own(cursor, held.seat) < room.log.next()
+                })
+            })
+    }
+
     fn trim_rooms_of(&mut self, conn: ConnId) {
         for at in 0..self.conns[conn].seats.len() {
             let room = self.conns[conn].seats[at].room;
@@ -249,8 +274,9 @@ impl Relay {
         connection: &'a Connection,
         mut visit: impl FnMut(Piece, &'a [u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        if !connection.outbox.partial.is_empty() {
-            visit(Piece::Partial, &connection.outbox.partial)?;
+        let partial = connection.outbox.partial();
+        if !partial.is_empty() {
+            visit(Piece::Partial, partial)?;
         }
         // One seat is what nearly everybody has; more need their cursors remembered.
         let mut cursors = [0; INLINE_SEATS];

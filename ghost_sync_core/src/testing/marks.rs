@@ -60,6 +60,9 @@ pub(super) enum Mark {
     PutOut,
     Barred,
     TurnedAway,
+    LeftOut,
+    LeftOutOfRetained,
+    AsidesMissed,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -120,6 +123,9 @@ pub const MARKS: &[&str] = &[
     "put out for asking too much",
     "barred address told so",
     "connection turned away at the gate",
+    "some left out of a broadcast",
+    "new process not told what it was left out of",
+    "words to one client missed, and counted",
 ];
 
 /// The marks that were reached.

@@ -3,6 +3,7 @@
 //! from the frames that the client gets, and compares.
 
 mod anew;
+mod asides;
 mod delivery;
 mod end;
 mod events;
@@ -39,7 +40,7 @@ use room::RoomLog;
 /// An invariant that did not hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// Which: `I1` to `I33`, or `panic`.
+    /// Which: `I1` to `I34`, or `panic`.
     pub invariant: &'static str,
     /// What was seen.
     pub seen: String,
@@ -97,6 +98,8 @@ pub(super) struct Oracle {
     sessions: BTreeMap<ConnId, SessionView>,
     /// Words on their way, by the session that they are for.
     directs: BTreeMap<ClientId, VecDeque<Direct>>,
+    /// Words for one client that may be lost, by the session that they are for.
+    asides: BTreeMap<ClientId, asides::Asides>,
     /// Who a session's client is.
     owners: BTreeMap<ClientId, usize>,
     /// Over which link a new process goes on with a session, and who it is.
@@ -268,6 +271,8 @@ pub(super) struct Stay {
     /// Before this event some may be missing, as was announced.
     loose: u64,
     retained: VecDeque<u64>,
+    /// Events that it was told it is left out of.
+    spared: u64,
     /// Later stays have higher ones.
     pub(super) order: u64,
 }
@@ -287,6 +292,7 @@ impl Oracle {
             bars: BTreeMap::new(),
             sessions: BTreeMap::new(),
             directs: BTreeMap::new(),
+            asides: BTreeMap::new(),
             owners: BTreeMap::new(),
             heir: None,
             greetings: BTreeMap::new(),
@@ -356,6 +362,9 @@ impl Oracle {
         let Ok(message) = ServerMessage::decode(body) else {
             return self.fail("I26", "a frame that means nothing is written");
         };
+        if let ServerMessage::Aside { missed, payload, .. } = message {
+            return self.wrote_aside(link, missed, payload);
+        }
         if !message.is_numbered() {
             return;
         }
@@ -367,10 +376,14 @@ impl Oracle {
 
     /// A frame was chosen for a link whose socket was full, and written to it.
     pub(super) fn wrote_behind(&mut self, link: LinkId, body: &[u8]) {
-        let Ok(ServerMessage::Broadcast { room, seq, delivery: Delivery::Latest(_), .. }) =
-            ServerMessage::decode(body)
-        else {
-            return;
+        let (room, seq) = match ServerMessage::decode(body) {
+            Ok(ServerMessage::Broadcast { room, seq, delivery: Delivery::Latest(_), .. }) => {
+                (room, seq)
+            }
+            Ok(ServerMessage::Aside { payload, .. }) => {
+                return self.wrote_aside_behind(link, payload);
+            }
+            _ => return,
         };
         let mut sessions = self.sessions.values();
         let session = sessions.find(|session| session.link == Some(link));
@@ -468,9 +481,13 @@ impl Oracle {
         counter: u32,
         seq: u64,
         (delivery, last, message_type): (Delivery, bool, MessageType),
+        except: [Seat; 4],
         len: usize,
     ) {
         let key = (self.era, room);
+        if except != <[Seat; 4]>::default() {
+            self.mark(Mark::LeftOut);
+        }
         self.said.insert(counter, Saying { len });
         let said = room::Said {
             sender: Seat::SERVER,
@@ -480,6 +497,7 @@ impl Oracle {
             last,
             echo: true,
             message_type,
+            except,
         };
         let now = self.now;
         let Some(found) = self.rooms.get_mut(&key) else { return };

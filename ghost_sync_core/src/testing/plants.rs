@@ -105,4 +105,8 @@ pub const PLANTS: &[&str] = &[
     "forgotten-value-kept",
     "unsorted-metadata-taken",
     "refuse-makes-a-room",
+    "aside-given-twice",
+    "aside-missed-uncounted",
+    "left-out-is-replayed",
+    "left-out-is-retained",
 ];

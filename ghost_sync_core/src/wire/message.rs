@@ -497,7 +497,8 @@ pub enum ServerMessage<'a> {
         from: u64,
         /// The last.
         to: u64,
-        /// How many of them are the receiver's own broadcasts, which it would not have got anyway.
+        /// How many of them are the receiver's own broadcasts, or such that it was left out of:
+        /// it would not have got them anyway.
         own: u32,
         /// Why.
         reason: GapReason,
@@ -585,6 +586,29 @@ pub enum ServerMessage<'a> {
         /// Why.
         reason: ResumeFailure,
     },
+    /// As `Direct`, but not numbered: the server gives it up when the client reads too
+    /// slowly or a newer one replaces it, and it has no place among other messages.
+    #[wincode(tag = 29)]
+    Aside {
+        /// The room it is about; `RoomId(0)` for none.
+        room: RoomId,
+        /// How many of these were given up since the last one that was sent; at most so
+        /// many are counted as there are numbers.
+        missed: u32,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: &'a [u8],
+    },
+    /// The receiver is left out of so many of the server's broadcasts in the room: their
+    /// numbers, which it has not met yet, are to it like those of its own broadcasts.
+    #[wincode(tag = 32)]
+    Spared {
+        /// The room.
+        room: RoomId,
+        /// How many more than was said before.
+        count: u32,
+    },
 }
 
 /// A frame body that is no message of this direction and version.
@@ -609,7 +633,10 @@ pub enum DecodeError {
 }
 
 impl<'a> ClientMessage<'a> {
-    const KINDS: u8 = 12;
+    /// Whether there is a message with that tag.
+    fn is_kind(kind: u8) -> bool {
+        kind < 12
+    }
 
     /// Whether it counts as a request: all but pings, their answers, and what
     /// opens, confirms or ends.
@@ -640,7 +667,7 @@ impl<'a> ClientMessage<'a> {
     /// # Errors
     /// [`DecodeError`]; the stream cannot be trusted any more.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let message: Self = read(body, Self::KINDS)?;
+        let message: Self = read(body, Self::is_kind)?;
         if let Self::Broadcast { flags, delivery, .. } = &message
             && !flags.is_valid(*delivery)
         {
@@ -657,7 +684,10 @@ impl<'a> ClientMessage<'a> {
 }
 
 impl<'a> ServerMessage<'a> {
-    const KINDS: u8 = 25;
+    /// Whether there is a message with that tag.
+    fn is_kind(kind: u8) -> bool {
+        kind < 25 || matches!(kind, 29 | 32)
+    }
 
     /// Whether a server's first message may be of that kind: `Welcome`, `Close`, `Resumed` or
     /// `ResumeFailed`.
@@ -678,6 +708,7 @@ impl<'a> ServerMessage<'a> {
             | Self::Direct { .. }
             | Self::Ack { .. }
             | Self::Refused { .. }
+            | Self::Spared { .. }
             | Self::Rooms { .. } => true,
             Self::Welcome { .. }
             | Self::Close { .. }
@@ -690,6 +721,7 @@ impl<'a> ServerMessage<'a> {
             | Self::PlayerMeta { .. }
             | Self::RoomDeleted { .. }
             | Self::Gap { .. }
+            | Self::Aside { .. }
             | Self::Ping { .. }
             | Self::Pong { .. }
             | Self::Received { .. }
@@ -715,7 +747,7 @@ impl<'a> ServerMessage<'a> {
     /// # Errors
     /// [`DecodeError`]; the stream cannot be trusted any more.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let message: Self = read(body, Self::KINDS)?;
+        let message: Self = read(body, Self::is_kind)?;
         if let Self::JoinRefused { reason, .. } | Self::Refused { reason, .. } = &message
             && reason.is_local()
         {
@@ -755,10 +787,10 @@ fn write<T: SchemaWrite<WireConfig, Src = T>>(buf: &mut BytesMut, message: &T) {
 
 fn read<'a, T: SchemaRead<'a, WireConfig, Dst = T>>(
     body: &'a [u8],
-    kinds: u8,
+    is_kind: fn(u8) -> bool,
 ) -> Result<T, DecodeError> {
     let kind = *body.first().ok_or(DecodeError::Empty)?;
-    if kind >= kinds {
+    if !is_kind(kind) {
         return Err(DecodeError::UnknownKind(kind));
     }
     config::deserialize_exact(body, WireConfig::new()).map_err(|error| {

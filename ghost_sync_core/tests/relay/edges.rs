@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Limits, MAGIC, MessageType, OverflowPolicy, Refusal, RelayMode,
-    RoomConfig, RoomId, ServerMessage, VERSION, Verdict,
+    ClientMessage, CloseReason, Delivery, Limits, MAGIC, MessageType, OverflowPolicy, Refusal,
+    RelayMode, RoomConfig, RoomId, ServerMessage, VERSION, Verdict,
 };
 
 use crate::world::{PeerId, World, encode};
@@ -22,7 +22,10 @@ fn a_direct_message_keeps_its_place_when_its_receiver_leaves() {
     world.peers[slow].takes = Some(0);
     world.broadcast(talker, "a", "first");
     let conn = world.peers[slow].conn;
-    world.relay.direct(&[conn], Some("a"), MessageType::RAW, b"second").unwrap();
+    world
+        .relay
+        .direct(&[conn], Some("a"), Delivery::Reliable, MessageType::RAW, b"second")
+        .unwrap();
     let room = world.peers[slow].rooms["a"].0;
     world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
     world.read_on(slow, 10_000);

@@ -6,6 +6,7 @@
     reason = "a test fails where it meets what it does not expect"
 )]
 
+mod asides;
 mod backpressure;
 mod behind;
 mod demand;
@@ -14,6 +15,7 @@ mod flush;
 mod handshake;
 mod histories;
 mod hooks;
+mod left_out;
 mod limits;
 mod liveness;
 mod restarts;

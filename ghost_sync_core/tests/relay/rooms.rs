@@ -304,9 +304,9 @@ fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     let raw = MessageType::RAW;
     let conns = [alice, carol].map(|peer| world.peers[peer].conn);
     assert_eq!(world.relay.broadcast(world.now, "a", Delivery::Reliable, raw, b"room"), Ok(3));
-    assert_eq!(world.relay.direct(&conns[..1], None, raw, b"one"), Ok(1));
-    assert_eq!(world.relay.direct(&conns, None, raw, b"some"), Ok(2));
-    assert_eq!(world.relay.direct(&conns, Some("a"), raw, b"some in a"), Ok(1));
+    assert_eq!(world.relay.direct(&conns[..1], None, Delivery::Reliable, raw, b"one"), Ok(1));
+    assert_eq!(world.relay.direct(&conns, None, Delivery::Reliable, raw, b"some"), Ok(2));
+    assert_eq!(world.relay.direct(&conns, Some("a"), Delivery::Reliable, raw, b"some in a"), Ok(1));
     assert_eq!(world.relay.broadcast_all(raw, b"all"), Ok(3));
     world.pump();
     let mut told = |peer| {
@@ -332,7 +332,7 @@ fn a_direct_message_in_a_room_comes_after_what_was_said_there_before() {
     let alice = world.member("a");
     let conns = [world.peers[alice].conn];
     world.relay.broadcast(world.now, "a", Delivery::Reliable, MessageType::RAW, b"1").unwrap();
-    world.relay.direct(&conns, Some("a"), MessageType::RAW, b"2").unwrap();
+    world.relay.direct(&conns, Some("a"), Delivery::Reliable, MessageType::RAW, b"2").unwrap();
     world.relay.broadcast(world.now, "a", Delivery::Reliable, MessageType::RAW, b"3").unwrap();
     world.pump();
     let frames = world.take(alice);

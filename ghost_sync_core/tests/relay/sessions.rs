@@ -798,7 +798,10 @@ fn who_goes_away_with_too_much_waiting_does_not_stay() {
     let conn = world.peers[alice].conn;
     for _ in 0..11 {
         let text = [7; 1000];
-        world.relay.direct(&[conn], Some("a"), MessageType::RAW, &text).unwrap();
+        world
+            .relay
+            .direct(&[conn], Some("a"), Delivery::Reliable, MessageType::RAW, &text)
+            .unwrap();
     }
     world.pump();
     assert_eq!((world.relay.client_count(), world.relay.away_count()), (0, 0));

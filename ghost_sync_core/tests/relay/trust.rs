@@ -235,7 +235,10 @@ fn the_server_cannot_say_what_clients_alone_say() {
     let relay = &mut world.relay;
     let said = relay.broadcast(now, "a", Delivery::Reliable, message_type, b"1");
     assert_eq!(said, Err(wrong.clone()));
-    assert_eq!(relay.direct(&[conn], None, message_type, b"1"), Err(wrong.clone()));
+    assert_eq!(
+        relay.direct(&[conn], None, Delivery::Reliable, message_type, b"1"),
+        Err(wrong.clone())
+    );
     assert_eq!(relay.broadcast_all(message_type, b"1"), Err(wrong));
     assert!(relay.broadcast(now, "a", Delivery::Reliable, MessageType::of("Score"), b"1").is_ok());
 }

@@ -205,7 +205,9 @@ impl World {
 
     pub(crate) fn direct(&mut self, peer: PeerId, room: &str, text: &str) {
         let conn = self.peers[peer].conn;
-        self.relay.direct(&[conn], Some(room), MessageType::RAW, text.as_bytes()).unwrap();
+        self.relay
+            .direct(&[conn], Some(room), Delivery::Reliable, MessageType::RAW, text.as_bytes())
+            .unwrap();
         self.pump();
     }
 

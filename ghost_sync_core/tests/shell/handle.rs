@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientId, CreateRoomError, LeaveReason, MessageType, MetaError, RoomConfig, SendError, Server,
-    ServerEvent, ServerHandle,
+    Client, ClientId, CreateRoomError, Delivery, LeaveReason, MessageType, MetaError, RoomConfig,
+    SendError, Server, ServerEvent, ServerHandle,
 };
 
 use crate::support::*;
@@ -35,6 +35,29 @@ async fn rooms_and_clients_can_be_counted_and_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_server_speaks_to_all_but_some_and_says_what_may_be_lost() {
+    let server = server().await;
+    let (mut first, mut second) = (join(&server, "lobby").await, join(&server, "lobby").await);
+    let (raw, left_out) = (MessageType::RAW, [first.client_id()]);
+    let reliable = Delivery::Reliable;
+    server.broadcast_except("lobby", left_out, reliable, raw, b"not you").unwrap();
+    server.broadcast("lobby", b"all").unwrap();
+    let heard = async |client: &mut Client| loop {
+        if let ServerEvent::Broadcast { data, .. } = next(client).await {
+            break data;
+        }
+    };
+    assert_eq!(heard(&mut first).await, "all");
+    assert_eq!(heard(&mut second).await, "not you");
+    server.send_to_with(first.client_id(), Delivery::Latest(1), raw, b"here").unwrap();
+    server.send_to_many_with(left_out, Delivery::Volatile, raw, b"bang").unwrap();
+    for expected in ["here", "bang"] {
+        let ServerEvent::Direct { missed, data, .. } = next(&mut first).await else { panic!() };
+        assert_eq!((missed, &data[..]), (Some(0), expected.as_bytes()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     let server = server().await;
     let mut inside = join(&server, "lobby").await;
@@ -48,7 +71,7 @@ async fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     assert_eq!(server.send_to_many(ids, b"some"), Ok(2));
     assert_eq!(server.broadcast_all(b"all"), Ok(2));
     for expected in ["one", "some", "all"] {
-        let ServerEvent::Direct { room: None, message_type, data } = next(&mut outside).await
+        let ServerEvent::Direct { room: None, message_type, data, .. } = next(&mut outside).await
         else {
             panic!()
         };
@@ -153,7 +176,7 @@ async fn a_handle_after_the_end_returns_errors() {
     assert!(server.send_to(client.client_id(), b"").is_err());
     assert_eq!(server.client_count(), 0);
     assert_eq!(server.broadcast_all(b""), Ok(0));
-    let late = ghost_sync_core::Client::builder().connect_over(server.connect_local());
+    let late = Client::builder().connect_over(server.connect_local());
     assert!(late.await.is_err());
     let _ = (server.broadcast("lobby", b""), server.rooms(), server.delete_room("lobby"));
     server.shutdown().await;
@@ -164,7 +187,7 @@ async fn a_handle_before_the_start_makes_rooms_and_connects_nobody() {
     let server = Server::builder().local_only().build();
     let handle = server.handle();
     handle.create_room("early").unwrap();
-    let early = ghost_sync_core::Client::builder().connect_over(handle.connect_local());
+    let early = Client::builder().connect_over(handle.connect_local());
     assert!(early.await.is_err());
     server.run().await.unwrap();
     join(&handle, "early").await;

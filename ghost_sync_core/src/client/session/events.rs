@@ -191,8 +191,14 @@ impl Session {
             ServerMessage::Direct { room, message_type, payload } => {
                 let room = self.rooms.get(&room).map(|room| room.name().clone());
                 let data = body.slice_ref(payload);
-                events.push(ServerEvent::Direct { room, message_type, data });
+                events.push(ServerEvent::Direct { room, missed: None, message_type, data });
             }
+            ServerMessage::Aside { room, missed, message_type, payload } => {
+                let room = self.rooms.get(&room).map(|room| room.name().clone());
+                let (missed, data) = (Some(missed), body.slice_ref(payload));
+                events.push(ServerEvent::Direct { room, missed, message_type, data });
+            }
+            ServerMessage::Spared { room, count } => self.seated(room)?.spared(count),
             ServerMessage::Ack { room, reference, seq } => {
                 let room = self.seated(room)?.name().clone();
                 self.sent.answered(reference);

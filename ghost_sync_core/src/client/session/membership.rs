@@ -24,9 +24,10 @@ pub(crate) struct Membership {
     joined: u64,
     /// The number that comes next.
     next: u64,
-    /// Own broadcasts that may have got a number which was not met yet.
+    /// Own broadcasts, and such that this client is left out of, that may have got a number
+    /// which was not met yet.
     unseen: u64,
-    /// Numbers that were met and were own broadcasts.
+    /// Numbers that were met and were such.
     own: u64,
     /// Numbers before this one may be missing: a gap has accounted for them.
     loose: u64,
@@ -105,7 +106,7 @@ impl Membership {
 
     /// So many own broadcasts from an earlier stay may be said in this one.
     pub(crate) fn inherit(&mut self, unseen: u64) {
-        self.unseen += unseen;
+        self.unseen = self.unseen.saturating_add(unseen);
     }
 
     /// The room.
@@ -160,7 +161,12 @@ impl Membership {
 
     /// An own broadcast is on its way that will not come back.
     pub(crate) fn spoke(&mut self) {
-        self.unseen += 1;
+        self.unseen = self.unseen.saturating_add(1);
+    }
+
+    /// The server has said so much that is for others only.
+    pub(crate) fn spared(&mut self, count: u32) {
+        self.unseen = self.unseen.saturating_add(count.into());
     }
 
     /// A broadcast that was on its way is not sent at all.

@@ -163,6 +163,34 @@ fn refused(reference: u64) -> ServerMessage<'static> {
     ServerMessage::Refused { room: ROOM, reference, reason: Refusal::Busy }
 }
 
+fn spared(count: u32) -> ServerMessage<'static> {
+    ServerMessage::Spared { room: ROOM, count }
+}
+
+#[test]
+fn numbers_that_are_for_others_only_are_no_loss_if_the_server_says_so() {
+    let mut talk = Talk::joined();
+    talk.accepts(&[said(11, 2), spared(2), said(13, 2)], 2);
+    talk.accepts(&[gap(14, 16, 1), said(17, 2)], 2);
+    talk.violates(&[said(19, 2)]);
+    let mut talk = Talk::joined();
+    talk.accepts(&[spared(u32::MAX), spared(u32::MAX)], 0);
+    Talk::open().violates(&[spared(1)]);
+}
+
+#[test]
+fn what_may_be_lost_says_how_much_was() {
+    let mut talk = Talk::joined();
+    let (message_type, payload) = (MessageType::RAW, &b"hi"[..]);
+    let aside = |room, missed| ServerMessage::Aside { room, missed, message_type, payload };
+    let events = talk.accepts(&[aside(ROOM, 0), aside(RoomId(0), 3)], 2);
+    let told = events.into_iter().map(|event| {
+        let ServerEvent::Direct { room, missed, .. } = event else { panic!("{event:?}") };
+        (room.is_some(), missed)
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(true, Some(0)), (false, Some(3))]);
+}
+
 #[test]
 fn roster_pages_become_one_joined() {
     let mut talk = Talk::open();

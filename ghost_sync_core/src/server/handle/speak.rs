@@ -1,7 +1,7 @@
 //! What the server itself says.
 
 use crate::{
-    relay::{ConnId, SendError},
+    relay::{Announcement, ConnId, SendError},
     wire::{ClientId, Delivery, MessageType},
 };
 
@@ -53,32 +53,60 @@ impl ServerHandle {
         self.act(|relay, now, _| relay.broadcast(now, room, delivery, message_type, data))
     }
 
-    /// Says something to one client.
+    /// Says something to everybody in a room but some, at most 4: see
+    /// [`Announcement::except`]. Returns its place in the room's order.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast), and [`SendError::TooManyLeftOut`].
+    pub fn broadcast_except(
+        &self,
+        room: impl AsRef<str>,
+        except: impl IntoIterator<Item = ClientId>,
+        delivery: Delivery,
+        message_type: MessageType,
+        data: impl AsRef<[u8]>,
+    ) -> Result<u64, SendError> {
+        // The iterator is code of the program: it runs before the lock is taken.
+        let except: Vec<ClientId> = except.into_iter().collect();
+        let (room, payload) = (room.as_ref(), data.as_ref());
+        self.act(|relay, now, _| {
+            let except: Vec<ConnId> =
+                except.into_iter().filter_map(|client| relay.conn_of(client)).collect();
+            let except = &except[..];
+            let words =
+                Announcement { delivery, except, message_type, payload, ..Default::default() };
+            relay.say(now, room, words)
+        })
+    }
+
+    /// Says something to one client, reliably.
     ///
     /// # Errors
     /// [`SendError`]: it is gone, or the payload is too large.
     pub fn send_to(&self, client: ClientId, data: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.send_to_with(client, MessageType::RAW, data)
+        self.send_to_with(client, Delivery::Reliable, MessageType::RAW, data)
     }
 
-    /// Says something typed to one client.
+    /// Says something to one client, in a way of choice: see
+    /// [`Relay::direct`](crate::relay::Relay::direct) for what may be lost.
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to).
     pub fn send_to_with(
         &self,
         client: ClientId,
+        delivery: Delivery,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
         let data = data.as_ref();
         self.act(|relay, _, _| {
             let conn = conn_of(relay, client)?;
-            relay.direct(&[conn], None, message_type, data).map(|_| ())
+            relay.direct(&[conn], None, delivery, message_type, data).map(|_| ())
         })
     }
 
-    /// Says something to some clients. Returns how many of them are there.
+    /// Says something to some clients, reliably. Returns how many of them are there.
     ///
     /// # Errors
     /// [`SendError::PayloadTooLarge`].
@@ -87,13 +115,28 @@ impl ServerHandle {
         clients: impl IntoIterator<Item = ClientId>,
         data: impl AsRef<[u8]>,
     ) -> Result<usize, SendError> {
+        self.send_to_many_with(clients, Delivery::Reliable, MessageType::RAW, data)
+    }
+
+    /// Says something to some clients, in a way of choice, as
+    /// [`send_to_with`](Self::send_to_with) does. Returns how many of them are there.
+    ///
+    /// # Errors
+    /// [`SendError`]: the payload is too large, or the server may not say it.
+    pub fn send_to_many_with(
+        &self,
+        clients: impl IntoIterator<Item = ClientId>,
+        delivery: Delivery,
+        message_type: MessageType,
+        data: impl AsRef<[u8]>,
+    ) -> Result<usize, SendError> {
         // The iterator is code of the program: it runs before the lock is taken.
         let clients: Vec<ClientId> = clients.into_iter().collect();
         let data = data.as_ref();
         self.act(|relay, _, _| {
             let conns: Vec<ConnId> =
                 clients.into_iter().filter_map(|client| relay.conn_of(client)).collect();
-            relay.direct(&conns, None, MessageType::RAW, data)
+            relay.direct(&conns, None, delivery, message_type, data)
         })
     }
 

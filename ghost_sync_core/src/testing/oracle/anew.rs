@@ -45,6 +45,7 @@ impl Oracle {
         }
         self.lanes.remove(&client_id);
         self.directs.remove(&client_id);
+        self.asides.remove(&client_id);
         self.authors[author].inherited.insert(client_id);
         let session = self.sessions.values().find(|session| session.client_id == client_id);
         let rooms: Vec<_> = session.into_iter().flat_map(|it| it.seats.keys().copied()).collect();

@@ -128,6 +128,7 @@ impl Oracle {
                     roster: Default::default(),
                     loose: 0,
                     retained: arrival.retained.into(),
+                    spared: 0,
                 };
                 if self.authors[author].stays.insert(room, stay).is_some() {
                     self.fail("I5", format!("{author} joined {room:?} twice"));
@@ -163,7 +164,10 @@ impl Oracle {
                         if is_same(said, sender, delivery, message_type, stamp) =>
                     {
                         if spared {
-                            self.fail("I10", format!("{author} hears its own event {seq}"));
+                            self.fail(
+                                "I10",
+                                format!("{author} hears event {seq}, its own or not for it"),
+                            );
                         }
                     }
                     _ => {
@@ -254,6 +258,10 @@ impl Oracle {
             ServerMessage::Direct { room, message_type: _, payload } => {
                 self.on_direct(author, era, room, payload);
             }
+            ServerMessage::Aside { room, missed, message_type: _, payload } => {
+                self.on_aside(author, room, missed, payload);
+            }
+            ServerMessage::Spared { room, count } => self.on_spared(author, room, count),
             ServerMessage::Ack { room, reference: _, seq } => self.on_ack(author, room, seq),
             ServerMessage::Refused { room: _, reference: _, ref reason } => {
                 self.on_refused(reason);
@@ -545,7 +553,7 @@ impl Oracle {
                 self.fail("I1", seen);
             }
         }
-        self.expect(Expected::direct(stamp));
+        self.expect(Expected::direct(stamp, None));
     }
 
     fn on_ack(&mut self, author: usize, room: RoomId, seq: u64) {

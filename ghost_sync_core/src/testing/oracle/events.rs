@@ -68,7 +68,7 @@ impl Oracle {
             RelayEvent::PlayerBack { room, seat, conn, restarted, .. } => {
                 self.came_back(room, seat, conn);
                 if restarted {
-                    self.arrived_anew(room);
+                    self.arrived_anew(room, seat);
                 }
             }
             RelayEvent::JoinAbandoned { conn, .. } => {
@@ -471,9 +471,14 @@ impl Oracle {
     }
 
     /// A new process is told a room as it is after its last event.
-    fn arrived_anew(&mut self, room: RoomId) {
+    fn arrived_anew(&mut self, room: RoomId, seat: Seat) {
         let Some(found) = self.rooms.get_mut(&(self.era, room)) else { return };
-        let arrival = arrival(found, &self.sessions);
+        let mut arrival = arrival(found, &self.sessions);
+        let known = arrival.retained.len();
+        arrival.retained.retain(|seq| !found.leaves_out(*seq, seat));
+        if arrival.retained.len() < known {
+            self.marks.reach(Mark::LeftOutOfRetained);
+        }
         found.arrivals.insert(found.head(), arrival);
     }
 
@@ -521,6 +526,7 @@ impl Oracle {
             last: message.last,
             echo: message.echo,
             message_type: message.message_type,
+            except: Default::default(),
         };
         found.say(said, payload.len(), self.now);
         let message = message.clone();

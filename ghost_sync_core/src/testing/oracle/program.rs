@@ -16,6 +16,7 @@ pub(in crate::testing) struct Expected {
     number: u64,
     sender: Option<ClientId>,
     stamp: Option<(u32, u32)>,
+    missed: Option<u32>,
 }
 
 impl Expected {
@@ -47,21 +48,22 @@ impl Expected {
     }
 
     pub(super) fn at(tag: u8, seq: u64) -> Self {
-        Self { tag, seq, number: 0, sender: None, stamp: None }
+        Self { tag, seq, number: 0, sender: None, stamp: None, missed: None }
     }
 
     pub(super) fn renewed(client_id: ClientId) -> Self {
         Self { sender: Some(client_id), ..Self::of(Self::RENEWED) }
     }
 
-    pub(super) fn direct(stamp: Stamp) -> Self {
-        Self { stamp: Some((stamp.author, stamp.counter)), ..Self::of(Self::DIRECT) }
+    pub(super) fn direct(stamp: Stamp, missed: Option<u32>) -> Self {
+        let stamp = Some((stamp.author, stamp.counter));
+        Self { stamp, missed, ..Self::of(Self::DIRECT) }
     }
 
     pub(super) fn broadcast(seq: u64, replay: bool, sender: ClientId, stamp: Stamp) -> Self {
         let tag = if replay { Self::REPLAYED } else { Self::BROADCAST };
         let stamp = Some((stamp.author, stamp.counter));
-        Self { tag, seq, number: 0, sender: Some(sender), stamp }
+        Self { sender: Some(sender), stamp, ..Self::at(tag, seq) }
     }
 
     pub(super) fn ack(seq: u64, number: u64) -> Self {
@@ -80,11 +82,11 @@ impl Expected {
                 let tag = if *replay { Self::REPLAYED } else { Self::BROADCAST };
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
                 let sender = Some(sender.client_id().unwrap_or_default());
-                Self { tag, seq: *seq, number: 0, sender, stamp }
+                Self { sender, stamp, ..Self::at(tag, *seq) }
             }
-            ServerEvent::Direct { data, .. } => {
+            ServerEvent::Direct { data, missed, .. } => {
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
-                Self { stamp, ..Self::of(Self::DIRECT) }
+                Self { stamp, missed: *missed, ..Self::of(Self::DIRECT) }
             }
             ServerEvent::RoomMeta { seq, .. } => Self::at(Self::ROOM_META, *seq),
             ServerEvent::PlayerMeta { seq, .. } => Self::at(Self::PLAYER_META, *seq),

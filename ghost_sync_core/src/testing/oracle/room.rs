@@ -59,6 +59,8 @@ pub(super) struct Said {
     pub(super) last: bool,
     pub(super) echo: bool,
     pub(super) message_type: MessageType,
+    /// Who is left out of it; no seat is that of the server.
+    pub(super) except: [Seat; 4],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,10 +148,19 @@ impl RoomLog {
         }
     }
 
-    /// Whether the member in `seat` is spared event `seq`, because it is its own.
+    /// Whether the server left the member in `seat` out of event `seq`.
+    pub(super) fn leaves_out(&self, seq: u64, seat: Seat) -> bool {
+        let what = self.entry(seq).map(|entry| &entry.what);
+        matches!(what, Some(What::Said(said)) if said.except.contains(&seat))
+    }
+
+    /// Whether the member in `seat` is spared event `seq`, because it is its own or the server
+    /// left it out.
     pub(super) fn is_own(&self, seq: u64, seat: Seat) -> bool {
         match self.entry(seq).map(|entry| &entry.what) {
-            Some(What::Said(said)) => said.sender == seat && !said.echo,
+            Some(What::Said(said)) => {
+                said.sender == seat && !said.echo || said.except.contains(&seat)
+            }
             Some(What::Joined { seat: own } | What::Left { seat: own, .. }) => *own == seat,
             _ => false,
         }
@@ -226,7 +237,8 @@ impl RoomLog {
             && !self.entries.iter().any(spoke)
     }
 
-    /// Whether event `seq` is a message that the member in `seat` said and does not hear.
+    /// Whether event `seq` is a message that the member in `seat` said, or was left out of, and
+    /// does not hear.
     pub(super) fn is_own_message(&self, seq: u64, seat: Seat) -> bool {
         let what = self.entry(seq).map(|entry| &entry.what);
         matches!(what, Some(What::Said(_))) && self.is_own(seq, seat)

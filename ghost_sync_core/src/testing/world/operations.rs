@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::{Cause, Mark, World, clients::LONG};
 use crate::{
-    relay::{DisconnectReason, MetaError, Relay},
+    relay::{Announcement, DisconnectReason, MetaError, Relay, SendError},
     testing::{
         ops::{Op, OpKind},
         oracle::Message,
@@ -15,7 +15,7 @@ use crate::{
         swarm::{NOWHERE, SERVERS_TYPE},
     },
     wire::{
-        CloseReason, Delivery, IfMissing, JoinOptions, MessageType, Replay, RoomId, RoomName,
+        CloseReason, Delivery, IfMissing, JoinOptions, MessageType, Replay, RoomId, RoomName, Seat,
         SendFlags,
     },
 };
@@ -444,13 +444,28 @@ impl World {
         let last = if let Delivery::Latest(key) = delivery { Some(key) } else { None };
         let last = last.filter(|_| self.rng.u32(..5) == 0);
         let message_type = self.message_type();
-        let said = self.act(&Cause::Host, |relay, now, _| match last {
-            Some(key) => relay.broadcast_last(now, &name, key, message_type, &payload),
-            None => relay.broadcast(now, &name, delivery, message_type, &payload),
-        });
-        if let Ok(seq) = said {
-            let said = (delivery, last.is_some(), message_type);
-            self.oracle.host_said(room, counter, seq, said, payload.len());
+        let last = last.is_some();
+        let mut except: Vec<_> = Vec::new();
+        if self.rng.bool() {
+            let share = self.rng.u32(1..8);
+            except.extend(self.oracle.conns().filter(|_| self.rng.u32(..8) < share));
+        }
+        let left_out = self.oracle.left_out(&except, room);
+        let (except, payload) = (&except[..], &payload[..]);
+        let words = Announcement { delivery, last, except, message_type, payload };
+        let said = self.act(&Cause::Host, |relay, now, _| relay.say(now, &name, words));
+        match said {
+            Ok(seq) => {
+                let mut seats = [Seat::SERVER; 4];
+                seats.iter_mut().zip(&left_out).for_each(|(place, seat)| *place = *seat);
+                let said = (delivery, last, message_type);
+                self.oracle.host_said(room, counter, seq, said, seats, payload.len());
+                if left_out.len() > seats.len() {
+                    self.oracle.fail("I10", format!("{left_out:?} are left out"));
+                }
+            }
+            Err(SendError::TooManyLeftOut { max }) if left_out.len() > max => {}
+            Err(error) => self.oracle.fail("I10", format!("{error}: {left_out:?}")),
         }
     }
 
@@ -478,9 +493,21 @@ impl World {
         }
         let to: Vec<_> = conns.iter().copied().filter(|_| self.rng.bool()).collect();
         let about = room.map(|_| name.as_str());
-        let told = self
-            .act(&Cause::Host, |relay, _, _| relay.direct(&to, about, MessageType::RAW, &payload));
-        self.oracle.host_told(&to, room, counter, told.unwrap_or(0));
+        let delivery = match self.rng.u32(..6) {
+            0..3 => Delivery::Reliable,
+            3 => Delivery::Volatile,
+            _ => Delivery::Latest(self.rng.u32(..self.swarm.keys)),
+        };
+        let told = self.act(&Cause::Host, |relay, _, _| {
+            relay.direct(&to, about, delivery, MessageType::RAW, &payload)
+        });
+        let told = told.unwrap_or(0);
+        match delivery {
+            Delivery::Reliable => self.oracle.host_told(&to, room, counter, told),
+            Delivery::Volatile | Delivery::Latest(_) => {
+                self.oracle.host_told_aside(&to, room, counter, delivery, told);
+            }
+        }
     }
 
     /// The server program's next payload.

@@ -12,7 +12,7 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
     let client_id = [ME, OTHER, ClientId::nil()][random.usize(..3)];
     let (message_type, payload) = (MessageType::RAW, &b"words"[..]);
     let member = || MemberInfo { seat, client_id, meta_version: 0, meta: vec![], away: false };
-    let message = match random.u8(..25) {
+    let message = match random.u8(..27) {
         0 => ServerMessage::Welcome {
             version: VERSION,
             client_id,
@@ -69,6 +69,8 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
             ServerMessage::Retained { room, seq, sender, key, message_type, payload }
         }
         23 => ServerMessage::Resumed { secret: Secret([2; 16]), received: number },
+        24 => ServerMessage::Aside { room, missed: random.u32(..), message_type, payload },
+        25 => ServerMessage::Spared { room, count: random.u32(..) | 1 << 31 },
         _ => ServerMessage::ResumeFailed { reason: ResumeFailure::Expired },
     };
     let mut bytes = BytesMut::new();

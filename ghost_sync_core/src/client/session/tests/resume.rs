@@ -185,6 +185,13 @@ fn numbered_messages_are_counted_and_confirmed() {
     let mut talk = Talk::held();
     let many: Vec<_> = (0..61).map(|_| direct.clone()).collect();
     talk.accepts(&many, 61);
+    let aside = ServerMessage::Aside {
+        room: RoomId(0),
+        missed: 0,
+        message_type: MessageType::RAW,
+        payload: b"not counted",
+    };
+    talk.accepts(&[aside.clone(), aside.clone(), aside], 3);
     talk.sends(&[]);
     talk.accepts(&[said(11, 2), direct.clone()], 2);
     talk.sends(&[ClientMessage::Received { count: 64 }]);
