@@ -143,11 +143,33 @@ pub(crate) fn receive(world: &mut World) {
 pub(crate) fn send(world: &mut World) {
     let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
     MessageRegistry::take_client(world, &mut parcels);
-    carry_out(world, &mut parcels);
-    let fence = world.get_resource::<HostFence>().cloned();
+    let asked = std::mem::take(&mut world.resource_mut::<Link>().asked);
+    carry_out(world, asked, &mut parcels);
+    world.resource_mut::<Link>().parcels = parcels;
+    flush(world);
+}
+
+/// As [`send`], what was written and asked until then: the rest is for the next connection.
+fn send_until(world: &mut World, end: &Stamp) {
+    let mut parcels = std::mem::take(&mut world.resource_mut::<Link>().parcels);
+    let mut later = Vec::new();
+    if world.resource::<Link>().bridge.is_some() {
+        MessageRegistry::take_client(world, &mut parcels);
+        let at = parcels.partition_point(|parcel| parcel.stamp < *end);
+        later = parcels.split_off(at);
+    }
     let mut link = world.resource_mut::<Link>();
-    link.parcels = parcels;
-    match (&mut link.bridge, fence) {
+    let at = link.asked.partition_point(|(stamp, _)| stamp < end);
+    let rest = link.asked.split_off(at);
+    let asked = std::mem::replace(&mut link.asked, rest);
+    carry_out(world, asked, &mut parcels);
+    world.resource_mut::<Link>().parcels = later;
+    flush(world);
+}
+
+fn flush(world: &mut World) {
+    let fence = world.get_resource::<HostFence>().cloned();
+    match (&mut world.resource_mut::<Link>().bridge, fence) {
         (Some(bridge), Some(HostFence(fence))) => bridge.flush_after(fence),
         (Some(bridge), None) => bridge.flush(),
         (None, _) => {}
@@ -155,9 +177,11 @@ pub(crate) fn send(world: &mut World) {
 }
 
 /// Gives the network thread what was asked, and `parcels` where they belong between that.
-fn carry_out(world: &mut World, parcels: &mut Vec<ClientParcel>) {
-    let mut link = world.resource_mut::<Link>();
-    let asked = std::mem::take(&mut link.asked);
+fn carry_out(
+    world: &mut World,
+    asked: Vec<(Stamp, ClientCommand)>,
+    parcels: &mut Vec<ClientParcel>,
+) {
     if asked.is_empty() && parcels.is_empty() {
         return;
     }
@@ -394,24 +418,26 @@ fn set_state(world: &mut World, state: ClientState) {
 }
 
 pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
-    let connect = connect.clone();
-    commands.queue(move |world: &mut World| self::connect(world, connect));
+    let (connect, when) = (connect.clone(), Stamp::now());
+    commands.queue(move |world: &mut World| self::connect(world, connect, &when));
 }
 
-fn connect(world: &mut World, connect: Connect) {
+fn connect(world: &mut World, connect: Connect, when: &Stamp) {
+    // What was said before goes to where it was said.
+    send_until(world, when);
     if world.resource::<Link>().bridge.is_some() {
-        // What was said before goes to where it was said; the new connection is no end.
-        send(world);
+        // The new connection is no end.
         end(world, true);
-    } else {
-        carry_out(world, &mut Vec::new());
     }
     let network = match GhostNetwork::of(world) {
         Ok(network) => network,
         Err(error) => return disconnected(world, ClientEnd::NoThread(Arc::new(error)), None),
     };
     let protocol = world.resource::<MessageRegistry>().protocol();
-    let mut builder = Client::builder().protocol(protocol).data(connect.data);
+    let mut builder = Client::builder().data(connect.data);
+    if let Some(protocol) = protocol {
+        builder = builder.protocol(protocol);
+    }
     for (key, value) in connect.meta {
         builder = builder.meta(key, value);
     }

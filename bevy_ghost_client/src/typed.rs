@@ -21,7 +21,8 @@
 //! `app.add_ghost_message::<Score>().from_server()`, or `.from_clients()`; see [`Registered`].
 //!
 //! On connecting, both sides compare the **names** and directions of their types, and the sizes of
-//! those whose encoding has a fixed size. `Chat(String)` and `Chat(String, u32)` pass
+//! those whose encoding has a fixed size: a type that one side lacks is named, unless the app
+//! [allows that](GhostAppExt::allow_other_ghost_messages). `Chat(String)` and `Chat(String, u32)` pass
 //! for the same: what cannot be read is left out and told as `Undecodable`, what can be
 //! read by chance is not told at all. When such a type changes, change its name:
 //!
@@ -121,11 +122,23 @@ pub trait GhostAppExt {
     /// # Panics
     /// As [`add_ghost_message`](Self::add_ghost_message).
     fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> Registered<'_>;
+
+    /// Lets this app speak with programs that register other types: a server that carries
+    /// what its clients alone understand, or a tool. Without it a type that one side lacks ends
+    /// the connection, and the reason names it.
+    ///
+    /// Call it before the server starts, or the client connects.
+    fn allow_other_ghost_messages(&mut self) -> &mut Self;
 }
 
 impl GhostAppExt for App {
     fn add_ghost_message_as<T: GhostMessage>(&mut self, name: &str) -> Registered<'_> {
         let message_type = MessageRegistry::add::<T>(self, name);
         Registered { app: self, message_type }
+    }
+
+    fn allow_other_ghost_messages(&mut self) -> &mut Self {
+        MessageRegistry::allow_others(self);
+        self
     }
 }

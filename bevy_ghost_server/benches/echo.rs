@@ -100,7 +100,9 @@ fn serve(runner: Runner, started: mpsc::Sender<(SocketAddr, Protocol)>) -> AppEx
         .add_systems(Update, (answer, leave))
         .add_observer(move |server: On<ServerStarted>, types: Res<MessageRegistry>| {
             let addr = server.addr.expect("it listens");
-            started.send((addr, types.protocol())).expect("somebody waits for it");
+            started
+                .send((addr, types.protocol().unwrap_or_default()))
+                .expect("somebody waits for it");
         })
         .run()
 }

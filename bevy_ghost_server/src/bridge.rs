@@ -383,13 +383,16 @@ fn start(world: &mut World) {
             return publish(world, ServerFailed { reason });
         }
     };
-    let protocol = world.resource::<MessageRegistry>().protocol();
+    let registry = world.resource::<MessageRegistry>();
+    let (protocol, typed) = (registry.protocol(), registry.has_types());
     let mut outbox = world.resource_mut::<Outbox>();
     outbox.active = true;
-    outbox.typed = !protocol.types().is_empty();
+    outbox.typed = typed;
     let room_defaults = outbox.to_core(&RoomConfig::default());
-    let builder =
-        builder(world.resource::<ServerConfig>()).protocol(protocol).room_defaults(room_defaults);
+    let mut builder = builder(world.resource::<ServerConfig>()).room_defaults(room_defaults);
+    if let Some(protocol) = protocol {
+        builder = builder.protocol(protocol);
+    }
     let bridge = ServerBridge::start(&network, builder);
     let mut server = world.resource_mut::<GhostServer>();
     server.connector = Some(bridge.local());

@@ -410,6 +410,13 @@ impl Relay {
         self.asks.contains_key(&ask)
     }
 
+    /// The link of the new process that a question is about, if it is about one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn greeter_of(&self, ask: AskId) -> Option<LinkId> {
+        let target = &self.asks.get(&ask)?.target;
+        if let AskTarget::Greet(greeter) = target { self.link_of(*greeter) } else { None }
+    }
+
     /// Bytes of events that one client may have to be sent at the next
     /// [`take_ready`](Self::take_ready): those of the fullest room, times the rooms of a client.
     pub fn pending_bytes(&self) -> usize {

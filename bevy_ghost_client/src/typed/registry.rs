@@ -37,6 +37,8 @@ pub struct MessageRegistry {
     buffer: Buffer,
     client: bool,
     server: bool,
+    /// Whether programs with other types are taken, too.
+    unchecked: bool,
     undecodable: u64,
 }
 
@@ -50,8 +52,22 @@ struct Entry {
 }
 
 impl MessageRegistry {
-    /// The types as the handshake compares them.
-    pub fn protocol(&self) -> Protocol {
+    /// The types as the handshake compares them; `None`: it does not.
+    pub fn protocol(&self) -> Option<Protocol> {
+        (!self.unchecked).then(|| self.types())
+    }
+
+    /// See [`allow_other_ghost_messages`](super::GhostAppExt::allow_other_ghost_messages).
+    pub(super) fn allow_others(app: &mut App) {
+        app.world_mut().get_resource_or_init::<Self>().unchecked = true;
+    }
+
+    /// Whether any type is registered.
+    pub fn has_types(&self) -> bool {
+        self.entries.iter().any(|entry| entry.rust_type != TypeId::of::<Raw>())
+    }
+
+    fn types(&self) -> Protocol {
         let mut protocol = Protocol::default();
         for entry in self.entries.iter().filter(|entry| entry.rust_type != TypeId::of::<Raw>()) {
             let direction = self.directions.of(entry.message_type);

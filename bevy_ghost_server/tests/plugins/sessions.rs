@@ -259,7 +259,7 @@ fn a_room_that_does_not_let_a_player_in_again_is_left() {
     net.restart_server();
     come_back(&mut net, alice);
     let told = told_since(&net, alice, heard);
-    assert_eq!(told, ["Reconnecting", "ResumeFailed", "Connected", "Left", "JoinRefused"]);
+    assert_eq!(told, ["Reconnecting", "ResumeFailed", "Connected", "Left", "RejoinRefused"]);
     assert_eq!(net.room(alice, "lobby"), None);
     assert!(away::<With<Member>>(&mut net.clients[alice]).is_empty(), "its members went too");
 }

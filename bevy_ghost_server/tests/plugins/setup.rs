@@ -1,10 +1,18 @@
 //! What an app is told that is not set up well, and in which orders it may be set up.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
-use bevy::{log::LogPlugin, prelude::*, state::app::StatesPlugin};
-use bevy_ghost_client::{ClientState, FromRoom, GhostClientPlugin, GhostReader, ToServer};
-use bevy_ghost_server::prelude::*;
+use bevy::{log::LogPlugin, prelude::*, state::app::StatesPlugin, time::TimeUpdateStrategy};
+use bevy_ghost_client::{
+    ClientState, Connect, Disconnected, FromRoom, GhostClientPlugin, GhostReader, ToServer,
+};
+use bevy_ghost_server::{
+    prelude::*,
+    testing::{TestNet, record, recorded},
+};
 
 #[derive(SchemaRead, SchemaWrite)]
 struct Chat(String);
@@ -14,8 +22,12 @@ fn last_words(build: impl FnOnce(&mut App)) -> String {
     let mut app = App::new();
     app.add_plugins(MinimalPlugins);
     build(&mut app);
+    // So that each frame has a step of `FixedUpdate`, and the states change.
+    app.insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_millis(100)));
     let end = catch_unwind(AssertUnwindSafe(|| {
-        app.update();
+        for _ in 0..4 {
+            app.update();
+        }
     }));
     let end = end.expect_err("it must not run");
     end.downcast_ref::<String>().expect("words").clone()
@@ -54,6 +66,35 @@ fn an_envelope_of_the_other_side_is_named_with_the_plugin_to_add() {
         app.add_systems(Update, |_: MessageWriter<ToServer<Chat>>| {});
     });
     assert!(words.contains("app.add_plugins(GhostClientPlugin::default());"), "{words}");
+}
+
+#[test]
+fn a_side_that_forgot_its_types_is_told_which() {
+    fn typed(app: &mut App) {
+        app.add_ghost_message::<Chat>();
+    }
+    fn untyped(_: &mut App) {}
+    type Build = fn(&mut App);
+    let cases: [(Build, Build, &str); 2] =
+        [(typed, untyped, "this client lacks Chat"), (untyped, typed, "the server lacks Chat")];
+    for (server, client, words) in cases {
+        let mut net = TestNet::new(server);
+        let client = net.client(|app| {
+            client(app);
+            record::<Disconnected>(app);
+        });
+        let connect = Connect::local(net.connector());
+        net.clients[client].world_mut().trigger(connect);
+        net.settle();
+        let ends = recorded::<Disconnected>(&net.clients[client]);
+        assert_eq!((ends.len(), ends[0].retry_in), (1, None));
+        assert!(ends[0].reason.to_string().contains(words), "{}", ends[0].reason);
+    }
+    // Unless it wants to be any program's.
+    let mut net = TestNet::new(|server| {
+        server.allow_other_ghost_messages();
+    });
+    net.connect(typed);
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, States)]

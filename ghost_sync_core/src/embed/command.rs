@@ -183,7 +183,7 @@ pub enum ClientCommand {
     },
     /// Says something to the server program.
     Send {
-        /// The room that it is about, if it is about one.
+        /// The room that it is about; `None` for the one that was joined last, or none at all.
         room: Option<RoomName>,
         /// What the payload is.
         message_type: MessageType,

@@ -55,8 +55,6 @@ pub(super) struct World {
     words: u32,
     /// Numbers that are not used twice.
     serial: u64,
-    /// Whose new process the question is about that is being answered.
-    greeter: Option<LinkId>,
     /// Whether all is well from here on.
     healed: bool,
 }
@@ -114,7 +112,6 @@ impl World {
             told: Vec::new(),
             words: 0,
             serial: seed << 20,
-            greeter: None,
             healed: false,
             swarm,
         };
@@ -161,10 +158,7 @@ impl World {
                     self.oracle.tell(|| format!("    host: {event:?} by {cause:?}"));
                     self.oracle.on_event(cause, event);
                 }
-                Output::Ask { ask, question, deadline } => {
-                    let from = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
-                    self.asked(ask, question, deadline, from.or(self.greeter));
-                }
+                Output::Ask { ask, question, deadline } => self.asked(ask, question, deadline),
                 Output::Disconnect { link } => self.dropped(link),
             }
         }
@@ -179,12 +173,11 @@ impl World {
         Some((link, author))
     }
 
-    fn asked(&mut self, ask: AskId, question: Question, deadline: Instant, from: Option<LinkId>) {
-        let mut greeter = None;
+    fn asked(&mut self, ask: AskId, question: Question, deadline: Instant) {
+        let greeter = self.relay.greeter_of(ask);
         let (conn, about, payload) = match question {
             Question::Greet { conn, room, .. } => {
-                greeter = from;
-                if let Some(link) = from {
+                if let Some(link) = greeter {
                     self.oracle.asked_how_to_greet(link, conn, room, deadline);
                     if let Some(greeting) = self.relay.conn_on(link) {
                         self.oracle.asking.insert(greeting, link);
@@ -260,7 +253,6 @@ impl World {
         if let (true, Some(link), About::Greet(room)) = (asked, greeter, about) {
             self.oracle.greets(link, room, words.clone());
         }
-        self.greeter = greeter;
         let cause = Cause::Answer { conn, about, accepted: accepted && asked, words };
         self.oracle.outcomes = 0;
         let mut outputs = 0;
@@ -268,7 +260,6 @@ impl World {
             relay.handle(now, Input::Answer { ask, verdict }, out);
             outputs = out.len();
         });
-        self.greeter = None;
         let due = usize::from(asked && accepted && matches!(about, About::Join(_)));
         if self.oracle.outcomes != due && matches!(about, About::Join(_)) {
             let seen = format!("{} outcomes of a join, {due} due", self.oracle.outcomes);

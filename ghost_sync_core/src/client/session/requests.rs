@@ -93,6 +93,12 @@ impl Session {
         Ok(self.sent.add(Kind::Send))
     }
 
+    /// The room joined last, if this client is in one.
+    pub(crate) fn current_room(&self) -> Option<RoomName> {
+        let member = self.rooms.get(self.order.last()?)?;
+        (!member.is_listing()).then(|| member.name().clone())
+    }
+
     /// Asks how long an answer takes; not without a link.
     pub(crate) fn ping(&mut self, now: Instant) -> Result<(), SendError> {
         self.check_open()?;

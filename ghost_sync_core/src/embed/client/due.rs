@@ -63,6 +63,7 @@ fn ask(session: &mut client::Session, command: &ClientCommand) -> Result<bool, S
             session.broadcast(room, *delivery, *flags, *message_type, payload).map(|_| ())
         }
         ClientCommand::Send { room, message_type, payload } => {
+            let room = room.clone().or_else(|| session.current_room());
             let room = room.as_ref().map(RoomName::as_str);
             session.send(room, *message_type, payload).map(|_| ())
         }
