@@ -24,24 +24,24 @@ impl Held {
     }
 
     /// Keeps a command. Of values that replace each other the newest is kept; what is lost
-    /// with a link, and what is too much, comes back with the reason.
-    pub(super) fn keep(&mut self, command: ClientCommand) -> Result<(), (ClientCommand, Refusal)> {
-        if let ClientCommand::Broadcast { room, delivery, flags, .. } = &command
+    /// with a link, and what is too much, is refused.
+    pub(super) fn keep(&mut self, command: &ClientCommand) -> Result<(), Refusal> {
+        if let ClientCommand::Broadcast { room, delivery, flags, .. } = command
             && !flags.contains(SendFlags::ACK)
         {
             match delivery {
                 Delivery::Reliable => {}
-                Delivery::Volatile => return Err((command, Refusal::NotConnected)),
+                Delivery::Volatile => return Err(Refusal::NotConnected),
                 Delivery::Latest(key) => self.replace(room.as_ref(), *key),
             }
         }
         let cost = command.cost();
         if self.bytes + cost > MOST {
             let message = format!("{} bytes wait: at most {MOST} are allowed", self.bytes);
-            return Err((command, Refusal::Rejected { message }));
+            return Err(Refusal::Rejected { message });
         }
         self.bytes += cost;
-        self.commands.push_back(command);
+        self.commands.push_back(command.clone());
         Ok(())
     }
 
@@ -97,10 +97,10 @@ mod tests {
             (Delivery::Reliable, b"b"),
             (Delivery::Latest(1), b"new"),
         ] {
-            held.keep(said(delivery, payload)).expect("it waits");
+            held.keep(&said(delivery, payload)).expect("it waits");
         }
-        let lost = held.keep(said(Delivery::Volatile, b"flash"));
-        assert!(matches!(lost, Err((_, Refusal::NotConnected))));
+        let lost = held.keep(&said(Delivery::Volatile, b"flash"));
+        assert_eq!(lost, Err(Refusal::NotConnected));
         assert_eq!(payloads(&mut held), ["a", "other", "b", "new"]);
         assert_eq!(held.bytes, 0);
     }
@@ -109,10 +109,10 @@ mod tests {
     fn no_more_waits_than_the_limit() {
         static LARGE: [u8; 300 << 10] = [0; 300 << 10];
         let mut held = Held::default();
-        let kept = (0..9).filter(|_| held.keep(said(Delivery::Reliable, &LARGE)).is_ok()).count();
+        let kept = (0..9).filter(|_| held.keep(&said(Delivery::Reliable, &LARGE)).is_ok()).count();
         assert_eq!(kept, 3);
         for _ in 0..100 {
-            held.keep(said(Delivery::Latest(1), &LARGE[..100 << 10])).expect("it replaces");
+            held.keep(&said(Delivery::Latest(1), &LARGE[..100 << 10])).expect("it replaces");
         }
     }
 }

@@ -134,7 +134,7 @@ impl Session {
             match self.note(&command) {
                 Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
                 Ok(Noted::Later) => {}
-                Ok(Noted::Now) if !self.met => self.hold(command),
+                Ok(Noted::Now) if !self.met => self.hold(&command),
                 Ok(Noted::Now) => self.refuse(request_of(&command), Refusal::NotConnected),
                 Err(reason) => self.refuse(request_of(&command), reason),
             }
@@ -143,9 +143,9 @@ impl Session {
     }
 
     /// Keeps a command for later.
-    fn hold(&mut self, command: ClientCommand) {
-        if let Err((command, reason)) = self.held.keep(command) {
-            self.refuse(request_of(&command), reason);
+    fn hold(&mut self, command: &ClientCommand) {
+        if let Err(reason) = self.held.keep(command) {
+            self.refuse(request_of(command), reason);
         }
     }
 
@@ -273,9 +273,8 @@ impl Session {
             if let Due::Command(command) = next
                 && self.waits_for_a_room(command)
             {
-                let command = command.clone();
-                due.pop_front();
                 self.hold(command);
+                due.pop_front();
                 continue;
             }
             let noted = match next {
