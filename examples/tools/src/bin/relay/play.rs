@@ -67,5 +67,5 @@ pub(crate) async fn serve(args: &PlayArgs) -> Result<(), RelayError> {
 /// are many.
 fn newest(files: &[PathBuf]) -> &Path {
     let written = |file: &&PathBuf| file.metadata().and_then(|file| file.modified()).ok();
-    files.iter().max_by_key(written).map_or(Path::new(""), PathBuf::as_path)
+    files.iter().max_by_key(written).map_or_else(|| Path::new(""), PathBuf::as_path)
 }
