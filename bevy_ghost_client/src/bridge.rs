@@ -1,7 +1,10 @@
 //! The only file that touches the core's bridge: what goes to the network
 //! thread, and what comes from it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+mod speech;
+mod unanswered;
+
+use std::{sync::Arc, time::Duration};
 
 use bevy::prelude::*;
 pub use ghost_sync_core::embed::{
@@ -10,18 +13,20 @@ pub use ghost_sync_core::embed::{
 use ghost_sync_core::{
     Client,
     embed::{ClientBridge, ClientCommand, Fence},
-    wire::{JoinOptions, Refusal, RoomName},
+    wire::{Refusal, RoomName},
 };
 pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent, embed::ClientUpdate};
 
 use crate::{
-    ClientState, GhostClient, JoinedRoom, JoinedRooms, Members, Traffic,
-    events::{Connected, Disconnected, JoinRefused, Refused, Unsent, UnsentReason, publish},
+    ClientState, GhostClient, JoinedRoom, JoinedRooms, Members,
+    events::{Connected, Disconnected, JoinRefused, UnsentReason, publish},
     hearing,
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     roster,
-    typed::{Arrival, ClientOrigin, ClientParcel, ClientReceiver, MessageRegistry, Side, Stamp},
+    typed::{Arrival, ClientOrigin, ClientParcel, MessageRegistry, Stamp},
 };
+use speech::Speech;
+use unanswered::{Unanswered, refuse};
 
 /// The network threads of this app, shared by its client and its server.
 #[derive(Clone, Debug, Resource)]
@@ -64,15 +69,6 @@ pub(crate) struct Link {
     updates: Vec<ClientUpdate>,
     arrivals: Vec<Arrival<ClientOrigin>>,
     parcels: Vec<ClientParcel>,
-}
-
-/// What the connection was asked and has not answered: it is refused when that ends.
-#[derive(Default)]
-struct Unanswered {
-    joins: Vec<RoomName>,
-    /// Pings, and whether the game asked for them.
-    pings: VecDeque<bool>,
-    lists: usize,
 }
 
 impl Link {
@@ -219,153 +215,6 @@ fn ask(world: &mut World, command: ClientCommand) {
     }
     for command in refused {
         refuse(world, command);
-    }
-}
-
-/// Tells the game that nobody is there to do what it asked.
-fn refuse(world: &mut World, command: ClientCommand) {
-    let request = match command {
-        ClientCommand::Join { room, .. } => {
-            let room_name = room.to_string();
-            return publish(world, JoinRefused { room_name, reason: Refusal::NotConnected });
-        }
-        ClientCommand::Ping => Request::Ping,
-        ClientCommand::ListRooms => Request::ListRooms,
-        ClientCommand::SetMeta { .. } => Request::SetMeta,
-        _ => return,
-    };
-    let (request, reason) = (request.to_string(), Refusal::NotConnected);
-    publish(world, Refused { request, room: None, reference: None, reason });
-}
-
-impl Unanswered {
-    fn ask(&mut self, command: &ClientCommand) {
-        match command {
-            ClientCommand::Join { room, if_nowhere: false, .. } => self.joins.push(room.clone()),
-            ClientCommand::Ping => self.ping(true),
-            ClientCommand::ListRooms => self.lists += 1,
-            _ => {}
-        }
-    }
-
-    /// Where enough are on their way, the connection sends none: their answers are its.
-    fn ping(&mut self, asked: bool) {
-        if self.pings.len() < PINGS {
-            self.pings.push_back(asked);
-        } else if let Some(last) = self.pings.back_mut() {
-            *last |= asked;
-        }
-    }
-
-    fn hear(&mut self, event: &ServerEvent) {
-        match event {
-            ServerEvent::Joined { room, .. }
-            | ServerEvent::AlreadyJoined { room }
-            | ServerEvent::Error(RequestError { request: Request::Join { room }, .. }) => {
-                self.joins.retain(|joining| joining != room);
-            }
-            ServerEvent::Pong { .. }
-            | ServerEvent::Error(RequestError { request: Request::Ping, .. }) => {
-                self.pings.pop_front();
-            }
-            ServerEvent::Rooms { .. }
-            | ServerEvent::Error(RequestError { request: Request::ListRooms, .. }) => {
-                self.lists = self.lists.saturating_sub(1);
-            }
-            _ => {}
-        }
-    }
-
-    /// What the game waits for in vain now.
-    fn in_vain(self) -> impl Iterator<Item = ClientCommand> {
-        let Self { joins, pings, lists } = self;
-        let join = |room| {
-            let (options, if_nowhere) = (JoinOptions::default(), false);
-            ClientCommand::Join { room, options, if_nowhere }
-        };
-        let pings = pings.into_iter().filter(|asked| *asked).map(|_| ClientCommand::Ping);
-        let lists = std::iter::repeat_n(ClientCommand::ListRooms, lists);
-        joins.into_iter().map(join).chain(pings).chain(lists)
-    }
-}
-
-/// Pings that a connection has on their way at most.
-const PINGS: usize = 4;
-
-/// What the systems of a frame have said, on its way out.
-struct Speech {
-    current: Option<Entity>,
-    /// See [`Link::left`].
-    left: Vec<(Stamp, Option<Entity>)>,
-    /// The name of the room that was spoken to last: most often it is that of the next, too.
-    last: Option<(Entity, RoomName)>,
-    sent: Traffic,
-    unsent: Vec<Unsent>,
-}
-
-impl Speech {
-    fn of(world: &mut World) -> Self {
-        let left = std::mem::take(&mut world.resource_mut::<Link>().left);
-        let current = world.resource::<JoinedRooms>().current();
-        Self { current, left, last: None, sent: Traffic::default(), unsent: Vec::new() }
-    }
-
-    fn say(&mut self, world: &mut World, parcel: ClientParcel) {
-        let message_type = parcel.message_type;
-        let payload = parcel.payload.as_ref().ok().cloned();
-        match self.send(world, parcel) {
-            Ok(()) => payload.iter().for_each(|payload| self.sent.count(payload)),
-            Err(reason) => {
-                let message = payload.map(|payload| (message_type, payload));
-                self.unsent.push(Unsent { message, reason });
-            }
-        }
-    }
-
-    fn send(&mut self, world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason> {
-        let ClientParcel { stamp, room, to, message_type, payload } = parcel;
-        let payload = payload.map_err(|_| UnsentReason::Unencodable)?;
-        if !world.resource_mut::<MessageRegistry>().may_say(message_type, Side::Client) {
-            return Err(UnsentReason::SaidByServer);
-        }
-        if world.resource_mut::<Link>().bridge().is_none() {
-            return Err(UnsentReason::NotConnected);
-        }
-        // What comes after a join is for the room that is joined, which the network thread knows.
-        let joining = !world.resource::<Link>().unanswered.joins.is_empty();
-        let current = || self.current_at(&stamp).filter(|_| !joining);
-        let room = match room.or_else(current) {
-            Some(room) => Some(self.name(world, room)?),
-            None => None,
-        };
-        let command = match to {
-            ClientReceiver::Room { delivery, flags } => {
-                ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
-            }
-            ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
-        };
-        world.resource_mut::<Link>().say(command)
-    }
-
-    /// The room that was joined last, as of then.
-    fn current_at(&self, stamp: &Stamp) -> Option<Entity> {
-        let left = self.left.iter().find(|(left, _)| left > stamp);
-        left.map_or(self.current, |(_, current)| *current)
-    }
-
-    fn name(&mut self, world: &World, room: Entity) -> Result<RoomName, UnsentReason> {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != room) {
-            let name = world.resource::<JoinedRooms>().name(room);
-            self.last = Some((room, name.ok_or(UnsentReason::NotInRoom)?.clone()));
-        }
-        self.last.as_ref().map(|(_, name)| name.clone()).ok_or(UnsentReason::NotInRoom)
-    }
-
-    fn end(self, world: &mut World) {
-        world.resource_mut::<GhostClient>().sent += self.sent;
-        for unsent in self.unsent {
-            publish(world, unsent);
-        }
     }
 }
 

@@ -176,6 +176,8 @@ fn other(message: &ServerMessage<'_>, next: &mut u64, heard: &mut Heard<'_>) -> 
         | ServerMessage::Roster { .. }
         | ServerMessage::JoinRefused { .. }
         | ServerMessage::Direct { .. }
+        | ServerMessage::Aside { .. }
+        | ServerMessage::Spared { .. }
         | ServerMessage::Ack { .. }
         | ServerMessage::Pong { .. }
         | ServerMessage::Rooms { .. }

@@ -1,0 +1,88 @@
+//! What systems say, on its way to the network thread.
+
+use bevy::prelude::*;
+use ghost_sync_core::{embed::ClientCommand, wire::RoomName};
+
+use super::Link;
+use crate::{
+    GhostClient, JoinedRooms, Traffic,
+    events::{Unsent, UnsentReason, publish},
+    typed::{ClientParcel, ClientReceiver, MessageRegistry, Side, Stamp},
+};
+
+/// What the systems of a frame have said, on its way out.
+pub(super) struct Speech {
+    current: Option<Entity>,
+    /// See [`Link::left`].
+    left: Vec<(Stamp, Option<Entity>)>,
+    /// The name of the room that was spoken to last: most often it is that of the next, too.
+    last: Option<(Entity, RoomName)>,
+    sent: Traffic,
+    unsent: Vec<Unsent>,
+}
+
+impl Speech {
+    pub(super) fn of(world: &mut World) -> Self {
+        let left = std::mem::take(&mut world.resource_mut::<Link>().left);
+        let current = world.resource::<JoinedRooms>().current();
+        Self { current, left, last: None, sent: Traffic::default(), unsent: Vec::new() }
+    }
+
+    pub(super) fn say(&mut self, world: &mut World, parcel: ClientParcel) {
+        let message_type = parcel.message_type;
+        let payload = parcel.payload.as_ref().ok().cloned();
+        match self.send(world, parcel) {
+            Ok(()) => payload.iter().for_each(|payload| self.sent.count(payload)),
+            Err(reason) => {
+                let message = payload.map(|payload| (message_type, payload));
+                self.unsent.push(Unsent { message, reason });
+            }
+        }
+    }
+
+    fn send(&mut self, world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason> {
+        let ClientParcel { stamp, room, to, message_type, payload } = parcel;
+        let payload = payload.map_err(|_| UnsentReason::Unencodable)?;
+        if !world.resource_mut::<MessageRegistry>().may_say(message_type, Side::Client) {
+            return Err(UnsentReason::SaidByServer);
+        }
+        if world.resource_mut::<Link>().bridge().is_none() {
+            return Err(UnsentReason::NotConnected);
+        }
+        // What comes after a join is for the room that is joined, which the network thread knows.
+        let joining = !world.resource::<Link>().unanswered.joins.is_empty();
+        let current = || self.current_at(&stamp).filter(|_| !joining);
+        let room = match room.or_else(current) {
+            Some(room) => Some(self.name(world, room)?),
+            None => None,
+        };
+        let command = match to {
+            ClientReceiver::Room { delivery, flags } => {
+                ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
+            }
+            ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
+        };
+        world.resource_mut::<Link>().say(command)
+    }
+
+    /// The room that was joined last, as of then.
+    fn current_at(&self, stamp: &Stamp) -> Option<Entity> {
+        let left = self.left.iter().find(|(left, _)| left > stamp);
+        left.map_or(self.current, |(_, current)| *current)
+    }
+
+    fn name(&mut self, world: &World, room: Entity) -> Result<RoomName, UnsentReason> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != room) {
+            let name = world.resource::<JoinedRooms>().name(room);
+            self.last = Some((room, name.ok_or(UnsentReason::NotInRoom)?.clone()));
+        }
+        self.last.as_ref().map(|(_, name)| name.clone()).ok_or(UnsentReason::NotInRoom)
+    }
+
+    pub(super) fn end(self, world: &mut World) {
+        world.resource_mut::<GhostClient>().sent += self.sent;
+        for unsent in self.unsent {
+            publish(world, unsent);
+        }
+    }
+}
