@@ -154,6 +154,28 @@ fn last_words_are_heard_before_every_way_to_end() {
 }
 
 #[test]
+fn last_words_are_heard_though_the_app_ends_with_the_frame() {
+    let (mut net, alice, bob, _) = pair();
+    let world = net.clients[alice].world_mut();
+    world.write_message(Broadcast::new(Chat(1)));
+    world.write_message(AppExit::Success);
+    let mut app = std::mem::take(&mut net.clients[alice]);
+    app.update();
+    drop(app);
+    net.settle();
+    assert_eq!(chats(&net, bob), [1]);
+    assert_eq!(net.server.world().resource::<GhostServer>().players, 1, "it has said goodbye");
+
+    let room = server_room(&net);
+    net.server.world_mut().write_message(ToRoom::new(room, Chat(2)));
+    let mut app = std::mem::take(&mut net.server);
+    app.update();
+    drop(app);
+    net.settle();
+    assert_eq!(chats(&net, bob), [1, 2]);
+}
+
+#[test]
 fn words_after_the_end_are_told_as_unsent() {
     let (mut net, alice, bob, room) = pair();
     let world = net.clients[alice].world_mut();
@@ -368,7 +390,6 @@ fn who_answers_each_end_with_a_new_connection_has_one_in_the_end() {
     let connect = Connect::local(net.connector());
     let alice = net.connect(move |client| {
         player(client);
-        let connect = connect.clone();
         client.add_observer(move |_: On<Disconnected>, mut commands: Commands| {
             commands.trigger(connect.clone());
         });
