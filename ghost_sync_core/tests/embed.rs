@@ -416,6 +416,10 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
                     request: Request::Ping,
                     reason: Refusal::NotConnected
                 })),
+                ClientUpdate::Event(ServerEvent::Error(RequestError {
+                    request: Request::Join { .. },
+                    reason: Refusal::NotConnected
+                })),
                 ClientUpdate::Disconnected { reason: ClientEnd::Requested, retry_in: None }
             ]
         ),

@@ -184,6 +184,53 @@ fn removing_a_player_or_a_connection_puts_it_out() {
 }
 
 #[test]
+fn what_the_plugin_keeps_moves_nobody_and_rules_stay_when_their_component_goes() {
+    let mut net = TestNet::new(|server| {
+        lobby(server);
+        server.world_mut().spawn(Room::new("cellar"));
+    });
+    let alice = net.connect(record::<Left>);
+    net.join(alice, "lobby");
+    let (lobby, cellar) = (room(&net, "lobby"), room(&net, "cellar"));
+    let mut players = net.server.world_mut().query_filtered::<Entity, With<Player>>();
+    let player = players.single(net.server.world()).unwrap();
+    net.server.world_mut().entity_mut(player).insert(InRoom(cellar));
+    net.server.world_mut().entity_mut(lobby).insert(RoomConfig::seats(1));
+    net.settle();
+    net.server.world_mut().entity_mut(lobby).remove::<(RoomConfig, RoomStats, Metadata)>();
+    net.settle();
+    assert_eq!(recorded::<Left>(&net.clients[alice]).len(), 0);
+    assert!(net.room(alice, "lobby").is_some());
+    assert_eq!(seen(&net, alice, "lobby", "map").as_deref(), Some("cave"));
+    // The one seat is taken still.
+    let bob = net.connect(record::<client::JoinRefused>);
+    net.clients[bob].world_mut().trigger(client::Join::new("lobby"));
+    net.settle();
+    assert_eq!(recorded::<client::JoinRefused>(&net.clients[bob]).len(), 1);
+    net.server.world_mut().despawn(player);
+    net.settle();
+    assert_eq!(recorded::<Left>(&net.clients[alice]).len(), 1, "of the room where it was");
+}
+
+#[test]
+fn a_game_that_changes_what_the_server_said_changes_nothing_but_that() {
+    let mut net = TestNet::new(lobby);
+    let (alice, bob) = (net.connect(|_| {}), net.connect(|_| {}));
+    let room = net.join(alice, "lobby");
+    net.join(bob, "lobby");
+    net.settle();
+    let world = net.clients[alice].world_mut();
+    let mut others = world.query_filtered::<Entity, (With<Member>, Without<client::LocalPlayer>)>();
+    let other = others.single(world).unwrap();
+    world.entity_mut(other).insert(client::Away).remove::<Member>();
+    world.get_mut::<Metadata>(room).unwrap().set("map", "mine");
+    world.despawn(other);
+    net.settle();
+    assert_eq!(net.server.world().resource::<GhostServer>().players, 2);
+    assert_eq!(seen(&net, bob, "lobby", "map").as_deref(), Some("cave"));
+}
+
+#[test]
 fn a_clients_room_that_is_cleared_takes_its_members_along() {
     let mut net = TestNet::new(lobby);
     let alice = net.connect(|_| {});
