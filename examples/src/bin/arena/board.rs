@@ -22,6 +22,8 @@ pub(crate) struct Toast(pub(crate) String, pub(crate) Color);
 #[derive(Debug, Default, Resource)]
 pub(crate) struct Board {
     pub(crate) rows: Vec<Row>,
+    /// In each room.
+    pub(crate) players: [u32; 2],
     /// 0 until the server has said which.
     pub(crate) round: u32,
     /// When the round ends, in seconds of the app.
@@ -51,7 +53,7 @@ impl Board {
                 self.sort();
                 vec![toast]
             }
-            News::Board { round, left_millis, kept_millis, rows } => {
+            News::Board { round, left_millis, kept_millis, players, rows } => {
                 let mut toasts = if self.round == 0 { vec![] } else { self.changes(rows) };
                 self.ends = now + f64::from(*left_millis) / 1e3;
                 self.kept = Some(Duration::from_millis((*kept_millis).into()));
@@ -60,6 +62,7 @@ impl Board {
                     toasts.push(Toast(format!("round {round}: {clock} to go"), INK));
                 }
                 self.rows.clone_from(rows);
+                self.players = *players;
                 self.sort();
                 toasts
             }
@@ -166,7 +169,13 @@ mod tests {
     }
 
     fn board(rows: &[Row]) -> News {
-        News::Board { round: 1, left_millis: 61_000, kept_millis: 30_000, rows: rows.to_vec() }
+        News::Board {
+            round: 1,
+            left_millis: 61_000,
+            kept_millis: 30_000,
+            players: [rows.len() as u32, 0],
+            rows: rows.to_vec(),
+        }
     }
 
     fn said(toasts: &[Toast]) -> Vec<&str> {

@@ -23,13 +23,11 @@ pub(crate) const PACE: Duration = Duration::from_millis(40);
 pub(crate) fn client(app: &mut App) {
     protocol(app);
     app.add_plugins((GhostClientPlugin::default(), notices));
-    app.add_observer(enter).add_observer(leave).add_observer(refused).add_observer(count);
+    app.add_observer(enter).add_observer(leave).add_observer(refused);
     app.add_systems(PreUpdate, (hear, heed).after(GhostClientSystems::Receive));
     app.add_systems(Update, (steer, travel, follow, identify).chain());
     app.add_systems(Update, try_again);
     app.add_systems(Update, say.after(follow).run_if(on_timer(PACE)));
-    let often = on_timer(Duration::from_millis(400));
-    app.add_systems(Update, ask_for_rooms.run_if(connected.and_then(often)));
     app.add_systems(Update, forget.run_if(on_timer(Duration::from_secs(1))));
 }
 
@@ -63,13 +61,11 @@ fn try_again(
     }
 }
 
-/// Where we are, and what is known of the rooms.
+/// Where we are, and what is heard there.
 #[derive(Default, Resource)]
 pub(crate) struct Arena {
     /// Index of our room.
     pub(crate) haunt: usize,
-    /// In each room.
-    pub(crate) players: [u32; 2],
     /// Poses heard since the start.
     pub(crate) messages: u64,
     /// Of the last seconds: poses of others that were skipped for newer ones, and those that came.
@@ -142,16 +138,6 @@ fn leave(_: On<Left>, mut commands: Commands, lanterns: Query<Entity, With<Lante
 fn refused(refused: On<JoinRefused>, mut toasts: MessageWriter<Toast>, mut me: Query<&mut Me>) {
     toasts.write(Toast(format!("{}: {}", refused.room_name, refused.reason), INK));
     me.iter_mut().for_each(|mut me| me.leaving = false);
-}
-
-fn count(list: On<RoomList>, mut arena: ResMut<Arena>) {
-    arena.players = HAUNTS.map(|haunt| {
-        list.rooms.iter().find(|room| room.name == haunt.name).map_or(0, |room| room.players)
-    });
-}
-
-fn ask_for_rooms(mut commands: Commands) {
-    commands.trigger(ListRooms);
 }
 
 /// Moves our ghost by keyboard, or as it likes.

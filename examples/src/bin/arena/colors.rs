@@ -14,7 +14,7 @@ pub(crate) fn glow(number: u32) -> Color {
     let (lightness, chroma) = match number / 8 % 3 {
         0 => (0.82, 0.14),
         1 => (0.65, 0.16),
-        _ => (0.93, 0.07),
+        _ => (0.50, 0.15),
     };
     Oklcha::new(lightness, chroma, hue % 360.0, 1.0).into()
 }
@@ -25,7 +25,12 @@ mod tests {
 
     #[test]
     fn two_dozen_players_have_colours_that_can_be_told_apart() {
-        let color = |number| Oklaba::from(glow(number));
+        // As a screen shows them.
+        let screen = |channel: f32| channel.clamp(0.0, 1.0);
+        let color = |number| {
+            let Srgba { red, green, blue, .. } = glow(number).into();
+            Oklaba::from(Srgba::rgb(screen(red), screen(green), screen(blue)))
+        };
         for a in 0..24 {
             for b in 0..a {
                 let (x, y) = (color(a), color(b));

@@ -11,6 +11,9 @@ pub(crate) const PORTAL: f32 = 34.0;
 /// Units per second.
 pub(crate) const SPEED: f32 = 270.0;
 
+/// Where the board hangs before a room, in the corner where both have few walls.
+pub(crate) const BOARD: Rect = Rect { min: Vec2::new(350.0, 70.0), max: HALF };
+
 /// The longest step in seconds. A ghost moves by two units in it, and no wall is as thin.
 const STEP: f32 = 1.0 / 120.0;
 /// What a longer frame takes beyond this, in seconds, is not made up for.

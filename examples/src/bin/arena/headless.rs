@@ -30,6 +30,7 @@ fn print_toasts(mut toasts: MessageReader<Toast>) {
 fn print_row(
     time: Res<Time<Real>>,
     arena: Res<Arena>,
+    board: Res<Board>,
     client: Option<Res<GhostClient>>,
     line: Option<Res<Line>>,
     mut before: Local<u64>,
@@ -45,7 +46,7 @@ fn print_row(
         println!("{now:>5.0} s  {words}");
         return;
     }
-    let [first, second] = arena.players;
+    let [first, second] = board.players;
     let ping = client.and_then(|client| client.rtt).map_or_else(|| "-".into(), milliseconds);
     println!(
         "{now:>5.0} s  {first:>10} {second:>10} {ping:>10} {:>6.1} % {:>10} {:>9}",

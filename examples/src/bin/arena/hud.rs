@@ -27,7 +27,8 @@ enum Readout {
     Players(usize),
     Ping,
     Loss,
-    Invitation,
+    /// One line of how friends join.
+    Invitation(usize),
     Crowning,
 }
 
@@ -125,12 +126,15 @@ fn build_hud(mut commands: Commands) {
             key("ESC", "rest in peace")
         ],
     ));
-    let middle = |top, bottom| Node { top, bottom, height: px(18), ..bar.clone() };
-    let centred = |node| Node { justify_content: JustifyContent::Center, ..node };
-    let friends = (Readout::Invitation, text("", 12.0, DIM));
-    commands.spawn((centred(middle(auto(), px(1))), children![friends]));
+    let friends = [0, 1, 2].map(|line| (Readout::Invitation(line), text("", 11.0, DIM)));
+    let [title, command, provided] = friends;
+    let align_items = AlignItems::FlexEnd;
+    let corner = Node { right: px(28), bottom: px(5), align_items, ..column(1.0) };
+    commands.spawn((corner, children![title, command, provided]));
     let crown = (Readout::Crowning, text("", 22.0, GOLD), LetterSpacing::Px(1.0));
-    commands.spawn((centred(middle(px(100), auto())), children![crown]));
+    let justify_content = JustifyContent::Center;
+    let above = Node { top: px(100), height: px(30), justify_content, ..bar };
+    commands.spawn((above, children![crown]));
     build_veil(&mut commands);
 }
 
@@ -171,16 +175,18 @@ fn show_readouts(
     for (readout, mut text, mut color) in &mut readouts {
         let (words, tint) = match readout {
             Readout::Players(haunt) => {
-                (known(arena.players[*haunt].to_string()), shade(HAUNTS[*haunt].accent.into()))
+                (known(board.players[*haunt].to_string()), shade(HAUNTS[*haunt].accent.into()))
             }
             Readout::Ping => {
                 (known(client.rtt.map_or_else(|| "-".into(), milliseconds)), shade(INK))
             }
             Readout::Loss => (known(format!("{:.1} %", arena.loss() * 100.0)), shade(INK)),
-            Readout::Invitation => {
-                let line = invitation.as_ref().map_or("", |invitation| &invitation.line);
-                (line.to_owned(), DIM)
-            }
+            Readout::Invitation(line) => match &invitation {
+                None => (String::new(), DIM),
+                Some(it) if *line == 0 => (it.title.to_owned(), DIM),
+                Some(it) if *line == 1 => (it.command.clone(), INK),
+                Some(it) => (it.provided.clone(), DIM),
+            },
             Readout::Crowning => {
                 let line = board.crowning(time.elapsed_secs_f64()).unwrap_or_default();
                 (line.to_owned(), GOLD)

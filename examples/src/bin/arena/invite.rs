@@ -7,10 +7,13 @@ use bevy::prelude::*;
 /// What a host tells friends.
 #[derive(Clone, Debug, PartialEq, Resource)]
 pub(crate) struct Invitation {
-    /// In one line.
-    pub(crate) line: String,
+    /// Who can join how, as a title.
+    pub(crate) title: &'static str,
+    pub(crate) command: String,
     /// What has to be so for that to work.
     pub(crate) provided: String,
+    /// What to do about that.
+    pub(crate) advice: String,
 }
 
 impl Invitation {
@@ -21,29 +24,32 @@ impl Invitation {
 
     fn new(listening: SocketAddr, lan: Option<IpAddr>) -> Self {
         let port = listening.port();
-        let ip = if listening.ip().is_unspecified() { lan } else { Some(listening.ip()) };
-        match ip {
-            Some(ip) if ip.is_loopback() => Self {
-                line: format!("join on this machine with: arena client {listening}"),
-                provided: "nobody else can: it listens on this machine's own address only; \
-                           --bind 0.0.0.0:7777 lets friends in"
+        let any = listening.ip().is_unspecified();
+        let command = |ip| format!("arena client {}", SocketAddr::new(ip, port));
+        let (friends, here) = ("friends join with", "join on this machine with");
+        let (title, command, provided, advice) = match if any { lan } else { Some(listening.ip()) }
+        {
+            Some(ip) if ip.is_loopback() => (
+                here,
+                command(ip),
+                "nobody else can: it listens on this machine's own address".to_owned(),
+                "to let friends in: --bind 0.0.0.0:7777".to_owned(),
+            ),
+            Some(ip) => (
+                friends,
+                command(ip),
+                format!("TCP port {port} must be reachable"),
+                "a firewall has to let it in, and a router has to pass it on to friends elsewhere"
                     .to_owned(),
-            },
-            Some(ip) => Self {
-                line: format!("friends join with: arena client {}", SocketAddr::new(ip, port)),
-                provided: format!(
-                    "TCP port {port} of this machine must be reachable: a firewall has to let it \
-                     in, and a router has to pass it on to friends elsewhere"
-                ),
-            },
-            None => Self {
-                line: format!("join on this machine with: arena client 127.0.0.1:{port}"),
-                provided: format!(
-                    "no network address of this machine was found; friends who know one use it, \
-                     and port {port}"
-                ),
-            },
-        }
+            ),
+            None => (
+                here,
+                command(Ipv4Addr::LOCALHOST.into()),
+                "no network address of this machine was found".to_owned(),
+                format!("friends who know one join there, at port {port}"),
+            ),
+        };
+        Self { title, command, provided, advice }
     }
 }
 
@@ -73,7 +79,8 @@ mod tests {
     use super::*;
 
     fn line(listening: &str, lan: Option<[u8; 4]>) -> String {
-        Invitation::new(listening.parse().unwrap(), lan.map(IpAddr::from)).line
+        let invitation = Invitation::new(listening.parse().unwrap(), lan.map(IpAddr::from));
+        format!("{}: {}", invitation.title, invitation.command)
     }
 
     #[test]

@@ -22,13 +22,13 @@ struct Shine(f32);
 #[derive(Component)]
 struct Points(f32);
 
-const WARM: Color = Color::srgb(1.0, 0.72, 0.30);
+const WARM: Color = Color::srgb(1.0, 0.78, 0.38);
 const BRIGHT: Color = Color::srgb(0.78, 0.94, 1.0);
 
 fn hang(mut commands: Commands, art: Res<Art>, new: Query<(Entity, &Lantern), Added<Lantern>>) {
     for (entity, Lantern(lantern)) in &new {
-        let (color, size) = if lantern.worth > 1 { (BRIGHT, 42.0) } else { (WARM, 34.0) };
-        let glow = 5.0 * size;
+        let (color, size) = if lantern.worth > 1 { (BRIGHT, 54.0) } else { (WARM, 44.0) };
+        let glow = 4.2 * size;
         commands
             .entity(entity)
             .with_child((Shine(glow), piece(&art.glow, glow, color.with_alpha(0.6), Vec3::ZERO)))

@@ -56,6 +56,8 @@ pub(crate) enum News {
         left_millis: u32,
         /// How long the server keeps the place of who loses the connection.
         kept_millis: u32,
+        /// In each room.
+        players: [u32; 2],
         rows: Vec<Row>,
     },
     /// A round has ended.

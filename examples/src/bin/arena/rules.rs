@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 
 use crate::{
-    haunts::{Haunt, RADIUS, SPEED},
+    haunts::{BOARD, Haunt, RADIUS, SPEED},
     protocol::Lantern,
     wander::Dice,
 };
@@ -64,7 +64,8 @@ pub(crate) struct Lanterns {
 }
 
 impl Lanterns {
-    /// Lights another one if it is time: where a ghost has room, and not where one waits.
+    /// Lights another one if it is time: where a ghost has room and everybody sees it, and not
+    /// where one waits.
     pub(crate) fn light(
         &mut self,
         id: u32,
@@ -78,7 +79,11 @@ impl Lanterns {
         let far = |at: Vec2, from: Vec2| at.distance(from) > 4.0 * RADIUS;
         let at = std::iter::repeat_with(|| dice.place()).take(100).find(|&at| {
             let alone = self.lit.iter().all(|other| far(at, other.at()));
-            haunt.is_free(at) && alone && far(at, haunt.portal) && far(at, haunt.exit())
+            haunt.is_free(at)
+                && alone
+                && !BOARD.contains(at)
+                && far(at, haunt.portal)
+                && far(at, haunt.exit())
         })?;
         let worth = if dice.roll() * BRIGHT < 1.0 { BRIGHT_WORTH } else { 1 };
         let lantern = Lantern { id, worth, x: at.x, y: at.y };

@@ -83,8 +83,8 @@ fn invite(started: On<ServerStarted>, mut commands: Commands) {
     let Some(addr) = started.addr else { return };
     let invitation = Invitation::to(addr);
     println!("listening on {addr}");
-    println!("{}", invitation.line);
-    println!("({})", invitation.provided);
+    println!("{}: {}", invitation.title, invitation.command);
+    println!("{}; {}", invitation.provided, invitation.advice);
     commands.insert_resource(invitation);
 }
 
@@ -232,12 +232,15 @@ impl Slate<'_, '_> {
     fn read(&self) -> News {
         let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         let mut rows: Vec<_> = self.players.iter().filter_map(|player| self.row(player)).collect();
+        let players = [0, 1]
+            .map(|haunt| rows.iter().filter(|row| usize::from(row.haunt) == haunt).count() as u32);
         rows.sort_by_key(|row| std::cmp::Reverse(row.score));
         rows.truncate(ROWS);
         News::Board {
             round: self.round.number,
             left_millis: millis(self.round.left(self.now())),
             kept_millis: millis(self.config.resume_grace),
+            players,
             rows,
         }
     }
@@ -289,9 +292,6 @@ fn heed(
 }
 
 /// Counts for the table what a server without a player of its own sees.
-fn tally(mut arena: ResMut<Arena>, rooms: Query<(&Place, &RoomStats)>) {
-    arena.messages = rooms.iter().map(|(_, stats)| stats.received.messages).sum();
-    for (Place(index), stats) in &rooms {
-        arena.players[*index] = stats.players;
-    }
+fn tally(mut arena: ResMut<Arena>, rooms: Query<&RoomStats>) {
+    arena.messages = rooms.iter().map(|stats| stats.received.messages).sum();
 }

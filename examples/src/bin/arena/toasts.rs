@@ -4,14 +4,14 @@ use bevy::prelude::*;
 
 use crate::{
     board::Toast,
-    colors::{INK, PANEL},
-    hud::{chip, column, text},
+    colors::INK,
+    hud::{column, row, text},
 };
 
 /// Seconds for which a line is shown.
 const SHOWN: f32 = 4.5;
 /// Lines at once; older ones make room.
-const LINES: usize = 6;
+const LINES: usize = 3;
 
 pub(crate) fn toasts(app: &mut App) {
     app.add_systems(Startup, build_corner).add_systems(Update, show_toasts);
@@ -27,7 +27,7 @@ struct Age(f32);
 
 fn build_corner(mut commands: Commands) {
     let align_items = AlignItems::FlexStart;
-    let corner = Node { left: px(44), bottom: px(84), align_items, ..column(6.0) };
+    let corner = Node { left: px(28), bottom: px(5), align_items, ..column(1.0) };
     commands.spawn((Toaster, corner));
 }
 
@@ -43,11 +43,10 @@ fn show_toasts(
     let shown: Vec<_> = shown.into_iter().flatten().copied().collect();
     let over = (shown.len() + new.len()).saturating_sub(LINES);
     for Toast(line, color) in new.read() {
-        let size = px(8);
+        let size = px(7);
         let dot = Node { width: size, height: size, border_radius: BorderRadius::MAX, ..default() };
-        let looks = (chip(12.0, 5.0, 0.0, 9.0, 9.0), BackgroundColor(PANEL));
-        let parts = children![(dot, BackgroundColor(*color)), text(line, 13.0, INK)];
-        commands.entity(list).with_child((Age(0.0), looks, parts));
+        let parts = children![(dot, BackgroundColor(*color)), text(line, 11.0, INK)];
+        commands.entity(list).with_child((Age(0.0), row(8.0), parts));
     }
     for (toast, mut age, mut node) in &mut toasts {
         age.0 += time.delta_secs();
