@@ -42,8 +42,9 @@ fn print_row(
     }
     *rows += 1;
     let now = time.elapsed_secs();
-    if let Some(words) = line.and_then(|line| line.words(time.elapsed_secs_f64())) {
-        println!("{now:>5.0} s  {words}");
+    if let Some(notice) = line.and_then(|line| line.notice(time.elapsed_secs_f64())) {
+        let [first, second] = &notice.lines;
+        println!("{now:>5.0} s  {}", if second.is_empty() { first } else { second });
         return;
     }
     let [first, second] = board.players;
@@ -57,7 +58,11 @@ fn print_row(
     *before = arena.messages;
 }
 
-fn print_scores(time: Res<Time<Real>>, board: Res<Board>) {
+/// What was known before the link was lost is not true any more.
+fn print_scores(time: Res<Time<Real>>, board: Res<Board>, line: Option<Res<Line>>) {
+    if line.is_some_and(|line| !line.is_up()) {
+        return;
+    }
     if let Some(clock) = board.clock(time.elapsed_secs_f64())
         && !board.rows.is_empty()
     {
@@ -65,9 +70,14 @@ fn print_scores(time: Res<Time<Real>>, board: Res<Board>) {
     }
 }
 
-fn print_last_scores(mut ended: MessageReader<AppExit>, time: Res<Time<Real>>, board: Res<Board>) {
+fn print_last_scores(
+    mut ended: MessageReader<AppExit>,
+    time: Res<Time<Real>>,
+    board: Res<Board>,
+    line: Option<Res<Line>>,
+) {
     if ended.read().count() > 0 {
-        print_scores(time, board);
+        print_scores(time, board, line);
     }
 }
 

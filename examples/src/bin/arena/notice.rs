@@ -9,7 +9,7 @@ use crate::{board::Board, haunts::HAUNTS, stage::View};
 pub(crate) fn notices(app: &mut App) {
     app.init_resource::<Line>();
     app.add_observer(up).add_observer(away).add_observer(back).add_observer(down);
-    app.add_observer(refused);
+    app.add_observer(refused).add_observer(lost);
 }
 
 /// The way to the server. Times are in seconds of the app.
@@ -97,6 +97,10 @@ impl Line {
                 };
                 ("RECONNECTING", [format!("{server}: {why}"), format!("reconnecting, {place}")])
             }
+            // An address that cannot work is in the reason.
+            State::Over { why } if why.contains(server) => {
+                ("GAVE UP", [format!("gave up: {why}"), String::new()])
+            }
             State::Over { why } => ("GAVE UP", [format!("gave up: {why}"), server.to_owned()]),
         };
         Some(Notice { title, lines })
@@ -108,8 +112,10 @@ impl Line {
         Some(if second.is_empty() { first } else { format!("{first}; {second}") })
     }
 
-    fn end(&mut self, reason: &ClientEnd, retry_at: Option<f64>) {
+    /// Notes an end, and returns whether it says something new.
+    fn end(&mut self, reason: &ClientEnd, retry_at: Option<f64>) -> bool {
         let why = reason.to_string();
+        let known = matches!(&self.state, State::Down { why: Some(before), .. } if *before == why);
         let before = match self.state {
             State::Down { failed, .. } => failed,
             State::Up | State::Away { .. } | State::Over { .. } => 0,
@@ -119,6 +125,7 @@ impl Line {
             Some(next) => State::Down { failed, why: Some(why), next },
             None => State::Over { why },
         };
+        !known || retry_at.is_none()
     }
 }
 
@@ -136,6 +143,10 @@ fn away(lost: On<Reconnecting>, time: Res<Time<Real>>, board: Res<Board>, mut li
     say(&line, now);
 }
 
+fn lost(failed: On<ResumeFailed>) {
+    println!("         the place is lost: {}", failed.reason);
+}
+
 fn back(_: On<Resumed>, mut line: ResMut<Line>) {
     println!("         back in the same place");
     line.state = State::Up;
@@ -150,10 +161,12 @@ fn down(
     mut exit: MessageWriter<AppExit>,
 ) {
     let now = time.elapsed_secs_f64();
-    line.end(&ended.reason, ended.retry_in.map(|wait| now + wait.as_secs_f64()));
+    let new = line.end(&ended.reason, ended.retry_in.map(|wait| now + wait.as_secs_f64()));
     board.forget();
     if !matches!(ended.reason, ClientEnd::Requested) {
-        say(&line, now);
+        if new {
+            say(&line, now);
+        }
         // Nobody is there to read a notice.
         if line.is_over() && view.unwatched() {
             exit.write(AppExit::error());
@@ -206,8 +219,8 @@ mod tests {
     #[test]
     fn a_failed_attempt_is_told_with_its_reason_and_the_next() {
         let mut line = line();
-        line.end(&refused(), Some(2.0));
-        line.end(&refused(), Some(14.0));
+        assert!(line.end(&refused(), Some(2.0)));
+        assert!(!line.end(&refused(), Some(14.0)), "the same again is no news");
         let why = "10.0.0.1:7777: connection refused: nobody listens there; attempt 3";
         assert_eq!(said(&line, 10.5), ("NOT CONNECTED", format!("{why} in 4 s")));
         assert_eq!(said(&line, 14.0), ("NOT CONNECTED", format!("{why} is under way")));
@@ -227,7 +240,7 @@ mod tests {
     fn a_connection_that_was_lost_is_no_failed_attempt() {
         let mut line = Line { state: State::Up, ..line() };
         assert_eq!(line.notice(0.0), None);
-        line.end(&DisconnectReason::ConnectionReset.into(), Some(3.0));
+        assert!(line.end(&DisconnectReason::ConnectionReset.into(), Some(3.0)));
         let told = "10.0.0.1:7777: the connection was reset; attempt 1 in 3 s";
         assert_eq!(said(&line, 0.0), ("NOT CONNECTED", told.to_owned()));
     }
@@ -236,7 +249,7 @@ mod tests {
     fn the_end_says_why() {
         let mut line = line();
         let after = Duration::from_secs(5);
-        line.end(&ConnectError::TimedOut { after }.into(), None);
+        assert!(line.end(&ConnectError::TimedOut { after }.into(), None));
         let told = "gave up: no connection within 5s; 10.0.0.1:7777";
         assert_eq!(said(&line, 0.0), ("GAVE UP", told.to_owned()));
     }

@@ -8,6 +8,7 @@ use crate::{
     client::Arena,
     colors::{DIM, GOLD, INK, PANEL, glow},
     hud::{column, row, text},
+    notice::Line,
 };
 
 /// Rows that are shown.
@@ -73,6 +74,7 @@ fn show_clock(
     time: Res<Time<Real>>,
     board: Res<Board>,
     mut panel: Single<&mut Visibility, With<Panel>>,
+    line: Res<Line>,
     mut heads: Query<(&Head, &mut Text, &mut TextColor)>,
 ) {
     let now = time.elapsed_secs_f64();
@@ -83,6 +85,8 @@ fn show_clock(
     for (head, mut text, mut color) in &mut heads {
         let (words, tint) = match head {
             Head::Round => (format!("ROUND {}", board.round), DIM),
+            // Perhaps nobody counts any more.
+            Head::Clock if !line.is_up() => ("-".to_owned(), DIM),
             Head::Clock => (clock.clone().unwrap_or_default(), if soon { GOLD } else { INK }),
         };
         text.set_if_neq(Text(words));

@@ -88,9 +88,9 @@ fn invite(started: On<ServerStarted>, mut commands: Commands) {
     commands.insert_resource(invitation);
 }
 
-/// The plugin says why, and ends the program.
-fn advise(_: On<ServerFailed>) {
-    println!("No server. Try another --bind, such as 0.0.0.0:7778.");
+/// The plugin ends the program.
+fn advise(failed: On<ServerFailed>) {
+    println!("No server: {}. Listen elsewhere, at 0.0.0.0:7778 say.", failed.reason);
 }
 
 /// Gives a name and a colour that nobody else has.

@@ -45,8 +45,9 @@ pub(crate) struct View {
     /// Draw nothing: only a table.
     #[arg(long, conflicts_with = "screenshot")]
     headless: bool,
-    #[command(flatten)]
-    end: End,
+    /// End after so many seconds; without a window 20 are enough.
+    #[arg(long)]
+    seconds: Option<f32>,
     /// End after so many frames.
     #[arg(long)]
     frames: Option<u32>,
@@ -58,7 +59,7 @@ pub(crate) struct View {
 /// When the scene ends by itself.
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct End {
-    /// End after so many seconds; a player without a window has 20.
+    /// End after so many seconds.
     #[arg(long)]
     pub(crate) seconds: Option<f32>,
 }
@@ -80,14 +81,14 @@ impl View {
     /// Somebody whom nobody watches wanders, and not for ever.
     fn bounded(mut self) -> Self {
         if self.frames.is_none() {
-            self.end.seconds.get_or_insert(20.0);
+            self.seconds.get_or_insert(20.0);
         }
         (self.wander, self.unwatched) = (true, true);
         self
     }
 
     fn length(&self) -> String {
-        match (self.frames, self.end.seconds) {
+        match (self.frames, self.seconds) {
             (Some(frames), _) => format!("{frames} frames"),
             (None, seconds) => format!("{} s", seconds.unwrap_or(f32::INFINITY)),
         }
@@ -129,7 +130,7 @@ pub(crate) fn seen(view: View, goodbye: Goodbye) -> App {
 pub(crate) fn dedicated(end: End) -> App {
     let mut app = App::new();
     app.add_plugins((DedicatedServerPlugins.set(log()), table));
-    stage(&mut app, end, None);
+    stage(&mut app, end.seconds, None);
     app
 }
 
@@ -202,13 +203,13 @@ fn player(app: &mut App, view: View, goodbye: Goodbye) {
     if view.wander {
         app.insert_resource(Wanderer::new(99));
     }
-    stage(app, view.end, view.frames);
+    stage(app, view.seconds, view.frames);
     app.insert_resource(view);
 }
 
-fn stage(app: &mut App, end: End, frames: Option<u32>) {
+fn stage(app: &mut App, seconds: Option<f32>, frames: Option<u32>) {
     app.init_resource::<Arena>().init_resource::<Board>().add_message::<Toast>();
-    app.add_systems(Last, finish(end.seconds, frames));
+    app.add_systems(Last, finish(seconds, frames));
 }
 
 /// Where pictures go when there is no window.
