@@ -32,7 +32,7 @@ impl Invitation {
             Some(ip) if ip.is_loopback() => (
                 here,
                 command(ip),
-                "nobody else can: it listens on this machine's own address".to_owned(),
+                "nobody else reaches this address".to_owned(),
                 "to let friends in: --bind 0.0.0.0:7777".to_owned(),
             ),
             Some(ip) => (

@@ -31,7 +31,7 @@ fn hang(mut commands: Commands, art: Res<Art>, new: Query<(Entity, &Lantern), Ad
         let glow = 4.2 * size;
         commands
             .entity(entity)
-            .with_child((Shine(glow), piece(&art.glow, glow, color.with_alpha(0.6), Vec3::ZERO)))
+            .with_child((Shine(glow), piece(&art.glow, glow, color.with_alpha(0.5), Vec3::ZERO)))
             .with_child(piece(&art.lantern, size, color, Vec3::Z * 0.01));
         let at = lantern.at().extend(2.5);
         let appears = Fade { age: 0.0, life: 0.9, alpha: 0.7, growth: 1.2 };

@@ -34,8 +34,8 @@ pub(crate) fn server(app: &mut App, bind: String, round: Duration) {
     app.add_observer(invite).add_observer(advise).add_observer(welcome).add_observer(greet);
     app.add_observer(seat).add_observer(left).add_observer(away).add_observer(back);
     app.add_systems(Update, (referee, light, turn, tell_board, tell).chain());
-    for index in 0..HAUNTS.len() {
-        app.world_mut().spawn((Room::new(HAUNTS[index].name), Place(index), Lanterns::default()));
+    for (index, haunt) in HAUNTS.iter().enumerate() {
+        app.world_mut().spawn((Room::new(haunt.name), Place(index), Lanterns::default()));
     }
 }
 
