@@ -194,10 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn who_claims_to_be_inside_a_wall_is_put_beside_it() {
+    fn who_claims_to_be_inside_a_wall_is_put_beside_it_on_the_nearest_side() {
         for haunt in &HAUNTS {
-            for (centre, _) in haunt.walls {
+            for (centre, size) in haunt.walls {
                 assert!(haunt.is_free(haunt.free(*centre)), "{centre}");
+                let inside = centre - Vec2::X * (size.x / 2.0 - 1.0);
+                let beside = Vec2::new(inside.x - 1.0 - RADIUS, inside.y);
+                assert_eq!(haunt.free(inside), beside);
             }
         }
     }

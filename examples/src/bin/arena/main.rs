@@ -206,6 +206,7 @@ mod tests {
         assert!(fails("arena server --name Ada"));
         assert!(fails("arena bots 3 --screenshot a.png"));
         assert!(fails("arena client --bots 3"));
+        assert!(fails("arena --bots 3 client"));
         assert!(!fails("arena --headless --seconds 5"));
         assert!(!fails("arena host --bind 127.0.0.1:0 --headless --seconds 5"));
         assert!(!fails("arena server 127.0.0.1:0 --seconds 5"));

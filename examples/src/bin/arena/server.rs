@@ -22,16 +22,22 @@ const ROWS: usize = 64;
 /// for a moment.
 const BOARD_DELAY: f64 = 0.1;
 
-/// Opens the rooms, and plays rounds of that length in them.
+/// A server that listens there, and plays rounds of that length.
 pub(crate) fn server(app: &mut App, bind: String, round: Duration) {
-    protocol(app);
     app.add_plugins(GhostServerPlugin::bind(bind));
     if !app.is_plugin_added::<ShutdownPlugin>() {
         app.add_plugins(ShutdownPlugin::default());
     }
+    app.add_observer(invite).add_observer(advise);
+    game(app, round);
+}
+
+/// Opens the rooms, and plays in them.
+fn game(app: &mut App, round: Duration) {
+    protocol(app);
     app.insert_resource(Round::first(round)).init_resource::<Chalk>();
     app.insert_resource(Luck { dice: Dice::new(42), lanterns: 0 }).add_message::<Told>();
-    app.add_observer(invite).add_observer(advise).add_observer(welcome).add_observer(greet);
+    app.add_observer(welcome).add_observer(greet);
     app.add_observer(seat).add_observer(left).add_observer(away).add_observer(back);
     app.add_systems(Update, (referee, light, turn, tell_board, tell).chain());
     for (index, haunt) in HAUNTS.iter().enumerate() {
@@ -295,3 +301,6 @@ fn heed(
 fn tally(mut arena: ResMut<Arena>, rooms: Query<&RoomStats>) {
     arena.messages = rooms.iter().map(|stats| stats.received.messages).sum();
 }
+
+#[cfg(test)]
+mod tests;
