@@ -49,7 +49,7 @@ fn dress(
         words.push_str(if me { " (you)" } else { "" });
         words.push_str(if ghost.away { " (away)" } else { "" });
         let width = Label::width(&words);
-        let name = label(&words, Label::SIZE, tint, Label::HOME.extend(0.2));
+        let name = label(&words, Label::SIZE, tint, Label::HOME.extend(Label::ABOVE));
         let light = ghost.color.with_alpha(0.42 * strength);
         commands
             .entity(entity)

@@ -140,7 +140,7 @@ fn build_hud(mut commands: Commands) {
 
 fn build_veil(commands: &mut Commands) {
     let title = (NoticeText::Title, text("", 34.0, INK), LetterSpacing::Px(9.0));
-    let lines = [0, 1].map(|line| (NoticeText::Line(line), text("", 15.0, DIM)));
+    let lines = [0, 1].map(|line| (NoticeText::Line(line), text("", 15.0, INK)));
     let [first, second] = lines;
     let (align_items, justify_content) = (AlignItems::Center, JustifyContent::Center);
     let cover = Node {

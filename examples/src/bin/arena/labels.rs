@@ -22,6 +22,8 @@ impl Label {
     pub(crate) const SIZE: f32 = 12.5;
     /// Where it is, from the ghost, if nobody is near.
     pub(crate) const HOME: Vec2 = Vec2::new(0.0, 40.0);
+    /// How far in front of its ghost: in front of all ghosts.
+    pub(crate) const ABOVE: f32 = 2.0;
     const HEIGHT: f32 = 15.0;
     /// How far the crown lifts it.
     const CROWN: f32 = 12.0;
