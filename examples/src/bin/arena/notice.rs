@@ -143,8 +143,9 @@ fn away(lost: On<Reconnecting>, time: Res<Time<Real>>, board: Res<Board>, mut li
     say(&line, now);
 }
 
-fn lost(failed: On<ResumeFailed>) {
+fn lost(failed: On<ResumeFailed>, mut board: ResMut<Board>) {
     println!("         the place is lost: {}", failed.reason);
+    board.forget();
 }
 
 fn back(_: On<Resumed>, mut line: ResMut<Line>) {
