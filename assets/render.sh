@@ -12,3 +12,5 @@ picture trail 8 64
 picture portal 240 240
 picture wall 96 96
 picture floor 96 96
+picture lantern 84 84
+picture crown 60 60
