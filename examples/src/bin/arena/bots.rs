@@ -36,7 +36,7 @@ pub(crate) fn bots(count: usize, server: &str, until: Until) -> AppExit {
     let mut app = App::new();
     MessageRegistry::enable_client(&mut app);
     protocol(&mut app);
-    let protocol = app.world().resource::<MessageRegistry>().protocol();
+    let protocol = app.world().resource::<MessageRegistry>().protocol().unwrap_or_default();
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
