@@ -57,6 +57,10 @@ pub(crate) struct Link {
     bridge: Option<ClientBridge>,
     /// Whether the bridge was told to end.
     ending: bool,
+    /// Whether the server may be that of this app, see [`HostFence`].
+    at_home: bool,
+    /// Where it is, if it has an address.
+    addr: Option<String>,
     /// What was asked for since the last [`send`].
     asked: Vec<(Stamp, ClientCommand)>,
     /// Rooms that the game has left since the last [`send`]: when, and which room was the
@@ -119,8 +123,13 @@ pub(crate) fn receive(world: &mut World) {
                 world.resource_mut::<GhostClient>().ticket = ticket;
             }
             ClientUpdate::Event(event) => {
+                let link_is_lost = matches!(event, ServerEvent::Reconnecting { .. });
                 world.resource_mut::<Link>().unanswered.hear(&event);
                 roster::apply(world, event);
+                if link_is_lost {
+                    let pings = world.resource_mut::<Link>().unanswered.take_pings();
+                    pings.for_each(|ping| refuse(world, ping));
+                }
             }
             ClientUpdate::Disconnected { reason, retry_in } => {
                 disconnected(world, reason, retry_in);
@@ -164,7 +173,8 @@ fn send_until(world: &mut World, end: &Stamp) {
 }
 
 fn flush(world: &mut World) {
-    let fence = world.get_resource::<HostFence>().cloned();
+    let at_home = world.resource::<Link>().at_home;
+    let fence = world.get_resource::<HostFence>().filter(|_| at_home).cloned();
     match (&mut world.resource_mut::<Link>().bridge, fence) {
         (Some(bridge), Some(HostFence(fence))) => bridge.flush_after(fence),
         (Some(bridge), None) => bridge.flush(),
@@ -210,7 +220,12 @@ fn ask(world: &mut World, command: ClientCommand) {
             // Only messages wait for room in the outbox.
             bridge.send(command).ok();
         }
-        None if matches!(command, ClientCommand::Join { .. }) => link.waiting.push(command),
+        None if let ClientCommand::Join { room, .. } = &command => {
+            // The last wish for a room counts; they wait for the next `Connect`.
+            let same = |other: &ClientCommand| matches!(other, ClientCommand::Join { room: other, .. } if other == room);
+            link.waiting.retain(|other| !same(other));
+            link.waiting.push(command);
+        }
         None => refused.push(command),
     }
     for command in refused {
@@ -220,10 +235,12 @@ fn ask(world: &mut World, command: ClientCommand) {
 
 /// The connection has ended, or the attempt to get one.
 fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Option<Duration>) {
+    let to = world.resource::<Link>().addr.as_ref().map(|addr| format!(" to {addr}"));
+    let to = to.unwrap_or_default();
     match retry_in {
-        Some(wait) => warn!("no connection: {reason}; the next attempt is in {wait:.1?}"),
+        Some(wait) => warn!("no connection{to}: {reason}; the next attempt is in {wait:.1?}"),
         None if matches!(reason, ClientEnd::Requested) => info!("disconnected"),
-        None => warn!("no connection: {reason}"),
+        None => warn!("no connection{to}: {reason}"),
     }
     end(world, retry_in.is_none());
     let mut client = world.resource_mut::<GhostClient>();
@@ -280,7 +297,12 @@ fn connect(world: &mut World, connect: Connect, when: &Stamp) {
     }
     let network = match GhostNetwork::of(world) {
         Ok(network) => network,
-        Err(error) => return disconnected(world, ClientEnd::NoThread(Arc::new(error)), None),
+        Err(error) => {
+            for command in std::mem::take(&mut world.resource_mut::<Link>().waiting) {
+                refuse(world, command);
+            }
+            return disconnected(world, ClientEnd::NoThread(Arc::new(error)), None);
+        }
     };
     let protocol = world.resource::<MessageRegistry>().protocol();
     let mut builder = Client::builder().data(connect.data);
@@ -296,14 +318,27 @@ fn connect(world: &mut World, connect: Connect, when: &Stamp) {
     if let Some(time) = connect.resume_for {
         builder = builder.resume_for(time);
     }
+    let at_home = may_be_home(&connect.target);
+    let addr = if let Target::Addr(addr) = &connect.target { Some(addr.clone()) } else { None };
     let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
     world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
     let mut link = world.resource_mut::<Link>();
     link.bridge = Some(bridge);
+    (link.at_home, link.addr) = (at_home, addr);
     for join in std::mem::take(&mut link.waiting) {
         ask(world, join);
     }
     set_state(world, ClientState::Connecting);
+}
+
+/// Whether a server on this machine is meant.
+fn may_be_home(target: &Target) -> bool {
+    match target {
+        Target::Addr(addr) => {
+            ["127.", "localhost", "[::1]"].iter().any(|home| addr.starts_with(home))
+        }
+        Target::Local(_) | Target::Through(_) => true,
+    }
 }
 
 pub(crate) fn on_disconnect(_: On<Disconnect>, mut link: ResMut<Link>) {
@@ -356,13 +391,24 @@ fn give_up(room: Entity, mut rooms: ResMut<JoinedRooms>, mut link: ResMut<Link>)
     rooms.leaving.push(entry);
 }
 
-pub(crate) fn on_ping(_: On<Ping>, mut link: ResMut<Link>) {
-    link.ask(ClientCommand::Ping);
+pub(crate) fn on_ping(
+    _: On<Ping>,
+    mut link: ResMut<Link>,
+    client: Res<GhostClient>,
+    mut commands: Commands,
+) {
+    if client.away {
+        // Nothing could be measured.
+        commands.queue(|world: &mut World| refuse(world, ClientCommand::Ping));
+    } else {
+        link.ask(ClientCommand::Ping);
+    }
 }
 
 /// Asks how far the server is, for [`GhostClient::rtt`].
-pub(crate) fn measure_rtt(mut link: ResMut<Link>) {
-    if link.bridge().is_some_and(|bridge| bridge.send(ClientCommand::Ping).is_ok()) {
+pub(crate) fn measure_rtt(mut link: ResMut<Link>, client: Res<GhostClient>) {
+    if !client.away && link.bridge().is_some_and(|bridge| bridge.send(ClientCommand::Ping).is_ok())
+    {
         link.unanswered.ping(false);
     }
 }

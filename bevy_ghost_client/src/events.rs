@@ -351,7 +351,8 @@ pub enum UnsentReason {
     },
 }
 
-/// Answers [`Ping`](crate::Ping).
+/// Answers [`Ping`](crate::Ping), and tells what the plugin measures by itself
+/// ([`GhostClientPlugin::ping_every`](crate::GhostClientPlugin::ping_every)).
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Pinged {
@@ -452,4 +453,6 @@ where
     world.write_message(fact.clone());
     world.write_message::<GhostClientEvent>(fact.clone().into());
     world.trigger(fact);
+    // What observers do about it is done when the next fact comes.
+    world.flush();
 }

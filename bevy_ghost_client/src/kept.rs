@@ -13,7 +13,7 @@ use bevy::{
 };
 
 /// Real time without a `FixedUpdate` after which messages live for two frames, as they do in
-/// an app without `TimePlugin`.
+/// an app without `TimePlugin`; or two of its steps, while the clock goes, if these are longer.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The messages that the plugins of this app write.
@@ -43,6 +43,20 @@ fn note_step(mut kept: ResMut<Kept>) {
     kept.stepped = true;
 }
 
+/// How long a `FixedUpdate` is waited for.
+fn patience(world: &World) -> Duration {
+    let speed = match world.get_resource::<Time<Virtual>>() {
+        Some(time) if !time.is_paused() => time.relative_speed_f64(),
+        Some(_) | None => return PATIENCE,
+    };
+    let step = world.get_resource::<Time<Fixed>>().map_or(0.0, |it| it.timestep().as_secs_f64());
+    let steps = Duration::try_from_secs_f64(2.0 * step / speed).unwrap_or(LONGEST_PATIENCE);
+    steps.clamp(PATIENCE, LONGEST_PATIENCE)
+}
+
+/// However slow the clock is.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs before what the network has for this frame is written.
 fn let_go(world: &mut World) {
     // Without a clock Bevy lets go by itself.
@@ -50,7 +64,7 @@ fn let_go(world: &mut World) {
     world.resource_scope(|world, mut kept: Mut<Kept>| {
         if std::mem::take(&mut kept.stepped) {
             kept.last_step = now;
-        } else if now.saturating_sub(kept.last_step) > PATIENCE {
+        } else if now.saturating_sub(kept.last_step) > patience(world) {
             for update in &kept.updates {
                 update(world);
             }

@@ -51,10 +51,11 @@ pub mod prelude {
         Acked, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
         Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt, GhostClient,
         GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins, Heard, Join,
-        JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, Left, ListRooms, LocalPlayer, Member,
-        MemberOf, Members, Metadata, Ping, Pinged, PlayerAway, PlayerBack, PlayerJoined,
-        PlayerLeft, Raw, Reconnecting, Refused, Rejoined, Replay, ResumeFailed, Resumed,
-        RoomDeleted, RoomList, Roster, Seat, Sender, ToServer, Unsent, connected, in_room,
+        JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, LeaveReason, Left, ListRooms,
+        LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Ping, Pinged,
+        PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Raw, Reconnecting, Refused,
+        RejoinRefused, Rejoined, Replay, ResumeFailed, Resumed, RoomDeleted, RoomList, Roster,
+        Seat, Sender, SessionTicket, SetMetadata, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -10,6 +10,8 @@ use crate::{
     index::Index,
     sync::is_there,
 };
+use std::time::Instant;
+
 use bevy::prelude::*;
 use bevy_ghost_client::{
     Metadata,
@@ -81,8 +83,12 @@ fn answer(
         }
         (Ok(_), Consequence::Room(promise)) => {
             // The entity comes when the room is there, before the client does.
+            let (name, metadata) = (promise.name.clone(), promise.metadata.clone());
             world.resource_mut::<Outbox>().answer_room(ask, &promise.config);
-            world.resource_mut::<Link>().promise(promise);
+            if world.resource_mut::<Link>().promise(promise) {
+                // Behind the room, and before anybody is let in.
+                world.resource_mut::<Outbox>().describe_room(&name, &metadata);
+            }
             return;
         }
         (
@@ -152,7 +158,8 @@ fn run_observers(
             };
             world.trigger_ref(&mut request);
             let CreateRoomRequest { room_name: name, metadata, config, decision, .. } = request;
-            Some((decision, Consequence::Room(Promise { name, config, metadata })))
+            let since = Instant::now();
+            Some((decision, Consequence::Room(Promise { name, config, metadata, since })))
         }
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;

@@ -3,11 +3,16 @@
 
 mod outbox;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
-    Delivery, Ended, GhostNetwork, HostFence, MessageType, Metadata, SendFlags, Traffic,
+    Delivery, Ended, GhostNetwork, HostFence, LocalConnector, MessageType, Metadata, SendFlags,
+    Traffic,
     typed::{MessageRegistry, ServerParcel, ServerReceiver, Side, Stamp},
 };
 use bytes::Bytes;
@@ -60,6 +65,8 @@ pub(crate) struct Link {
     pub(crate) waiting: HashMap<AskId, Waiting>,
     /// Rooms that clients may open, the last at the end.
     promised: VecDeque<Promise>,
+    /// The way to whichever server this app runs.
+    home: Option<LocalConnector>,
 }
 
 /// A room that a client may open, as the rules want it to be.
@@ -68,7 +75,11 @@ pub(crate) struct Promise {
     pub(crate) name: RoomName,
     pub(crate) config: RoomConfig,
     pub(crate) metadata: Metadata,
+    pub(crate) since: Instant,
 }
+
+/// For so long: the room is there at once, or was not to be had.
+const PROMISED: Duration = Duration::from_secs(5);
 
 /// Rooms promised at once; those before them were not made, for whatever reason.
 const PROMISES: usize = 1024;
@@ -86,6 +97,7 @@ impl Default for Link {
             replies: crossbeam_channel::unbounded(),
             waiting: HashMap::default(),
             promised: VecDeque::new(),
+            home: None,
         }
     }
 }
@@ -101,13 +113,23 @@ impl Link {
         if len > max { Err(UnsentReason::TooLarge { len, max }) } else { Ok(()) }
     }
 
-    /// Notes how a room is to be that a client may open.
-    pub(crate) fn promise(&mut self, promise: Promise) {
-        self.promised.retain(|other| other.name != promise.name);
+    /// Notes how a room is to be that a client may open; `false`: another client may do that
+    /// already, and its wishes count.
+    pub(crate) fn promise(&mut self, promise: Promise) -> bool {
+        self.promised.retain(|other| other.since.elapsed() < PROMISED);
+        if self.promised.iter().any(|other| other.name == promise.name) {
+            return false;
+        }
         self.promised.push_back(promise);
         if self.promised.len() > PROMISES {
             self.promised.pop_front();
         }
+        true
+    }
+
+    /// Whether rooms may be asked for: not of a server that is about to stop.
+    pub(crate) fn takes_rooms(&self) -> bool {
+        self.bridge.is_some() && self.stopping.is_none()
     }
 
     /// How a room is to be that a client has opened.
@@ -147,8 +169,12 @@ pub(crate) fn receive(world: &mut World) {
                 publish(world, ServerStarted { addr });
             }
             ServerUpdate::Failed(error) => {
+                let again = world.resource::<Link>().start_again;
                 stopped(world);
                 publish(world, ServerFailed { reason: error.into() });
+                if again {
+                    start(world);
+                }
             }
             ServerUpdate::Event(event) => sync::apply(world, event),
             ServerUpdate::Ask { ask, question, .. } => asks::ask(world, ask, question),
@@ -274,8 +300,9 @@ fn command(
             let record = index.room_records.get(room).filter(|room| in_time(&room.closing))?;
             let when = (*stamp < record.wanted).then(|| record.wanted.same());
             let (room, delivery) = (record.name.clone(), *delivery);
-            let conn = |player| index.seat_records.get(player).map(|seat| seat.conn);
-            let except = except.iter().filter_map(conn).collect();
+            let seat = |player| index.seat_records.get(player);
+            let here = except.iter().filter_map(seat).filter(|seat| seat.name == record.name);
+            let except = here.map(|seat| seat.conn).collect();
             let command = match delivery {
                 Delivery::Latest(key) if flags.contains(SendFlags::FORGET) => {
                     ServerCommand::BroadcastLast { room, key, except, message_type, payload }
@@ -394,8 +421,10 @@ fn start(world: &mut World) {
         builder = builder.protocol(protocol);
     }
     let bridge = ServerBridge::start(&network, builder);
+    let home = world.resource_mut::<Link>().home.get_or_insert_with(|| bridge.local()).clone();
+    home.lead_to(bridge.handle());
     let mut server = world.resource_mut::<GhostServer>();
-    server.connector = Some(bridge.local());
+    server.connector = Some(home);
     server.handle = Some(bridge.handle());
     let max_payload = world.resource::<ServerConfig>().max_payload;
     let mut link = world.resource_mut::<Link>();
@@ -425,7 +454,8 @@ fn stopped(world: &mut World) {
     // With it goes the channel of the tickets: those of this server must not
     // answer questions of the next, which have the same numbers.
     world.remove_resource::<HostFence>();
-    *world.resource_mut::<Link>() = Link::default();
+    let mut link = world.resource_mut::<Link>();
+    *link = Link { home: link.home.take(), ..Link::default() };
     *world.resource_mut::<Outbox>() = Outbox::default();
     sync::forget_all(world);
     set_state(world, ServerState::Stopped);

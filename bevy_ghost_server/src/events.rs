@@ -412,4 +412,6 @@ where
     world.write_message(fact.clone());
     world.write_message::<GhostServerEvent>(fact.clone().into());
     world.trigger(fact);
+    // What observers do about it is done when the next fact, or question, comes.
+    world.flush();
 }

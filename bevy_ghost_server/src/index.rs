@@ -87,6 +87,11 @@ impl KnownMeta {
         }
     }
 
+    /// It was asked for elsewhere.
+    pub(crate) fn expect(&mut self, wanted: &Metadata) {
+        self.asked = wanted.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    }
+
     /// What to ask for, so that it is as in `wanted`; notes that it was asked.
     pub(crate) fn ask(&mut self, wanted: &Metadata) -> Vec<(String, Option<String>)> {
         let gone = self.asked.keys().filter(|key| wanted.get(key).is_none());

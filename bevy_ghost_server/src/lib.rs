@@ -57,15 +57,15 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 /// What most servers import.
 pub mod prelude {
     pub use crate::{
-        Away, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
+        Away, ClientId, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
         ConnectionOpened, CreateOnJoin, CreateRoomRequest, DedicatedServerPlugins, Ended,
         FromConnection, FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin,
-        GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, Metadata, MetadataRequest,
-        Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Players, Raw,
-        RelayRequest, Relaying, Room, RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened,
-        RoomRefused, RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerFailed, ServerStarted,
-        ServerState, ServerStopped, StartServer, StopServer, Ticket, ToConnection, ToEveryone,
-        ToPlayer, ToRoom, Unsent, room_exists, server_running,
+        GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, LeaveReason, Limits, Metadata,
+        MetadataRequest, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
+        Players, Raw, RelayRequest, Relaying, Room, RoomClosed, RoomConfig, RoomEmptied,
+        RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig,
+        ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer, StopServer, Ticket,
+        ToConnection, ToEveryone, ToPlayer, ToRoom, Unsent, room_exists, server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

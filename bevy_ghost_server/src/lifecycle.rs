@@ -7,7 +7,7 @@ use ghost_sync_core::wire::RoomName;
 use crate::{
     CloseConnection, CloseRoom, Connection, CreateRoomError, Kick, Metadata, Player, Room,
     RoomConfig, Rooms, SetMetadata,
-    bridge::Outbox,
+    bridge::{Link, Outbox},
     events::{RoomRefused, publish},
     index::{Index, KnownMeta, RoomRecord},
 };
@@ -42,7 +42,8 @@ pub(crate) fn on_room_inserted(inserted: On<Insert, Room>, mut commands: Command
             return;
         }
         world.resource_mut::<Rooms>().by_name.insert(name.clone(), entity);
-        let active = world.resource::<Outbox>().is_active();
+        // A server that is about to stop opens none; the next opens all that are there.
+        let active = world.resource::<Link>().takes_rooms();
         match world.resource_mut::<Index>().room_records.get_mut(&entity) {
             Some(record) if record.name == name && record.closing.is_none() => {}
             Some(record) => {
@@ -163,6 +164,7 @@ pub(crate) fn configure_rooms(
 ) {
     for (room, config) in &changed {
         if let Some(record) = index.room_records.get_mut(&room)
+            && record.closing.is_none()
             && record.config != *config
         {
             record.config = config.clone();
@@ -207,7 +209,8 @@ pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut commands: Commands) {
     let SetMetadata { entity, key, value } = set.clone();
     commands.queue(move |world: &mut World| {
         let index = world.resource::<Index>();
-        if let Some(room) = index.room_records.get(&entity) {
+        let room = index.room_records.get(&entity).filter(|room| room.closing.is_none());
+        if let Some(room) = room {
             let name = room.name.clone();
             world.resource_mut::<Outbox>().set_room_meta(name, key, value);
         } else if let Some(connection) = index.connection_records.get(&entity) {
@@ -241,6 +244,10 @@ fn tell_metadata(world: &mut World, entity: Entity) {
 
 fn tell(entity: Entity, metadata: &Metadata, index: &mut Index, outbox: &mut Outbox) {
     if let Some(room) = index.room_records.get_mut(&entity) {
+        if room.closing.is_some() {
+            // The room that the entity is next is told all of it.
+            return;
+        }
         for (key, value) in room.meta.ask(metadata) {
             outbox.set_room_meta(room.name.clone(), key, value);
         }

@@ -201,6 +201,10 @@ fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
     let room = world.spawn_empty().id();
     // Inserting a `Room` asks the network thread to open it, unless it is known.
     lifecycle::know_room(world, room, name.clone(), config.clone());
+    // The network thread was told with the verdict.
+    if let Some(known) = world.resource_mut::<Index>().known_meta(room) {
+        known.expect(&metadata);
+    }
     world.entity_mut(room).insert((Room::from(name.clone()), config, metadata));
     room
 }

@@ -1,7 +1,10 @@
 //! What systems say, on its way to the network thread.
 
 use bevy::prelude::*;
-use ghost_sync_core::{embed::ClientCommand, wire::RoomName};
+use ghost_sync_core::{
+    embed::ClientCommand,
+    wire::{Delivery, RoomName},
+};
 
 use super::Link;
 use crate::{
@@ -50,7 +53,10 @@ impl Speech {
             return Err(UnsentReason::NotConnected);
         }
         // What comes after a join is for the room that is joined, which the network thread knows.
+        // What may be lost is for where the client is.
         let joining = !world.resource::<Link>().unanswered.joins.is_empty();
+        let lossy = matches!(to, ClientReceiver::Room { delivery: Delivery::Volatile, .. });
+        let joining = joining && !lossy;
         let current = || self.current_at(&stamp).filter(|_| !joining);
         let room = match room.or_else(current) {
             Some(room) => Some(self.name(world, room)?),

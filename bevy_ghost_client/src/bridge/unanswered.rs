@@ -61,6 +61,12 @@ impl Unanswered {
         }
     }
 
+    /// The pings that the game waits for; none is on its way any more.
+    pub(super) fn take_pings(&mut self) -> impl Iterator<Item = ClientCommand> + use<> {
+        let asked = std::mem::take(&mut self.pings).into_iter().filter(|asked| *asked);
+        asked.map(|_| ClientCommand::Ping)
+    }
+
     /// What the game waits for in vain now.
     pub(super) fn in_vain(self) -> impl Iterator<Item = ClientCommand> {
         let Self { joins, pings, lists } = self;

@@ -1,18 +1,27 @@
 //! Explains types that systems read or write and nobody has registered.
 
-use bevy::ecs::{
-    component::Components, observer::On, schedule::ScheduleBuilt, system::Local, world::World,
+use bevy::{
+    ecs::{
+        component::Components,
+        observer::On,
+        schedule::ScheduleBuilt,
+        system::{Commands, Local},
+        world::World,
+    },
+    log::{error, tracing},
 };
 
 use super::MessageRegistry;
 
 /// Looks through what the systems of a schedule need, before the schedule runs for the first
-/// time: Bevy would stop the program without saying what to do.
+/// time: Bevy stops the program where such a system runs, without saying what to do. A system
+/// that never runs here may need what it likes, so this only says it.
 pub(super) fn explain_unregistered(
     _: On<ScheduleBuilt>,
     components: &Components,
     world: &World,
     mut looked: Local<usize>,
+    mut commands: Commands,
 ) {
     let new = components.iter_registered().skip(*looked);
     for component in new {
@@ -21,7 +30,15 @@ pub(super) fn explain_unregistered(
             && world.get_resource_by_id(component.id()).is_none()
         {
             let registered = world.resource::<MessageRegistry>().has_rust_type(envelope.payload);
-            panic!("{}", envelope.explain(registered));
+            let words = envelope.explain(registered);
+            if !tracing::enabled!(tracing::Level::ERROR) {
+                // Nobody keeps a log.
+                eprintln!("{words}");
+            }
+            error!("{words}");
+            commands.queue(|world: &mut World| {
+                world.resource_mut::<MessageRegistry>().complain(words);
+            });
         }
     }
     *looked = components.iter_registered().count();

@@ -39,6 +39,7 @@ pub struct MessageRegistry {
     server: bool,
     /// Whether programs with other types are taken, too.
     unchecked: bool,
+    complaints: Vec<String>,
     undecodable: u64,
 }
 
@@ -86,6 +87,16 @@ impl MessageRegistry {
     pub fn decode<T: GhostMessage>(&self, message_type: MessageType, payload: &Bytes) -> Option<T> {
         let entry = &self.entries[*self.by_type.get(&message_type)?];
         (entry.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
+    }
+
+    /// What is wrong with how this app is set up, as the log says it: types that systems read
+    /// or write and nobody has registered.
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+
+    pub(super) fn complain(&mut self, words: String) {
+        self.complaints.push(words);
     }
 
     /// Whether the Rust type of that full name is registered.

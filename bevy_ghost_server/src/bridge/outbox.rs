@@ -1,7 +1,7 @@
 //! What a frame asks of the network thread, in the words of the plugin.
 
 use bevy::prelude::*;
-use bevy_ghost_client::typed::Stamp;
+use bevy_ghost_client::{Metadata, typed::Stamp};
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::ServerCommand,
@@ -23,11 +23,6 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Whether a server is there to hear it.
-    pub(crate) fn is_active(&self) -> bool {
-        self.active
-    }
-
     pub(crate) fn create_room(&mut self, name: RoomName, config: &RoomConfig) {
         self.push(ServerCommand::CreateRoom { name, config: self.to_core(config) });
     }
@@ -76,6 +71,14 @@ impl Outbox {
         let verdict = Verdict::CreateRoom { config: self.to_core(config) };
         if self.active {
             self.answers.push(ServerCommand::Answer { ask, verdict });
+        }
+    }
+
+    /// Says what newcomers are told of a room that a client opens.
+    pub(crate) fn describe_room(&mut self, room: &RoomName, metadata: &Metadata) {
+        for (key, value) in metadata.iter() {
+            let (room, key, value) = (room.clone(), key.to_owned(), Some(value.to_owned()));
+            self.answers.push(ServerCommand::SetRoomMeta { room, key, value });
         }
     }
 

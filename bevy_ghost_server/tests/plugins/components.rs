@@ -222,7 +222,7 @@ fn a_game_that_changes_what_the_server_said_changes_nothing_but_that() {
     let world = net.clients[alice].world_mut();
     let mut others = world.query_filtered::<Entity, (With<Member>, Without<client::LocalPlayer>)>();
     let other = others.single(world).unwrap();
-    world.entity_mut(other).insert(client::Away).remove::<Member>();
+    world.entity_mut(other).insert(Away).remove::<Member>();
     world.get_mut::<Metadata>(room).unwrap().set("map", "mine");
     world.despawn(other);
     net.settle();

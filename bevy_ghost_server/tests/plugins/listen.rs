@@ -153,3 +153,23 @@ fn a_host_that_opens_a_room_and_joins_it_in_one_frame_is_in() {
         assert_eq!((told.joined, &told.refused[..]), (200, &[][..]));
     }
 }
+
+#[test]
+fn a_hosts_own_client_is_back_when_its_server_is_started_again() {
+    let mut app = real_host(true);
+    app.add_systems(Startup, |server: Res<GhostServer>, mut commands: Commands| {
+        commands.trigger(Connect::local(server.connector().expect("it starts")));
+        commands.spawn(Room::new("lobby"));
+        commands.trigger(Join::new("lobby"));
+    });
+    run_until_told(&mut app, 1);
+    app.world_mut().trigger(StopServer::default());
+    app.world_mut().trigger(StartServer);
+    // A room of the frame in which both were asked for opens with the next server.
+    app.world_mut().spawn(Room::new("late"));
+    run_until_told(&mut app, 2);
+    app.world_mut().trigger(Join::new("late"));
+    run_until_told(&mut app, 3);
+    let told = app.world().resource::<Told>();
+    assert_eq!((told.joined, &told.refused[..]), (3, &[][..]));
+}

@@ -188,3 +188,25 @@ fn of_two_joins_the_one_that_is_for_whoever_is_nowhere_gives_way() {
     net.settle();
     assert_eq!(joined(&net, alice), ["arena"]);
 }
+
+#[test]
+fn a_game_that_goes_on_from_an_earlier_process_is_back_after_a_crash_of_the_server() {
+    let (mut net, former) = arena();
+    let ticket = net.clients[former].world().resource::<GhostClient>().ticket.unwrap();
+    net.cut(former);
+    let again = net.client(player);
+    let connect = net.dial(again).session(ticket);
+    net.clients[again].world_mut().trigger(connect);
+    net.settle();
+    assert!(net.room(again, "arena").is_some(), "it goes on there");
+    let told = recorded::<GhostClientEvent>(&net.clients[again]).len();
+    net.restart_server();
+    for _ in 0..10 {
+        net.advance(std::time::Duration::from_secs(1));
+        net.settle();
+    }
+    // The rule lets nobody in again without the password, which this process does not know.
+    let told = &recorded::<GhostClientEvent>(&net.clients[again])[told..];
+    let refused = told.iter().any(|fact| matches!(fact, GhostClientEvent::RejoinRefused(_)));
+    assert!(refused, "it asked again, and says what came of it: {told:?}");
+}

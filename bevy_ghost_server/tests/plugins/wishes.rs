@@ -296,3 +296,147 @@ fn metadata_that_is_too_large_is_taken_back() {
     let entity = net.room(alice, "lobby").unwrap();
     assert_eq!(net.clients[alice].world().get::<Metadata>(entity), Some(metadata));
 }
+
+/// Answers joins of one room when the test says so.
+#[derive(Default, Resource)]
+struct Doors(Vec<Ticket>);
+
+/// A server whose cellar and attic put their answers off, with Alice in the lobby and Bob and
+/// Carol in the others.
+fn slow_doors() -> (TestNet, [usize; 3]) {
+    let mut net = TestNet::new(|server| {
+        lobby(server);
+        server.world_mut().spawn(Room::new("cellar"));
+        server.world_mut().spawn(Room::new("attic"));
+        server.init_resource::<Doors>();
+    });
+    let [alice, bob, carol] = ["lobby", "cellar", "attic"].map(|room| {
+        let client = net.connect(player);
+        net.join(client, room);
+        client
+    });
+    net.server.add_observer(|mut request: On<JoinRequest>, mut doors: ResMut<Doors>| {
+        if request.room_name != "lobby" {
+            doors.0.push(request.defer());
+        }
+    });
+    net.settle();
+    (net, [alice, bob, carol])
+}
+
+fn open_door(net: &mut TestNet, accept: bool) {
+    let ticket = net.server.world_mut().resource_mut::<Doors>().0.remove(0);
+    if accept {
+        ticket.accept()
+    } else {
+        ticket.reject("not you")
+    }
+    net.settle();
+}
+
+fn heard_by(net: &TestNet, client: usize) -> Vec<u32> {
+    recorded::<FromRoom<Chat>>(&net.clients[client]).iter().map(|it| it.message.0).collect()
+}
+
+#[test]
+fn what_is_said_between_two_joins_is_for_the_first() {
+    let (mut net, [alice, bob, carol]) = slow_doors();
+    let world = net.clients[alice].world_mut();
+    world.trigger(Join::new("cellar"));
+    world.write_message(Broadcast::new(Chat(1)));
+    net.settle();
+    open_door(&mut net, true);
+    net.clients[alice].world_mut().trigger(Join::new("attic"));
+    net.clients[alice].world_mut().write_message(Broadcast::new(Chat(2)));
+    net.settle();
+    assert_eq!((heard_by(&net, bob), heard_by(&net, carol)), (vec![1], vec![]));
+    open_door(&mut net, true);
+    assert_eq!((heard_by(&net, bob), heard_by(&net, carol)), (vec![1], vec![2]));
+}
+
+#[test]
+fn what_was_said_for_a_room_that_refuses_is_said_nowhere_else() {
+    let (mut net, [alice, ..]) = slow_doors();
+    let dora = net.connect(player);
+    net.join(dora, "lobby");
+    let lobby = net.room(alice, "lobby").unwrap();
+    let world = net.clients[alice].world_mut();
+    world.trigger(Join::new("cellar"));
+    world.write_message(Broadcast::new(Chat(1)));
+    // These are for where she is, and wait for nothing.
+    world.write_message(Broadcast::new(Chat(2)).in_room(lobby));
+    world.write_message(Broadcast::new(Chat(3)).volatile());
+    net.settle();
+    assert_eq!(heard_by(&net, dora), [2, 3]);
+    open_door(&mut net, false);
+    assert_eq!(heard_by(&net, dora), [2, 3]);
+    let unsent: Vec<_> =
+        recorded::<Unsent>(&net.clients[alice]).iter().map(|it| it.reason).collect();
+    assert_eq!(unsent, [UnsentReason::NotInRoom]);
+    assert!(net.room(alice, "lobby").is_some());
+}
+
+#[test]
+fn a_join_that_cannot_be_asked_is_refused_once_and_forgotten() {
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(player);
+    net.join(alice, "lobby");
+    net.clients[alice].world_mut().trigger(Join::new("lobby").with_data(vec![0; 70_000]));
+    net.settle();
+    let refused = recorded::<JoinRefused>(&net.clients[alice]);
+    assert!(matches!(refused, [JoinRefused { reason: Refusal::PayloadTooLarge { .. }, .. }]));
+    net.restart_server();
+    for _ in 0..10 {
+        net.advance(Duration::from_secs(1));
+        net.settle();
+    }
+    assert_eq!(recorded::<JoinRefused>(&net.clients[alice]).len(), 1);
+    assert_eq!(recorded::<Rejoined>(&net.clients[alice]).len(), 1, "it is still wanted");
+}
+
+#[test]
+fn the_maker_of_a_room_is_told_of_it_as_others_are_and_its_state_is_there_for_the_rules() {
+    #[derive(Component)]
+    struct Match;
+    #[derive(Default, Resource)]
+    struct Maps(Vec<Option<String>>);
+    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..default() };
+    let mut net = TestNet::with_config(config, |server| {
+        lobby(server);
+        server.add_observer(|mut request: On<CreateRoomRequest>| {
+            let map = request.options.clone().unwrap_or_default();
+            request.metadata.set("map", String::from_utf8_lossy(&map));
+        });
+        server.add_observer(|opened: On<RoomOpened>, mut commands: Commands| {
+            commands.entity(opened.room).insert(Match);
+        });
+        server.add_observer(|mut request: On<JoinRequest>, matches: Query<&Match>| {
+            if !matches.contains(request.room) {
+                request.reject("there is no match");
+            }
+        });
+    });
+    // Two at once, with different wishes: those of the first count, for all.
+    let [alice, bob] = [(); 2].map(|()| {
+        net.connect(|client| {
+            player(client);
+            client.init_resource::<Maps>().add_observer(
+                |joined: On<Joined>, rooms: Query<&Metadata>, mut maps: ResMut<Maps>| {
+                    let map = rooms.get(joined.room).unwrap().get("map").map(str::to_owned);
+                    maps.0.push(map);
+                },
+            );
+        })
+    });
+    for (client, map) in [(alice, "cave"), (bob, "moor")] {
+        net.clients[client].world_mut().trigger(Join::new("KQZP").or_create(map));
+        net.clients[client].update();
+    }
+    net.settle();
+    for client in [alice, bob] {
+        assert!(recorded::<JoinRefused>(&net.clients[client]).is_empty());
+        assert_eq!(net.clients[client].world().resource::<Maps>().0, [Some("cave".to_owned())]);
+    }
+    let metadata = net.server.world().get::<Metadata>(room(&net, "KQZP")).unwrap();
+    assert_eq!(metadata.get("map"), Some("cave"));
+}

@@ -111,7 +111,8 @@ impl ClientSender {
     /// As [`join`](Self::join), but makes the room where there is none of that name, if the
     /// server lets joins make rooms
     /// ([`CreateOnJoin`](crate::relay::CreateOnJoin)). `options` are for the server's rules:
-    /// how the room is to be.
+    /// how the room is to be. When the client joins again by itself, it makes none: the others
+    /// of that room would not be in it.
     ///
     /// # Errors
     /// As [`join`](Self::join).

@@ -8,7 +8,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use tokio::{
     sync::{Notify, watch},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 /// Batches of commands that may be on their way at once.
@@ -36,8 +36,10 @@ pub(super) struct Orders<T> {
     channel: Receiver<Batch<T>>,
     last: Arc<Mutex<Vec<T>>>,
     sent: Arc<Notify>,
-    /// A batch that waits for its fence.
-    held: Option<Batch<T>>,
+    /// A batch that waits for its fence, and until when.
+    held: Option<(Batch<T>, Option<Instant>)>,
+    /// How far the other side was when it was waited for in vain: it stands still.
+    stuck: Option<u64>,
     /// Batches that were carried out.
     done: watch::Sender<u64>,
 }
@@ -59,10 +61,15 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Waits until that is carried out, or never will be.
-    async fn passed(&mut self) {
+    /// How far the other side is.
+    fn reached(&self) -> u64 {
+        *self.done.borrow()
+    }
+
+    /// Waits until that is carried out, or never will be; `false` when the time is up first.
+    async fn passed(&mut self, deadline: Instant) -> bool {
         let passed = self.done.wait_for(|done| *done >= self.batches);
-        let _ = timeout(PATIENCE, passed).await;
+        timeout_at(deadline, passed).await.is_ok()
     }
 }
 
@@ -72,8 +79,14 @@ pub(super) fn commands<T>() -> (Commands<T>, Orders<T>) {
     let sent = Arc::new(Notify::new());
     let (done, watched) = watch::channel(0);
     let last = Arc::new(Mutex::new(Vec::new()));
-    let orders =
-        Orders { channel: receiver, last: last.clone(), sent: sent.clone(), held: None, done };
+    let orders = Orders {
+        channel: receiver,
+        last: last.clone(),
+        sent: sent.clone(),
+        held: None,
+        stuck: None,
+        done,
+    };
     let pending = Vec::new();
     (Commands { pending, channel: sender, last, sent, batches: 0, done: watched }, orders)
 }
@@ -153,7 +166,10 @@ impl<T> Orders<T> {
     pub(super) async fn next(&mut self) -> Option<Vec<T>> {
         while self.held.is_none() {
             match self.channel.try_recv() {
-                Ok(batch) => self.held = Some(batch),
+                Ok(batch) => {
+                    let deadline = batch.after.as_ref().map(|_| Instant::now() + PATIENCE);
+                    self.held = Some((batch, deadline));
+                }
                 Err(TryRecvError::Disconnected) => {
                     let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
                     let batch = std::mem::take(&mut *last);
@@ -162,10 +178,24 @@ impl<T> Orders<T> {
                 Err(TryRecvError::Empty) => self.sent.notified().await,
             }
         }
-        if let Some(fence) = self.held.as_mut().and_then(|batch| batch.after.as_mut()) {
-            fence.passed().await;
+        if let Some((batch, Some(deadline))) = &mut self.held
+            && let Some(fence) = &mut batch.after
+            && self.stuck != Some(fence.reached())
+        {
+            let reached = fence.reached();
+            let passed = fence.passed(*deadline).await;
+            self.stuck = (!passed).then_some(reached);
         }
-        self.held.take().map(|batch| batch.commands)
+        self.held.take().map(|(batch, _)| batch.commands)
+    }
+
+    /// What was sent and is not taken any more.
+    pub(super) fn rest(&mut self) -> Vec<T> {
+        let held = self.held.take().map(|(batch, _)| batch);
+        let batches = held.into_iter().chain(self.channel.try_iter());
+        let mut rest: Vec<_> = batches.flat_map(|batch| batch.commands).collect();
+        rest.append(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        rest
     }
 
     /// The last batch that was taken is carried out.

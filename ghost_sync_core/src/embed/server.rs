@@ -1,7 +1,7 @@
 //! A server for programs that run in frames.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -46,10 +46,10 @@ pub struct ServerBridge {
     network: Network,
 }
 
-/// The way to a server in this process, for clients in it.
+/// The way to a server in this process, for clients in it. Clones lead to the same one.
 #[derive(Clone, Debug)]
 pub struct LocalConnector {
-    server: ServerHandle,
+    server: Arc<Mutex<ServerHandle>>,
 }
 
 impl ServerBridge {
@@ -161,10 +161,16 @@ impl Drop for ServerBridge {
 }
 
 impl LocalConnector {
+    /// Leads to another server from now on: one that was started in place of the former.
+    pub fn lead_to(&self, server: ServerHandle) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
     /// Connects once the server runs.
     pub(super) async fn connect(&self) -> Result<LocalStream, ConnectError> {
-        if self.server.running().await {
-            Ok(self.server.connect_local())
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if server.running().await {
+            Ok(server.connect_local())
         } else {
             Err(ConnectError::from_io(std::io::ErrorKind::ConnectionRefused.into()))
         }
@@ -173,7 +179,7 @@ impl LocalConnector {
 
 impl From<ServerHandle> for LocalConnector {
     fn from(server: ServerHandle) -> Self {
-        Self { server }
+        Self { server: Arc::new(Mutex::new(server)) }
     }
 }
 

@@ -30,7 +30,8 @@ pub enum IfMissing<B = Bytes> {
     Refuse,
     /// Make the room, where the server lets joins make rooms; the answer is
     /// [`RoomNotFound`](super::Refusal::RoomNotFound) where it never does. A room that is
-    /// there is joined as it is.
+    /// there is joined as it is. A client that joins again by itself asks for
+    /// [`Refuse`](Self::Refuse) instead.
     Create {
         /// How the creator wants the room to be, in bytes that the server's rules
         /// understand; they see them with
@@ -58,6 +59,18 @@ impl<B: AsRef<[u8]>> JoinOptions<B> {
                 IfMissing::Create { options } => IfMissing::Create { options: options.as_ref() },
             },
         }
+    }
+}
+
+impl JoinOptions {
+    /// What a client asks for that joins again by itself: nothing of what was said before, and
+    /// no room that it would have to itself, while the others are told that theirs is gone.
+    pub(crate) fn again(mut self) -> Self {
+        self.replay = Replay::Nothing;
+        if let IfMissing::Create { .. } = self.if_missing {
+            self.if_missing = IfMissing::Refuse;
+        }
+        self
     }
 }
 

@@ -324,8 +324,8 @@ async fn a_server_that_was_restarted_gives_the_rooms_back() {
     assert!(asked(&mut server).await.starts_with("Hello"));
     let other = ClientId::from_u128(2);
     tell(&mut server, &welcome(other, Duration::ZERO)).await;
-    // It is the same wish again: the server has forgotten the room too.
-    let if_missing = IfMissing::Create { options: &b"small"[..] };
+    // It makes no room by itself: the others of that room would not be in it.
+    let if_missing = IfMissing::Refuse;
     let options = JoinOptions { if_missing, ..JoinOptions::default() };
     let join = ClientMessage::Join { request: 2, room: "lobby", options };
     assert_eq!(asked(&mut server).await, format!("{join:?}"));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::{
     relay::DisconnectReason,
     wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, Delivery, JoinOptions, LeaveReason, MAGIC,
-        MAX_SERVER_FRAME, Progress, Refusal, Replay, ResumeFailure, RoomId, Secret, SendFlags,
+        ClientId, ClientMessage, CloseReason, Decoder, Delivery, LeaveReason, MAGIC,
+        MAX_SERVER_FRAME, Progress, Refusal, ResumeFailure, RoomId, Secret, SendFlags,
         SessionTicket, VERSION,
     },
 };
@@ -146,6 +146,8 @@ impl Session {
             self.former.push((asked, Former::Asked));
         }
         if !is_held {
+            // Nor does that of an earlier process, if this one went on with it.
+            self.resumed = None;
             self.settle(events);
         }
         Ok(())
@@ -169,8 +171,8 @@ impl Session {
                     continue;
                 }
                 Former::Seated if self.reconnect.rejoin && !goes_on => {
-                    let options = JoinOptions { replay: Replay::Nothing, ..asked.options };
-                    self.ask_to_join(Asked { options, rejoined: true, ..asked });
+                    let options = asked.options.again();
+                    self.ask_to_join(Asked { room: asked.room, options, rejoined: true });
                     continue;
                 }
                 Former::Seated => LeaveReason::Disconnected,

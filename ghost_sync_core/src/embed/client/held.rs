@@ -7,11 +7,11 @@ use crate::{
     wire::{Delivery, Refusal, RoomName, SendFlags},
 };
 
-/// Messages and questions that wait: for the first connection, or for the rooms that it was
-/// asked for before them.
+/// Messages and questions that wait: for the first connection, or for the answer to the join
+/// that was asked before them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    commands: VecDeque<ClientCommand>,
+    commands: VecDeque<(ClientCommand, Option<RoomName>)>,
     bytes: usize,
 }
 
@@ -23,16 +23,22 @@ impl Held {
         self.commands.is_empty()
     }
 
-    /// Keeps a command. Of values that replace each other the newest is kept; what is lost
-    /// with a link, and what is too much, is refused.
-    pub(super) fn keep(&mut self, command: &ClientCommand) -> Result<(), Refusal> {
-        if let ClientCommand::Broadcast { room, delivery, flags, .. } = command
+    /// Keeps a command, until the join of the room `after` is answered. Of values that replace
+    /// each other the newest is kept; what is lost with a link is refused for the reason
+    /// `lost`, and so is what is too much.
+    pub(super) fn keep(
+        &mut self,
+        command: &ClientCommand,
+        after: Option<RoomName>,
+        lost: Refusal,
+    ) -> Result<(), Refusal> {
+        if let ClientCommand::Broadcast { delivery, flags, .. } = command
             && !flags.contains(SendFlags::ACK)
         {
             match delivery {
                 Delivery::Reliable => {}
-                Delivery::Volatile => return Err(Refusal::NotConnected),
-                Delivery::Latest(key) => self.replace(room.as_ref(), *key),
+                Delivery::Volatile => return Err(lost),
+                Delivery::Latest(key) => self.replace(command, after.as_ref(), *key),
             }
         }
         let cost = command.cost();
@@ -41,25 +47,34 @@ impl Held {
             return Err(Refusal::Rejected { message });
         }
         self.bytes += cost;
-        self.commands.push_back(command.clone());
+        self.commands.push_back((command.clone(), after));
         Ok(())
     }
 
-    /// Everything that waits, in the order in which it was said.
-    pub(super) fn take(&mut self) -> VecDeque<ClientCommand> {
-        self.bytes = 0;
-        std::mem::take(&mut self.commands)
+    /// What waits no longer, in the order in which it was said, with the room that it waited
+    /// for; what `waits` says goes on to wait.
+    pub(super) fn take(
+        &mut self,
+        waits: impl Fn(Option<&RoomName>) -> bool,
+    ) -> Vec<(ClientCommand, Option<RoomName>)> {
+        let (rest, due): (Vec<_>, Vec<_>) = std::mem::take(&mut self.commands)
+            .into_iter()
+            .partition(|(_, after)| waits(after.as_ref()));
+        self.bytes = rest.iter().map(|(command, _)| command.cost()).sum();
+        self.commands = rest.into();
+        due
     }
 
-    fn replace(&mut self, to: Option<&RoomName>, by: u32) {
-        let older = self.commands.iter().position(|command| {
+    fn replace(&mut self, by: &ClientCommand, after: Option<&RoomName>, key: u32) {
+        let ClientCommand::Broadcast { room: to, .. } = by else { return };
+        let older = self.commands.iter().position(|(command, waits_for)| {
             matches!(
                 command,
-                ClientCommand::Broadcast { room, delivery: Delivery::Latest(key), flags, .. }
-                    if room.as_ref() == to && *key == by && !flags.contains(SendFlags::ACK)
-            )
+                ClientCommand::Broadcast { room, delivery: Delivery::Latest(other), flags, .. }
+                    if room == to && *other == key && !flags.contains(SendFlags::ACK)
+            ) && waits_for.as_ref() == after
         });
-        if let Some(older) = older.and_then(|older| self.commands.remove(older)) {
+        if let Some((older, _)) = older.and_then(|older| self.commands.remove(older)) {
             self.bytes -= older.cost();
         }
     }
@@ -79,8 +94,8 @@ mod tests {
     }
 
     fn payloads(held: &mut Held) -> Vec<Bytes> {
-        let commands = held.take().into_iter();
-        let payload = |command| {
+        let commands = held.take(|_| false).into_iter();
+        let payload = |(command, _)| {
             let ClientCommand::Broadcast { payload, .. } = command else { panic!("{command:?}") };
             payload
         };
@@ -97,10 +112,10 @@ mod tests {
             (Delivery::Reliable, b"b"),
             (Delivery::Latest(1), b"new"),
         ] {
-            held.keep(&said(delivery, payload)).expect("it waits");
+            held.keep(&said(delivery, payload), None, Refusal::NotConnected).expect("it waits");
         }
-        let lost = held.keep(&said(Delivery::Volatile, b"flash"));
-        assert_eq!(lost, Err(Refusal::NotConnected));
+        let lost = held.keep(&said(Delivery::Volatile, b"flash"), None, Refusal::NotInRoom);
+        assert_eq!(lost, Err(Refusal::NotInRoom));
         assert_eq!(payloads(&mut held), ["a", "other", "b", "new"]);
         assert_eq!(held.bytes, 0);
     }
@@ -109,10 +124,11 @@ mod tests {
     fn no_more_waits_than_the_limit() {
         static LARGE: [u8; 300 << 10] = [0; 300 << 10];
         let mut held = Held::default();
-        let kept = (0..9).filter(|_| held.keep(&said(Delivery::Reliable, &LARGE)).is_ok()).count();
+        let mut keep = |command| held.keep(&command, None, Refusal::NotConnected);
+        let kept = (0..9).filter(|_| keep(said(Delivery::Reliable, &LARGE)).is_ok()).count();
         assert_eq!(kept, 3);
         for _ in 0..100 {
-            held.keep(&said(Delivery::Latest(1), &LARGE[..100 << 10])).expect("it replaces");
+            keep(said(Delivery::Latest(1), &LARGE[..100 << 10])).expect("it replaces");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         ClientCommand, ClientEnd, ClientUpdate,
         mailbox::{Orders, Updates},
     },
-    wire::Refusal,
+    wire::{Refusal, RoomName},
 };
 
 use super::{
@@ -60,10 +60,18 @@ impl Session {
     /// Returns why there will be no connection any more.
     pub(super) async fn run(mut self) -> ClientEnd {
         let reason = self.go_on().await;
-        for command in self.held.take() {
+        for (command, _) in self.held.take(|_| false) {
             self.refuse(request_of(&command), Refusal::NotConnected);
         }
-        self.give_up_wishes();
+        // What the program wanted of a connection that had ended, which it could not know.
+        for command in self.orders.rest() {
+            if let ClientCommand::Join { .. } = command {
+                self.wanted.note(&command);
+            } else {
+                self.refuse(request_of(&command), Refusal::NotConnected);
+            }
+        }
+        self.give_up_wishes(|_| false);
         reason
     }
 
@@ -134,7 +142,10 @@ impl Session {
             match self.note(&command) {
                 Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
                 Ok(Noted::Later) => {}
-                Ok(Noted::Now) if !self.met => self.hold(&command),
+                Ok(Noted::Now) if !self.met => {
+                    let after = self.wanted.rooms.last().map(|wish| wish.room.clone());
+                    self.hold(&command, after, Refusal::NotConnected);
+                }
                 Ok(Noted::Now) => self.refuse(request_of(&command), Refusal::NotConnected),
                 Err(reason) => self.refuse(request_of(&command), reason),
             }
@@ -143,16 +154,19 @@ impl Session {
     }
 
     /// Keeps a command for later.
-    fn hold(&mut self, command: &ClientCommand) {
-        if let Err(reason) = self.held.keep(command) {
+    fn hold(&mut self, command: &ClientCommand, after: Option<RoomName>, lost: Refusal) {
+        if let Err(reason) = self.held.keep(command, after, lost) {
             self.refuse(request_of(command), reason);
         }
     }
 
-    /// Wants no rooms any more, and tells the program of which it waits to hear.
-    fn give_up_wishes(&mut self) {
+    /// Wants no rooms any more, and tells the program of which it waits to hear, unless it will
+    /// ask once more.
+    fn give_up_wishes(&mut self, is_asked_again: impl Fn(&RoomName) -> bool) {
         for wish in std::mem::take(&mut self.wanted.rooms) {
-            if wish.owed && !wish.if_nowhere {
+            // Who was somewhere need not hear of a room that was for whoever is nowhere.
+            let told = wish.owed && (!wish.if_nowhere || !self.met);
+            if told && !is_asked_again(&wish.room) {
                 self.refuse(Some(wish.request()), Refusal::NotConnected);
             }
         }
@@ -178,11 +192,11 @@ impl Session {
         let meta = self.builder.meta_changes().into_iter();
         let meta = meta.map(|(key, value)| Due::Command(ClientCommand::SetMeta { key, value }));
         let rooms = self.wanted.rooms.iter().cloned().map(Due::Wish);
-        let said = self.held.take().into_iter().map(Due::Command);
-        let mut due: VecDeque<_> = meta.chain(rooms).chain(said).collect();
+        let mut due: VecDeque<_> = meta.chain(rooms).collect();
+        self.release(&mut due);
         let reason = self.converse(&sender, &receiver, &mut due).await;
         if !self.reconnect.rejoin {
-            self.give_up_wishes();
+            self.give_up_wishes(|room| due.iter().any(|due| due.room() == Some(room)));
         }
         let commands = due.into_iter().filter_map(|due| match due {
             Due::Command(command) => Some(command),
@@ -216,11 +230,7 @@ impl Session {
                         matches!(event, ServerEvent::Resumed | ServerEvent::Renewed { .. })
                     });
                     self.tell(&mut events);
-                    if self.wanted.joining.is_empty() {
-                        for command in self.held.take().into_iter().rev() {
-                            due.push_front(Due::Command(command));
-                        }
-                    }
+                    self.release(due);
                     if renewed {
                         self.updates.push(ClientUpdate::Ticket { ticket: sender.ticket() });
                     }
@@ -271,9 +281,9 @@ impl Session {
     fn ask(&mut self, sender: &ClientSender, due: &mut VecDeque<Due>) -> Asked {
         while let Some(next) = due.front() {
             if let Due::Command(command) = next
-                && self.waits_for_a_room(command)
+                && let Some(room) = self.awaited_room(command)
             {
-                self.hold(command);
+                self.hold(command, Some(room), Refusal::NotInRoom);
                 due.pop_front();
                 continue;
             }
@@ -293,24 +303,57 @@ impl Session {
             match (result, next.room()) {
                 (Ok(asked), Some(room)) => self.wanted.asked(room, asked),
                 (Ok(_), None) => {}
-                (Err(reason), _) => self.refuse(next.request(), reason),
+                (Err(reason), room) => {
+                    if let Some(room) = room {
+                        self.wanted.cannot_be_asked(room);
+                    }
+                    self.refuse(next.request(), reason);
+                }
             }
             due.pop_front();
         }
+        self.release(due);
         Asked::AsMuch
     }
 }
 
 impl Session {
-    /// Whether a message is for a room, or may be, that the connection was asked for before
-    /// and has not answered about; those after it stay behind it.
-    fn waits_for_a_room(&self, command: &ClientCommand) -> bool {
+    /// The room that a message is for, or may be, if the connection was asked for it before and
+    /// has not answered.
+    fn awaited_room(&self, command: &ClientCommand) -> Option<RoomName> {
+        let joining = &self.wanted.joining;
         if let ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } = command {
-            let joining = &self.wanted.joining;
-            let asked = room.as_ref().map_or(!joining.is_empty(), |room| joining.contains(room));
-            asked || !self.held.is_empty()
+            match room {
+                Some(room) => joining.contains(room).then(|| room.clone()),
+                None => joining.last().cloned(),
+            }
         } else {
-            false
+            None
+        }
+    }
+
+    /// Puts first what waits no longer: it is for the room that it waited for.
+    fn release(&mut self, due: &mut VecDeque<Due>) {
+        if self.held.is_empty() {
+            return;
+        }
+        let joining = &self.wanted.joining;
+        let to_ask = |room: &RoomName| due.iter().any(|due| due.room() == Some(room));
+        let waits = |room: Option<&RoomName>| {
+            room.is_some_and(|room| joining.contains(room) || to_ask(room))
+        };
+        for (mut command, after) in self.held.take(waits).into_iter().rev() {
+            let joined = after.filter(|room| self.wanted.is_in(room));
+            if let ClientCommand::Broadcast { room, .. } = &mut command {
+                *room = room.take().or(joined);
+                if room.is_none() {
+                    self.refuse(request_of(&command), Refusal::NotInRoom);
+                    continue;
+                }
+            } else if let ClientCommand::Send { room, .. } = &mut command {
+                *room = room.take().or(joined);
+            }
+            due.push_front(Due::Command(command));
         }
     }
 }

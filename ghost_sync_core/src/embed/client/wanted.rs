@@ -3,7 +3,7 @@
 use crate::{
     client::{self, Request, RequestError, SendError, ServerEvent},
     embed::ClientCommand,
-    wire::{JoinOptions, Replay, RoomName},
+    wire::{JoinOptions, RoomName},
 };
 
 /// What the program wants, with and without a connection.
@@ -107,6 +107,21 @@ impl Wanted {
         }
     }
 
+    /// Whether the client has a seat in that room, as far as it knows.
+    pub(super) fn is_in(&self, room: &RoomName) -> bool {
+        self.rooms.iter().any(|wish| wish.room == *room && wish.joined)
+    }
+
+    /// A join was not even to be sent: the client is where it was.
+    pub(super) fn cannot_be_asked(&mut self, room: &RoomName) {
+        let joined = self.find(room).is_some_and(|wish| wish.joined);
+        self.forget(room);
+        if joined {
+            let (room, options) = (room.clone(), JoinOptions::default());
+            self.rooms.push(Wish { room, options, if_nowhere: false, joined, owed: false });
+        }
+    }
+
     pub(super) fn find(&mut self, room: &RoomName) -> Option<&mut Wish> {
         self.rooms.iter_mut().find(|wish| wish.room == *room)
     }
@@ -134,8 +149,7 @@ impl Wish {
     pub(super) fn ask(&self, session: &mut client::Session) -> Result<bool, SendError> {
         let (room, mut options) = (self.room.clone(), self.options.clone());
         if self.joined {
-            // What was said before is asked for once only.
-            options.replay = Replay::Nothing;
+            options = options.again();
         }
         match (self.if_nowhere, self.owed) {
             (true, _) => session.join_if_nowhere(room, options),
