@@ -21,6 +21,8 @@ pub(crate) struct Index {
     pub(crate) seat_records: HashMap<Entity, SeatRecord>,
     /// Rooms asked for and not yet confirmed, in the order of asking.
     pub(crate) pending: VecDeque<(RoomName, Entity)>,
+    /// Clients that did not get in for their typed messages.
+    pub(crate) mismatches: u64,
     /// What to say to whoever is on that entity when it is despawned.
     pub(crate) last_words: HashMap<Entity, String>,
 }

@@ -5,7 +5,7 @@ use bevy_ghost_client::{Ended, Metadata};
 use bytes::Bytes;
 use ghost_sync_core::{
     relay::MetaError,
-    wire::{ClientId, LeaveReason, RoomId, RoomName, Seat},
+    wire::{ClientId, CloseReason, LeaveReason, RoomId, RoomName, Seat},
 };
 
 use crate::{
@@ -124,7 +124,20 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
                 stats.rtt = Some(rtt);
             }
         }
-        RelayEvent::HandshakeFailed { addr, reason } => debug!("{addr} did not get in: {reason}"),
+        RelayEvent::HandshakeFailed { addr, reason } => {
+            debug!("{addr} did not get in: {reason}");
+            if let DisconnectReason::Closed(CloseReason::ProtocolMismatch { .. }) = reason {
+                // The first, the second, the fourth and so on: nobody floods the log.
+                let mut index = world.resource_mut::<Index>();
+                index.mismatches += 1;
+                let count = index.mismatches;
+                if count.is_power_of_two() {
+                    warn!(
+                        "{addr} registers other typed messages, {count} by now; its log says which"
+                    );
+                }
+            }
+        }
         RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
             debug!("{client_id} did not come to {name:?}: {reason}");
         }

@@ -8,7 +8,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -1371,4 +1374,61 @@ async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
         ),
         "{refused:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_answers_for_a_server_that_is_started_again_ends_no_client() {
+    let mut world = World::new().await;
+    let handle = world.server.handle();
+    let (dials, cut) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (count, wait) = (dials.clone(), cut.clone());
+    let way = Connector::new(move || {
+        let (handle, wait) = (handle.clone(), wait.clone());
+        // The second to the fourth time, somebody else is there.
+        let stranger = (1..4).contains(&count.fetch_add(1, Ordering::Relaxed));
+        async move {
+            let (mut near, far) = tokio::io::duplex(1 << 16);
+            if stranger {
+                near.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await?;
+                tokio::spawn(async move { near.read(&mut [0; 64]).await });
+            } else {
+                let mut server = handle.connect_local();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut server) => {}
+                        () = wait.notified() => {}
+                    }
+                });
+            }
+            Ok(far)
+        }
+    });
+    for resume in [true, false] {
+        dials.store(0, Ordering::Relaxed);
+        let mut builder = Client::builder();
+        if !resume {
+            builder = builder.resume_for(Duration::ZERO);
+        }
+        let target = Target::Through(way.clone());
+        let mut client =
+            ClientBridge::connect(&world.network, builder, target, Reconnect::default());
+        client.send(join("lobby")).unwrap();
+        client.flush();
+        world.step().await;
+        poll(&mut client);
+        cut.notify_waiters();
+        for _ in 0..3 {
+            world.pass().await;
+        }
+        let updates = poll(&mut client);
+        let over =
+            |it: &ClientUpdate| matches!(it, ClientUpdate::Disconnected { retry_in: None, .. });
+        assert!(!updates.iter().any(over), "{updates:?}");
+        let back = |it: &ClientUpdate| {
+            let resumed = matches!(it, ClientUpdate::Event(ServerEvent::Resumed));
+            resumed || matches!(it, ClientUpdate::Connected { .. })
+        };
+        assert!(updates.iter().any(back), "{updates:?}");
+        assert_eq!(dials.load(Ordering::Relaxed), 5);
+    }
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use crate::{
     link,
     relay::DisconnectReason,
-    wire::{CloseReason, HEADER_LEN, MAX_SERVER_FRAME, ServerMessage},
+    wire::{HEADER_LEN, MAX_SERVER_FRAME, ServerMessage},
 };
 
 use super::shared::Shared;
@@ -106,9 +106,8 @@ impl From<Unopened> for DisconnectReason {
         match unopened {
             Unopened::Ended(reason) => reason,
             Unopened::Silent => Self::ConnectionClosed,
-            Unopened::Stranger(answer) => Self::Closed(CloseReason::Protocol {
-                what: format!("somebody else's service answers there: \"{answer}\""),
-            }),
+            // There was a server of ours: the line is bad, and will be better.
+            Unopened::Stranger(_) => Self::ConnectionLost(std::io::ErrorKind::InvalidData),
         }
     }
 }
@@ -116,7 +115,7 @@ impl From<Unopened> for DisconnectReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ResumeFailure, Secret};
+    use crate::wire::{CloseReason, ResumeFailure, Secret};
 
     fn hear(pieces: &[&[u8]]) -> Option<String> {
         let mut first = FirstBytes::default();

@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     client::{
-        Attempts, Client, ClientBuilder, ClientReceiver, ClientSender, Request, RequestError,
-        SendError, ServerEvent,
+        Attempts, Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request,
+        RequestError, SendError, ServerEvent,
     },
     embed::{
         ClientCommand, ClientEnd, ClientUpdate,
@@ -91,7 +91,7 @@ impl Session {
                 Err(reason) => reason,
             };
             let wait = attempts.wait(lasted, reason.retry_after());
-            let again = self.reconnect.enabled && reason.may_retry();
+            let again = self.reconnect.enabled && self.may_retry(&reason);
             if !again {
                 return reason;
             }
@@ -100,6 +100,13 @@ impl Session {
                 return reason;
             }
         }
+    }
+
+    /// Whether another attempt may succeed. Where a server of ours was, another service
+    /// answers for a while only: a proxy, say, whose server is started again.
+    fn may_retry(&self, reason: &ClientEnd) -> bool {
+        let stranger = matches!(reason, ClientEnd::Connect(ConnectError::NotGhostSync { .. }));
+        reason.may_retry() || stranger && self.met
     }
 
     async fn connect(&mut self) -> Result<Client, ClientEnd> {
