@@ -178,7 +178,11 @@ fn flush(world: &mut World) {
     match (&mut world.resource_mut::<Link>().bridge, fence) {
         (Some(bridge), Some(HostFence(fence))) => bridge.flush_after(fence),
         (Some(bridge), None) => bridge.flush(),
-        (None, _) => {}
+        (None, _) => return,
+    }
+    let lost = world.resource_mut::<Link>().bridge.as_mut().map(ClientBridge::take_lost);
+    for command in lost.into_iter().flatten() {
+        speech::lose(world, command);
     }
 }
 

@@ -1432,3 +1432,23 @@ async fn a_proxy_that_answers_for_a_server_that_is_started_again_ends_no_client(
         assert_eq!(dials.load(Ordering::Relaxed), 5);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_flushed_when_the_client_has_ended_comes_back() {
+    let network = Network::from_handle(Handle::current());
+    let target = Target::Addr("nowhere".to_owned());
+    let mut client =
+        ClientBridge::connect(&network, Client::builder(), target, Reconnect::default());
+    for _ in 0..STEPS {
+        yield_now().await;
+    }
+    client.send(say(b"too late")).unwrap();
+    client.flush();
+    let lost = client.take_lost();
+    assert!(matches!(lost[..], [ClientCommand::Broadcast { .. }]), "{lost:?}");
+    assert!(client.take_lost().is_empty());
+    let updates = poll(&mut client);
+    let [.., ClientUpdate::Disconnected { retry_in: None, .. }] = &updates[..] else {
+        panic!("{updates:?}")
+    };
+}

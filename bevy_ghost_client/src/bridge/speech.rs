@@ -6,7 +6,7 @@ use ghost_sync_core::{
     wire::{Delivery, RoomName},
 };
 
-use super::Link;
+use super::{Link, unanswered::refuse};
 use crate::{
     GhostClient, JoinedRooms, Traffic,
     events::{Unsent, UnsentReason, publish},
@@ -90,5 +90,18 @@ impl Speech {
         for unsent in self.unsent {
             publish(world, unsent);
         }
+    }
+}
+
+/// Tells what was said, or asked, when the connection had ended for good and the game could not
+/// know. Joins, pings and lists are told as unanswered.
+pub(super) fn lose(world: &mut World, command: ClientCommand) {
+    if let ClientCommand::Broadcast { message_type, payload, .. }
+    | ClientCommand::Send { message_type, payload, .. } = command
+    {
+        let reason = UnsentReason::NotConnected;
+        publish(world, Unsent { message: Some((message_type, payload)), reason });
+    } else if let ClientCommand::SetMeta { .. } = command {
+        refuse(world, command);
     }
 }

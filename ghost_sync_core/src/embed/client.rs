@@ -109,6 +109,12 @@ impl ClientBridge {
         }
     }
 
+    /// Takes the commands that were flushed when the client had ended for good, before or after
+    /// the program could know: nobody carries them out, or tells of them.
+    pub fn take_lost(&mut self) -> Vec<ClientCommand> {
+        self.commands.take_lost()
+    }
+
     /// Gets a token whenever there is something to [`poll`](Self::poll): to sleep
     /// until then.
     pub fn wake(&self) -> Receiver<()> {

@@ -28,6 +28,8 @@ pub(super) struct Commands<T> {
     /// Batches that were sent.
     batches: u64,
     done: watch::Receiver<u64>,
+    /// What came when the background had ended.
+    lost: Vec<T>,
 }
 
 /// The background's end of it.
@@ -88,7 +90,8 @@ pub(super) fn commands<T>() -> (Commands<T>, Orders<T>) {
         done,
     };
     let pending = Vec::new();
-    (Commands { pending, channel: sender, last, sent, batches: 0, done: watched }, orders)
+    let (batches, lost) = (0, Vec::new());
+    (Commands { pending, channel: sender, last, sent, batches, done: watched, lost }, orders)
 }
 
 impl<T> Commands<T> {
@@ -119,9 +122,17 @@ impl<T> Commands<T> {
                 self.pending = batch.commands;
                 false
             }
-            // It has ended, which the program was told.
-            Err(TrySendError::Disconnected(_)) => true,
+            // It has ended, which the program is told.
+            Err(TrySendError::Disconnected(batch)) => {
+                self.lost.extend(batch.commands);
+                true
+            }
         }
+    }
+
+    /// Takes what came when the background had ended.
+    pub(super) fn take_lost(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.lost)
     }
 
     /// What was added up to now.
