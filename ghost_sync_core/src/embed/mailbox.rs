@@ -28,7 +28,7 @@ pub(super) struct Commands<T> {
     /// Batches that were sent.
     batches: u64,
     done: watch::Receiver<u64>,
-    /// What came when the background had ended.
+    /// What was flushed last, if the background had ended.
     lost: Vec<T>,
 }
 
@@ -124,13 +124,14 @@ impl<T> Commands<T> {
             }
             // It has ended, which the program is told.
             Err(TrySendError::Disconnected(batch)) => {
-                self.lost.extend(batch.commands);
+                // Whoever does not ask for it after each flush does not want it.
+                self.lost = batch.commands;
                 true
             }
         }
     }
 
-    /// Takes what came when the background had ended.
+    /// Takes what was flushed last, if the background had ended.
     pub(super) fn take_lost(&mut self) -> Vec<T> {
         std::mem::take(&mut self.lost)
     }

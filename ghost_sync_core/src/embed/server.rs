@@ -123,8 +123,6 @@ impl ServerBridge {
     /// Sends the commands; all at once, so that what they say leaves together.
     pub fn flush(&mut self) {
         self.commands.flush();
-        // A server that has ended has told what became of all it held.
-        self.commands.take_lost();
     }
 
     /// What was sent up to now, for a client of the same program that is to find it done:
