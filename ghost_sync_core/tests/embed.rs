@@ -1444,8 +1444,10 @@ async fn what_is_flushed_when_the_client_has_ended_comes_back() {
     }
     client.send(say(b"too late")).unwrap();
     client.flush();
+    client.send(say(b"later still")).unwrap();
+    client.flush();
     let lost = client.take_lost();
-    assert!(matches!(lost[..], [ClientCommand::Broadcast { .. }]), "{lost:?}");
+    assert!(matches!(lost[..], [ClientCommand::Broadcast { .. }]), "of one flush: {lost:?}");
     assert!(client.take_lost().is_empty());
     let updates = poll(&mut client);
     let [.., ClientUpdate::Disconnected { retry_in: None, .. }] = &updates[..] else {

@@ -2,8 +2,8 @@
 
 use bevy::prelude::*;
 use bevy_ghost_client::{
-    Connect, Connected, FromRoom, FromServer, GhostClient, GhostClientEvent, Join, JoinRefused,
-    Joined, Left,
+    Broadcast, Connect, Connected, FromRoom, FromServer, GhostClient, GhostClientEvent, Join,
+    JoinRefused, Joined, Left,
 };
 use bevy_ghost_server::{
     PlayerJoined,
@@ -209,4 +209,23 @@ fn a_game_that_goes_on_from_an_earlier_process_is_back_after_a_crash_of_the_serv
     let told = &recorded::<GhostClientEvent>(&net.clients[again])[told..];
     let refused = told.iter().any(|fact| matches!(fact, GhostClientEvent::RejoinRefused(_)));
     assert!(refused, "it asked again, and says what came of it: {told:?}");
+}
+
+#[test]
+fn what_is_said_behind_a_join_for_whoever_is_nowhere_is_said_where_the_game_goes_on() {
+    let (mut net, former) = arena();
+    let bob = net.connect(player);
+    net.clients[bob].world_mut().trigger(to("arena"));
+    net.settle();
+    let ticket = net.clients[former].world().resource::<GhostClient>().ticket.unwrap();
+    net.cut(former);
+    let again = net.client(player);
+    let connect = net.dial(again).session(ticket);
+    let world = net.clients[again].world_mut();
+    world.trigger(connect);
+    world.trigger(to("lobby").if_nowhere());
+    world.write_message(Broadcast::new(Board(7)));
+    net.settle();
+    let heard = recorded::<FromRoom<Board>>(&net.clients[bob]).iter().map(|it| it.message.0);
+    assert_eq!(heard.collect::<Vec<_>>(), [7]);
 }

@@ -82,7 +82,7 @@ impl ClientBridge {
     /// [`OutboxFull`] for messages, when the background has not kept up with
     /// those of earlier frames. Other commands are always taken.
     pub fn send(&mut self, command: ClientCommand) -> Result<(), OutboxFull> {
-        let says = matches!(command, ClientCommand::Broadcast { .. } | ClientCommand::Send { .. });
+        let says = command.is_said();
         let cost = command.cost();
         if says && self.queued > 0 && self.queued + cost > OUTBOX {
             return Err(OutboxFull { queued: self.queued, max: OUTBOX });
@@ -109,8 +109,8 @@ impl ClientBridge {
         }
     }
 
-    /// Takes the commands that were flushed when the client had ended for good, before or after
-    /// the program could know: nobody carries them out, or tells of them.
+    /// Takes the commands of the last flush, if the client had ended for good by then, which the
+    /// program may not have known: nobody carries them out, or tells of them.
     pub fn take_lost(&mut self) -> Vec<ClientCommand> {
         self.commands.take_lost()
     }

@@ -207,6 +207,11 @@ pub enum ClientCommand {
 }
 
 impl ClientCommand {
+    /// Whether it says something, to a room or to the server.
+    pub(super) fn is_said(&self) -> bool {
+        matches!(self, Self::Broadcast { .. } | Self::Send { .. })
+    }
+
     /// What keeping the command costs, in bytes.
     pub(super) fn cost(&self) -> usize {
         let payload = match self {

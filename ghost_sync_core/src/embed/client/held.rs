@@ -65,6 +65,13 @@ impl Held {
         due
     }
 
+    /// A join of that room is not to be asked: nothing waits for it.
+    pub(super) fn unbind(&mut self, room: &RoomName) {
+        for (_, after) in &mut self.commands {
+            *after = after.take().filter(|after| after != room);
+        }
+    }
+
     fn replace(&mut self, by: &ClientCommand, after: Option<&RoomName>, key: u32) {
         let ClientCommand::Broadcast { room: to, .. } = by else { return };
         let older = self.commands.iter().position(|(command, waits_for)| {

@@ -150,7 +150,8 @@ impl Session {
                 Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
                 Ok(Noted::Later) => {}
                 Ok(Noted::Now) if !self.met => {
-                    let after = self.wanted.rooms.last().map(|wish| wish.room.clone());
+                    let wish = self.wanted.rooms.last().filter(|_| command.is_said());
+                    let after = wish.map(|wish| wish.room.clone());
                     self.hold(&command, after, Refusal::NotConnected);
                 }
                 Ok(Noted::Now) => self.refuse(request_of(&command), Refusal::NotConnected),
@@ -308,7 +309,13 @@ impl Session {
                 Err(reason) => Err(reason),
             };
             match (result, next.room()) {
-                (Ok(asked), Some(room)) => self.wanted.asked(room, asked),
+                (Ok(asked), Some(room)) => {
+                    self.wanted.asked(room, asked);
+                    if !asked {
+                        // Where the client is already, it is heard.
+                        self.held.unbind(room);
+                    }
+                }
                 (Ok(_), None) => {}
                 (Err(reason), room) => {
                     if let Some(room) = room {
@@ -345,20 +352,22 @@ impl Session {
             return;
         }
         let joining = &self.wanted.joining;
-        let to_ask = |room: &RoomName| due.iter().any(|due| due.room() == Some(room));
+        let to_ask: Vec<_> = due.iter().filter_map(Due::room).collect();
         let waits = |room: Option<&RoomName>| {
-            room.is_some_and(|room| joining.contains(room) || to_ask(room))
+            room.is_some_and(|room| joining.contains(room) || to_ask.contains(&room))
         };
         for (mut command, after) in self.held.take(waits).into_iter().rev() {
-            let joined = after.filter(|room| self.wanted.is_in(room));
-            if let ClientCommand::Broadcast { room, .. } = &mut command {
-                *room = room.take().or(joined);
-                if room.is_none() {
+            if let (
+                ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. },
+                Some(after),
+            ) = (&mut command, after)
+                && room.is_none()
+            {
+                *room = Some(after).filter(|after| self.wanted.is_in(after));
+                if room.is_none() && matches!(command, ClientCommand::Broadcast { .. }) {
                     self.refuse(request_of(&command), Refusal::NotInRoom);
                     continue;
                 }
-            } else if let ClientCommand::Send { room, .. } = &mut command {
-                *room = room.take().or(joined);
             }
             due.push_front(Due::Command(command));
         }
