@@ -123,13 +123,17 @@ pub(crate) fn receive(world: &mut World) {
                 world.resource_mut::<GhostClient>().ticket = ticket;
             }
             ClientUpdate::Event(event) => {
-                let link_is_lost = matches!(event, ServerEvent::Reconnecting { .. });
-                world.resource_mut::<Link>().unanswered.hear(&event);
+                let unanswered = &mut world.resource_mut::<Link>().unanswered;
+                unanswered.hear(&event);
+                let in_vain: Vec<_> = if let ServerEvent::Reconnecting { .. } = event {
+                    unanswered.take_pings().collect()
+                } else if let ServerEvent::ResumeFailed { .. } = event {
+                    unanswered.take_lists().collect()
+                } else {
+                    Vec::new()
+                };
                 roster::apply(world, event);
-                if link_is_lost {
-                    let pings = world.resource_mut::<Link>().unanswered.take_pings();
-                    pings.for_each(|ping| refuse(world, ping));
-                }
+                in_vain.into_iter().for_each(|question| refuse(world, question));
             }
             ClientUpdate::Disconnected { reason, retry_in } => {
                 disconnected(world, reason, retry_in);
@@ -256,7 +260,8 @@ fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Option<Duration>
     publish(world, Disconnected { reason, retry_in });
 }
 
-/// Takes down what belonged to a connection, and `for_good` what waits for an answer.
+/// Takes down what belonged to a connection; what else waits for an answer then goes on to
+/// wait for the next, unless it is `for_good`.
 fn end(world: &mut World, for_good: bool) {
     roster::close_all(world);
     let mut client = world.resource_mut::<GhostClient>();
@@ -264,16 +269,19 @@ fn end(world: &mut World, for_good: bool) {
     client.away = false;
     client.rtt = None;
     client.retry_in = None;
-    if !for_good {
-        return;
+    if for_good {
+        client.attempt = 0;
+        client.wake = None;
     }
-    client.attempt = 0;
-    client.wake = None;
     let mut link = world.resource_mut::<Link>();
-    link.bridge = None;
-    link.ending = false;
-    let unanswered = std::mem::take(&mut link.unanswered);
-    for command in unanswered.in_vain() {
+    let unanswered = &mut link.unanswered;
+    let mut in_vain: Vec<_> = unanswered.take_pings().chain(unanswered.take_lists()).collect();
+    if for_good {
+        in_vain.extend(unanswered.take_joins());
+        link.bridge = None;
+        link.ending = false;
+    }
+    for command in in_vain {
         refuse(world, command);
     }
 }

@@ -67,16 +67,17 @@ impl Unanswered {
         asked.map(|_| ClientCommand::Ping)
     }
 
-    /// What the game waits for in vain now.
-    pub(super) fn in_vain(self) -> impl Iterator<Item = ClientCommand> {
-        let Self { joins, pings, lists } = self;
-        let join = |room| {
+    /// The lists of rooms that the game waits for; the session that they were asked in is over.
+    pub(super) fn take_lists(&mut self) -> impl Iterator<Item = ClientCommand> + use<> {
+        std::iter::repeat_n(ClientCommand::ListRooms, std::mem::take(&mut self.lists))
+    }
+
+    /// The joins that the game waits for; nobody will ask for them again.
+    pub(super) fn take_joins(&mut self) -> impl Iterator<Item = ClientCommand> + use<> {
+        std::mem::take(&mut self.joins).into_iter().map(|room| {
             let (options, if_nowhere) = (JoinOptions::default(), false);
             ClientCommand::Join { room, options, if_nowhere }
-        };
-        let pings = pings.into_iter().filter(|asked| *asked).map(|_| ClientCommand::Ping);
-        let lists = std::iter::repeat_n(ClientCommand::ListRooms, lists);
-        joins.into_iter().map(join).chain(pings).chain(lists)
+        })
     }
 }
 
