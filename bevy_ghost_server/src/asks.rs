@@ -1,7 +1,15 @@
 //! Puts the network thread's questions to observers and collects the answers.
 
+use std::time::Instant;
+
+use bevy::prelude::*;
+use bevy_ghost_client::{
+    Metadata,
+    typed::{MessageRegistry, Words},
+};
+
 use crate::{
-    RoomConfig,
+    RoomConfig, Rooms,
     bridge::{AskId, Link, Outbox, Promise, Question},
     hooks::{
         ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, MetadataRequest,
@@ -9,13 +17,6 @@ use crate::{
     },
     index::Index,
     sync::is_there,
-};
-use std::time::Instant;
-
-use bevy::prelude::*;
-use bevy_ghost_client::{
-    Metadata,
-    typed::{MessageRegistry, Words},
 };
 
 /// What is still open about a question that was put off.
@@ -81,7 +82,9 @@ fn answer(
             request.words.append(std::mem::take(words));
             *words = request.words;
         }
-        (Ok(_), Consequence::Room(promise)) => {
+        (Ok(_), Consequence::Room(promise))
+            if world.resource::<Rooms>().get(promise.name.as_str()).is_none() =>
+        {
             // The entity comes when the room is there, before the client does.
             let (name, metadata) = (promise.name.clone(), promise.metadata.clone());
             world.resource_mut::<Outbox>().answer_room(ask, &promise.config);
