@@ -29,20 +29,24 @@ pub struct HeadlessClientPlugins;
 
 impl PluginGroup for HeadlessClientPlugins {
     fn build(self) -> PluginGroupBuilder {
-        PluginGroupBuilder::start::<Self>()
-            .add(PanicHandlerPlugin)
-            .add(LogPlugin::default())
-            .add(TaskPoolPlugin::default())
-            .add(FrameCountPlugin)
-            .add(TimePlugin)
-            .add(StatesPlugin)
-            .add(DiagnosticsPlugin)
-            .add(ScheduleRunnerPlugin::run_loop(FRAME))
-            .add(GoodbyePlugin)
+        without_window::<Self>().add(ScheduleRunnerPlugin::run_loop(FRAME)).add(GoodbyePlugin)
     }
 }
 
-/// Says goodbye when the program is told to end: on Ctrl-C and SIGTERM the client
+/// What any program without a window needs, but for what runs and ends it.
+#[doc(hidden)]
+pub fn without_window<G: PluginGroup>() -> PluginGroupBuilder {
+    PluginGroupBuilder::start::<G>()
+        .add(PanicHandlerPlugin)
+        .add(LogPlugin::default())
+        .add(TaskPoolPlugin::default())
+        .add(FrameCountPlugin)
+        .add(TimePlugin)
+        .add(StatesPlugin)
+        .add(DiagnosticsPlugin)
+}
+
+/// Says goodbye when the program is told to end: on Ctrl-C, SIGTERM and SIGHUP the client
 /// disconnects, then the app exits; on a second signal it exits at once.
 ///
 /// A program that ends without a word leaves its seats taken until the server has given it up.

@@ -37,7 +37,7 @@ pub use ghost_sync_core::wire::{
     SessionTicket,
 };
 pub use ghost_sync_core::{client::ConnectError, relay::DisconnectReason};
-pub use headless::{GoodbyePlugin, HeadlessClientPlugins, listen_for_signals};
+pub use headless::{GoodbyePlugin, HeadlessClientPlugins, listen_for_signals, without_window};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
 pub use typed::{

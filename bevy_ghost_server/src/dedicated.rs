@@ -1,14 +1,10 @@
 //! A server program of its own: the plugins it needs, and how it ends.
 
 use bevy::{
-    app::{AppExit, PanicHandlerPlugin, PluginGroupBuilder, TaskPoolPlugin},
-    diagnostic::{DiagnosticsPlugin, FrameCountPlugin},
-    log::LogPlugin,
+    app::{AppExit, PluginGroupBuilder},
     prelude::*,
-    state::app::StatesPlugin,
-    time::TimePlugin,
 };
-use bevy_ghost_client::{GhostNetwork, kept, listen_for_signals};
+use bevy_ghost_client::{GhostNetwork, kept, listen_for_signals, without_window};
 use crossbeam_channel::Receiver;
 
 use crate::{
@@ -24,16 +20,7 @@ pub struct DedicatedServerPlugins;
 
 impl PluginGroup for DedicatedServerPlugins {
     fn build(self) -> PluginGroupBuilder {
-        PluginGroupBuilder::start::<Self>()
-            .add(PanicHandlerPlugin)
-            .add(LogPlugin::default())
-            .add(TaskPoolPlugin::default())
-            .add(FrameCountPlugin)
-            .add(TimePlugin)
-            .add(StatesPlugin)
-            .add(DiagnosticsPlugin)
-            .add(WakeRunnerPlugin::default())
-            .add(ShutdownPlugin::default())
+        without_window::<Self>().add(WakeRunnerPlugin::default()).add(ShutdownPlugin::default())
     }
 }
 
@@ -112,6 +99,8 @@ fn exit_when_stopped(
 
 #[cfg(test)]
 mod tests {
+    use bevy::state::app::StatesPlugin;
+
     use super::*;
 
     fn exit_after(signals: usize, state: ServerState) -> Option<AppExit> {
