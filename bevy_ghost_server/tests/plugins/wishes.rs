@@ -440,3 +440,52 @@ fn the_maker_of_a_room_is_told_of_it_as_others_are_and_its_state_is_there_for_th
     let metadata = net.server.world().get::<Metadata>(room(&net, "KQZP")).unwrap();
     assert_eq!(metadata.get("map"), Some("cave"));
 }
+
+#[test]
+fn a_room_that_the_server_opens_meanwhile_keeps_what_it_says_of_it() {
+    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..default() };
+    let mut net = TestNet::with_config(config, |server| {
+        lobby(server);
+        server.init_resource::<Doors>().add_observer(
+            |mut request: On<CreateRoomRequest>, mut doors: ResMut<Doors>| {
+                request.metadata.set("map", "moor");
+                request.config = RoomConfig::seats(2);
+                doors.0.push(request.defer());
+            },
+        );
+    });
+    let alice = net.connect(player);
+    net.clients[alice].world_mut().trigger(Join::new("KQZP").or_create("moor"));
+    net.settle();
+    let own = Metadata::default().with("map", "cave");
+    net.server.world_mut().spawn((Room::new("KQZP"), own.clone()));
+    net.settle();
+    open_door(&mut net, true);
+    assert!(net.room(alice, "KQZP").is_some());
+    let opened = room(&net, "KQZP");
+    assert_eq!(net.server.world().get::<Metadata>(opened), Some(&own));
+    assert_eq!(net.server.world().get::<RoomConfig>(opened), Some(&RoomConfig::default()));
+}
+
+#[test]
+fn questions_are_refused_when_the_session_that_they_were_asked_in_is_over() {
+    let mut net = TestNet::new(lobby);
+    let alice = net.connect(player);
+    net.stall(alice);
+    net.clients[alice].world_mut().trigger(ListRooms);
+    net.clients[alice].world_mut().trigger(Ping);
+    net.settle();
+    net.restart_server();
+    for _ in 0..20 {
+        net.advance(Duration::from_secs(1));
+        net.settle();
+    }
+    let client = &net.clients[alice];
+    assert_eq!(*client.world().resource::<State<ClientState>>(), ClientState::Connected);
+    let lists = recorded::<RoomList>(client).len();
+    let refused = recorded::<Refused>(client).iter();
+    let refused: Vec<_> = refused.map(|it| it.request.as_str()).collect();
+    assert_eq!(lists + refused.iter().filter(|it| **it == "list rooms").count(), 1, "{refused:?}");
+    let pings = recorded::<Pinged>(client).len();
+    assert_eq!(pings + refused.iter().filter(|it| **it == "ping").count(), 1, "{refused:?}");
+}
