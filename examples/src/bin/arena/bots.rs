@@ -1,6 +1,6 @@
 //! The bots: plain clients, without Bevy, that play like everybody else.
 
-use std::{io, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
 use bevy::prelude::*;
 use bevy_ghost_client::typed::MessageRegistry;
@@ -53,6 +53,7 @@ pub(crate) fn bots(count: usize, server: &str, until: Until) -> AppExit {
             bots.spawn(Bot { number, talks, server, protocol, stopped: stopped.clone() }.run());
         }
         let mut exit = AppExit::Success;
+        let mut told = pin!(told(until));
         loop {
             select! {
                 ended = bots.join_next() => match ended {
@@ -60,7 +61,9 @@ pub(crate) fn bots(count: usize, server: &str, until: Until) -> AppExit {
                     Some(Ok(Err(_)) | Err(_)) => exit = AppExit::error(),
                     None => return exit,
                 },
-                () = told(until), if !*stop.borrow() => drop(stop.send(true)),
+                () = &mut told, if !*stop.borrow() => {
+                    stop.send_replace(true);
+                }
             }
         }
     })
