@@ -361,7 +361,7 @@ impl RoomConfig {
     /// With what is said sent at most once in this time, all of it together.
     ///
     /// Without a tick (the default) a message leaves at once, or, when the server's core is
-    /// nearly full (85 %), after a wait for others that lasts at most 6 ms and is as short as
+    /// nearly full (85 %), after a wait for others that lasts at most 12 ms and is as short as
     /// the load allows. With a tick everybody gets one batch a tick, whatever the load: a
     /// message waits half a tick on average and a whole one at most, and costs less where
     /// others come along. Measured with 16 rooms of 16 players who speak at 60 Hz and a tick

@@ -18,11 +18,13 @@ struct Slot {
     waiting: Vec<Instant>,
 }
 
-/// A relay and its core, with what the system takes for each write and each read.
+/// A relay and its core.
 struct Core {
     pace: Pace,
     slots: Vec<Slot>,
     members: usize,
+    /// What the system takes for a write.
+    write: Duration,
     now: Instant,
     /// Until when it is known who talks.
     planned: Instant,
@@ -56,6 +58,7 @@ impl Core {
             pace: Pace::new(),
             slots: (0..rooms).map(slot).collect(),
             members,
+            write: WRITE,
             now,
             planned: now,
             busy: Duration::ZERO,
@@ -91,7 +94,7 @@ impl Core {
             let writes = self.members - usize::from(slot.waiting.len() == 1);
             for _ in 0..writes {
                 self.pace.sent();
-                self.now += WRITE;
+                self.now += self.write;
             }
             left.push((room.0, slot.waiting.len()));
             self.waits.extend(slot.waiting.drain(..).map(|said| self.now - said));
@@ -205,6 +208,16 @@ fn a_core_that_would_be_full_is_kept_from_it_by_waits_no_longer_than_that_takes(
         assert!(second.median < most, "{rooms} rooms: {second:?}");
         assert!(second.p99 < most * 5 / 2, "{rooms} rooms: {second:?}");
     }
+}
+
+#[test]
+fn a_slow_core_has_longer_waits_rather_than_a_queue() {
+    let mut core = Core::new(64, 16);
+    core.write = WRITE * 2;
+    let second = core.serve(Load { rooms: 64, interval: OFTEN });
+    assert!(second.share < 0.9, "{second:?}");
+    assert!(second.median < MS * 9, "{second:?}");
+    assert!(second.p99 < MS * 20, "{second:?}");
 }
 
 #[test]
