@@ -23,9 +23,11 @@ pub(super) enum Writer {
 impl Writer {
     /// Writes what can be written now, of a socket; `None` for what is not one.
     pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> Option<io::Result<usize>> {
-        match self {
-            Self::Tcp(socket) => Some(socket.try_write_vectored(slices)),
-            Self::Local(_) => None,
+        match (self, slices) {
+            // The system does less for one than for a list of one.
+            (Self::Tcp(socket), [one]) => Some(socket.try_write(one)),
+            (Self::Tcp(socket), slices) => Some(socket.try_write_vectored(slices)),
+            (Self::Local(_), _) => None,
         }
     }
 
