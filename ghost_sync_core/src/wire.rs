@@ -4,26 +4,32 @@
 //! is one [`ClientMessage`] or one [`ServerMessage`] in wincode, with `u8` enum
 //! tags and `u32` lengths. `PROTOCOL.md` describes every byte.
 
+mod client_message;
 mod close;
+mod codec;
 mod frame;
 mod join;
-mod message;
 mod meta;
 mod name;
 mod protocol;
+mod server_message;
+mod values;
 
+pub use client_message::ClientMessage;
 pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
+pub use codec::DecodeError;
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use join::{IfMissing, JoinOptions};
-pub use message::{
-    ClientMessage, DecodeError, Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary,
-    Secret, SendFlags, ServerMessage, SessionTicket,
-};
 pub use meta::{
     InvalidMetaKey, MAX_META_BYTES, MAX_META_ENTRIES, MAX_META_KEY, Meta, check_meta_key,
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};
+pub use server_message::ServerMessage;
+pub use values::{
+    Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary, Secret, SendFlags,
+    SessionTicket,
+};
 
 /// A client's public id, chosen by the server. Not a secret.
 pub type ClientId = uuid::Uuid;
