@@ -112,9 +112,10 @@ fn run_observers(
 ) -> Option<(Decision, Consequence)> {
     let index = world.resource::<Index>();
     match question {
-        Question::Connect { client_id, addr, data, meta, .. } => {
+        Question::Connect { client_id, addr, data, meta, user_agent, .. } => {
             let metadata = Metadata::from(meta);
-            let mut request = ConnectRequest { client_id, addr, data, metadata, decision };
+            let mut request =
+                ConnectRequest { client_id, addr, data, metadata, user_agent, decision };
             world.trigger_ref(&mut request);
             Some((request.decision, Consequence::Nothing))
         }
@@ -129,7 +130,7 @@ fn run_observers(
             let request = GreetRequest { room, room_name, connection, client_id, player, words };
             Some((decision, Consequence::Greeting(request)))
         }
-        Question::Join { conn, client_id, addr, room, name, data } => {
+        Question::Join { conn, client_id, addr, room, name, data, .. } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
             let closing = index.room_records.get(&room).is_none_or(|room| room.closing.is_some());
             if closing || !is_there(world, connection) {
@@ -143,7 +144,7 @@ fn run_observers(
             let request = GreetRequest { room, room_name, connection, client_id, player, words };
             Some((decision, Consequence::Greeting(request)))
         }
-        Question::CreateRoom { conn, client_id, addr, name: room_name, data, options } => {
+        Question::CreateRoom { conn, client_id, addr, name: room_name, data, options, .. } => {
             let connection = *index.connections.get(&conn)?;
             if !is_there(world, connection) {
                 return None;

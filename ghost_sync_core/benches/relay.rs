@@ -23,8 +23,8 @@ use std::{
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, Input, JoinOptions, Limits, LinkId, MAGIC, MessageType,
-    Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags, VERSION,
+    ClientId, ClientMessage, Delivery, Hello, Input, JoinOptions, Limits, LinkId, MessageType,
+    Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags,
 };
 
 /// Bytes of a message.
@@ -60,15 +60,7 @@ impl Room {
         relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
         let mut room = Self { relay, now, out, ready: Vec::new(), members: Vec::new() };
         let mut greeting = BytesMut::new();
-        ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: 0,
-            data: b"",
-            meta: vec![],
-            session: None,
-        }
-        .encode(&mut greeting);
+        ClientMessage::Hello(Hello::default()).encode(&mut greeting);
         ClientMessage::Join { request: 1, room: "a", options: JoinOptions::default() }
             .encode(&mut greeting);
         for id in 0..count {

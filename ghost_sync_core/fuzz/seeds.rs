@@ -4,10 +4,9 @@ use std::{fs, io, path::Path};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, CloseReason, Delivery, GapReason, IfMissing, JoinOptions, LeaveReason,
+    ClientId, Hello, Resume, SessionTicket, VERSIONS, Welcome, ClientMessage, CloseReason, Delivery, GapReason, IfMissing, JoinOptions, LeaveReason,
     MAGIC, MemberInfo, MessageType, Progress, Refusal, Replay, ResumeFailure, RoomId, RoomSummary,
-    Seat, Secret, SendFlags, ServerMessage, VERSION,
-};
+    Role, Seat, Secret, SendFlags, ServerMessage, };
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -75,20 +74,14 @@ fn random(count: u64, len: usize) -> Vec<Vec<u8>> {
 fn from_clients() -> Vec<ClientMessage<'static>> {
     let (room, message_type) = (RoomId(1), MessageType::of("Shot"));
     vec![
-        ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: 0,
-            data: b"ticket",
-            meta: meta(),
-            session: None,
-        },
+        ClientMessage::Hello(Hello { data: b"ticket", meta: meta(), ..Hello::default() }),
         ClientMessage::Join {
             request: 1,
             room: "den",
             options: JoinOptions {
                 replay: Replay::Last(3),
                 if_missing: IfMissing::Refuse,
+                role: Role::Player,
                 ..JoinOptions::default()
             },
         },
@@ -99,6 +92,7 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
                 data: b"x",
                 replay: Replay::Since { epoch: 1, seq: 2 },
                 if_missing: IfMissing::Create { options: b"4" },
+                role: Role::Player,
             },
         },
         ClientMessage::Broadcast {
@@ -115,19 +109,10 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
         ClientMessage::ListRooms { request: 1 },
         ClientMessage::Received { count: 2 },
         ClientMessage::Leave { room },
-        ClientMessage::Resume {
-            magic: MAGIC,
-            version: VERSION,
-            epoch: 1,
-            client_id: ClientId::from_u128(1),
-            secret: Secret([2; 16]),
-            attempt: 1,
-            received: 3,
-            rooms: vec![
+        ClientMessage::Resume(Resume { magic: MAGIC, versions: VERSIONS, epoch: 1, session: SessionTicket { client_id: ClientId::from_u128(1), secret: Secret([2; 16]) }, attempt: 1, received: 3, rooms: vec![
                 Progress { room, last: 4, own: 1 },
                 Progress { room: RoomId(2), last: u64::MAX, own: 0 },
-            ],
-        },
+            ] }),
         ClientMessage::Close { reason: CloseReason::Requested },
     ]
 }
@@ -143,17 +128,7 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
         away: true,
     };
     vec![
-        ServerMessage::Welcome {
-            version: VERSION,
-            client_id: ClientId::from_u128(5),
-            max_payload: 65_536,
-            ping_interval_ms: 13_000,
-            idle_timeout_ms: 31_000,
-            resume_grace_ms: 30_000,
-            epoch: 9,
-            secret: Secret([3; 16]),
-            rooms: Vec::new(),
-        },
+        ServerMessage::Welcome(Welcome { version: VERSIONS.newest, client_id: ClientId::from_u128(5), max_payload: 65_536, ping_interval_ms: 13_000, idle_timeout_ms: 31_000, resume_grace_ms: 30_000, epoch: 9, secret: Secret([3; 16]), rooms: Vec::new(), extensions: Vec::new() }),
         ServerMessage::Joined {
             request: 1,
             room,

@@ -40,7 +40,7 @@ pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingErr
 pub use relay::*;
 #[cfg(feature = "net")]
 pub use server::{
-    AsyncServerHandler, BindError, Hello, MetaSnapshot, NoopHandler, RoomWish, Server,
+    AsyncServerHandler, BindError, ConnectInfo, JoinInfo, MetaSnapshot, NoopHandler, Server,
     ServerBuilder, ServerHandle, ServerHandler,
 };
 #[cfg(feature = "net")]

@@ -60,7 +60,8 @@ pub use config::{
 };
 pub use error::{ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound, SendError};
 pub use event::{
-    AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent, Verdict,
+    Admission, AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent,
+    Verdict,
 };
 pub use gate::GateConfig;
 pub use host::Announcement;
@@ -84,7 +85,7 @@ use room::Room;
 use session::{Connection, JoinStage, SeatRef, Session};
 
 use crate::wire::{
-    ClientId, CloseReason, Refusal, RoomId, RoomName, Secret, ServerMessage, VERSION,
+    ClientId, CloseReason, Refusal, RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
 };
 
 /// All connections and rooms of one shard.
@@ -625,8 +626,8 @@ impl Relay {
     /// Greets a client.
     fn welcome(&mut self, conn: ConnId) {
         let Some(connection) = self.conns.get(conn) else { return };
-        let welcome = ServerMessage::Welcome {
-            version: VERSION,
+        let welcome = ServerMessage::Welcome(Welcome {
+            version: VERSIONS.newest,
             client_id: connection.client_id,
             max_payload: clamp_u32(self.config.max_payload),
             ping_interval_ms: millis(self.config.ping_interval),
@@ -635,7 +636,8 @@ impl Relay {
             epoch: self.epoch,
             secret: connection.secrets.newest,
             rooms: self.rooms_of(conn).map(|(_, name)| name.to_string()).collect(),
-        };
+            extensions: Vec::new(),
+        });
         self.push(conn, ItemKind::Control, &welcome);
     }
 
@@ -845,8 +847,8 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match (target, verdict) {
-            (AskTarget::Greet(conn), Verdict::AcceptWith { words }) => {
-                self.greeting_decided(now, conn, ask, words, out);
+            (AskTarget::Greet(conn), Verdict::Admit(Admission { greeting, .. })) => {
+                self.greeting_decided(now, conn, ask, greeting, out);
             }
             (_, Verdict::Reject { message }) => {
                 self.refused(now, ask, target, Refusal::Rejected { message }, out);
@@ -855,15 +857,15 @@ impl Relay {
             (AskTarget::CreateRoom(conn), Verdict::CreateRoom { config }) => {
                 self.room_decided(now, conn, ask, Ok(config), out);
             }
-            (AskTarget::CreateRoom(conn), Verdict::Accept | Verdict::AcceptWith { .. }) => {
+            (AskTarget::CreateRoom(conn), Verdict::Accept | Verdict::Admit(_)) => {
                 let config = self.config.room_defaults.clone();
                 self.room_decided(now, conn, ask, Ok(config), out);
             }
             (AskTarget::Join(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
                 self.join_decided(now, conn, ask, Ok(Vec::new()), out);
             }
-            (AskTarget::Join(conn), Verdict::AcceptWith { words }) => {
-                self.join_decided(now, conn, ask, Ok(words), out);
+            (AskTarget::Join(conn), Verdict::Admit(Admission { greeting, .. })) => {
+                self.join_decided(now, conn, ask, Ok(greeting), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
             (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),

@@ -26,7 +26,7 @@ mod writer;
 pub use builder::ServerBuilder;
 pub use error::BindError;
 pub use handle::{MetaSnapshot, ServerHandle};
-pub use handler::{AsyncServerHandler, Hello, NoopHandler, RoomWish, ServerHandler};
+pub use handler::{AsyncServerHandler, ConnectInfo, JoinInfo, NoopHandler, ServerHandler};
 pub(crate) use host::Sink;
 pub(crate) use shares::{Part, Shares};
 

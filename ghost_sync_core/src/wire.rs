@@ -7,7 +7,9 @@
 mod client_message;
 mod close;
 mod codec;
+mod extension;
 mod frame;
+mod handshake;
 mod join;
 mod meta;
 mod name;
@@ -18,8 +20,10 @@ mod values;
 pub use client_message::ClientMessage;
 pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
 pub use codec::DecodeError;
+pub use extension::Extension;
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
-pub use join::{IfMissing, JoinOptions};
+pub use handshake::{Hello, Resume, Versions, Welcome};
+pub use join::{IfMissing, JoinOptions, Role};
 pub use meta::{
     InvalidMetaKey, MAX_META_BYTES, MAX_META_ENTRIES, MAX_META_KEY, Meta, check_meta_key,
 };
@@ -37,8 +41,8 @@ pub type ClientId = uuid::Uuid;
 /// The first four bytes of the first message of every connection.
 pub const MAGIC: [u8; 4] = *b"GHST";
 
-/// The version of the wire protocol spoken by this crate.
-pub const VERSION: u16 = 1;
+/// The versions of the wire protocol spoken by this crate.
+pub const VERSIONS: Versions = Versions { oldest: 2, newest: 2 };
 
 /// The longest frame body that a server accepts before the handshake, in bytes.
 pub const MAX_HELLO: usize = 4096;

@@ -7,8 +7,8 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, History, Input, JoinOptions, Limits, LinkId, MAGIC,
-    MessageType, Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags, VERSION,
+    ClientId, ClientMessage, Delivery, Hello, History, Input, JoinOptions, Limits, LinkId,
+    MessageType, Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags,
 };
 
 struct Room {
@@ -39,15 +39,7 @@ impl Room {
             greeting: BytesMut::new(),
         };
         let mut greeting = BytesMut::new();
-        ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: 0,
-            data: b"",
-            meta: vec![],
-            session: None,
-        }
-        .encode(&mut greeting);
+        ClientMessage::Hello(Hello::default()).encode(&mut greeting);
         ClientMessage::Join { request: 1, room: "a", options: JoinOptions::default() }
             .encode(&mut greeting);
         for id in 0..count {
@@ -180,14 +172,7 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
             relay.broadcast(now, name, latest, MessageType::RAW, &[7; 100]).unwrap();
         }
         let room = relay.room_id("a").unwrap();
-        let hello = ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: 0,
-            data: b"",
-            meta: vec![],
-            session: None,
-        };
+        let hello = ClientMessage::Hello(Hello::default());
         let join = |room| ClientMessage::Join { request: 1, room, options: JoinOptions::default() };
         let (mut greeting, mut request) = (BytesMut::new(), BytesMut::new());
         hello.encode(&mut greeting);

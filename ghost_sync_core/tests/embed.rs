@@ -17,10 +17,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientId, ClientMessage, ConnectError, Delivery, GapReason, JoinOptions, Limits, MAGIC,
+    Client, ClientId, ClientMessage, ConnectError, Delivery, GapReason, Hello, JoinOptions, Limits,
     MessageType, MetaError, Question, Refusal, RelayEvent, RelayMode, Replay, Request,
     RequestError, RoomConfig, RoomId, RoomName, Secret, SendFlags, Server, ServerEvent,
-    ServerHandle, ServerMessage, VERSION, Verdict,
+    ServerHandle, ServerMessage, VERSIONS, Verdict, Welcome,
     embed::*,
     link::{Conditioner, LocalStream},
 };
@@ -356,8 +356,8 @@ async fn greet_only(listener: &TcpListener) -> TcpStream {
     let mut hello = [0; 1000];
     assert!(stream.read(&mut hello).await.unwrap() > 0);
     let mut welcome = BytesMut::new();
-    ServerMessage::Welcome {
-        version: VERSION,
+    ServerMessage::Welcome(Welcome {
+        version: VERSIONS.newest,
         client_id: ClientId::from_u128(1),
         max_payload: 1 << 25,
         ping_interval_ms: 0,
@@ -366,7 +366,8 @@ async fn greet_only(listener: &TcpListener) -> TcpStream {
         epoch: 0,
         secret: Secret::default(),
         rooms: Vec::new(),
-    }
+        extensions: Vec::new(),
+    })
     .encode(&mut welcome);
     stream.write_all(&welcome).await.unwrap();
     stream
@@ -552,15 +553,7 @@ async fn a_server_program_that_stands_still_is_told_how_much_it_missed() {
 async fn stranger(world: &mut World) -> LocalStream {
     let mut stream = world.server.handle().connect_local();
     let mut hello = BytesMut::new();
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: Vec::new(),
-        session: None,
-    }
-    .encode(&mut hello);
+    ClientMessage::Hello(Hello::default()).encode(&mut hello);
     stream.write_all(&hello).await.unwrap();
     world.step().await;
     assert!(stream.read(&mut [0; 1000]).await.unwrap() > 0, "a welcome");

@@ -9,7 +9,8 @@
 use std::net::SocketAddr;
 
 use ghost_sync_core::{
-    Client, Hello, NoopHandler, Server, ServerEvent, ServerHandle, ServerHandler, Uuid, Verdict,
+    Client, ConnectInfo, JoinInfo, NoopHandler, Server, ServerEvent, ServerHandle, ServerHandler,
+    Uuid, Verdict,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -17,13 +18,13 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 struct GameHandler;
 
 impl ServerHandler for GameHandler {
-    fn on_connect(&self, addr: SocketAddr, _hello: &Hello<'_>) -> Verdict {
+    fn on_connect(&self, connect: &ConnectInfo<'_>) -> Verdict {
         // reject non-local in dev
-        addr.ip().is_loopback().into()
+        connect.addr.ip().is_loopback().into()
     }
 
-    fn on_join(&self, client_id: Uuid, room: &str, _addr: SocketAddr, _data: &[u8]) -> Verdict {
-        eprintln!("{client_id} joined {room}");
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        eprintln!("{} joined {}", join.client_id, join.room);
         true.into()
     }
 
@@ -38,8 +39,8 @@ struct MaxPlayers {
 }
 
 impl ServerHandler for MaxPlayers {
-    fn on_join(&self, _client_id: Uuid, room: &str, _addr: SocketAddr, _data: &[u8]) -> Verdict {
-        match self.handle.room_client_count(room) {
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        match self.handle.room_client_count(join.room) {
             Some(count) => (count < self.limit).into(),
             None => false.into(),
         }
@@ -49,9 +50,9 @@ impl ServerHandler for MaxPlayers {
 struct StrictRooms;
 
 impl ServerHandler for StrictRooms {
-    fn on_join(&self, _client_id: Uuid, room: &str, _addr: SocketAddr, _data: &[u8]) -> Verdict {
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
         // only allow pre-approved rooms
-        matches!(room, "lobby" | "deathmatch" | "duel").into()
+        matches!(join.room, "lobby" | "deathmatch" | "duel").into()
     }
 }
 

@@ -12,9 +12,9 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Decoder, Delivery, Input, JoinOptions, LinkId, MAGIC,
+    ClientId, ClientMessage, Decoder, Delivery, Hello, Input, JoinOptions, LinkId,
     MAX_SERVER_FRAME, MessageType, Output, Relay, RelayConfig, Replay, RoomConfig, RoomId,
-    RoomName, Secret, SendFlags, ServerMessage, VERSION,
+    RoomName, Secret, SendFlags, ServerMessage,
     testing::{Marks, Op, PLANTS, plant, replay, replay_at, shrink, simulate},
 };
 
@@ -138,14 +138,7 @@ fn talk(rng: &mut fastrand::Rng) -> BytesMut {
 }
 
 fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: Vec::new(),
-        session: None,
-    }
+    ClientMessage::Hello(Hello::default())
 }
 
 /// A relay with a room, and what it says and writes.

@@ -2,10 +2,10 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, GapReason, IfMissing,
-    JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal, Replay,
-    ResumeFailure, RoomId, RoomSummary, Seat, Secret, SendFlags, ServerMessage, SessionTicket,
-    VERSION,
+    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, Extension, GapReason,
+    Hello, IfMissing, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress,
+    Refusal, Replay, Resume, ResumeFailure, Role, RoomId, RoomSummary, Seat, Secret, SendFlags,
+    ServerMessage, SessionTicket, VERSIONS, Welcome,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -56,17 +56,17 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
     let Parts { number, long, text, bytes, value, meta, delivery } = parts;
     let (room, message_type) = (RoomId(*number), MessageType(*number));
     vec![
-        ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
+        ClientMessage::Hello(Hello {
             protocol: *long,
             data: bytes,
             meta: meta.clone(),
+            extensions: vec![Extension { id: 5, data: bytes }, Extension { id: 31, data: b"" }],
             session: (number % 2 == 0).then_some(SessionTicket {
                 client_id: ClientId::from_u128(u128::from(*long)),
                 secret: Secret([*number as u8; 16]),
             }),
-        },
+            ..Hello::default()
+        }),
         ClientMessage::Join {
             request: *number,
             room: text,
@@ -78,6 +78,7 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
                     1 => IfMissing::Refuse,
                     _ => IfMissing::Create { options: bytes },
                 },
+                role: Role::Player,
             },
         },
         ClientMessage::Leave { room },
@@ -94,16 +95,18 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
         ClientMessage::SetMeta { key: text, value: value.as_deref(), if_version: Some(*long) },
         ClientMessage::ListRooms { request: *number },
         ClientMessage::Close { reason: CloseReason::Kicked { message: text.clone() } },
-        ClientMessage::Resume {
+        ClientMessage::Resume(Resume {
             magic: MAGIC,
-            version: VERSION,
+            versions: VERSIONS,
             epoch: *long,
-            client_id: ClientId::from_u128(u128::from(*long)),
-            secret: Secret([*number as u8; 16]),
+            session: SessionTicket {
+                client_id: ClientId::from_u128(u128::from(*long)),
+                secret: Secret([*number as u8; 16]),
+            },
             attempt: *number,
             received: *long,
             rooms: vec![Progress { room, last: *long, own: *long }; (*number % 5) as usize],
-        },
+        }),
         ClientMessage::Received { count: *long },
     ]
 }
@@ -125,8 +128,8 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
         meta: meta.clone(),
     };
     vec![
-        ServerMessage::Welcome {
-            version: VERSION,
+        ServerMessage::Welcome(Welcome {
+            version: VERSIONS.newest,
             client_id,
             max_payload: *number,
             ping_interval_ms: 1,
@@ -135,7 +138,8 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
             epoch: 0,
             secret: Secret::default(),
             rooms: vec![text.clone()],
-        },
+            extensions: vec![Extension { id: 65_535, data: bytes }],
+        }),
         ServerMessage::Close { reason: CloseReason::PingTimeout { missed: 2 } },
         ServerMessage::Joined {
             request: *number,
@@ -289,7 +293,7 @@ fn a_count_that_lies_takes_no_memory() {
     // A hello whose metadata claims four billion entries.
     let mut body = vec![0];
     body.extend_from_slice(&MAGIC);
-    body.extend_from_slice(&VERSION.to_le_bytes());
+    body.extend_from_slice(&[2, 0, 2, 0]);
     body.extend_from_slice(&[0; 8]);
     body.extend_from_slice(&0_u32.to_le_bytes());
     body.extend_from_slice(&u32::MAX.to_le_bytes());
@@ -336,12 +340,53 @@ fn the_bytes_of_a_join_are_those_of_the_protocol_document() {
         data: &b"key"[..],
         replay: Replay::Last(3),
         if_missing: IfMissing::Create { options: &b"4"[..] },
+        role: Role::Player,
     };
     let body = client_body(&ClientMessage::Join { request: 1, room: "den", options });
     let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
     let dump = "01 01 00 00 00 03 00 00 00 64 65 6e 03 00 00 00 6b 65 79 01 03 00 00 00 02 01 00 \
-                00 00 34";
+                00 00 34 00";
     assert_eq!(hex.join(" "), dump);
+}
+
+#[test]
+fn the_bytes_of_a_hello_are_those_of_the_protocol_document() {
+    let hello = Hello {
+        data: b"key",
+        meta: vec![("name".to_owned(), "Ann".to_owned())],
+        extensions: vec![Extension { id: Extension::USER_AGENT, data: b"game" }],
+        ..Hello::default()
+    };
+    let body = client_body(&ClientMessage::Hello(hello));
+    let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "00 47 48 53 54 02 00 02 00 00 00 00 00 00 00 00 00 03 00 00 00 6b 65 79 01 00 00 \
+                00 04 00 00 00 6e 61 6d 65 03 00 00 00 41 6e 6e 00 01 00 00 00 05 00 04 00 00 00 \
+                67 61 6d 65";
+    assert_eq!(hex.join(" "), dump);
+}
+
+#[test]
+fn extensions_are_sorted_by_id_each_once() {
+    for ids in [[2, 1], [3, 3]] {
+        let extensions = ids.map(|id| Extension { id, data: b"" }).to_vec();
+        let hello = Hello { extensions: extensions.clone(), ..Hello::default() };
+        let body = client_body(&ClientMessage::Hello(hello));
+        assert_eq!(ClientMessage::decode(&body), Err(DecodeError::UnsortedExtensions(0)));
+        let welcome = Welcome {
+            version: 2,
+            client_id: ClientId::nil(),
+            max_payload: 0,
+            ping_interval_ms: 0,
+            idle_timeout_ms: 0,
+            resume_grace_ms: 0,
+            epoch: 0,
+            secret: Secret::default(),
+            rooms: Vec::new(),
+            extensions,
+        };
+        let body = server_body(&ServerMessage::Welcome(welcome));
+        assert_eq!(ServerMessage::decode(&body), Err(DecodeError::UnsortedExtensions(0)));
+    }
 }
 
 #[test]
@@ -388,8 +433,8 @@ fn messages_whose_numbers_are_kept_for_others_are_unknown() {
 fn an_id_is_sixteen_bytes_on_the_wire() {
     // A feature of wincode that another crate may switch on would put a length before it.
     let mut buf = BytesMut::new();
-    ServerMessage::Welcome {
-        version: VERSION,
+    ServerMessage::Welcome(Welcome {
+        version: VERSIONS.newest,
         client_id: ClientId::from_u128(7),
         max_payload: 1,
         ping_interval_ms: 2,
@@ -398,8 +443,9 @@ fn an_id_is_sixteen_bytes_on_the_wire() {
         epoch: 0,
         secret: Secret::default(),
         rooms: Vec::new(),
-    }
+        extensions: Vec::new(),
+    })
     .encode(&mut buf);
-    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 4 * 4 + 8 + 16 + 4);
+    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 4 * 4 + 8 + 16 + 4 + 4);
     assert_eq!(&buf[7..23], ClientId::from_u128(7).as_bytes());
 }

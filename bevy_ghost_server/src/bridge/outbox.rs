@@ -58,7 +58,7 @@ impl Outbox {
         verdict: Result<Vec<(MessageType, Bytes)>, String>,
     ) {
         let verdict = match verdict {
-            Ok(words) => Verdict::AcceptWith { words },
+            Ok(words) => Verdict::greet(words),
             Err(message) => Verdict::Reject { message },
         };
         if self.active {

@@ -21,7 +21,7 @@ use bevy_ghost_server::{
     testing::{TestNet, record, recorded},
 };
 use bytes::BytesMut;
-use ghost_sync_core::wire::{ClientMessage, JoinOptions, MAGIC, VERSION};
+use ghost_sync_core::wire::{ClientMessage, Hello, JoinOptions, MAGIC};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 fn value(app: &App, path: DiagnosticPath) -> f64 {
@@ -179,7 +179,7 @@ fn a_client_that_does_not_read_shows_in_the_queue_and_in_what_was_dropped() {
 
 fn hello() -> ClientMessage<'static> {
     let (magic, version) = (MAGIC, VERSION);
-    ClientMessage::Hello { magic, version, protocol: 0, data: &[], meta: Vec::new(), session: None }
+    ClientMessage::Hello(Hello::default())
 }
 
 /// Writes to a link that has room for it.

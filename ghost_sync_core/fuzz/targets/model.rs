@@ -240,7 +240,7 @@ impl Session {
             | ServerMessage::Refused { .. }
             | ServerMessage::Rooms { .. }
             | ServerMessage::Pong { .. } => {}
-            ServerMessage::Welcome { .. }
+            ServerMessage::Welcome(_)
             | ServerMessage::Close { .. }
             | ServerMessage::Resumed { .. }
             | ServerMessage::ResumeFailed { .. }

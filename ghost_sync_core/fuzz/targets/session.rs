@@ -260,7 +260,7 @@ impl Game {
         let join = ClientMessage::Join {
             request: 2,
             room,
-            options: JoinOptions { data: b"please", replay, if_missing },
+            options: JoinOptions { data: b"please", replay, if_missing, ..JoinOptions::default() },
         };
         self.world.say_cut(link, &join, cut(dice));
     }
@@ -378,7 +378,7 @@ impl Game {
             0 | 1 => Verdict::Accept,
             2 => {
                 let payload = bytes::Bytes::from_static(b"the state of the game");
-                Verdict::AcceptWith { words: vec![(MessageType::RAW, payload)] }
+                Verdict::greet(vec![(MessageType::RAW, payload)])
             }
             _ => Verdict::reject("no"),
         };

@@ -9,9 +9,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    AskId, ClientId, ClientMessage, Decoder, DisconnectReason, Input, LinkId, MAGIC,
-    MAX_SERVER_FRAME, Output, Progress, Relay, RelayConfig, RelayEvent, Secret, ServerMessage,
-    VERSION, Verdict, encode_frame,
+    AskId, ClientId, ClientMessage, Decoder, DisconnectReason, Hello, Input, LinkId, MAGIC,
+    MAX_SERVER_FRAME, Output, Progress, Relay, RelayConfig, RelayEvent, Resume, Secret,
+    ServerMessage, SessionTicket, VERSIONS, Verdict, Welcome, encode_frame,
 };
 
 use super::model::{OUR_LISTS, Record, Said, Session, read_mark};
@@ -173,9 +173,10 @@ impl World {
 
     /// A whole frame with any body.
     pub(super) fn raw_frame(&mut self, link: usize, body: &[u8]) {
-        if let Ok(ClientMessage::Resume { epoch, client_id, secret, .. }) =
+        if let Ok(ClientMessage::Resume(Resume { epoch, session, .. })) =
             ClientMessage::decode(body)
         {
+            let SessionTicket { client_id, secret } = session;
             let mut session = Session::new(epoch, client_id, secret);
             session.blind = true;
             self.links[link].claim = Some(Claim { epoch, client_id, secret, session });
@@ -194,16 +195,15 @@ impl World {
     pub(super) fn show(&mut self, link: usize, ticket: &Ticket, session: Session) {
         let Ticket { epoch, client_id, secret, received, rooms } = ticket.clone();
         self.attempts += 1;
-        let resume = ClientMessage::Resume {
+        let resume = ClientMessage::Resume(Resume {
             magic: MAGIC,
-            version: VERSION,
+            versions: VERSIONS,
             epoch,
-            client_id,
-            secret,
+            session: SessionTicket { client_id, secret },
             attempt: self.attempts,
             received,
             rooms,
-        };
+        });
         self.links[link].claim = Some(Claim { epoch, client_id, secret, session });
         self.say(link, &resume);
     }
@@ -423,7 +423,7 @@ impl World {
             while let Some(frame) = state.decoder.next_frame(&mut bytes).expect("whole frames") {
                 let frame = Bytes::copy_from_slice(frame);
                 let message = ServerMessage::decode(&frame).expect("what is sent decodes");
-                if let ServerMessage::Welcome { epoch, .. } = message {
+                if let ServerMessage::Welcome(Welcome { epoch, .. }) = message {
                     self.epoch = Some(epoch);
                 }
                 state.told(&mut self.record, &message, &frame);
@@ -459,7 +459,7 @@ impl Link {
         assert!(!self.closed, "{message:?} after the last message");
         match message {
             ServerMessage::Close { .. } => self.closed = true,
-            ServerMessage::Welcome { client_id, epoch, secret, .. } => {
+            ServerMessage::Welcome(Welcome { client_id, epoch, secret, .. }) => {
                 assert!(self.session.is_none() && !self.greeted, "welcome again");
                 assert_eq!((*client_id, *secret), (self.client_id, self.secret));
                 self.greeted = true;
@@ -496,7 +496,7 @@ impl Link {
 }
 
 pub(super) fn hello(data: &[u8], meta: Vec<(String, String)>) -> ClientMessage<'_> {
-    ClientMessage::Hello { magic: MAGIC, version: VERSION, protocol: 0, data, meta, session: None }
+    ClientMessage::Hello(Hello { data, meta, ..Hello::default() })
 }
 
 /// Nobody guesses it: two numbers of a splitmix64 sequence (Steele, Lea, Flood 2014).

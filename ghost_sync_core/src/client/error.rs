@@ -6,7 +6,7 @@ use crate::{
     relay::DisconnectReason,
     wire::{
         CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Protocol, Refusal,
-        TypeMismatch, VERSION,
+        TypeMismatch, VERSIONS, Versions,
     },
 };
 
@@ -61,13 +61,14 @@ pub enum ConnectError {
     /// connections come from this client's address. Try later.
     #[error("the connection was taken, and closed without a word")]
     ClosedSilently,
-    /// The two programs speak different versions of the protocol. Update one of them.
-    #[error("this client speaks protocol version {client}, the server {server}")]
+    /// The two programs speak different versions of the wire. Update the one that speaks the
+    /// older ones.
+    #[error("this client speaks version {client} of the wire, the server {server}")]
     VersionMismatch {
-        /// The client's version.
-        client: u16,
-        /// The server's version.
-        server: u16,
+        /// The client's versions.
+        client: Versions,
+        /// The server's versions.
+        server: Versions,
     },
     /// The two programs know different typed messages. Build both from the same source.
     #[error("typed messages differ{}", in_words(differing))]
@@ -180,7 +181,7 @@ impl ConnectError {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
         match close {
             CloseReason::VersionMismatch { server, .. } => {
-                Self::VersionMismatch { client: VERSION, server }
+                Self::VersionMismatch { client: VERSIONS, server }
             }
             CloseReason::ProtocolMismatch { types, .. } => {
                 let differing = protocol.map(|here| here.differences(&types));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
-    ClientMessage, HEADER_LEN, MAGIC, MAX_HELLO, MAX_META_BYTES, MAX_META_ENTRIES, Protocol,
-    Refusal, SessionTicket, VERSION, check_meta_key,
+    ClientMessage, Extension, HEADER_LEN, Hello, MAX_HELLO, MAX_META_BYTES, MAX_META_ENTRIES,
+    Protocol, Refusal, SessionTicket, check_meta_key,
 };
 
 use super::ConnectError;
@@ -21,6 +21,8 @@ pub(crate) struct Introduction {
     /// What the program has changed since. The server may have refused it, so that it is
     /// no part of later hellos, which would be refused as a whole: it is asked for again.
     pub(crate) changes: BTreeMap<String, Option<String>>,
+    /// What the program is, for the server's log; nothing is said if it is empty.
+    pub(crate) user_agent: String,
     /// The session of an earlier process that is to go on.
     pub(crate) session: Option<SessionTicket>,
 }
@@ -36,15 +38,17 @@ impl Introduction {
             check_key(key).map_err(ConnectError::InvalidMetadata)?;
         }
         let mut hello = BytesMut::new();
+        let said = Extension { id: Extension::USER_AGENT, data: self.user_agent.as_bytes() };
+        let extensions = if said.data.is_empty() { Vec::new() } else { vec![said] };
         let entry = |(key, value): (&String, &String)| (key.clone(), value.clone());
-        ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
+        ClientMessage::Hello(Hello {
             protocol: self.protocol.as_ref().map_or(Protocol::UNCHECKED, Protocol::hash),
             data: &self.data,
             meta: self.meta.iter().map(entry).collect(),
             session: self.session,
-        }
+            extensions,
+            ..Hello::default()
+        })
         .encode(&mut hello);
         let len = hello.len() - HEADER_LEN;
         if len > MAX_HELLO { Err(ConnectError::HelloTooLarge { len }) } else { Ok(hello) }

@@ -37,7 +37,7 @@ use crate::{
     relay::DisconnectReason,
     wire::{
         ClientId, ClientMessage, CloseReason, Decoder, JoinOptions, MAX_SERVER_FRAME, RoomId,
-        RoomName, Secret, ServerMessage, VERSION,
+        RoomName, Secret, ServerMessage, VERSIONS, Welcome,
     },
 };
 
@@ -312,9 +312,7 @@ impl Session {
     ) -> Result<(), Violation> {
         match (self.phase, message) {
             (Phase::Open, message) => self.on_event(now, message, body, events),
-            (Phase::Greeting, message @ ServerMessage::Welcome { .. }) => {
-                self.on_welcome(&message, events)
-            }
+            (Phase::Greeting, ServerMessage::Welcome(welcome)) => self.on_welcome(&welcome, events),
             (Phase::Greeting, _) => Err("the first message is not a welcome".into()),
             (Phase::Resuming, ServerMessage::Resumed { secret, received }) => {
                 self.on_resumed(secret, received, events)
@@ -329,10 +327,10 @@ impl Session {
 
     fn on_welcome(
         &mut self,
-        welcome: &ServerMessage<'_>,
+        welcome: &Welcome<'_>,
         events: &mut Vec<ServerEvent>,
     ) -> Result<(), Violation> {
-        let ServerMessage::Welcome {
+        let &Welcome {
             version,
             client_id,
             max_payload,
@@ -342,11 +340,9 @@ impl Session {
             epoch,
             secret,
             ref rooms,
-        } = *welcome
-        else {
-            return Err("the first message is not a welcome".into());
-        };
-        if version != VERSION {
+            extensions: _,
+        } = welcome;
+        if !VERSIONS.contains(version) {
             return Err(format!("welcome in protocol version {version}").into());
         }
         // A server that waits long for us may be silent for as long itself; one

@@ -9,8 +9,9 @@ use tokio::{
 };
 
 use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Decoder, LeaveReason, MAGIC, MAX_HELLO, MAX_OVERHEAD,
-    Refusal, ResumeFailure, RoomId, RoomSummary, Secret, ServerMessage, VERSION,
+    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, LeaveReason, MAX_HELLO,
+    MAX_OVERHEAD, Refusal, ResumeFailure, RoomId, RoomSummary, Secret, ServerMessage, VERSIONS,
+    Versions, Welcome,
 };
 
 use super::serve::Show;
@@ -184,11 +185,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Some(protocol(error))),
             };
-            let message = ClientMessage::decode(&body).map_err(|error| Some(protocol(error)))?;
-            if self.greeted {
-                self.answer(message)?;
-            } else {
-                self.greet(&message)?;
+            match ClientMessage::decode(&body) {
+                Ok(message) if self.greeted => self.answer(message)?,
+                Ok(message) => self.greet(&message)?,
+                Err(DecodeError::UnknownKind(kind))
+                    if self.greeted && ClientMessage::is_unknown_request(kind) =>
+                {
+                    self.requests += 1;
+                    self.refuse(RoomId(0), 0, Refusal::Unsupported { kind });
+                }
+                Err(error) if self.greeted => return Err(Some(protocol(error))),
+                Err(error) => return Err(Some(Versions::why_unreadable(&body, error))),
             }
             // Small questions may have large answers.
             if self.out.len() > WRITE {
@@ -199,12 +206,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
 
     fn greet(&mut self, message: &ClientMessage<'_>) -> Result<(), Option<CloseReason>> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else can come first")]
-        match *message {
-            ClientMessage::Hello { magic: MAGIC, version: VERSION, .. } => {
+        match message {
+            ClientMessage::Hello(hello) => {
+                hello.versions.check(hello.magic)?;
                 self.greeted = true;
                 self.decoder.set_max_len(MAX_PAYLOAD as usize + MAX_OVERHEAD);
-                ServerMessage::Welcome {
-                    version: VERSION,
+                ServerMessage::Welcome(Welcome {
+                    version: VERSIONS.newest,
                     client_id: self.client_id,
                     max_payload: MAX_PAYLOAD,
                     ping_interval_ms: millis(PING_INTERVAL),
@@ -213,21 +221,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                     epoch: self.show.recording.epoch(),
                     secret: Secret::default(),
                     rooms: Vec::new(),
-                }
+                    extensions: Vec::new(),
+                })
                 .encode(&mut self.out);
                 Ok(())
             }
-            ClientMessage::Resume { magic: MAGIC, version: VERSION, .. } if !self.tried_resume => {
+            ClientMessage::Resume(resume) if !self.tried_resume => {
+                resume.versions.check(resume.magic)?;
                 self.tried_resume = true;
                 let reason = ResumeFailure::Expired;
                 ServerMessage::ResumeFailed { reason }.encode(&mut self.out);
                 Ok(())
-            }
-            ClientMessage::Hello { magic: MAGIC, version, .. }
-            | ClientMessage::Resume { magic: MAGIC, version, .. }
-                if version != VERSION =>
-            {
-                Err(Some(CloseReason::VersionMismatch { client: version, server: VERSION }))
             }
             _ => Err(Some(protocol("the first message is not a hello"))),
         }
@@ -265,7 +269,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
             }
             ClientMessage::Pong { .. } | ClientMessage::Received { .. } => {}
             ClientMessage::Close { .. } => return Err(None),
-            ClientMessage::Hello { .. } | ClientMessage::Resume { .. } => {
+            ClientMessage::Hello(_) | ClientMessage::Resume(_) => {
                 return Err(Some(protocol("a second hello")));
             }
         }

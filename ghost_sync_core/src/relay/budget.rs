@@ -8,9 +8,8 @@ use super::{
     deadlines::millis,
     event::{ConnId, LinkId, Output},
     limits::{Bucket, Limits, Rate},
-    resume::Ticket,
 };
-use crate::wire::{CloseReason, Progress, Refusal, RoomId};
+use crate::wire::{CloseReason, Progress, Refusal, Resume, RoomId};
 
 /// One connection's buckets. They outlive its links, or who comes back had full ones.
 #[derive(Debug, Default)]
@@ -171,14 +170,14 @@ impl Relay {
         &mut self,
         now: Instant,
         conn: ConnId,
-        ticket: &Ticket,
+        resume: &Resume,
     ) -> Result<(), CloseReason> {
         let past = |Progress { room, last, .. }: &Progress| {
             let log = &self.rooms.get(room)?.log;
             let next = last.saturating_add(1).clamp(log.first(), log.next());
             Some(log.end() - log.start_of(next))
         };
-        let past = ticket.rooms.iter().filter_map(past).fold(0, u64::saturating_add);
+        let past = resume.rooms.iter().filter_map(past).fold(0, u64::saturating_add);
         if past > FREE_PAST { self.may_begin_anew(now, conn) } else { Ok(()) }
     }
 

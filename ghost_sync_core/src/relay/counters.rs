@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::wire::{
-    ClientMessage, Decoder, Delivery, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType, Replay,
+    ClientMessage, Decoder, Delivery, Hello, JoinOptions, MAX_SERVER_FRAME, MessageType, Replay,
     Seat, SendFlags,
 };
 
@@ -33,18 +33,7 @@ impl World {
         let (addr, id) = (SocketAddr::from(([127, 0, 0, 1], 1)), ClientId::from_u128(self.clients));
         let secret = Secret(self.clients.to_le_bytes());
         let link = self.relay.connect(self.now, addr, id, secret, &mut self.out);
-        let (magic, version) = (MAGIC, VERSION);
-        self.say(
-            link,
-            &ClientMessage::Hello {
-                magic,
-                version,
-                protocol: 0,
-                data: b"",
-                meta: vec![],
-                session: None,
-            },
-        );
+        self.say(link, &ClientMessage::Hello(Hello::default()));
         link
     }
 

@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 
 use super::RoomConfig;
-use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
+use crate::wire::{
+    ClientId, CloseReason, LeaveReason, MessageType, Meta, Role, RoomId, RoomName, Seat,
+};
 
 slotmap::new_key_type! {
     /// A connection's key in one relay; never reused. A connection outlives its
@@ -149,16 +151,9 @@ impl DisconnectReason {
 pub enum Verdict {
     /// Yes.
     Accept,
-    /// Yes, and the newcomer is told this first, before anything that happens
-    /// after its join: the state of the game, say. It waits to be sent like anything
-    /// else: all of it should be well below half of
-    /// [`outbox_limit`](super::RelayConfig::outbox_limit). For other questions than
-    /// [`Join`](Question::Join) and [`Greet`](Question::Greet) the same as
-    /// [`Accept`](Self::Accept).
-    AcceptWith {
-        /// What each payload is, and its bytes.
-        words: Vec<(MessageType, Bytes)>,
-    },
+    /// Yes, in this way. For other questions than [`Join`](Question::Join) and
+    /// [`Greet`](Question::Greet) the same as [`Accept`](Self::Accept).
+    Admit(Admission),
     /// Yes, and the room is made with these settings, in place of the
     /// [default ones](super::RelayConfig::room_defaults). For other questions than
     /// [`CreateRoom`](Question::CreateRoom) the same as [`Accept`](Self::Accept).
@@ -173,7 +168,25 @@ pub enum Verdict {
     },
 }
 
+/// How somebody is let into a room.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Admission {
+    /// What the newcomer is told first, before anything that happens after its join: the
+    /// state of the game, say. What each payload is, and its bytes. It waits to be sent like
+    /// anything else: all of it should be well below half of
+    /// [`outbox_limit`](super::RelayConfig::outbox_limit).
+    pub greeting: Vec<(MessageType, Bytes)>,
+    /// As what; by default as a player.
+    pub role: Role,
+}
+
 impl Verdict {
+    /// Yes, and the newcomer is told this first: see [`Admission::greeting`].
+    pub fn greet(greeting: Vec<(MessageType, Bytes)>) -> Self {
+        Self::Admit(Admission { greeting, ..Admission::default() })
+    }
+
     /// No, because of `message`.
     pub fn reject(message: impl Into<String>) -> Self {
         Self::Reject { message: message.into() }
@@ -202,6 +215,8 @@ pub enum Question {
         data: Bytes,
         /// Its own metadata.
         meta: Vec<Meta>,
+        /// The program that it says it is, for logs; empty if it says nothing.
+        user_agent: String,
     },
     /// May this client join?
     Join {
@@ -217,6 +232,8 @@ pub enum Question {
         name: RoomName,
         /// What it brought for the rules.
         data: Bytes,
+        /// As what it would be there.
+        role: Role,
     },
     /// May this client's join make the room? The join itself is asked about afterwards.
     CreateRoom {
@@ -230,12 +247,14 @@ pub enum Question {
         name: RoomName,
         /// What its join brought for the rules.
         data: Bytes,
+        /// As what it would be there.
+        role: Role,
         /// How it wants the room to be; `None`: it only joins, and does not know that the
         /// room is missing.
         options: Option<Bytes>,
     },
     /// What is this client told first in a room where it has its seat already? Its program
-    /// was started anew and knows nothing. [`Verdict::AcceptWith`] tells it, at the same
+    /// was started anew and knows nothing. [`Verdict::Admit`] tells it, at the same
     /// place as after a join; any other answer tells nothing and takes nothing away.
     /// Asked where joins are.
     Greet {

@@ -94,6 +94,7 @@ impl Relay {
             addr: connection.addr,
             name: pending.name.clone(),
             data: pending.options.data.clone(),
+            role: pending.options.role,
             options: match &pending.options.if_missing {
                 IfMissing::Default | IfMissing::Refuse => None,
                 IfMissing::Create { options } => Some(options.clone()),
@@ -143,6 +144,7 @@ impl Relay {
             room,
             name: pending.name.clone(),
             data: pending.options.data.clone(),
+            role: pending.options.role,
         };
         let ask = self.ask(now, AskTarget::Join(conn), question, out);
         self.set_stage(conn, JoinStage::Asking { ask, room });

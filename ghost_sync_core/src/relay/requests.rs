@@ -13,13 +13,11 @@ use super::{
     meta::{MetaChange, MetaMap, clamp_u32},
     outbox::ItemKind,
     restart::Restart,
-    resume::Ticket,
-    session::{Session, Told},
+    session::{Connection, Session, Told},
 };
 use crate::wire::{
-    ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
-    MessageType, Meta, Protocol, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage,
-    SessionTicket, VERSION,
+    ClientMessage, CloseReason, DecodeError, Delivery, Extension, FrameTooLong, Hello, LeaveReason,
+    MessageType, Protocol, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, Versions,
 };
 
 /// A broadcast, of a client or of the server.
@@ -59,8 +57,8 @@ impl Relay {
                 return &[];
             };
             decoder.set_max_len(connection.max_frame(&self.config));
-            let (message, len) = match decoder.next_frame(&mut bytes) {
-                Ok(Some(body)) => (ClientMessage::decode(body), body.len()),
+            let body = match decoder.next_frame(&mut bytes) {
+                Ok(Some(body)) => body,
                 Ok(None) => break,
                 Err(error) => {
                     self.frame_too_long(now, conn, error, out);
@@ -68,18 +66,20 @@ impl Relay {
                 }
             };
             whole = true;
-            match message {
+            match ClientMessage::decode(body) {
                 Ok(message) => {
                     let is_request = message.is_request();
                     cost += cost_of(&message);
                     self.message(now, conn, message, out);
                     if is_request {
-                        self.count_request(conn, len);
+                        self.count_request(conn, body.len());
                     }
                 }
                 Err(error) => {
-                    self.malformed(now, conn, error, out);
-                    return &[];
+                    if !self.malformed(now, conn, error, body, out) {
+                        return &[];
+                    }
+                    cost += UNKNOWN_COST;
                 }
             }
             // Before the next: one read may hold thousands of requests.
@@ -146,7 +146,7 @@ impl Relay {
         error: FrameTooLong,
         out: &mut Vec<Output>,
     ) {
-        let opened = self.conns.get(conn).is_some_and(super::session::Connection::is_open);
+        let opened = self.conns.get(conn).is_some_and(Connection::is_open);
         let reason = if opened {
             CloseReason::PayloadTooLarge { len: clamp_u32(error.len), max: clamp_u32(error.max) }
         } else {
@@ -155,8 +155,33 @@ impl Relay {
         self.close(now, conn, reason, out);
     }
 
-    fn malformed(&mut self, now: Instant, conn: ConnId, error: DecodeError, out: &mut Vec<Output>) {
-        self.close(now, conn, CloseReason::Protocol { what: error.to_string() }, out);
+    /// A frame is no message that is known here; whether the connection goes on.
+    fn malformed(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        error: DecodeError,
+        body: &[u8],
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let is_open = self.conns.get(conn).is_some_and(Connection::is_open);
+        if let DecodeError::UnknownKind(kind) = error
+            && is_open
+            && ClientMessage::is_unknown_request(kind)
+        {
+            let limited = self.may_ask(now, conn, UNKNOWN_COST as u64).err();
+            let reason = limited.unwrap_or(Refusal::Unsupported { kind });
+            self.refuse(conn, RoomId(0), 0, reason);
+            self.count_request(conn, body.len());
+            return true;
+        }
+        let reason = if is_open {
+            CloseReason::Protocol { what: error.to_string() }
+        } else {
+            Versions::why_unreadable(body, error)
+        };
+        self.close(now, conn, reason, out);
+        false
     }
 
     fn message(
@@ -168,33 +193,16 @@ impl Relay {
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         match (&connection.session, message) {
-            (
-                Session::Greeting { .. },
-                ClientMessage::Hello { magic, version, protocol, data, meta, session },
-            ) => {
-                let hello = Hello { magic, version, protocol, data, meta, session };
-                self.hello(now, conn, hello, out);
+            (Session::Greeting { .. }, ClientMessage::Hello(hello)) => {
+                self.hello(now, conn, hello, out)
             }
-            (
-                Session::Greeting { .. },
-                ClientMessage::Resume {
-                    magic,
-                    version,
-                    epoch,
-                    client_id,
-                    secret,
-                    attempt,
-                    received,
-                    rooms,
-                },
-            ) => match check_version(magic, version).and_then(|()| self.check_bar(now, conn)) {
-                Ok(()) => {
-                    let session = SessionTicket { client_id, secret };
-                    let ticket = Ticket { epoch, session, attempt, received, rooms };
-                    self.resume(now, conn, &ticket, out);
+            (Session::Greeting { .. }, ClientMessage::Resume(resume)) => {
+                let checked = resume.versions.check(resume.magic);
+                match checked.and_then(|()| self.check_bar(now, conn)) {
+                    Ok(()) => self.resume(now, conn, &resume, out),
+                    Err(reason) => self.close(now, conn, reason, out),
                 }
-                Err(reason) => self.close(now, conn, reason, out),
-            },
+            }
             (_, ClientMessage::Close { reason: _ }) => {
                 // Whatever reason a client gives for going, to others it just left.
                 self.farewell(now, conn, out);
@@ -221,7 +229,7 @@ impl Relay {
 
     /// Lets a client go that said goodbye, once it has got what was said before.
     fn farewell(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        if self.conns.get(conn).is_some_and(super::session::Connection::is_open) {
+        if self.conns.get(conn).is_some_and(Connection::is_open) {
             self.take_out(conn, out);
         }
         self.part(now, conn, DisconnectReason::Closed(CloseReason::Requested), out);
@@ -287,9 +295,7 @@ impl Relay {
                 Err(reason) => self.refuse_join(conn, request, reason),
             },
             ClientMessage::Received { count } => self.confirmed(now, conn, count, out),
-            ClientMessage::Hello { .. }
-            | ClientMessage::Resume { .. }
-            | ClientMessage::Close { .. } => {
+            ClientMessage::Hello(_) | ClientMessage::Resume(_) | ClientMessage::Close { .. } => {
                 let what = "a second hello".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }
@@ -300,7 +306,7 @@ impl Relay {
         let differs = |known: &&Protocol| {
             hello.protocol != Protocol::UNCHECKED && hello.protocol != known.hash()
         };
-        let reason = if let Err(reason) = check_version(hello.magic, hello.version) {
+        let reason = if let Err(reason) = hello.versions.check(hello.magic) {
             reason
         } else if let Some(known) = self.config.protocol.as_ref().filter(differs) {
             CloseReason::ProtocolMismatch {
@@ -314,14 +320,16 @@ impl Relay {
             match self.meta_of_hello(hello.meta) {
                 Ok(meta) => {
                     let data = Bytes::copy_from_slice(hello.data);
+                    let user_agent = user_agent(&hello.extensions);
+                    let newcomer = Newcomer { meta, data, user_agent };
                     let ticket = hello.session;
                     let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
                     let Some((ticket, held)) = held else {
-                        return self.greeted(now, conn, meta, data, out);
+                        return self.greeted(now, conn, newcomer, out);
                     };
                     match self.may_begin_anew(now, held) {
                         Ok(()) => {
-                            let restart = Restart { ticket, meta, data, asked: Vec::new() };
+                            let restart = Restart { ticket, newcomer, asked: Vec::new() };
                             return self.restart(now, conn, restart, out);
                         }
                         Err(reason) => reason,
@@ -337,14 +345,14 @@ impl Relay {
         &mut self,
         now: Instant,
         conn: ConnId,
-        meta: MetaMap,
-        data: Bytes,
+        newcomer: Newcomer,
         out: &mut Vec<Output>,
     ) {
         if let Some(reason) = self.no_place() {
             return self.close(now, conn, reason, out);
         }
         let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Newcomer { meta, data, user_agent } = newcomer;
         connection.meta = meta;
         if !self.config.ask_connect {
             return self.open(now, conn, out);
@@ -355,6 +363,7 @@ impl Relay {
             addr: connection.addr,
             data,
             meta: connection.meta.to_vec(),
+            user_agent,
         };
         let ask = self.ask(now, AskTarget::Connect(conn), question, out);
         if let Some(connection) = self.conns.get_mut(conn) {
@@ -575,30 +584,30 @@ fn cost_of(message: &ClientMessage<'_>) -> usize {
         | ClientMessage::Close { .. } => 1,
         ClientMessage::Leave { .. } | ClientMessage::SetMeta { .. } => 4,
         ClientMessage::Join { .. } => 16,
-        ClientMessage::Hello { .. }
-        | ClientMessage::Resume { .. }
-        | ClientMessage::ListRooms { .. } => 64,
+        ClientMessage::Hello(_) | ClientMessage::Resume(_) | ClientMessage::ListRooms { .. } => 64,
     }
 }
 
-fn check_version(magic: [u8; 4], version: u16) -> Result<(), CloseReason> {
-    if magic != MAGIC {
-        return Err(CloseReason::Protocol { what: "not a Ghost Sync client".to_owned() });
-    }
-    if version != VERSION {
-        return Err(CloseReason::VersionMismatch { client: version, server: VERSION });
-    }
-    Ok(())
+/// What a client says that it is, for logs.
+fn user_agent(extensions: &[Extension<'_>]) -> String {
+    let said = Extension::find(extensions, Extension::USER_AGENT).unwrap_or_default();
+    String::from_utf8_lossy(said).chars().take(MAX_USER_AGENT).collect()
 }
 
-struct Hello<'a> {
-    magic: [u8; 4],
-    version: u16,
-    protocol: u64,
-    data: &'a [u8],
-    meta: Vec<Meta>,
-    session: Option<SessionTicket>,
+/// What a client brings that begins a session.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub(super) meta: MetaMap,
+    pub(super) data: Bytes,
+    pub(super) user_agent: String,
 }
+
+/// About how often a broadcast could be refused in the time that an unknown request takes, and
+/// what it costs.
+const UNKNOWN_COST: usize = 4;
+
+/// Characters of what a client says that it is.
+const MAX_USER_AGENT: usize = 128;
 
 /// Bytes of a delivered broadcast beside its payload, at most.
 const BROADCAST_HEADER: usize = 34;

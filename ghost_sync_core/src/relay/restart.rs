@@ -9,7 +9,7 @@ use super::{
     AskTarget, Relay,
     event::{AskId, ConnId, Output, Question},
     membership::Words,
-    meta::MetaMap,
+    requests::Newcomer,
     session::Session,
 };
 use crate::wire::{RoomId, SessionTicket};
@@ -19,8 +19,7 @@ use crate::wire::{RoomId, SessionTicket};
 pub(super) struct Restart {
     pub(super) ticket: SessionTicket,
     /// What it would begin with if that session is over.
-    pub(super) meta: MetaMap,
-    pub(super) data: Bytes,
+    pub(super) newcomer: Newcomer,
     /// Rooms that the host was asked about, with its answers.
     pub(super) asked: Vec<(RoomId, Greeting)>,
 }
@@ -44,7 +43,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Ok(conn) = self.session_of(&restart.ticket) else {
-            return self.greeted(now, greeter, restart.meta, restart.data, out);
+            return self.greeted(now, greeter, restart.newcomer, out);
         };
         let mut restart = Box::new(restart);
         let mut waits = restart.asked.iter().any(|(_, it)| matches!(it, Greeting::Asked(_)));

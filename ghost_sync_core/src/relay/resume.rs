@@ -17,20 +17,9 @@ use super::{
     session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
 };
 use crate::wire::{
-    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, ResumeFailure, RoomId,
-    Secret, ServerMessage, SessionTicket,
+    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, Resume, ResumeFailure,
+    RoomId, Secret, ServerMessage, SessionTicket,
 };
-
-/// What a client shows to take its session up again.
-pub(super) struct Ticket {
-    pub(super) epoch: u64,
-    pub(super) session: SessionTicket,
-    pub(super) attempt: u32,
-    /// Numbered messages that it has.
-    pub(super) received: u64,
-    /// Its rooms, and how far it is there.
-    pub(super) rooms: Vec<Progress>,
-}
 
 /// What a session that goes on is sent: its own messages and, per seat, from where on it
 /// reads.
@@ -196,26 +185,26 @@ impl Relay {
         &mut self,
         now: Instant,
         conn: ConnId,
-        ticket: &Ticket,
+        resume: &Resume,
         out: &mut Vec<Output>,
     ) {
         if std::mem::replace(&mut self.conns[conn].tried_resume, true) {
             let what = "a second resume".to_owned();
             return self.close(now, conn, CloseReason::Protocol { what }, out);
         }
-        let held = match self.find_session(ticket) {
+        let held = match self.find_session(resume) {
             Ok(held) => held,
             Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
             Err(Denied::Barred(reason)) => return self.close(now, conn, reason, out),
         };
-        if let Err(reason) = self.may_resume(now, held, ticket) {
+        if let Err(reason) = self.may_resume(now, held, resume) {
             return self.close(now, conn, reason, out);
         }
-        match self.plan(held, ticket) {
-            Ok(plan) => self.go_on(now, conn, held, ticket, plan, out),
+        match self.plan(held, resume) {
+            Ok(plan) => self.go_on(now, conn, held, resume, plan, out),
             Err(Refused::Failed(reason)) => {
                 let gone = self.away_reason(held);
-                self.conns[held].attempt = ticket.attempt;
+                self.conns[held].attempt = resume.attempt;
                 self.detach(now, held, CloseReason::TakenOver);
                 let may_hold = self.refusing.is_none() && !self.config.resume_grace.is_zero();
                 if self.conns[held].seats.is_empty() || !may_hold {
@@ -239,19 +228,19 @@ impl Relay {
         self.push(conn, ItemKind::Control, &ServerMessage::ResumeFailed { reason });
     }
 
-    fn find_session(&self, ticket: &Ticket) -> Result<ConnId, Denied> {
-        if ticket.epoch != self.epoch && planted!("wrong-resume-failure") {
+    fn find_session(&self, resume: &Resume) -> Result<ConnId, Denied> {
+        if resume.epoch != self.epoch && planted!("wrong-resume-failure") {
             return Err(Denied::Failed(ResumeFailure::Expired));
         }
-        if ticket.epoch != self.epoch {
+        if resume.epoch != self.epoch {
             return Err(Denied::Failed(ResumeFailure::EpochChanged));
         }
-        let conn = self.session_of(&ticket.session)?;
+        let conn = self.session_of(&resume.session)?;
         // One that was under way for longer than a later one, or one of a program that
         // another has followed: that has had the newest secret only.
         let connection = &self.conns[conn];
-        let newest = connection.secrets.newest.is_same(&ticket.session.secret);
-        if ticket.attempt <= connection.attempt || connection.is_new_program && !newest {
+        let newest = connection.secrets.newest.is_same(&resume.session.secret);
+        if resume.attempt <= connection.attempt || connection.is_new_program && !newest {
             return Err(Denied::Failed(ResumeFailure::Denied));
         }
         Ok(conn)
@@ -277,22 +266,22 @@ impl Relay {
     }
 
     /// What the session is to be sent, if nothing of it is lost.
-    fn plan(&mut self, conn: ConnId, ticket: &Ticket) -> Result<Plan, Refused> {
+    fn plan(&mut self, conn: ConnId, resume: &Resume) -> Result<Plan, Refused> {
         let connection = self.conns.get_mut(conn).expect("the caller found it");
         let lost = connection.outbox.gone();
         let mut told = BTreeMap::new();
-        for progress in &ticket.rooms {
+        for progress in &resume.rooms {
             if told.insert(progress.room, *progress).is_some() {
                 return Err(Refused::Bogus(format!("{:?} is named twice", progress.room)));
             }
         }
-        if ticket.received < lost {
+        if resume.received < lost {
             let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
             return Err(Refused::Failed(too_old));
         }
         let less = u64::from(planted!("confirmed-message-again"));
-        if !connection.outbox.confirm(ticket.received.saturating_sub(less)) {
-            let received = ticket.received;
+        if !connection.outbox.confirm(resume.received.saturating_sub(less)) {
+            let received = resume.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
         let rewound = connection.outbox.rewind(Threshold::of(&self.config));
@@ -431,14 +420,14 @@ impl Relay {
         now: Instant,
         greeter: ConnId,
         conn: ConnId,
-        ticket: &Ticket,
+        resume: &Resume,
         plan: Plan,
         out: &mut Vec<Output>,
     ) {
-        let shown = ticket.session.secret;
+        let shown = resume.session.secret;
         let Some(was_away) = self.attach(now, greeter, conn, shown, false, out) else { return };
         let connection = &mut self.conns[conn];
-        connection.attempt = ticket.attempt;
+        connection.attempt = resume.attempt;
         connection.is_new_program = false;
         let (secret, mut received) = (connection.secrets.newest, connection.requests);
         if planted!("request-carried-out-twice") {

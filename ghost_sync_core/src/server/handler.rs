@@ -6,32 +6,43 @@ use bytes::Bytes;
 
 use crate::{
     relay::{DisconnectReason, Verdict},
-    wire::{ClientId, LeaveReason, MessageType, Meta},
+    wire::{ClientId, LeaveReason, MessageType, Meta, Role},
 };
 
-/// What a client said of itself when it connected.
+/// Who would connect, and what it said of itself.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Hello<'a> {
+pub struct ConnectInfo<'a> {
     /// The id that it will have.
     pub client_id: ClientId,
+    /// Where it comes from.
+    pub addr: SocketAddr,
     /// What it brought for the rules: a ticket, a token.
     pub data: &'a [u8],
     /// Its own metadata, such as a display name.
     pub meta: &'a [Meta],
+    /// The program that it says it is, for logs: at most 128 characters, empty if it says
+    /// nothing. Anybody can say anything.
+    pub user_agent: &'a str,
 }
 
-/// What a client whose join would make a room says about it.
+/// Who would join, and how.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct RoomWish<'a> {
+pub struct JoinInfo<'a> {
+    /// Who.
+    pub client_id: ClientId,
+    /// The room's name.
+    pub room: &'a str,
     /// Where the client comes from.
     pub addr: SocketAddr,
-    /// What its join brought for the rules, as [`on_join`](ServerHandler::on_join) sees it.
+    /// What its join brought for the rules, such as a password.
     pub data: &'a [u8],
-    /// How it wants the room to be
-    /// ([`IfMissing::Create`](crate::wire::IfMissing::Create)), at most as long as a payload.
-    /// `None`: it only joins, and does not know that the room is missing.
+    /// As what it would be in the room.
+    pub role: Role,
+    /// How it wants the room to be, if it would make it
+    /// ([`IfMissing::Create`](crate::wire::IfMissing::Create)): at most as long as a payload.
+    /// `None` for who only joins, and always in [`on_join`](ServerHandler::on_join).
     pub options: Option<&'a [u8]>,
 }
 
@@ -48,29 +59,24 @@ pub struct RoomWish<'a> {
 /// would come in, who is then told no after `ask_timeout`; and who went away and came back
 /// meanwhile was never gone.
 pub trait ServerHandler: Send + Sync + 'static {
-    /// May somebody from `addr` connect? `false.into()` says no.
-    fn on_connect(&self, addr: SocketAddr, hello: &Hello<'_>) -> Verdict {
-        let _ = (addr, hello);
+    /// May somebody connect? `false.into()` says no.
+    fn on_connect(&self, connect: &ConnectInfo<'_>) -> Verdict {
+        let _ = connect;
         Verdict::Accept
     }
 
     /// May the client join? If so, [`on_leave`](Self::on_leave) follows exactly
     /// once, even when it vanished before it got its seat.
-    fn on_join(&self, client_id: ClientId, room: &str, addr: SocketAddr, data: &[u8]) -> Verdict {
-        let _ = (client_id, room, addr, data);
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        let _ = join;
         Verdict::Accept
     }
 
     /// May the client's join make a room that is not there? [`Verdict::CreateRoom`] says
     /// how it is made. Asked with [`CreateOnJoin::Ask`](crate::relay::CreateOnJoin::Ask)
     /// only, before [`on_join`](Self::on_join).
-    fn on_create_room_request(
-        &self,
-        client_id: ClientId,
-        room: &str,
-        wish: &RoomWish<'_>,
-    ) -> Verdict {
-        let _ = (client_id, room, wish);
+    fn on_create_room_request(&self, join: &JoinInfo<'_>) -> Verdict {
+        let _ = join;
         Verdict::Accept
     }
 
@@ -89,14 +95,14 @@ pub trait ServerHandler: Send + Sync + 'static {
 
     /// May the client change its metadata like this? `None` removes the key. Asked if
     /// [`wants_metadata`](Self::wants_metadata) says so, about keys that the server has
-    /// not set itself; what a client brings when it connects is in [`Hello`].
+    /// not set itself; what a client brings when it connects is in [`ConnectInfo`].
     fn on_set_meta(&self, client_id: ClientId, key: &str, value: Option<&str>) -> Verdict {
         let _ = (client_id, key, value);
         Verdict::Accept
     }
 
     /// What is a client told first that has its seat already, but whose program was
-    /// started anew: the state of the game, say, as [`Verdict::AcceptWith`] tells it to who
+    /// started anew: the state of the game, say, as [`Verdict::Admit`] tells it to who
     /// joins. Nothing by default. [`on_join`](Self::on_join) is not asked again, and
     /// [`on_back`](Self::on_back) follows.
     fn on_greet(&self, client_id: ClientId, room: &str) -> Vec<(MessageType, Bytes)> {
@@ -185,35 +191,20 @@ pub trait ServerHandler: Send + Sync + 'static {
 /// it waits for facts. Spawn it instead.
 pub trait AsyncServerHandler: Send + Sync + 'static {
     /// As [`ServerHandler::on_connect`].
-    fn on_connect(
-        &self,
-        addr: SocketAddr,
-        hello: &Hello<'_>,
-    ) -> impl Future<Output = Verdict> + Send {
-        let _ = (addr, hello);
+    fn on_connect(&self, connect: &ConnectInfo<'_>) -> impl Future<Output = Verdict> + Send {
+        let _ = connect;
         async { Verdict::Accept }
     }
 
     /// As [`ServerHandler::on_join`].
-    fn on_join(
-        &self,
-        client_id: ClientId,
-        room: &str,
-        addr: SocketAddr,
-        data: &[u8],
-    ) -> impl Future<Output = Verdict> + Send {
-        let _ = (client_id, room, addr, data);
+    fn on_join(&self, join: &JoinInfo<'_>) -> impl Future<Output = Verdict> + Send {
+        let _ = join;
         async { Verdict::Accept }
     }
 
     /// As [`ServerHandler::on_create_room_request`].
-    fn on_create_room_request(
-        &self,
-        client_id: ClientId,
-        room: &str,
-        wish: &RoomWish<'_>,
-    ) -> impl Future<Output = Verdict> + Send {
-        let _ = (client_id, room, wish);
+    fn on_create_room_request(&self, join: &JoinInfo<'_>) -> impl Future<Output = Verdict> + Send {
+        let _ = join;
         async { Verdict::Accept }
     }
 

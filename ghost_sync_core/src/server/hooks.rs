@@ -211,7 +211,7 @@ impl Dispatch {
                 config.observed |= self.wants_broadcasts;
                 Verdict::CreateRoom { config }
             }
-            Verdict::Accept | Verdict::AcceptWith { .. } | Verdict::Reject { .. } => verdict,
+            Verdict::Accept | Verdict::Admit(_) | Verdict::Reject { .. } => verdict,
         }
     }
 

@@ -234,7 +234,7 @@ impl World {
                 for _ in 0..self.rng.u32(1..3) {
                     words.push((MessageType::RAW, self.say(about.room(), 16).into()));
                 }
-                Verdict::AcceptWith { words }
+                Verdict::greet(words)
             }
             _ => Verdict::reject("no"),
         };

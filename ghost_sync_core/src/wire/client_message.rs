@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
-    ClientId, CloseReason, DecodeError, Delivery, JoinOptions, MessageType, Meta, Progress, RoomId,
-    Secret, SendFlags, SessionTicket,
+    CloseReason, DecodeError, Delivery, Extension, Hello, JoinOptions, MessageType, Resume, RoomId,
+    SendFlags,
     codec::{read, write},
     frame::encode_frame,
     meta::is_sorted,
@@ -20,24 +20,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub enum ClientMessage<'a> {
     /// The first message.
-    Hello {
-        /// [`MAGIC`](super::MAGIC).
-        magic: [u8; 4],
-        /// [`VERSION`](super::VERSION) of the client.
-        version: u16,
-        /// [`Protocol::hash`](super::Protocol::hash) of the client;
-        /// [`Protocol::UNCHECKED`](super::Protocol::UNCHECKED) if it fits every server.
-        protocol: u64,
-        /// For the server's rules: a ticket, a token.
-        data: &'a [u8],
-        /// The client's own metadata, such as a display name: sorted by key, each
-        /// [key](super::check_meta_key) once.
-        meta: Vec<Meta>,
-        /// The session of an earlier process that this one goes on with, if the
-        /// server still holds it: `Welcome` has its id then, and a `Joined` with
-        /// request 0 follows for each of its rooms. Else a new session begins.
-        session: Option<SessionTicket>,
-    },
+    Hello(Hello<'a>),
     /// Asks for a seat.
     Join {
         /// Comes back in the answer.
@@ -106,25 +89,7 @@ pub enum ClientMessage<'a> {
         reason: CloseReason,
     },
     /// In place of `Hello`: takes a session up again.
-    Resume {
-        /// [`MAGIC`](super::MAGIC).
-        magic: [u8; 4],
-        /// [`VERSION`](super::VERSION) of the client.
-        version: u16,
-        /// The server's epoch, from [`ServerMessage::Welcome`].
-        epoch: u64,
-        /// Whose session.
-        client_id: ClientId,
-        /// The newest secret of that session.
-        secret: Secret,
-        /// Rises with each resume that the client sends, so that one which was
-        /// long under way does not take the session from a later one.
-        attempt: u32,
-        /// As in [`Received`](Self::Received).
-        received: u64,
-        /// The rooms that the client is in, each once, and how far it is there.
-        rooms: Vec<Progress>,
-    },
+    Resume(Resume),
     /// How many of the server's [numbered](ServerMessage::is_numbered) messages
     /// arrived in this session; the server need not keep them any more.
     Received {
@@ -139,6 +104,12 @@ impl<'a> ClientMessage<'a> {
         kind < 12
     }
 
+    /// Whether a message of that kind, which is not known here, is a request: it counts like
+    /// others, and is answered that it is not supported.
+    pub(crate) fn is_unknown_request(kind: u8) -> bool {
+        !Self::is_kind(kind) && kind < 128
+    }
+
     /// Whether it counts as a request: all but pings, their answers, and what
     /// opens, confirms or ends.
     pub fn is_request(&self) -> bool {
@@ -149,8 +120,8 @@ impl<'a> ClientMessage<'a> {
             | Self::Send { .. }
             | Self::SetMeta { .. }
             | Self::ListRooms { .. } => true,
-            Self::Hello { .. }
-            | Self::Resume { .. }
+            Self::Hello(_)
+            | Self::Resume(_)
             | Self::Ping { .. }
             | Self::Pong { .. }
             | Self::Received { .. }
@@ -174,11 +145,13 @@ impl<'a> ClientMessage<'a> {
         {
             return Err(DecodeError::Malformed(body[0]));
         }
-        if let Self::Hello { meta, .. } = &message
-            && !is_sorted(meta)
-            && !planted!("unsorted-metadata-taken")
-        {
-            return Err(DecodeError::UnsortedMeta(body[0]));
+        if let Self::Hello(hello) = &message {
+            if !is_sorted(&hello.meta) && !planted!("unsorted-metadata-taken") {
+                return Err(DecodeError::UnsortedMeta(body[0]));
+            }
+            if !Extension::are_sorted(&hello.extensions) {
+                return Err(DecodeError::UnsortedExtensions(body[0]));
+            }
         }
         Ok(message)
     }

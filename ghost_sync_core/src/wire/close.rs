@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{InvalidMetaKey, ProtocolType, RoomId};
+use super::{InvalidMetaKey, ProtocolType, RoomId, Versions};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Why a connection was closed by one side on purpose; sent as the last message.
@@ -59,14 +59,14 @@ pub enum CloseReason {
         /// What was wrong.
         what: String,
     },
-    /// The two sides speak different versions. Update one of them.
-    #[error("this server speaks protocol version {server}, the client {client}")]
+    /// The two sides speak different versions. Update the one that speaks the older ones.
+    #[error("the server speaks version {server} of the wire, the client {client}")]
     #[wincode(tag = 102)]
     VersionMismatch {
-        /// The client's version.
-        client: u16,
-        /// The server's version.
-        server: u16,
+        /// The client's versions.
+        client: Versions,
+        /// The server's versions.
+        server: Versions,
     },
     /// The two sides know different typed messages. Build both from the same source.
     #[error(
@@ -341,6 +341,13 @@ pub enum Refusal {
     Forbidden {
         /// What, and who may.
         what: String,
+    },
+    /// This server does not know requests of that kind.
+    #[error("requests of kind {kind} are not supported here")]
+    #[wincode(tag = 18)]
+    Unsupported {
+        /// The request's tag on the wire.
+        kind: u8,
     },
     /// That text cannot be a key of metadata.
     #[error("{key:?} is not a key of metadata: {why}")]

@@ -16,6 +16,17 @@ pub struct JoinOptions<B = Bytes> {
     pub replay: Replay,
     /// What is to happen where there is no such room.
     pub if_missing: IfMissing<B>,
+    /// As what. A player by default.
+    pub role: Role,
+}
+
+/// What somebody is in a room.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, SchemaRead, SchemaWrite)]
+#[non_exhaustive]
+pub enum Role {
+    /// One of those who play: in the roster, heard by everybody.
+    #[default]
+    Player,
 }
 
 /// What a join is to do where there is no room of that name.
@@ -49,10 +60,11 @@ impl<B: AsRef<[u8]>> JoinOptions<B> {
     /// The same with borrowed bytes, as [`ClientMessage::Join`](super::ClientMessage::Join)
     /// has it.
     pub fn borrowed(&self) -> JoinOptions<&[u8]> {
-        let Self { data, replay, if_missing } = self;
+        let Self { data, replay, if_missing, role } = self;
         JoinOptions {
             data: data.as_ref(),
             replay: *replay,
+            role: *role,
             if_missing: match if_missing {
                 IfMissing::Default => IfMissing::Default,
                 IfMissing::Refuse => IfMissing::Refuse,
@@ -81,6 +93,7 @@ impl JoinOptions<&[u8]> {
         JoinOptions {
             data: Bytes::copy_from_slice(self.data),
             replay: self.replay,
+            role: self.role,
             if_missing: match self.if_missing {
                 IfMissing::Default => IfMissing::Default,
                 IfMissing::Refuse => IfMissing::Refuse,

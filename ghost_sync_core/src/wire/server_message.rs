@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
-    ClientId, CloseReason, DecodeError, Delivery, GapReason, LeaveReason, MemberInfo, MessageType,
-    Meta, Refusal, ResumeFailure, RoomId, RoomSummary, Seat, Secret,
+    ClientId, CloseReason, DecodeError, Delivery, Extension, GapReason, LeaveReason, MemberInfo,
+    MessageType, Meta, Refusal, ResumeFailure, RoomId, RoomSummary, Seat, Secret, Welcome,
     codec::{read, write},
     frame::encode_frame,
     meta::is_sorted,
@@ -19,28 +19,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub enum ServerMessage<'a> {
     /// Answers `Hello`.
-    Welcome {
-        /// [`VERSION`](super::VERSION) of the server.
-        version: u16,
-        /// The client's public id.
-        client_id: ClientId,
-        /// The longest payload that the server takes, in bytes.
-        max_payload: u32,
-        /// How often the server pings, in milliseconds.
-        ping_interval_ms: u32,
-        /// How long the server waits for a silent client, in milliseconds.
-        idle_timeout_ms: u32,
-        /// How long seats are held for a client that lost its connection, in
-        /// milliseconds; 0: not at all, and nothing can be resumed.
-        resume_grace_ms: u32,
-        /// Random, new each time the server starts.
-        epoch: u64,
-        /// For [`ClientMessage::Resume`].
-        secret: Secret,
-        /// The rooms in which the client has seats, because the session of an earlier
-        /// process goes on. A `Joined` with request 0 follows for each, in this order.
-        rooms: Vec<String>,
-    },
+    Welcome(Welcome<'a>),
     /// The last message.
     Close {
         /// Why.
@@ -337,7 +316,7 @@ impl<'a> ServerMessage<'a> {
             | Self::Refused { .. }
             | Self::Spared { .. }
             | Self::Rooms { .. } => true,
-            Self::Welcome { .. }
+            Self::Welcome(_)
             | Self::Close { .. }
             | Self::Broadcast { .. }
             | Self::PlayerJoined { .. }
@@ -379,6 +358,11 @@ impl<'a> ServerMessage<'a> {
             && reason.is_local()
         {
             return Err(DecodeError::Malformed(body[0]));
+        }
+        if let Self::Welcome(welcome) = &message
+            && !Extension::are_sorted(&welcome.extensions)
+        {
+            return Err(DecodeError::UnsortedExtensions(body[0]));
         }
         if message.has_sorted_meta() {
             Ok(message)

@@ -1,11 +1,11 @@
 //! Rules that fail, and servers that stop (84 to 110).
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use ghost_sync_core::{
-    Client, ClientId, ClientMessage, CloseReason, ConnectError, CreateOnJoin, DisconnectReason,
-    Hello, JoinOptions, LeaveReason, MessageType, Refusal, RelayMode, RoomConfig, RoomWish, Server,
-    ServerHandler, ServerMessage, Verdict,
+    Client, ClientId, ClientMessage, CloseReason, ConnectError, ConnectInfo, CreateOnJoin,
+    DisconnectReason, JoinInfo, JoinOptions, LeaveReason, MessageType, Refusal, RelayMode,
+    RoomConfig, Server, ServerHandler, ServerMessage, Verdict,
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -23,16 +23,16 @@ fn look_at(text: &str) -> Verdict {
 }
 
 impl ServerHandler for Bombs {
-    fn on_connect(&self, _: SocketAddr, hello: &Hello<'_>) -> Verdict {
-        look_at(&String::from_utf8_lossy(hello.data))
+    fn on_connect(&self, connect: &ConnectInfo<'_>) -> Verdict {
+        look_at(&String::from_utf8_lossy(connect.data))
     }
 
-    fn on_join(&self, _: ClientId, _: &str, _: SocketAddr, data: &[u8]) -> Verdict {
-        look_at(&String::from_utf8_lossy(data))
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        look_at(&String::from_utf8_lossy(join.data))
     }
 
-    fn on_create_room_request(&self, _: ClientId, room: &str, _: &RoomWish<'_>) -> Verdict {
-        look_at(room)
+    fn on_create_room_request(&self, join: &JoinInfo<'_>) -> Verdict {
+        look_at(join.room)
     }
 
     fn on_relay(&self, _: ClientId, _: &str, _: MessageType, data: &[u8]) -> Verdict {
@@ -119,8 +119,8 @@ async fn fault_84_a_rule_of_any_kind_that_panics_means_no_and_nothing_else() {
 struct Sleepers;
 
 impl ServerHandler for Sleepers {
-    fn on_join(&self, _: ClientId, _: &str, _: SocketAddr, data: &[u8]) -> Verdict {
-        if data == b"bomb" {
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        if join.data == b"bomb" {
             std::thread::sleep(Duration::from_millis(700));
         }
         Verdict::Accept

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ghost_sync_core::{
     ClientMessage, CloseReason, CreateOnJoin, MessageType, Refusal, RoomConfig, RoomId,
-    ServerMessage,
+    ServerMessage, Welcome,
 };
 
 use crate::{
@@ -56,7 +56,7 @@ async fn fault_61_ids_are_random_and_none_comes_twice() {
         let mut peer = Peer::connect(rig.addr).await;
         peer.say(&hello()).await;
         let id = peer.hear(|message| match message {
-            ServerMessage::Welcome { client_id, .. } => Some(client_id),
+            ServerMessage::Welcome(Welcome { client_id, .. }) => Some(client_id),
             _ => None,
         });
         let id = id.await;

@@ -4,8 +4,8 @@ use std::{io, net::SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Decoder, Delivery, JoinOptions, MAGIC, MessageType, Refusal,
-    RoomId, SendFlags, ServerMessage, VERSION,
+    ClientMessage, CloseReason, Decoder, Delivery, Hello, JoinOptions, MessageType, Refusal,
+    RoomId, SendFlags, ServerMessage,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,7 +48,7 @@ impl Peer {
 
     pub(crate) async fn greet(&mut self) {
         self.say(&hello()).await;
-        self.hear(|message| matches!(message, ServerMessage::Welcome { .. }).then_some(())).await;
+        self.hear(|message| matches!(message, ServerMessage::Welcome(_)).then_some(())).await;
     }
 
     /// In the shared room.
@@ -133,14 +133,7 @@ impl Peer {
 }
 
 pub(crate) fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: vec![],
-        session: None,
-    }
+    ClientMessage::Hello(Hello::default())
 }
 
 pub(crate) fn join(room: &str) -> ClientMessage<'_> {

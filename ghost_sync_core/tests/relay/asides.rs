@@ -1,8 +1,8 @@
 //! What the server says to one client and may be lost.
 
 use ghost_sync_core::{
-    ClientMessage, ConnId, Delivery, Limits, MAGIC, MessageType, OverflowPolicy, RelayConfig,
-    ServerMessage, VERSION,
+    ClientMessage, ConnId, Delivery, Hello, Limits, MessageType, OverflowPolicy, RelayConfig,
+    ServerMessage,
 };
 
 use crate::world::{PeerId, World, secs};
@@ -255,17 +255,6 @@ fn who_has_not_said_hello_is_told_nothing() {
     let conn = world.peers[stranger].conn;
     let told = world.relay.direct(&[conn], None, Delivery::Volatile, MessageType::RAW, b"x");
     assert_eq!(told, Ok(0));
-    let (magic, version) = (MAGIC, VERSION);
-    world.say(
-        stranger,
-        &ClientMessage::Hello {
-            magic,
-            version,
-            protocol: 0,
-            data: b"",
-            meta: vec![],
-            session: None,
-        },
-    );
+    world.say(stranger, &ClientMessage::Hello(Hello::default()));
     tell(&mut world, stranger, None, Delivery::Volatile, "x");
 }

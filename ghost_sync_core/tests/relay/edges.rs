@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Delivery, Limits, MAGIC, MessageType, OverflowPolicy, Refusal,
-    RelayMode, RoomConfig, RoomId, ServerMessage, VERSION, Verdict,
+    ClientMessage, CloseReason, Delivery, Hello, Limits, MessageType, OverflowPolicy, Refusal,
+    RelayMode, RoomConfig, RoomId, ServerMessage, Verdict,
 };
 
 use crate::world::{PeerId, World, encode};
@@ -86,14 +86,7 @@ fn a_room_with_much_metadata_can_still_be_joined() {
     let mut world = World::new();
     world.room("a");
     let meta = vec![("k".to_owned(), "v".repeat(2000))];
-    let hello = ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta,
-        session: None,
-    };
+    let hello = ClientMessage::Hello(Hello { meta, ..Hello::default() });
     let hello = encode(&hello);
     for _ in 0..600 {
         let peer = world.socket();

@@ -1,7 +1,8 @@
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Direction, DisconnectReason, MAGIC, MAX_HELLO, Protocol, Refusal,
-    RelayEvent, RoomId, ServerMessage, VERSION, encode_frame,
+    ClientMessage, CloseReason, Direction, DisconnectReason, Extension, Hello, MAGIC, MAX_HELLO,
+    Protocol, Question, Refusal, RelayEvent, RoomId, ServerMessage, VERSIONS, Versions, Welcome,
+    encode_frame,
 };
 
 use crate::world::{World, encode, hello, secs};
@@ -11,12 +12,12 @@ fn a_hello_is_answered_with_a_welcome_and_the_limits() {
     let mut world = World::with(|config| config.max_payload = 1000);
     let peer = world.client();
     let frames = world.take(peer);
-    let ServerMessage::Welcome { version, client_id, max_payload, .. } =
+    let ServerMessage::Welcome(Welcome { version, client_id, max_payload, .. }) =
         ServerMessage::decode(&frames[0]).unwrap()
     else {
         panic!("not a welcome");
     };
-    assert_eq!((version, client_id), (VERSION, world.peers[peer].client_id));
+    assert_eq!((version, client_id), (VERSIONS.newest, world.peers[peer].client_id));
     assert_eq!(max_payload, 1000);
 }
 
@@ -48,21 +49,118 @@ fn a_hello_that_trickles_in_does_not_postpone_the_deadline() {
 fn another_version_is_told_both_versions() {
     let mut world = World::new();
     let peer = world.socket();
-    let version = VERSION + 1;
-    let hello = ClientMessage::Hello {
-        magic: MAGIC,
-        version,
-        protocol: 0,
-        data: b"",
-        meta: vec![],
-        session: None,
-    };
-    world.say(peer, &hello);
-    let reason = CloseReason::VersionMismatch { client: version, server: VERSION };
+    let client = Versions { oldest: VERSIONS.newest + 1, newest: VERSIONS.newest + 2 };
+    world.say(peer, &ClientMessage::Hello(Hello { versions: client, ..Hello::default() }));
+    let reason = CloseReason::VersionMismatch { client, server: VERSIONS };
     assert_eq!(world.closed(peer), Some(reason.clone()));
     assert!(matches!(&world.events[..], [RelayEvent::HandshakeFailed {
         reason: DisconnectReason::Closed(told), ..
     }] if *told == reason));
+}
+
+#[test]
+fn who_speaks_later_versions_too_is_welcomed_in_the_one_that_both_speak() {
+    let mut world = World::new();
+    let peer = world.socket();
+    let versions = Versions { oldest: 1, newest: 9 };
+    world.say(peer, &ClientMessage::Hello(Hello { versions, ..Hello::default() }));
+    let frames = world.take(peer);
+    let welcome = ServerMessage::decode(&frames[0]);
+    let Ok(ServerMessage::Welcome(Welcome { version, .. })) = welcome else {
+        panic!("{welcome:?}")
+    };
+    assert_eq!(version, VERSIONS.newest);
+}
+
+#[test]
+fn a_later_version_is_named_even_where_its_hello_looks_different() {
+    for kind in [0, 10] {
+        let mut world = World::new();
+        let peer = world.socket();
+        let client = Versions { oldest: 7, newest: 8 };
+        let body = [&[kind][..], &MAGIC, &[7, 0, 8, 0], b"whatever comes then"].concat();
+        let mut frame = BytesMut::new();
+        encode_frame(&mut frame, |buf| buf.extend_from_slice(&body));
+        world.bytes(peer, &frame);
+        world.pump();
+        let reason = CloseReason::VersionMismatch { client, server: VERSIONS };
+        assert_eq!(world.closed(peer), Some(reason));
+    }
+}
+
+#[test]
+fn extensions_that_are_not_known_are_skipped_and_those_out_of_order_refused() {
+    let said = |id| Extension { id, data: b"?" };
+    for (ids, taken) in [(&[1, 31, 40_000][..], true), (&[31, 1], false), (&[7, 7], false)] {
+        let mut world = World::new();
+        let peer = world.socket();
+        let extensions = ids.iter().map(|id| said(*id)).collect();
+        world.say(peer, &ClientMessage::Hello(Hello { extensions, ..Hello::default() }));
+        assert_eq!(world.closed(peer).is_none(), taken, "{ids:?}");
+    }
+}
+
+#[test]
+fn rules_are_told_what_program_a_client_says_it_is() {
+    for (said, told) in [
+        (&b"game/1.0"[..], "game/1.0".to_owned()),
+        (b"\xff", "\u{fffd}".to_owned()),
+        (&[b'x'; 1000], "x".repeat(128)),
+    ] {
+        let mut world = World::with(|config| config.ask_connect = true);
+        let peer = world.socket();
+        let extensions = vec![Extension { id: Extension::USER_AGENT, data: said }];
+        world.say(peer, &ClientMessage::Hello(Hello { extensions, ..Hello::default() }));
+        let (_, question) = &world.asked[0];
+        let Question::Connect { user_agent, .. } = question else { panic!("{question:?}") };
+        assert_eq!(*user_agent, told);
+    }
+}
+
+/// A frame of a kind that nobody knows.
+fn unknown(kind: u8) -> BytesMut {
+    let mut frame = BytesMut::new();
+    encode_frame(&mut frame, |buf| buf.extend_from_slice(&[kind, 1, 2, 3]));
+    frame
+}
+
+#[test]
+fn an_unknown_request_is_counted_and_refused_and_what_follows_is_served() {
+    for kind in [12, 127] {
+        let mut world = World::new();
+        let peer = world.client();
+        world.take(peer);
+        world.bytes(peer, &unknown(kind));
+        world.say(peer, &ClientMessage::Ping { nonce: 4 });
+        let frames = world.take(peer);
+        let heard: Vec<_> = frames.iter().map(|it| ServerMessage::decode(it).unwrap()).collect();
+        let reason = Refusal::Unsupported { kind };
+        let refused = ServerMessage::Refused { room: RoomId(0), reference: 0, reason };
+        assert_eq!(heard, [refused, ServerMessage::Pong { nonce: 4 }]);
+    }
+    let mut world = World::new();
+    let peer = world.client();
+    world.bytes(peer, &unknown(128));
+    world.pump();
+    assert!(matches!(world.closed(peer), Some(CloseReason::Protocol { .. })));
+    let stranger = world.socket();
+    world.bytes(stranger, &unknown(12));
+    world.pump();
+    assert!(matches!(world.closed(stranger), Some(CloseReason::Protocol { .. })));
+}
+
+#[test]
+fn who_repeats_unknown_requests_is_limited_like_anybody() {
+    let mut world = World::new();
+    let peer = world.client();
+    for _ in 0..10_000 {
+        if world.closed(peer).is_some() {
+            break;
+        }
+        world.bytes(peer, &unknown(12));
+        world.take(peer);
+    }
+    assert!(matches!(world.closed(peer), Some(CloseReason::RateLimited { .. })));
 }
 
 #[test]
@@ -71,14 +169,7 @@ fn another_protocol_is_told_the_types_of_the_server() {
     server.add("Chat", 1, Direction::Both);
     let mut world = World::with(|config| config.protocol = Some(server.clone()));
     let peer = world.socket();
-    let hello = ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 99,
-        data: b"",
-        meta: vec![],
-        session: None,
-    };
+    let hello = ClientMessage::Hello(Hello { protocol: 99, ..Hello::default() });
     world.say(peer, &hello);
     let types = server.types().to_vec();
     let reason = CloseReason::ProtocolMismatch { server: server.hash(), client: 99, types };
@@ -95,14 +186,10 @@ fn a_side_that_was_told_of_no_types_is_checked_and_one_that_was_told_nothing_is_
         for (there, client) in sides.into_iter().enumerate() {
             let mut world = World::with(|config| config.protocol = server.cloned());
             let peer = world.socket();
-            let hello = ClientMessage::Hello {
-                magic: MAGIC,
-                version: VERSION,
+            let hello = ClientMessage::Hello(Hello {
                 protocol: client.map_or(Protocol::UNCHECKED, Protocol::hash),
-                data: b"",
-                meta: vec![],
-                session: None,
-            };
+                ..Hello::default()
+            });
             world.say(peer, &hello);
             let fits = at == there || at == 0 || there == 0;
             assert_eq!(world.closed(peer).is_none(), fits, "{server:?} {client:?}");

@@ -1,7 +1,7 @@
 //! Clients whose programs died and were started anew: the same seats, and no memory.
 
 use ghost_sync_core::{
-    AskId, MessageType, Question, RelayConfig, RelayEvent, ServerMessage, Verdict,
+    AskId, MessageType, Question, RelayConfig, RelayEvent, ServerMessage, Verdict, Welcome,
 };
 
 use crate::world::{PeerId, World, secs};
@@ -18,7 +18,7 @@ fn world() -> World {
 }
 
 fn words(text: &'static str) -> Verdict {
-    Verdict::AcceptWith { words: vec![(MessageType::RAW, text.as_bytes().into())] }
+    Verdict::greet(vec![(MessageType::RAW, text.as_bytes().into())])
 }
 
 /// A client that was let in.
@@ -47,7 +47,7 @@ fn greetings(world: &mut World) -> Vec<(AskId, String)> {
 fn story(world: &mut World, peer: PeerId) -> Vec<String> {
     let frames = world.take(peer);
     let name = |frame: &bytes::Bytes| match ServerMessage::decode(frame).unwrap() {
-        ServerMessage::Welcome { rooms, .. } => format!("welcome to {rooms:?}"),
+        ServerMessage::Welcome(Welcome { rooms, .. }) => format!("welcome to {rooms:?}"),
         ServerMessage::Joined { name, .. } => format!("joined {name}"),
         ServerMessage::Direct { payload, .. } | ServerMessage::Broadcast { payload, .. } => {
             String::from_utf8_lossy(payload).into_owned()

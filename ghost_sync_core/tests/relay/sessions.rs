@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ghost_sync_core::{
     ClientMessage, CloseReason, Delivery, History, MessageType, Progress, RelayConfig, RelayEvent,
-    Replay, ResumeFailure, RoomConfig, RoomId, Seat, SendFlags, ServerMessage, Verdict,
+    Replay, ResumeFailure, RoomConfig, RoomId, Seat, SendFlags, ServerMessage, Verdict, Welcome,
 };
 
 use crate::world::{PeerId, Ticket, World, encode, secs};
@@ -684,7 +684,7 @@ fn the_rules_may_tell_a_newcomer_the_state_before_all_else() {
     world.join(alice, "a");
     let ask = world.asked.pop().unwrap().0;
     let words = ["snow", "dusk"].map(|text| (MessageType::RAW, bytes::Bytes::from(text)));
-    world.answer(ask, Verdict::AcceptWith { words: words.into() });
+    world.answer(ask, Verdict::greet(words.into()));
     let expected = ["Welcome", "Joined", "Roster", "direct snow", "direct dusk"];
     assert_eq!(story(&mut world, alice), expected);
 }
@@ -885,7 +885,7 @@ fn a_seat_told_anew_is_told_again_as_it_was_then() {
     world.hang_up(alice);
     let one = world.begin_anew(&ticket);
     let frames = world.take(one);
-    let Ok(ServerMessage::Welcome { secret, client_id, epoch, .. }) =
+    let Ok(ServerMessage::Welcome(Welcome { secret, client_id, epoch, .. })) =
         ServerMessage::decode(&frames[0])
     else {
         panic!()

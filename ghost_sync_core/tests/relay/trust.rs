@@ -1,9 +1,8 @@
 //! What a client may say and change, and what is the server's alone.
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Delivery, Direction, Limits, MAGIC, MessageType, Question, Refusal,
-    RelayConfig, RelayMode, RoomConfig, RoomId, SendError, SendFlags, ServerMessage, VERSION,
-    Verdict,
+    ClientMessage, CloseReason, Delivery, Direction, Hello, Limits, MessageType, Question, Refusal,
+    RelayConfig, RelayMode, RoomConfig, RoomId, SendError, SendFlags, ServerMessage, Verdict,
 };
 
 use crate::world::{PeerId, World, secs};
@@ -37,14 +36,7 @@ fn denied(key: &str) -> Vec<Refusal> {
 
 fn greet_with(world: &mut World, meta: &[(&str, &str)]) -> PeerId {
     let peer = world.socket();
-    let hello = ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: pairs(meta),
-        session: None,
-    };
+    let hello = ClientMessage::Hello(Hello { meta: pairs(meta), ..Hello::default() });
     world.say(peer, &hello);
     peer
 }

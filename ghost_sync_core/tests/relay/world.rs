@@ -10,9 +10,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
-    GapReason, Input, JoinOptions, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output, Progress,
-    Question, Refusal, Relay, RelayConfig, RelayEvent, Replay, RoomConfig, RoomId, RoomName, Seat,
-    Secret, SendFlags, ServerMessage, SessionTicket, VERSION, Verdict,
+    GapReason, Hello, Input, JoinOptions, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output,
+    Progress, Question, Refusal, Relay, RelayConfig, RelayEvent, Replay, Resume, RoomConfig,
+    RoomId, RoomName, Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSIONS, Verdict,
+    Welcome,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -49,8 +50,16 @@ pub(crate) struct Ticket {
 impl Ticket {
     pub(crate) fn resume(&self) -> ClientMessage<'static> {
         let Self { epoch, client_id, secret, received, rooms, attempt } = self.clone();
-        let (magic, version, attempt) = (MAGIC, VERSION, attempt.unwrap_or(u32::MAX));
-        ClientMessage::Resume { magic, version, epoch, client_id, secret, attempt, received, rooms }
+        let attempt = attempt.unwrap_or(u32::MAX);
+        ClientMessage::Resume(Resume {
+            magic: MAGIC,
+            versions: VERSIONS,
+            epoch,
+            session: SessionTicket { client_id, secret },
+            attempt,
+            received,
+            rooms,
+        })
     }
 }
 
@@ -231,10 +240,7 @@ impl World {
     pub(crate) fn begin_anew(&mut self, ticket: &Ticket) -> PeerId {
         let peer = self.socket();
         let session = SessionTicket { client_id: ticket.client_id, secret: ticket.secret };
-        let (magic, version, session) = (MAGIC, VERSION, Some(session));
-        let hello =
-            ClientMessage::Hello { magic, version, protocol: 0, data: b"", meta: vec![], session };
-        self.say(peer, &hello);
+        self.say(peer, &ClientMessage::Hello(Hello { session: Some(session), ..Hello::default() }));
         let state = &mut self.peers[peer];
         if state.welcomed == Some(ticket.client_id) {
             state.client_id = ticket.client_id;
@@ -247,17 +253,7 @@ impl World {
     pub(crate) fn greet_with(&mut self, peer: PeerId, ticket: &Ticket) {
         let session = SessionTicket { client_id: ticket.client_id, secret: ticket.secret };
         self.peers[peer].received = 0;
-        self.say(
-            peer,
-            &ClientMessage::Hello {
-                magic: MAGIC,
-                version: VERSION,
-                protocol: 0,
-                data: b"",
-                meta: vec![],
-                session: Some(session),
-            },
-        );
+        self.say(peer, &ClientMessage::Hello(Hello { session: Some(session), ..Hello::default() }));
         let state = &mut self.peers[peer];
         state.conn = self.relay.conn_on(state.link).unwrap_or_default();
     }
@@ -410,7 +406,7 @@ impl World {
                         let heard = Heard { last: since - 1, joined: seq, ..Heard::default() };
                         peer.heard.insert(room, heard);
                     }
-                    ServerMessage::Welcome { epoch, secret, client_id, .. } => {
+                    ServerMessage::Welcome(Welcome { epoch, secret, client_id, .. }) => {
                         peer.welcomed = Some(client_id);
                         self.server_epoch = epoch;
                         peer.secret = secret;
@@ -492,14 +488,7 @@ impl World {
 }
 
 pub(crate) fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: vec![],
-        session: None,
-    }
+    ClientMessage::Hello(Hello::default())
 }
 
 pub(crate) fn encode(message: &ClientMessage<'_>) -> BytesMut {

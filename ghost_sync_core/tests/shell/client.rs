@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 use futures_core::Stream;
 use ghost_sync_core::{
     Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason, Limits,
-    MessageType, Secret, SendOptions, Server, ServerEvent, ServerMessage,
+    MessageType, Secret, SendOptions, Server, ServerEvent, ServerMessage, VERSIONS, Welcome,
     client::{SendError, TryRecvError},
 };
 use tokio::time::Instant;
@@ -255,8 +255,8 @@ async fn requests_wait_while_the_outbox_is_full() {
     let mut server = Raw::new(theirs);
     let greet = async {
         server.frame().await.unwrap();
-        let welcome = ServerMessage::Welcome {
-            version: 1,
+        let welcome = ServerMessage::Welcome(Welcome {
+            version: VERSIONS.newest,
             client_id: ghost_sync_core::Uuid::from_u128(7),
             max_payload: 5000,
             ping_interval_ms: 0,
@@ -265,7 +265,8 @@ async fn requests_wait_while_the_outbox_is_full() {
             epoch: 0,
             secret: Secret::default(),
             rooms: Vec::new(),
-        };
+            extensions: Vec::new(),
+        });
         server.say_bytes(&welcome.to_frame()).await;
         server
     };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Client, ClientMessage, CloseReason, ConnectError, CreateRoomError, Delivery, Direction,
-    DisconnectReason, HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Mismatch, Protocol, Refusal,
-    Request, RoomId, RoomNotFound, Secret, SendFlags, Server, ServerEvent, ServerHandler,
-    ServerMessage, TypeMismatch, VERSION, Verdict, client::SendError,
+    Client, ClientMessage, CloseReason, ConnectError, ConnectInfo, CreateRoomError, Delivery,
+    Direction, DisconnectReason, HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Mismatch, Protocol,
+    Refusal, Request, RoomId, RoomNotFound, Secret, SendFlags, Server, ServerEvent, ServerHandler,
+    ServerMessage, TypeMismatch, VERSIONS, Verdict, Versions, Welcome, client::SendError,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -48,8 +48,8 @@ async fn a_client_gives_up_a_server_that_went_silent() {
     let mut server = Raw::new(theirs);
     let greet = async {
         server.frame().await.unwrap();
-        let welcome = ServerMessage::Welcome {
-            version: VERSION,
+        let welcome = ServerMessage::Welcome(Welcome {
+            version: VERSIONS.newest,
             client_id: ghost_sync_core::Uuid::from_u128(7),
             max_payload: 10,
             ping_interval_ms: 13_000,
@@ -58,7 +58,8 @@ async fn a_client_gives_up_a_server_that_went_silent() {
             epoch: 0,
             secret: Secret::default(),
             rooms: Vec::new(),
-        };
+            extensions: Vec::new(),
+        });
         server.say_bytes(&welcome.to_frame()).await;
         server
     };
@@ -153,8 +154,8 @@ async fn connection_refused_by_the_machine_is_told_to_the_client() {
 async fn connection_refused_by_the_rules_reaches_both_sides() {
     struct Closed;
     impl ServerHandler for Closed {
-        fn on_connect(&self, _: std::net::SocketAddr, hello: &Hello<'_>) -> Verdict {
-            Verdict::reject(format!("no entry with {:?}", hello.data))
+        fn on_connect(&self, connect: &ConnectInfo<'_>) -> Verdict {
+            Verdict::reject(format!("no entry with {:?}", connect.data))
         }
     }
     let server = serve(Server::builder().handler(Closed)).await;
@@ -300,9 +301,9 @@ async fn a_mismatch_names_both_versions_and_the_types_that_differ() {
     connect(ours).await.unwrap();
 
     let mut raw = Raw::new(server.connect_local());
-    let ClientMessage::Hello { magic, protocol, data, meta, .. } = hello() else { panic!() };
-    raw.say(&ClientMessage::Hello { magic, version: 9, protocol, data, meta, session: None }).await;
-    let reason = CloseReason::VersionMismatch { client: 9, server: VERSION };
+    let client = Versions { oldest: 8, newest: 9 };
+    raw.say(&ClientMessage::Hello(Hello { versions: client, ..Hello::default() })).await;
+    let reason = CloseReason::VersionMismatch { client, server: VERSIONS };
     assert_eq!(raw.close_reason().await, reason);
 }
 

@@ -1,14 +1,13 @@
 //! Whatever a handler does, it harms nobody else.
 
 use std::{
-    net::SocketAddr,
     sync::{Mutex, mpsc},
     time::Duration,
 };
 
 use ghost_sync_core::{
-    AsyncServerHandler, Client, ClientId, CreateOnJoin, LeaveReason, Limits, MessageType, Refusal,
-    RelayMode, RoomConfig, RoomWish, Server, ServerEvent, ServerHandle, ServerHandler, Verdict,
+    AsyncServerHandler, Client, ClientId, CreateOnJoin, JoinInfo, LeaveReason, Limits, MessageType,
+    Refusal, RelayMode, RoomConfig, Server, ServerEvent, ServerHandle, ServerHandler, Verdict,
 };
 use tokio::time::Instant;
 
@@ -77,11 +76,11 @@ struct Blocking {
 }
 
 impl ServerHandler for Blocking {
-    fn on_join(&self, _: ClientId, room: &str, _: SocketAddr, _: &[u8]) -> Verdict {
-        if room != "lobby" {
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        if join.room != "lobby" {
             let _ = self.go.lock().map(|go| go.recv());
         }
-        if room == "tell" { Verdict::AcceptWith { words: Vec::new() } } else { Verdict::Accept }
+        if join.room == "tell" { Verdict::greet(Vec::new()) } else { Verdict::Accept }
     }
 
     fn on_leave(&self, _: ClientId, room: &str, _: &LeaveReason) {
@@ -156,8 +155,8 @@ async fn a_yes_to_a_client_that_has_gone_is_followed_by_one_leave() {
 async fn a_handler_that_panics_means_no_and_hears_on() {
     struct Clumsy(Ear);
     impl ServerHandler for Clumsy {
-        fn on_join(&self, _: ClientId, room: &str, _: SocketAddr, _: &[u8]) -> Verdict {
-            assert_ne!(room, "trap", "stepped into it");
+        fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+            assert_ne!(join.room, "trap", "stepped into it");
             Verdict::Accept
         }
         fn on_room_create(&self, room: &str) {
@@ -183,11 +182,11 @@ async fn a_handler_that_panics_means_no_and_hears_on() {
 async fn a_handler_may_call_back_into_the_server() {
     struct Busy(ServerHandle);
     impl ServerHandler for Busy {
-        fn on_join(&self, client: ClientId, room: &str, _: SocketAddr, _: &[u8]) -> Verdict {
+        fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
             let server = &self.0;
             let _ = server.create_room("made by the rules");
-            let _ = server.set_client_meta(client, "asked for", room);
-            server.send_to(client, b"welcome").is_ok().into()
+            let _ = server.set_client_meta(join.client_id, "asked for", join.room);
+            server.send_to(join.client_id, b"welcome").is_ok().into()
         }
         fn on_broadcast(&self, client: ClientId, room: &str, data: &[u8]) {
             let _ = self.0.broadcast(room, data.to_ascii_uppercase());
@@ -245,8 +244,8 @@ async fn a_handler_that_is_slow_to_hear_misses_messages_and_no_lifecycle() {
 async fn rooms_are_made_and_messages_pass_as_the_rules_say() {
     struct Rules;
     impl ServerHandler for Rules {
-        fn on_create_room_request(&self, _: ClientId, room: &str, _: &RoomWish<'_>) -> Verdict {
-            room.starts_with("my ").into()
+        fn on_create_room_request(&self, join: &JoinInfo<'_>) -> Verdict {
+            join.room.starts_with("my ").into()
         }
         fn on_relay(&self, _: ClientId, _: &str, _: MessageType, data: &[u8]) -> Verdict {
             if data.is_ascii() { Verdict::Accept } else { Verdict::reject("speak plainly") }
@@ -274,8 +273,8 @@ async fn rooms_are_made_and_messages_pass_as_the_rules_say() {
 struct Patient;
 
 impl AsyncServerHandler for Patient {
-    async fn on_join(&self, _: ClientId, room: &str, _: SocketAddr, _: &[u8]) -> Verdict {
-        match room {
+    async fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        match join.room {
             "never" => std::future::pending().await,
             "panic" => panic!("on purpose"),
             _ => tokio::time::sleep(Duration::from_secs(1)).await,

@@ -1,13 +1,12 @@
 //! How a server starts and ends.
 
 use std::{
-    net::SocketAddr,
     sync::{Mutex, mpsc},
     time::Duration,
 };
 
 use ghost_sync_core::{
-    BindError, Client, ClientId, DisconnectReason, LeaveReason, Server, ServerBuilder,
+    BindError, Client, ClientId, DisconnectReason, JoinInfo, LeaveReason, Server, ServerBuilder,
     ServerHandle, ServerHandler, Verdict,
 };
 use tokio::{net::TcpListener, time::Instant};
@@ -238,7 +237,7 @@ struct Late {
 }
 
 impl ServerHandler for Late {
-    fn on_join(&self, _: ClientId, _: &str, _: SocketAddr, _: &[u8]) -> Verdict {
+    fn on_join(&self, _: &JoinInfo<'_>) -> Verdict {
         let _ = self.asked.send(());
         let _ = self.go.lock().map(|go| go.recv());
         Verdict::Accept

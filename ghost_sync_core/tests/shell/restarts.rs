@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    AsyncServerHandler, Client, ClientBuilder, ClientId, MessageType, Server, ServerEvent,
-    ServerHandle, ServerHandler, Verdict,
+    AsyncServerHandler, Client, ClientBuilder, ClientId, JoinInfo, MessageType, Server,
+    ServerEvent, ServerHandle, ServerHandler, Verdict,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -13,8 +13,8 @@ use crate::support::*;
 struct Game(UnboundedSender<(ClientId, bool)>);
 
 impl ServerHandler for Game {
-    fn on_join(&self, _: ClientId, room: &str, _: std::net::SocketAddr, _: &[u8]) -> Verdict {
-        (room == "lobby" || room == "arena").into()
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        (join.room == "lobby" || join.room == "arena").into()
     }
 
     fn on_greet(&self, _: ClientId, room: &str) -> Vec<(MessageType, Bytes)> {

@@ -9,7 +9,7 @@ use std::{
 use ghost_sync_core::{
     Client, ClientBuilder, ClientId, ClientMessage, CloseReason, DisconnectReason, IfMissing,
     JoinOptions, MemberInfo, MessageType, Refusal, Request, ResumeFailure, RoomId, Seat, Secret,
-    ServerEvent, ServerMessage, VERSION,
+    ServerEvent, ServerMessage, VERSIONS, Welcome,
     client::{Reconnect, SendError},
 };
 use tokio::{
@@ -44,8 +44,8 @@ fn link(port: &UnboundedSender<(Instant, Raw<DuplexStream>)>) -> io::Result<Dupl
 
 fn welcome(client_id: ClientId, ping_interval: Duration) -> ServerMessage<'static> {
     let ping_interval_ms = u32::try_from(ping_interval.as_millis()).unwrap();
-    ServerMessage::Welcome {
-        version: VERSION,
+    ServerMessage::Welcome(Welcome {
+        version: VERSIONS.newest,
         client_id,
         max_payload: 5000,
         ping_interval_ms,
@@ -54,7 +54,8 @@ fn welcome(client_id: ClientId, ping_interval: Duration) -> ServerMessage<'stati
         epoch: 8,
         secret: Secret([1; 16]),
         rooms: Vec::new(),
-    }
+        extensions: Vec::new(),
+    })
 }
 
 fn direct(payload: &'static [u8]) -> ServerMessage<'static> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientId, CreateOnJoin, LeaveReason, Refusal, RelayMode, Request, RoomConfig, RoomWish,
+    ClientId, CreateOnJoin, JoinInfo, LeaveReason, Refusal, RelayMode, Request, RoomConfig,
     SendOptions, Server, ServerEvent, ServerHandler, Verdict,
 };
 
@@ -73,9 +73,9 @@ async fn a_join_makes_the_room_where_the_server_says_so() {
 struct Rooms(tokio::sync::mpsc::UnboundedSender<String>);
 
 impl ServerHandler for Rooms {
-    fn on_create_room_request(&self, _: ClientId, _: &str, wish: &RoomWish<'_>) -> Verdict {
-        match wish.options {
-            Some([seats]) if wish.data.is_empty() => {
+    fn on_create_room_request(&self, join: &JoinInfo<'_>) -> Verdict {
+        match join.options {
+            Some([seats]) if join.data.is_empty() => {
                 Verdict::CreateRoom { config: RoomConfig::default().capacity((*seats).into()) }
             }
             Some(_) => Verdict::reject("one byte: how many seats"),

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, GateConfig, JoinOptions, Limits, MAGIC, MessageType, RoomId,
-    SendFlags, SendOptions, Server, ServerEvent, ServerHandle, ServerMessage, VERSION,
+    Client, ClientMessage, Delivery, GateConfig, Hello, JoinOptions, Limits, MessageType, RoomId,
+    SendFlags, SendOptions, Server, ServerEvent, ServerHandle, ServerMessage,
 };
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -212,15 +212,7 @@ async fn burst() {
     let addr = server.local_addr().unwrap();
     let mut receiver = client(&server).await;
     let mut bytes = BytesMut::new();
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: vec![],
-        session: None,
-    }
-    .encode(&mut bytes);
+    ClientMessage::Hello(Hello::default()).encode(&mut bytes);
     let hello = bytes.split();
     ClientMessage::Join { request: 1, room: "lobby", options: JoinOptions::default() }
         .encode(&mut bytes);

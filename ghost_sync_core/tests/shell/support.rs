@@ -1,13 +1,13 @@
 //! A server, its clients, peers that speak raw bytes, and a handler that tells
 //! what it hears.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions,
-    LeaveReason, MAGIC, MessageType, RoomId, RoomName, Server, ServerBuilder, ServerEvent,
-    ServerHandle, ServerHandler, ServerMessage, VERSION, Verdict,
+    Client, ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, Hello, JoinInfo,
+    JoinOptions, LeaveReason, MessageType, RoomId, RoomName, Server, ServerBuilder, ServerEvent,
+    ServerHandle, ServerHandler, ServerMessage, Verdict,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         let mut raw = Self::new(stream);
         raw.say(&hello()).await;
         let body = raw.frame().await.unwrap();
-        assert!(matches!(ServerMessage::decode(&body), Ok(ServerMessage::Welcome { .. })));
+        assert!(matches!(ServerMessage::decode(&body), Ok(ServerMessage::Welcome(_))));
         raw
     }
 
@@ -148,14 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 }
 
 pub(crate) fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: vec![],
-        session: None,
-    }
+    ClientMessage::Hello(Hello::default())
 }
 
 /// What a handler was told.
@@ -218,8 +211,8 @@ impl Ear {
 }
 
 impl ServerHandler for Ear {
-    fn on_join(&self, client: ClientId, room: &str, _: SocketAddr, _: &[u8]) -> Verdict {
-        self.tell(Told::Joining(client, room.to_owned()));
+    fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
+        self.tell(Told::Joining(join.client_id, join.room.to_owned()));
         Verdict::Accept
     }
 

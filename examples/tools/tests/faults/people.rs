@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, CloseReason, Decoder, MAGIC, ServerEvent, ServerMessage, VERSION,
+    Client, ClientMessage, CloseReason, Decoder, Hello, MAGIC, ServerEvent, ServerMessage,
 };
 use tokio::time::timeout;
 
@@ -80,14 +80,7 @@ impl Raw {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut raw = Self { stream, decoder: Decoder::new(1 << 24) };
-        raw.say(&ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: 0,
-            data: b"",
-            meta: vec![],
-            session: None,
-        });
+        raw.say(&ClientMessage::Hello(Hello::default()));
         raw
     }
 

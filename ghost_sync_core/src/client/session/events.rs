@@ -22,7 +22,7 @@ impl Session {
         events: &mut Vec<ServerEvent>,
     ) -> Result<(), Violation> {
         match message {
-            ServerMessage::Welcome { .. } => return Err("a second welcome".into()),
+            ServerMessage::Welcome(_) => return Err("a second welcome".into()),
             ServerMessage::Close { .. } => {}
             ServerMessage::Joined {
                 request,

@@ -6,8 +6,8 @@ use crate::{
     relay::DisconnectReason,
     wire::{
         ClientId, ClientMessage, CloseReason, Decoder, Delivery, LeaveReason, MAGIC,
-        MAX_SERVER_FRAME, Progress, Refusal, ResumeFailure, RoomId, Secret, SendFlags,
-        SessionTicket, VERSION,
+        MAX_SERVER_FRAME, Progress, Refusal, Resume, ResumeFailure, RoomId, Secret, SendFlags,
+        SessionTicket, VERSIONS,
     },
 };
 
@@ -63,16 +63,15 @@ impl Session {
             last: room.last().saturating_sub(less),
             own: room.own(),
         };
-        ClientMessage::Resume {
+        ClientMessage::Resume(Resume {
             magic: MAGIC,
-            version: VERSION,
+            versions: VERSIONS,
             epoch: ticket.epoch,
-            client_id: self.client_id(),
-            secret: ticket.secret,
+            session: SessionTicket { client_id: self.client_id(), secret: ticket.secret },
             attempt: ticket.attempt,
             received: self.lane.confirm(),
             rooms: self.rooms.iter().map(progress).collect(),
-        }
+        })
         .encode(&mut self.outbox);
         self.phase = Phase::Resuming;
     }
@@ -265,8 +264,8 @@ impl Session {
                 | ClientMessage::Leave { .. }
                 | ClientMessage::SetMeta { .. }
                 | ClientMessage::ListRooms { .. }
-                | ClientMessage::Hello { .. }
-                | ClientMessage::Resume { .. }
+                | ClientMessage::Hello(_)
+                | ClientMessage::Resume(_)
                 | ClientMessage::Ping { .. }
                 | ClientMessage::Pong { .. }
                 | ClientMessage::Received { .. }

@@ -3,8 +3,8 @@ mod nonsense;
 mod resume;
 
 use crate::wire::{
-    Delivery, GapReason, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress, Refusal,
-    Replay, ResumeFailure, Secret, SendFlags,
+    Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress,
+    Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket,
 };
 
 use super::*;
@@ -99,8 +99,8 @@ impl Talk {
 }
 
 fn welcome() -> ServerMessage<'static> {
-    ServerMessage::Welcome {
-        version: VERSION,
+    ServerMessage::Welcome(Welcome {
+        version: VERSIONS.newest,
         client_id: ME,
         max_payload: 100,
         ping_interval_ms: 13_000,
@@ -109,7 +109,8 @@ fn welcome() -> ServerMessage<'static> {
         epoch: 0,
         secret: Secret::default(),
         rooms: Vec::new(),
-    }
+        extensions: Vec::new(),
+    })
 }
 
 fn joined(request: u32, members: u32) -> ServerMessage<'static> {

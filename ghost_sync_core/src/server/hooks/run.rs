@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout_at};
 
 use crate::{
     relay::{Question, RelayEvent, Verdict},
-    server::{AsyncServerHandler, Hello, RoomWish, ServerHandler},
+    server::{AsyncServerHandler, ConnectInfo, JoinInfo, ServerHandler},
 };
 
 use super::{Fact, Facts};
@@ -128,15 +128,20 @@ impl<H: AsyncServerHandler> Run for Tasks<H> {
 
 fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
     match question {
-        Question::Connect { client_id, addr, data, meta, .. } => {
-            handler.on_connect(*addr, &Hello { client_id: *client_id, data, meta })
+        Question::Connect { client_id, addr, data, meta, user_agent, .. } => {
+            let (client_id, addr) = (*client_id, *addr);
+            handler.on_connect(&ConnectInfo { client_id, addr, data, meta, user_agent })
         }
-        Question::Join { client_id, addr, name, data, .. } => {
-            handler.on_join(*client_id, name.as_str(), *addr, data)
+        Question::Join { client_id, addr, name, data, role, .. } => {
+            let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
+            let join = JoinInfo { client_id, room, addr, data, role, options: None };
+            handler.on_join(&join)
         }
-        Question::CreateRoom { client_id, addr, name, data, options, .. } => {
-            let wish = RoomWish { addr: *addr, data, options: options.as_deref() };
-            handler.on_create_room_request(*client_id, name.as_str(), &wish)
+        Question::CreateRoom { client_id, addr, name, data, role, options, .. } => {
+            let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
+            let options = options.as_deref();
+            let join = JoinInfo { client_id, room, addr, data, role, options };
+            handler.on_create_room_request(&join)
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
@@ -145,22 +150,27 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
             handler.on_set_meta(*client_id, key, value.as_deref())
         }
         Question::Greet { client_id, name, .. } => {
-            Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()) }
+            Verdict::greet(handler.on_greet(*client_id, name.as_str()))
         }
     }
 }
 
 async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -> Verdict {
     match question {
-        Question::Connect { client_id, addr, data, meta, .. } => {
-            handler.on_connect(*addr, &Hello { client_id: *client_id, data, meta }).await
+        Question::Connect { client_id, addr, data, meta, user_agent, .. } => {
+            let (client_id, addr) = (*client_id, *addr);
+            handler.on_connect(&ConnectInfo { client_id, addr, data, meta, user_agent }).await
         }
-        Question::Join { client_id, addr, name, data, .. } => {
-            handler.on_join(*client_id, name.as_str(), *addr, data).await
+        Question::Join { client_id, addr, name, data, role, .. } => {
+            let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
+            let join = JoinInfo { client_id, room, addr, data, role, options: None };
+            handler.on_join(&join).await
         }
-        Question::CreateRoom { client_id, addr, name, data, options, .. } => {
-            let wish = RoomWish { addr: *addr, data, options: options.as_deref() };
-            handler.on_create_room_request(*client_id, name.as_str(), &wish).await
+        Question::CreateRoom { client_id, addr, name, data, role, options, .. } => {
+            let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
+            let options = options.as_deref();
+            let join = JoinInfo { client_id, room, addr, data, role, options };
+            handler.on_create_room_request(&join).await
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
@@ -169,7 +179,7 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
             handler.on_set_meta(*client_id, key, value.as_deref()).await
         }
         Question::Greet { client_id, name, .. } => {
-            Verdict::AcceptWith { words: handler.on_greet(*client_id, name.as_str()).await }
+            Verdict::greet(handler.on_greet(*client_id, name.as_str()).await)
         }
     }
 }

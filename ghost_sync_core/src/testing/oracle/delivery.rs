@@ -8,7 +8,7 @@ use crate::{
     testing::stamp::Stamp,
     wire::{
         CloseReason, Delivery, GapReason, MemberInfo, MessageType, Refusal, ResumeFailure, RoomId,
-        Seat, ServerMessage,
+        Seat, ServerMessage, Welcome,
     },
 };
 
@@ -22,7 +22,7 @@ impl Oracle {
     ) {
         self.authors[author].received += u64::from(message.is_numbered());
         match *message {
-            ServerMessage::Welcome { client_id, secret, ref rooms, .. } => {
+            ServerMessage::Welcome(Welcome { client_id, secret, ref rooms, .. }) => {
                 let state = &mut self.authors[author];
                 state.secret = secret;
                 state.old_secret = None;

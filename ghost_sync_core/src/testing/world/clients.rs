@@ -8,7 +8,7 @@ use super::{Link, Mark, Player, World, mix_bytes};
 use crate::{
     client::{Introduction, Reconnect, Session},
     relay::DisconnectReason,
-    wire::{CloseReason, HEADER_LEN, ServerMessage, SessionTicket},
+    wire::{CloseReason, HEADER_LEN, ServerMessage, SessionTicket, Welcome},
 };
 
 impl World {
@@ -168,7 +168,7 @@ impl World {
             let author = player.author;
             self.oracle.tell(|| format!("  link {serial} to client {author}: {message:?}"));
             match message {
-                ServerMessage::Welcome { epoch, .. } => player.epoch = epoch,
+                ServerMessage::Welcome(Welcome { epoch, .. }) => player.epoch = epoch,
                 ServerMessage::Resumed { .. } | ServerMessage::ResumeFailed { .. } => {
                     player.resuming = false;
                 }

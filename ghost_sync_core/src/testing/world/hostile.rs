@@ -5,8 +5,9 @@ use bytes::{BufMut, BytesMut};
 use super::{Mark, World};
 use crate::testing::oracle::Stay;
 use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Delivery, JoinOptions, MAGIC, MAX_OVERHEAD, MessageType,
-    Progress, Replay, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage, VERSION,
+    ClientId, ClientMessage, CloseReason, Delivery, Hello, JoinOptions, MAGIC, MAX_OVERHEAD,
+    MessageType, Progress, Replay, Resume, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage,
+    SessionTicket, VERSIONS,
 };
 
 impl World {
@@ -63,14 +64,7 @@ impl World {
             1 | 2 => self.say_hostile(serial, &hello()),
             3 => self.push_hostile(serial, &u32::MAX.to_le_bytes()),
             4 => {
-                let hello = ClientMessage::Hello {
-                    magic: *b"HTTP",
-                    version: VERSION,
-                    protocol: 0,
-                    data: b"",
-                    meta: Vec::new(),
-                    session: None,
-                };
+                let hello = ClientMessage::Hello(Hello { magic: *b"HTTP", ..Hello::default() });
                 self.say_hostile(serial, &hello);
             }
             5..8 => {
@@ -131,14 +125,7 @@ impl World {
         let Some(serial) = self.open_link(None) else { return };
         let first = if self.rng.bool() { "b" } else { "a" };
         let meta = [first, "a"].map(|key| (key.to_owned(), String::new())).into();
-        let hello = ClientMessage::Hello {
-            magic: MAGIC,
-            version: VERSION,
-            protocol: 0,
-            data: b"",
-            meta,
-            session: None,
-        };
+        let hello = ClientMessage::Hello(Hello { meta, ..Hello::default() });
         self.say_hostile(serial, &hello);
         let id = self.links.get(&serial).map(|link| link.client_id).unwrap_or_default();
         self.deliver_up(serial, usize::MAX);
@@ -165,16 +152,15 @@ impl World {
         let Some(serial) = self.open_link(None) else { return };
         let alive = self.oracle.is_alive(client_id);
         let received = self.rng.u64(..3);
-        let resume = ClientMessage::Resume {
+        let resume = ClientMessage::Resume(Resume {
             magic: MAGIC,
-            version: VERSION,
+            versions: VERSIONS,
             epoch,
-            client_id,
-            secret,
+            session: SessionTicket { client_id, secret },
             attempt: u32::MAX,
             received,
             rooms,
-        };
+        });
         self.say_hostile(serial, &resume);
         self.deliver_up(serial, usize::MAX);
         if alive != self.oracle.is_alive(client_id) {
@@ -197,16 +183,15 @@ impl World {
         rooms[0].last = self.rng.u64(..first - 1);
         let (epoch, received) = (self.players[at].epoch, state.received());
         let Some(serial) = self.open_link(None) else { return };
-        let resume = ClientMessage::Resume {
+        let resume = ClientMessage::Resume(Resume {
             magic: MAGIC,
-            version: VERSION,
+            versions: VERSIONS,
             epoch,
-            client_id,
-            secret,
+            session: SessionTicket { client_id, secret },
             attempt: u32::MAX,
             received,
             rooms,
-        };
+        });
         self.say_hostile(serial, &resume);
         if let Some(link) = self.links.get_mut(&serial) {
             link.author = Some(author);
@@ -296,12 +281,5 @@ impl World {
 }
 
 fn hello() -> ClientMessage<'static> {
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta: Vec::new(),
-        session: None,
-    }
+    ClientMessage::Hello(Hello::default())
 }

@@ -282,7 +282,12 @@ impl World {
             2 | 3 => (name, IfMissing::Create { options: Bytes::from_static(b"small") }),
             _ => (name, IfMissing::Default),
         };
-        let options = JoinOptions { data: Bytes::from_static(b"please"), replay, if_missing };
+        let options = JoinOptions {
+            data: Bytes::from_static(b"please"),
+            replay,
+            if_missing,
+            ..JoinOptions::default()
+        };
         let player = &mut self.players[at];
         let name = RoomName::new(&name).expect("names are short");
         if player.session.join(name, options).is_ok() {

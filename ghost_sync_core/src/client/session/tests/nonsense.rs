@@ -13,8 +13,8 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
     let (message_type, payload) = (MessageType::RAW, &b"words"[..]);
     let member = || MemberInfo { seat, client_id, meta_version: 0, meta: vec![], away: false };
     let message = match random.u8(..27) {
-        0 => ServerMessage::Welcome {
-            version: VERSION,
+        0 => ServerMessage::Welcome(Welcome {
+            version: VERSIONS.newest,
             client_id,
             max_payload: random.u32(..100),
             ping_interval_ms: random.u32(..2) * 13_000,
@@ -23,7 +23,8 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
             epoch: number,
             secret: Secret([1; 16]),
             rooms: vec!["lobby".to_owned(); random.usize(..2)],
-        },
+            extensions: Vec::new(),
+        }),
         1 => ServerMessage::Close { reason: CloseReason::Requested },
         2..=4 => ServerMessage::Joined {
             request: random.u32(..4),

@@ -4,8 +4,8 @@ use super::*;
 
 /// A server that holds seats for half a minute.
 fn holding(client_id: ClientId) -> ServerMessage<'static> {
-    ServerMessage::Welcome {
-        version: VERSION,
+    ServerMessage::Welcome(Welcome {
+        version: VERSIONS.newest,
         client_id,
         max_payload: 100,
         ping_interval_ms: 13_000,
@@ -14,7 +14,8 @@ fn holding(client_id: ClientId) -> ServerMessage<'static> {
         epoch: 5,
         secret: Secret([1; 16]),
         rooms: Vec::new(),
-    }
+        extensions: Vec::new(),
+    })
 }
 
 impl Talk {
@@ -53,28 +54,20 @@ impl Talk {
 }
 
 fn resume(secret: u8, received: u64, last: u64) -> ClientMessage<'static> {
-    ClientMessage::Resume {
+    ClientMessage::Resume(Resume {
         magic: MAGIC,
-        version: VERSION,
+        versions: VERSIONS,
         epoch: 5,
-        client_id: ME,
-        secret: Secret([secret; 16]),
+        session: SessionTicket { client_id: ME, secret: Secret([secret; 16]) },
         attempt: secret.into(),
         received,
         rooms: vec![Progress { room: ROOM, last, own: 0 }],
-    }
+    })
 }
 
 fn hello(meta: &[(&str, &str)]) -> ClientMessage<'static> {
     let meta = meta.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: b"",
-        meta,
-        session: None,
-    }
+    ClientMessage::Hello(Hello { meta, ..Hello::default() })
 }
 
 fn sending(payload: &'static [u8]) -> ClientMessage<'static> {

@@ -4,8 +4,8 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Decoder, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType, RoomId,
-    SendFlags, ServerMessage, VERSION,
+    ClientMessage, CloseReason, Decoder, Hello, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType,
+    RoomId, SendFlags, ServerMessage, Welcome,
 };
 
 use super::{Entered, Entry, Session};
@@ -26,15 +26,7 @@ struct Ghost {
 
 pub(super) fn enter(line: &mut Line, entry: &Entry<'_>) -> Result<Entered, DialError> {
     let mut hello = BytesMut::new();
-    ClientMessage::Hello {
-        magic: MAGIC,
-        version: VERSION,
-        protocol: 0,
-        data: &[],
-        meta: vec![],
-        session: None,
-    }
-    .encode(&mut hello);
+    ClientMessage::Hello(Hello::default()).encode(&mut hello);
     if let Some(room) = entry.room {
         ClientMessage::Join { request: 1, room, options: JoinOptions::default() }
             .encode(&mut hello);
@@ -85,7 +77,7 @@ impl Arrival<'_> {
     fn take(&mut self, message: ServerMessage<'_>) -> Result<Option<(RoomId, u64)>, DialError> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is not about the seat")]
         match message {
-            ServerMessage::Welcome { max_payload, .. } => {
+            ServerMessage::Welcome(Welcome { max_payload, .. }) => {
                 if self.entry.payload > max_payload as usize {
                     return Err(DialError::Payload { max: max_payload });
                 }
@@ -171,7 +163,7 @@ fn other(message: &ServerMessage<'_>, next: &mut u64, heard: &mut Heard<'_>) -> 
         ServerMessage::Close { reason } => return Err(reason.to_string()),
         ServerMessage::Left { reason, .. } => return Err(format!("removed: {reason}")),
         ServerMessage::Broadcast { .. }
-        | ServerMessage::Welcome { .. }
+        | ServerMessage::Welcome(_)
         | ServerMessage::Joined { .. }
         | ServerMessage::Roster { .. }
         | ServerMessage::JoinRefused { .. }
