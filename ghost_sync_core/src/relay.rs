@@ -32,6 +32,7 @@ mod moderation;
 mod outbox;
 mod pace;
 mod prefix;
+mod questions;
 mod reliable;
 mod relief;
 mod requests;
@@ -55,6 +56,20 @@ use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
+use crate::wire::{ClientId, CloseReason, RoomId, RoomName, Secret, ServerMessage, VERSION};
+use away::Away;
+use config::MIN_GREETERS;
+use deadlines::{Deadlines, Due, millis};
+use gate::Gate;
+use log::Origin;
+use meta::clamp_u32;
+use outbox::ItemKind;
+use pace::{Pace, Pending};
+use questions::PendingAsk;
+use resume::Barred;
+use room::Room;
+use session::{Connection, SeatRef, Session};
+
 pub use config::{
     CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
 };
@@ -70,22 +85,6 @@ pub use prefix::{InvalidIpPrefix, IpPrefix};
 pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
-
-use away::Away;
-use config::MIN_GREETERS;
-use deadlines::{Deadlines, Due, millis};
-use gate::Gate;
-use log::Origin;
-use meta::clamp_u32;
-use outbox::ItemKind;
-use pace::{Pace, Pending};
-use resume::Barred;
-use room::Room;
-use session::{Connection, JoinStage, SeatRef, Session};
-
-use crate::wire::{
-    ClientId, CloseReason, Refusal, RoomId, RoomName, Secret, ServerMessage, VERSION,
-};
 
 /// All connections and rooms of one shard.
 #[derive(Debug)]
@@ -132,22 +131,6 @@ pub struct Relay {
     refusing: Option<CloseReason>,
     random: u64,
     scratch_cursors: Vec<(SeatRef, u64)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum AskTarget {
-    Connect(ConnId),
-    CreateRoom(ConnId),
-    Join(ConnId),
-    Relay(ConnId),
-    SetMeta(ConnId),
-    Greet(ConnId),
-}
-
-#[derive(Debug)]
-struct PendingAsk {
-    target: AskTarget,
-    deadline: Instant,
 }
 
 impl Relay {
@@ -397,24 +380,6 @@ impl Relay {
     /// How long a room without a tick of its own waits for company.
     pub fn flush_delay(&self) -> Duration {
         self.pace.delay()
-    }
-
-    /// Whether the host decides about changes of metadata from here on, as
-    /// [`RelayConfig::ask_meta`] says at first.
-    pub fn set_ask_meta(&mut self, ask: bool) {
-        self.config.ask_meta = ask;
-    }
-
-    /// Whether the answer to a question still matters: nobody left, nothing timed out.
-    pub fn is_asked(&self, ask: AskId) -> bool {
-        self.asks.contains_key(&ask)
-    }
-
-    /// The link of the new process that a question is about, if it is about one.
-    #[cfg(feature = "testing")]
-    pub(crate) fn greeter_of(&self, ask: AskId) -> Option<LinkId> {
-        let target = &self.asks.get(&ask)?.target;
-        if let AskTarget::Greet(greeter) = target { self.link_of(*greeter) } else { None }
     }
 
     /// Bytes of events that one client may have to be sent at the next
@@ -753,31 +718,6 @@ impl Relay {
         }));
     }
 
-    /// Forgets the questions about what a connection wants.
-    fn withdraw_all(&mut self, conn: ConnId) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let asked = match connection.session {
-            Session::Asking { ask } => Some(ask),
-            Session::Greeting { .. }
-            | Session::Open
-            | Session::Away { .. }
-            | Session::Closing { .. } => None,
-        };
-        let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
-            JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
-            JoinStage::Waiting => None,
-        });
-        let moderated = connection.moderated.take(|_| true).into_iter().map(|request| request.ask);
-        let meta = connection.meta_asked.take(|_| true).into_iter().map(|request| request.ask);
-        let restart = connection.restart.take();
-        let greetings = restart.iter().flat_map(|restart| restart.asks());
-        let asks: Vec<_> =
-            asked.into_iter().chain(joins).chain(moderated).chain(meta).chain(greetings).collect();
-        for ask in asks {
-            self.withdraw(ask);
-        }
-    }
-
     /// Removes a connection that holds nothing in rooms any more, and its link.
     fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.remove(conn) else { return };
@@ -790,107 +730,6 @@ impl Relay {
             self.links.remove(link);
             self.gate.disconnected(connection.addr);
             out.push(Output::Disconnect { link });
-        }
-    }
-
-    fn ask(
-        &mut self,
-        now: Instant,
-        target: AskTarget,
-        question: Question,
-        out: &mut Vec<Output>,
-    ) -> AskId {
-        self.last_ask = self.last_ask.saturating_add(1);
-        let ask = AskId(self.last_ask);
-        let deadline = now + self.config.ask_timeout;
-        self.asks.insert(ask, PendingAsk { target, deadline });
-        self.deadlines.add(deadline, Due::Ask(ask));
-        out.push(Output::Ask { ask, question, deadline });
-        ask
-    }
-
-    /// Forgets a question whose answer no longer matters.
-    fn withdraw(&mut self, ask: AskId) {
-        if let Some(pending) = self.asks.remove(&ask) {
-            self.deadlines.remove(pending.deadline, Due::Ask(ask));
-        }
-    }
-
-    fn answer(&mut self, now: Instant, ask: AskId, verdict: Verdict, out: &mut Vec<Output>) {
-        if let Some(pending) = self.asks.remove(&ask) {
-            self.deadlines.remove(pending.deadline, Due::Ask(ask));
-            self.decided(now, ask, pending.target, verdict, out);
-        }
-    }
-
-    fn ask_expired(&mut self, now: Instant, ask: AskId, out: &mut Vec<Output>) {
-        if planted!("late-answer-counts") {
-            return;
-        }
-        if let Some(pending) = self.asks.remove(&ask) {
-            let after_ms = millis(self.config.ask_timeout);
-            if planted!("timeout-means-yes") {
-                return self.decided(now, ask, pending.target, Verdict::Accept, out);
-            }
-            self.refused(now, ask, pending.target, Refusal::TimedOut { after_ms }, out);
-        }
-    }
-
-    fn decided(
-        &mut self,
-        now: Instant,
-        ask: AskId,
-        target: AskTarget,
-        verdict: Verdict,
-        out: &mut Vec<Output>,
-    ) {
-        match (target, verdict) {
-            (AskTarget::Greet(conn), Verdict::AcceptWith { words }) => {
-                self.greeting_decided(now, conn, ask, words, out);
-            }
-            (_, Verdict::Reject { message }) => {
-                self.refused(now, ask, target, Refusal::Rejected { message }, out);
-            }
-            (AskTarget::Connect(conn), _) => self.open(now, conn, out),
-            (AskTarget::CreateRoom(conn), Verdict::CreateRoom { config }) => {
-                self.room_decided(now, conn, ask, Ok(config), out);
-            }
-            (AskTarget::CreateRoom(conn), Verdict::Accept | Verdict::AcceptWith { .. }) => {
-                let config = self.config.room_defaults.clone();
-                self.room_decided(now, conn, ask, Ok(config), out);
-            }
-            (AskTarget::Join(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
-                self.join_decided(now, conn, ask, Ok(Vec::new()), out);
-            }
-            (AskTarget::Join(conn), Verdict::AcceptWith { words }) => {
-                self.join_decided(now, conn, ask, Ok(words), out);
-            }
-            (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
-            (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
-            (AskTarget::Greet(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
-                self.greeting_decided(now, conn, ask, Vec::new(), out);
-            }
-        }
-    }
-
-    fn refused(
-        &mut self,
-        now: Instant,
-        ask: AskId,
-        target: AskTarget,
-        reason: Refusal,
-        out: &mut Vec<Output>,
-    ) {
-        match target {
-            AskTarget::Connect(conn) => {
-                let message = reason.to_string();
-                self.close(now, conn, CloseReason::ConnectionRefused { message }, out);
-            }
-            AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
-            AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
-            AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
-            AskTarget::SetMeta(conn) => self.meta_decided(now, conn, ask, Err(reason), out),
-            AskTarget::Greet(conn) => self.greeting_decided(now, conn, ask, Vec::new(), out),
         }
     }
 

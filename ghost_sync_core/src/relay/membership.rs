@@ -5,12 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    AskTarget, Relay,
+    Relay,
     config::{CreateOnJoin, RoomConfig},
     event::{AskId, ConnId, Output, Question, RelayEvent},
     log::Origin,
     meta::clamp_u32,
     outbox::ItemKind,
+    questions::AskTarget,
     room::Member,
     session::{Connection, JoinStage, PendingJoin, SeatRef},
 };

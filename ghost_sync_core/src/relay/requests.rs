@@ -5,13 +5,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    AskTarget, Relay,
+    Relay,
     config::RelayMode,
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
     log::{Class, Origin, Spared},
     membership::JoinWish,
     meta::{MetaChange, MetaMap, clamp_u32},
     outbox::ItemKind,
+    questions::AskTarget,
     restart::Restart,
     resume::Ticket,
     session::{Session, Told},

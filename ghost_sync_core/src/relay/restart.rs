@@ -6,10 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    AskTarget, Relay,
+    Relay,
     event::{AskId, ConnId, Output, Question},
     membership::Words,
     meta::MetaMap,
+    questions::AskTarget,
     session::Session,
 };
 use crate::wire::{RoomId, SessionTicket};
