@@ -22,6 +22,7 @@ mod deadlines;
 mod error;
 mod event;
 mod gate;
+mod handshake;
 mod host;
 mod latest;
 mod limits;
@@ -47,7 +48,6 @@ mod undecided;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    net::SocketAddr,
     ops::Bound,
     time::{Duration, Instant},
 };
@@ -56,13 +56,11 @@ use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
-use crate::wire::{ClientId, CloseReason, RoomId, RoomName, Secret, ServerMessage, VERSION};
+use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
 use away::Away;
-use config::MIN_GREETERS;
-use deadlines::{Deadlines, Due, millis};
+use deadlines::{Deadlines, Due};
 use gate::Gate;
 use log::Origin;
-use meta::clamp_u32;
 use outbox::ItemKind;
 use pace::{Pace, Pending};
 use questions::PendingAsk;
@@ -171,88 +169,6 @@ impl Relay {
         };
         relay.epoch = relay.random();
         relay
-    }
-
-    /// Whether another connection from `addr` may be added. One that may not is dropped
-    /// without an answer; ask before anything is allocated for it.
-    pub fn admits(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        self.first_connect.get_or_insert(now);
-        let now = self.clock(now);
-        self.gate.admits(now, addr)
-    }
-
-    /// Connections that were not admitted so far.
-    pub fn turned_away(&self) -> u64 {
-        self.gate.turned_away()
-    }
-
-    /// Adds a connection from `addr`; `client_id` and `secret` must be random,
-    /// the secret from a source that nobody can guess.
-    ///
-    /// One that cannot be taken is told why and closed like any other.
-    pub fn connect(
-        &mut self,
-        now: Instant,
-        addr: SocketAddr,
-        client_id: ClientId,
-        secret: Secret,
-        out: &mut Vec<Output>,
-    ) -> LinkId {
-        self.first_connect.get_or_insert(now);
-        let connection = Connection::new(now, addr, client_id, secret, &self.config);
-        let taken = self.links.len();
-        let conn = self.conns.insert(connection);
-        let link = self.links.insert(conn);
-        self.gate.connected(addr);
-        self.conns[conn].link = Some(link);
-        let due = self.conns[conn].deadline(&self.config);
-        self.conns[conn].due = due;
-        self.deadlines.add(due, Due::Connection(conn));
-        if let Some(reason) = self.refusing.clone() {
-            self.close(now, conn, reason, out);
-        }
-        if taken >= self.config.max_links() {
-            // A flood gets no farewell: those who wait for theirs are memory too.
-            self.part(now, conn, DisconnectReason::ConnectionClosed, out);
-            self.forget(conn, out);
-            return link;
-        }
-        self.greeters.push_back(conn);
-        self.bound_greeters(now, self.config.max_clients.max(MIN_GREETERS), out);
-        link
-    }
-
-    /// Keeps those who have not said who they are from being more than twice `max`:
-    /// who has been silent longest goes, so that a flood of them keeps nobody out.
-    fn bound_greeters(&mut self, now: Instant, max: usize, out: &mut Vec<Output>) {
-        // Looked at only now and then: most have greeted long ago.
-        if self.greeters.len() <= max.saturating_mul(2) {
-            return;
-        }
-        let conns = &self.conns;
-        self.greeters.retain(|conn| conns.get(*conn).is_some_and(Connection::is_greeting));
-        while self.greeters.len() > max
-            && let Some(conn) = self.greeters.pop_front()
-        {
-            let waited = self.conns[conn].liveness.heard;
-            let after_ms = millis(now.saturating_duration_since(waited));
-            self.close(now, conn, CloseReason::HandshakeTimeout { after_ms }, out);
-        }
-    }
-
-    /// Drops, without a farewell, whoever has been there longest and has not said who it is:
-    /// there are no sockets left. Returns its link.
-    pub fn drop_greeter(&mut self, now: Instant, out: &mut Vec<Output>) -> Option<LinkId> {
-        while let Some(conn) = self.greeters.pop_front() {
-            // Most have greeted long ago.
-            let found = self.conns.get(conn).filter(|found| found.is_greeting());
-            if let Some(link) = found.and_then(|found| found.link) {
-                self.part(now, conn, DisconnectReason::ConnectionClosed, out);
-                self.forget(conn, out);
-                return Some(link);
-            }
-        }
-        None
     }
 
     /// The connection that a link belongs to.
@@ -564,54 +480,6 @@ impl Relay {
             connection.ready = true;
             self.ready.push(conn);
         }
-    }
-
-    /// Completes a handshake.
-    fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        // Either may have come up since it was asked about.
-        if let Some(reason) = self.check_bar(now, conn).err().or_else(|| self.no_place()) {
-            return self.close(now, conn, reason, out);
-        }
-        let next_ping = self.next_ping(now);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.session = Session::Open;
-        self.gate.greeted(connection.addr);
-        connection.liveness.heard = now;
-        connection.liveness.next_ping = next_ping;
-        let (client_id, addr) = (connection.client_id, connection.addr);
-        let meta = connection.meta.to_vec();
-        self.clients.insert(client_id, conn);
-        self.welcome(conn);
-        self.reschedule(conn);
-        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
-        out.push(Output::Event(opened));
-    }
-
-    /// Greets a client.
-    fn welcome(&mut self, conn: ConnId) {
-        let Some(connection) = self.conns.get(conn) else { return };
-        let welcome = ServerMessage::Welcome {
-            version: VERSION,
-            client_id: connection.client_id,
-            max_payload: clamp_u32(self.config.max_payload),
-            ping_interval_ms: millis(self.config.ping_interval),
-            idle_timeout_ms: millis(self.config.idle_timeout),
-            resume_grace_ms: millis(self.config.resume_grace),
-            epoch: self.epoch,
-            secret: connection.secrets.newest,
-            rooms: self.rooms_of(conn).map(|(_, name)| name.to_string()).collect(),
-        };
-        self.push(conn, ItemKind::Control, &welcome);
-    }
-
-    /// Why a new client cannot be taken, if every place is taken.
-    fn no_place(&self) -> Option<CloseReason> {
-        let max = self.config.max_clients;
-        let most = max.saturating_add(usize::from(planted!("one-client-too-many")));
-        (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
-            max: clamp_u32(max),
-            retry_after_ms: millis(self.config.retry_after),
-        })
     }
 
     /// Ends a connection with a reason that it is told; a session that may come

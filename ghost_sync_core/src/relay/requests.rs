@@ -7,20 +7,18 @@ use bytes::Bytes;
 use super::{
     Relay,
     config::RelayMode,
-    event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
+    event::{ConnId, DisconnectReason, LinkId, Output, RelayEvent},
+    handshake::{Hello, check_version},
     log::{Class, Origin, Spared},
     membership::JoinWish,
-    meta::{MetaChange, MetaMap, clamp_u32},
+    meta::{MetaChange, clamp_u32},
     outbox::ItemKind,
-    questions::AskTarget,
-    restart::Restart,
     resume::Ticket,
     session::{Session, Told},
 };
 use crate::wire::{
-    ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MAGIC,
-    MessageType, Meta, Protocol, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage,
-    SessionTicket, VERSION,
+    ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MessageType,
+    Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, SessionTicket,
 };
 
 /// A broadcast, of a client or of the server.
@@ -235,7 +233,7 @@ impl Relay {
         }
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
         now: Instant,
         conn: ConnId,
@@ -294,72 +292,6 @@ impl Relay {
                 let what = "a second hello".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }
-        }
-    }
-
-    fn hello(&mut self, now: Instant, conn: ConnId, hello: Hello<'_>, out: &mut Vec<Output>) {
-        let differs = |known: &&Protocol| {
-            hello.protocol != Protocol::UNCHECKED && hello.protocol != known.hash()
-        };
-        let reason = if let Err(reason) = check_version(hello.magic, hello.version) {
-            reason
-        } else if let Some(known) = self.config.protocol.as_ref().filter(differs) {
-            CloseReason::ProtocolMismatch {
-                server: known.hash(),
-                client: hello.protocol,
-                types: known.types().to_vec(),
-            }
-        } else if let Err(reason) = self.check_bar(now, conn) {
-            reason
-        } else {
-            match self.meta_of_hello(hello.meta) {
-                Ok(meta) => {
-                    let data = Bytes::copy_from_slice(hello.data);
-                    let ticket = hello.session;
-                    let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
-                    let Some((ticket, held)) = held else {
-                        return self.greeted(now, conn, meta, data, out);
-                    };
-                    match self.may_begin_anew(now, held) {
-                        Ok(()) => {
-                            let restart = Restart { ticket, meta, data, asked: Vec::new() };
-                            return self.restart(now, conn, restart, out);
-                        }
-                        Err(reason) => reason,
-                    }
-                }
-                Err(reason) => reason,
-            }
-        };
-        self.close(now, conn, reason, out);
-    }
-
-    pub(super) fn greeted(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        meta: MetaMap,
-        data: Bytes,
-        out: &mut Vec<Output>,
-    ) {
-        if let Some(reason) = self.no_place() {
-            return self.close(now, conn, reason, out);
-        }
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.meta = meta;
-        if !self.config.ask_connect {
-            return self.open(now, conn, out);
-        }
-        let question = Question::Connect {
-            conn,
-            client_id: connection.client_id,
-            addr: connection.addr,
-            data,
-            meta: connection.meta.to_vec(),
-        };
-        let ask = self.ask(now, AskTarget::Connect(conn), question, out);
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.session = Session::Asking { ask };
         }
     }
 
@@ -448,7 +380,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
+    fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
         self.check_len(payload.len())
     }
 
@@ -580,25 +512,6 @@ fn cost_of(message: &ClientMessage<'_>) -> usize {
         | ClientMessage::Resume { .. }
         | ClientMessage::ListRooms { .. } => 64,
     }
-}
-
-fn check_version(magic: [u8; 4], version: u16) -> Result<(), CloseReason> {
-    if magic != MAGIC {
-        return Err(CloseReason::Protocol { what: "not a Ghost Sync client".to_owned() });
-    }
-    if version != VERSION {
-        return Err(CloseReason::VersionMismatch { client: version, server: VERSION });
-    }
-    Ok(())
-}
-
-struct Hello<'a> {
-    magic: [u8; 4],
-    version: u16,
-    protocol: u64,
-    data: &'a [u8],
-    meta: Vec<Meta>,
-    session: Option<SessionTicket>,
 }
 
 /// Bytes of a delivered broadcast beside its payload, at most.
