@@ -14,6 +14,7 @@ mod away;
 mod budget;
 mod catch_up;
 mod chunks;
+mod closing;
 mod config;
 mod congestion;
 #[cfg(test)]
@@ -66,7 +67,7 @@ use pace::{Pace, Pending};
 use questions::PendingAsk;
 use resume::Barred;
 use room::Room;
-use session::{Connection, SeatRef, Session};
+use session::{Connection, SeatRef};
 
 pub use config::{
     CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
@@ -479,125 +480,6 @@ impl Relay {
         if !connection.ready {
             connection.ready = true;
             self.ready.push(conn);
-        }
-    }
-
-    /// Ends a connection with a reason that it is told; a session that may come
-    /// back is held.
-    fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Vec<Output>) {
-        if self.conns.get(conn).is_none_or(Connection::is_closing) {
-            return;
-        }
-        let reason_to_part = DisconnectReason::Closed(reason.clone());
-        if self.is_held(conn, &reason_to_part) {
-            self.detach(now, conn, reason);
-            return self.go_away(now, conn, reason_to_part, out);
-        }
-        if self.conns.get(conn).is_some_and(Connection::is_away) {
-            self.bar(conn, reason);
-            return self.end_session(now, conn, reason_to_part, out);
-        }
-        let for_too_much = matches!(
-            reason,
-            CloseReason::SlowConsumer { .. }
-                | CloseReason::TooManyRequests { .. }
-                | CloseReason::RateLimited { .. }
-        );
-        // Where there are many connections, what waits for one that does not read goes too:
-        // the next crowd fills its own.
-        let many = self.links.len() > self.config.max_clients;
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.outbox.forget_kept();
-        if for_too_much || many && connection.blocked.is_some() {
-            connection.outbox.take();
-        } else if self.refusing.is_none() {
-            self.take_out(conn, out);
-        }
-        let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
-        self.part(now, conn, DisconnectReason::Closed(reason), out);
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.outbox.forget_asides();
-        }
-        self.push_frame(conn, ItemKind::Control, frame);
-        let linger = self.linger(self.conns.get(conn).is_some_and(|found| found.blocked.is_some()));
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.session = Session::Closing { until: now + linger };
-        self.schedule(conn);
-    }
-
-    /// How long a closed connection gets to take its last bytes. Who has not read for a
-    /// while would not hear why it was closed, if that were over before it reads again.
-    fn linger(&self, blocked: bool) -> Duration {
-        // Where there are many connections, nobody waits long for one that is over.
-        if blocked && self.refusing.is_none() && self.links.len() <= self.config.max_clients {
-            self.config.linger.max(self.config.write_timeout)
-        } else {
-            self.config.linger
-        }
-    }
-
-    /// Takes the end of a link whose socket is gone.
-    fn disconnected(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(conn) = self.links.remove(link) else { return };
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.link = None;
-        self.gate.disconnected(connection.addr);
-        if self.is_held(conn, &reason) {
-            return self.go_away(now, conn, reason, out);
-        }
-        if self.conns.get(conn).is_some_and(|connection| !connection.is_closing()) {
-            self.part(now, conn, reason, out);
-        }
-        self.forget(conn, out);
-    }
-
-    /// Frees everything that a connection holds in rooms, and tells the host.
-    fn part(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let (client_id, addr) = (connection.client_id, connection.addr);
-        let was_open = connection.is_present();
-        if connection.is_half_open() {
-            self.gate.greeted(addr);
-        }
-        self.withdraw_all(conn);
-        self.conns[conn].session = Session::Closing { until: now + self.config.linger };
-        while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
-            self.leave(now, conn, held.room, reason.as_leave(), out);
-        }
-        if was_open {
-            self.clients.remove(&client_id);
-        }
-        out.push(Output::Event(if was_open {
-            RelayEvent::ConnectionClosed { conn, client_id, reason }
-        } else {
-            RelayEvent::HandshakeFailed { addr, reason }
-        }));
-    }
-
-    /// Removes a connection that holds nothing in rooms any more, and its link.
-    fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.remove(conn) else { return };
-        self.blocked.remove(&conn);
-        self.deadlines.remove(connection.due, Due::Connection(conn));
-        if connection.is_half_open() {
-            self.gate.greeted(connection.addr);
-        }
-        if let Some(link) = connection.link {
-            self.links.remove(link);
-            self.gate.disconnected(connection.addr);
-            out.push(Output::Disconnect { link });
         }
     }
 

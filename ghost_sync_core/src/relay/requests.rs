@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Relay,
     config::RelayMode,
-    event::{ConnId, DisconnectReason, LinkId, Output, RelayEvent},
+    event::{ConnId, LinkId, Output, RelayEvent},
     handshake::{Hello, check_version},
     log::{Class, Origin, Spared},
     membership::JoinWish,
@@ -215,21 +215,6 @@ impl Relay {
                 let what = "a message before the handshake was complete".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }
-        }
-    }
-
-    /// Lets a client go that said goodbye, once it has got what was said before.
-    fn farewell(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        if self.conns.get(conn).is_some_and(super::session::Connection::is_open) {
-            self.take_out(conn, out);
-        }
-        self.part(now, conn, DisconnectReason::Closed(CloseReason::Requested), out);
-        let Some(connection) = self.conns.get(conn) else { return };
-        if self.has_pending(connection) {
-            self.schedule(conn);
-            self.make_ready(conn);
-        } else {
-            self.forget(conn, out);
         }
     }
 
