@@ -35,6 +35,7 @@ mod outbox;
 mod pace;
 mod prefix;
 mod questions;
+mod receive;
 mod reliable;
 mod relief;
 mod requests;

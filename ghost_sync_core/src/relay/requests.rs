@@ -7,18 +7,15 @@ use bytes::Bytes;
 use super::{
     Relay,
     config::RelayMode,
-    event::{ConnId, LinkId, Output, RelayEvent},
-    handshake::{Hello, check_version},
+    event::{ConnId, Output, RelayEvent},
     log::{Class, Origin, Spared},
     membership::JoinWish,
     meta::{MetaChange, clamp_u32},
     outbox::ItemKind,
-    resume::Ticket,
-    session::{Session, Told},
 };
 use crate::wire::{
-    ClientMessage, CloseReason, DecodeError, Delivery, FrameTooLong, LeaveReason, MessageType,
-    Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, SessionTicket,
+    ClientMessage, CloseReason, Delivery, LeaveReason, MessageType, Refusal, RoomId, RoomSummary,
+    Seat, SendFlags, ServerMessage,
 };
 
 /// A broadcast, of a client or of the server.
@@ -32,192 +29,6 @@ pub(super) struct Broadcast<'a> {
 }
 
 impl Relay {
-    /// Takes messages until they have cost [`AT_ONCE`], and returns what is left then;
-    /// nothing is of a link that is over.
-    pub(super) fn bytes<'a>(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        mut bytes: &'a [u8],
-        out: &mut Vec<Output>,
-    ) -> &'a [u8] {
-        let Some(conn) = self.conn_on(link) else { return &[] };
-        let Some(connection) = self.conns.get_mut(conn).filter(|found| !found.is_closing()) else {
-            return &[];
-        };
-        connection.liveness.heard = now;
-        self.pace.read();
-        let mut decoder = std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
-        let mut whole = false;
-        let mut cost = 0;
-        // With nothing left the decoder is asked once more, and lets go of the last message.
-        while cost < AT_ONCE || bytes.is_empty() {
-            // A link may have become another connection's by the last message.
-            let Some(conn) = self.conn_on(link) else { return &[] };
-            let Some(connection) = self.conns.get(conn).filter(|found| !found.is_closing()) else {
-                return &[];
-            };
-            decoder.set_max_len(connection.max_frame(&self.config));
-            let (message, len) = match decoder.next_frame(&mut bytes) {
-                Ok(Some(body)) => (ClientMessage::decode(body), body.len()),
-                Ok(None) => break,
-                Err(error) => {
-                    self.frame_too_long(now, conn, error, out);
-                    return &[];
-                }
-            };
-            whole = true;
-            match message {
-                Ok(message) => {
-                    let is_request = message.is_request();
-                    cost += cost_of(&message);
-                    self.message(now, conn, message, out);
-                    if is_request {
-                        self.count_request(conn, len);
-                    }
-                }
-                Err(error) => {
-                    self.malformed(now, conn, error, out);
-                    return &[];
-                }
-            }
-            // Before the next: one read may hold thousands of requests.
-            let too_much = self.asks_too_much(conn);
-            if self.is_struck(conn) || too_much && self.is_over_limit(now, link) {
-                self.put_out(now, conn, out);
-                return &[];
-            }
-            if too_much {
-                let max = clamp_u32(MAX_UNSENT_REPLIES);
-                self.close(now, conn, CloseReason::TooManyRequests { max }, out);
-                return &[];
-            }
-        }
-        let Some(conn) = self.conn_on(link) else { return &[] };
-        let Some(connection) = self.conns.get_mut(conn) else { return &[] };
-        let incomplete = decoder.partial_len() > 0;
-        connection.decoder = decoder;
-        let since = connection.liveness.partial.filter(|_| !whole).unwrap_or(now);
-        connection.liveness.partial = incomplete.then_some(since);
-        if incomplete {
-            self.schedule(conn);
-        }
-        bytes
-    }
-
-    /// Counts a request, and tells the client now and then that it has arrived.
-    fn count_request(&mut self, conn: ConnId, len: usize) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.requests += 1;
-        connection.told.frames += 1;
-        connection.told.bytes += len;
-        let untold = connection.told;
-        if untold.frames >= UNTOLD_REQUESTS || untold.bytes >= UNTOLD_BYTES {
-            connection.told = Told::default();
-            let count = connection.requests;
-            if !self.config.resume_grace.is_zero() {
-                self.push(conn, ItemKind::Control, &ServerMessage::Received { count });
-            }
-        }
-    }
-
-    /// The client says how many numbered messages it has.
-    fn confirmed(&mut self, now: Instant, conn: ConnId, count: u64, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        if !connection.outbox.confirm(count) {
-            let what = format!("{count} messages were confirmed that were never sent");
-            self.close(now, conn, CloseReason::Protocol { what }, out);
-        }
-    }
-
-    /// Whether more answers wait than one read may call for.
-    fn asks_too_much(&self, conn: ConnId) -> bool {
-        self.conns.get(conn).is_some_and(|connection| {
-            connection.outbox.cost() > self.config.outbox_limit
-                || connection.outbox.replies() > MAX_UNSENT_REPLIES
-        })
-    }
-
-    fn frame_too_long(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        error: FrameTooLong,
-        out: &mut Vec<Output>,
-    ) {
-        let opened = self.conns.get(conn).is_some_and(super::session::Connection::is_open);
-        let reason = if opened {
-            CloseReason::PayloadTooLarge { len: clamp_u32(error.len), max: clamp_u32(error.max) }
-        } else {
-            CloseReason::Protocol { what: format!("before the handshake, {error}") }
-        };
-        self.close(now, conn, reason, out);
-    }
-
-    fn malformed(&mut self, now: Instant, conn: ConnId, error: DecodeError, out: &mut Vec<Output>) {
-        self.close(now, conn, CloseReason::Protocol { what: error.to_string() }, out);
-    }
-
-    fn message(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        message: ClientMessage<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        match (&connection.session, message) {
-            (
-                Session::Greeting { .. },
-                ClientMessage::Hello { magic, version, protocol, data, meta, session },
-            ) => {
-                let hello = Hello { magic, version, protocol, data, meta, session };
-                self.hello(now, conn, hello, out);
-            }
-            (
-                Session::Greeting { .. },
-                ClientMessage::Resume {
-                    magic,
-                    version,
-                    epoch,
-                    client_id,
-                    secret,
-                    attempt,
-                    received,
-                    rooms,
-                },
-            ) => match check_version(magic, version).and_then(|()| self.check_bar(now, conn)) {
-                Ok(()) => {
-                    let session = SessionTicket { client_id, secret };
-                    let ticket = Ticket { epoch, session, attempt, received, rooms };
-                    self.resume(now, conn, &ticket, out);
-                }
-                Err(reason) => self.close(now, conn, reason, out),
-            },
-            (_, ClientMessage::Close { reason: _ }) => {
-                // Whatever reason a client gives for going, to others it just left.
-                self.farewell(now, conn, out);
-            }
-            (Session::Open, message) => {
-                // It spoke after it was given its new secret: it has that.
-                if !planted!("old-secret-stays-good") {
-                    connection.secrets.old = None;
-                }
-                self.request(now, conn, message, out);
-            }
-            (
-                Session::Greeting { .. }
-                | Session::Asking { .. }
-                | Session::Away { .. }
-                | Session::Closing { .. },
-                _,
-            ) => {
-                let what = "a message before the handshake was complete".to_owned();
-                self.close(now, conn, CloseReason::Protocol { what }, out);
-            }
-        }
-    }
-
     pub(super) fn request(
         &mut self,
         now: Instant,
@@ -482,36 +293,8 @@ impl Relay {
     }
 }
 
-/// About how often a broadcast could be taken in the time that the message takes.
-fn cost_of(message: &ClientMessage<'_>) -> usize {
-    match message {
-        ClientMessage::Broadcast { .. }
-        | ClientMessage::Send { .. }
-        | ClientMessage::Ping { .. }
-        | ClientMessage::Pong { .. }
-        | ClientMessage::Received { .. }
-        | ClientMessage::Close { .. } => 1,
-        ClientMessage::Leave { .. } | ClientMessage::SetMeta { .. } => 4,
-        ClientMessage::Join { .. } => 16,
-        ClientMessage::Hello { .. }
-        | ClientMessage::Resume { .. }
-        | ClientMessage::ListRooms { .. } => 64,
-    }
-}
-
 /// Bytes of a delivered broadcast beside its payload, at most.
 const BROADCAST_HEADER: usize = 34;
-
-/// What is done with the messages of one link before others have their turn: as much as some
-/// fifty microseconds allow.
-const AT_ONCE: usize = 128;
-
-/// Requests, and bytes of them, after which a client is told that they arrived.
-const UNTOLD_REQUESTS: usize = 256;
-const UNTOLD_BYTES: usize = 64 << 10;
-
-/// Answers that may wait at all, whether or not the socket is full.
-const MAX_UNSENT_REPLIES: usize = 1024;
 
 /// What requests cost of their limit.
 const JOIN_COST: u64 = 1;
