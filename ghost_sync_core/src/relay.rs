@@ -22,8 +22,10 @@ mod counters;
 mod deadlines;
 mod error;
 mod event;
+mod flush;
 mod gate;
 mod handshake;
+mod history;
 mod host;
 mod latest;
 mod limits;
@@ -50,11 +52,10 @@ mod undecided;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    ops::Bound,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
@@ -62,9 +63,8 @@ use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
 use away::Away;
 use deadlines::{Deadlines, Due};
 use gate::Gate;
-use log::Origin;
 use outbox::ItemKind;
-use pace::{Pace, Pending};
+use pace::Pace;
 use questions::PendingAsk;
 use resume::Barred;
 use room::Room;
@@ -211,216 +211,6 @@ impl Relay {
         bytes.len() - self.bytes(now, link, bytes, out).len()
     }
 
-    /// Appends the links that have something to send and whose sockets are not known to
-    /// be full to `ready`, each once.
-    ///
-    /// Call it again after writing to them: it also frees what was sent.
-    pub fn take_ready(&mut self, now: Instant, ready: &mut Vec<LinkId>, out: &mut Vec<Output>) {
-        self.pending_bytes = 0;
-        self.tidy(now);
-        let mut blocked = Vec::new();
-        let mut due = self.pace.take(now);
-        for (room, listed) in due.drain(..) {
-            let Some(found) = self.rooms.get_mut(&room) else { continue };
-            // It may have left since, and wait again.
-            if found.pending != listed {
-                continue;
-            }
-            found.flushed(now);
-            let members = found.members().len();
-            self.pace.flushed(&mut found.company, members);
-            found.advance_cursors(|member| {
-                let Some(connection) = self.conns.get_mut(member.conn) else { return };
-                if connection.blocked.is_some() {
-                    blocked.push(member.conn);
-                } else if !connection.ready {
-                    connection.ready = true;
-                    self.ready.push(member.conn);
-                }
-            });
-            self.trim_rooms.push(room);
-        }
-        self.pace.reuse(due);
-        for conn in blocked {
-            self.relieve_if_behind(now, conn, out);
-            self.note_congestion(now, conn);
-        }
-        let mut listed = std::mem::take(&mut self.ready);
-        for conn in listed.drain(..) {
-            let Some(connection) = self.conns.get_mut(conn) else { continue };
-            connection.ready = false;
-            match connection.link {
-                _ if connection.blocked.is_some() => {
-                    self.relieve_if_behind(now, conn, out);
-                    self.note_congestion(now, conn);
-                }
-                Some(link) => {
-                    connection.outbox.admit_asides(&connection.seats);
-                    if connection.behind {
-                        self.read_on(conn, catch_up::WINDOW, out);
-                    }
-                    ready.push(link);
-                }
-                None => self.end_if_overfull(now, conn, out),
-            }
-        }
-        // Closing a slow connection may have made others ready; they stay for the next call.
-        listed.append(&mut self.ready);
-        self.ready = listed;
-    }
-
-    /// Whether [`take_ready`](Self::take_ready) has something to do now; what waits for
-    /// its time is in [`next_deadline`](Self::next_deadline).
-    pub fn is_dirty(&self) -> bool {
-        self.pace.is_due() || !(self.ready.is_empty() && self.trim_rooms.is_empty())
-    }
-
-    /// Whether rooms have something to send whose time has not come.
-    pub fn is_waiting(&self) -> bool {
-        self.pace.next().is_some()
-    }
-
-    /// Frees what everybody was sent; [`take_ready`](Self::take_ready) does so first.
-    pub fn tidy(&mut self, now: Instant) {
-        for room in std::mem::take(&mut self.trim_rooms) {
-            self.trim(now, room);
-        }
-        self.bound_history(now);
-    }
-
-    /// Writing to connections took from `began` to `ended`. When that and reading take up
-    /// nearly all of the time, rooms without a tick of their own wait for company before
-    /// they are ready.
-    pub fn wrote(&mut self, began: Instant, ended: Instant) {
-        self.pace.wrote(began, ended);
-    }
-
-    /// How long a room without a tick of its own waits for company.
-    pub fn flush_delay(&self) -> Duration {
-        self.pace.delay()
-    }
-
-    /// Bytes of events that one client may have to be sent at the next
-    /// [`take_ready`](Self::take_ready): those of the fullest room, times the rooms of a client.
-    pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes
-    }
-
-    /// Appends an event to a room's log.
-    fn append(
-        &mut self,
-        now: Instant,
-        room: RoomId,
-        origin: Origin,
-        size: usize,
-        encode: impl FnOnce(&mut BytesMut, u64),
-    ) -> u64 {
-        let Some(found) = self.rooms.get_mut(&room) else { return 0 };
-        // Of all rooms of a client together, a part of what may wait for it.
-        let most = self.config.outbox_limit / self.config.rooms_per_client.max(1) / 4;
-        let full = FULL_BATCH.min(most as u64);
-        let seq = found.append(now, origin, size, encode);
-        let (kept, before) = found.recount();
-        self.history_bytes = self.history_bytes + kept - before;
-        let unflushed = found.unflushed();
-        let together = usize::try_from(unflushed).unwrap_or(usize::MAX);
-        let together = together.saturating_mul(self.config.rooms_per_client);
-        self.pending_bytes = self.pending_bytes.max(together);
-        let (tick, full) = (found.tick(), unflushed > full);
-        if tick.is_none() {
-            let members = found.members().len();
-            self.pace.said(now, &mut found.company, members);
-        }
-        match found.pending {
-            Pending::Nothing => {
-                let due = match tick {
-                    Some(tick) => Pace::at_tick(now, tick, found.last_flush),
-                    None => self.pace.in_company(now, &found.company),
-                };
-                found.pending = if full { Pending::Due } else { due };
-                self.pace.list(now, room, found.pending, tick.is_some());
-            }
-            Pending::Until(at) if full => {
-                self.pace.unlist(at, room);
-                found.pending = Pending::Due;
-                self.pace.list(now, room, Pending::Due, tick.is_some());
-            }
-            Pending::Until(_) if tick.is_none() => self.pace.grew(now),
-            Pending::Until(_) | Pending::Due => {}
-        }
-        seq
-    }
-
-    /// Forgets what a room need not keep, and sees to it that it is looked at again.
-    fn trim(&mut self, now: Instant, room: RoomId) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.trim(now);
-        let (kept, before) = found.recount();
-        self.history_bytes = self.history_bytes + kept - before;
-        self.watch_history(now, room);
-    }
-
-    fn watch_history(&mut self, now: Instant, room: RoomId) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        let old = found.history_due;
-        match (old, found.history_ends(now)) {
-            (Some(old), None) => {
-                self.histories.remove(&(old, room));
-                found.history_due = None;
-            }
-            // Looked at lazily: later is found out then.
-            (Some(old), Some(due)) if old <= due && old > now => {}
-            (_, Some(due)) => {
-                if let Some(old) = old {
-                    self.histories.remove(&(old, room));
-                }
-                let due = due.max(now + SHORTEST_WATCH);
-                found.history_due = Some(due);
-                self.histories.insert((due, room));
-            }
-            (None, None) => {}
-        }
-    }
-
-    /// Keeps the rooms' histories within what they may take together: the rooms
-    /// with the oldest events give up half of theirs.
-    fn bound_history(&mut self, now: Instant) {
-        if planted!("history-unbounded") {
-            return;
-        }
-        // From where it stopped: rooms that somebody still needs all of save no others.
-        let (mut needed, mut is_again) = (0, self.passed.is_none());
-        while self.history_bytes > self.config.history_limit as u64 && needed < MAX_NEEDED {
-            let after = self.passed.map_or(Bound::Unbounded, Bound::Excluded);
-            let next = self.histories.range((after, Bound::Unbounded)).next().copied();
-            let Some((due, room)) = next else {
-                self.passed = None;
-                if std::mem::replace(&mut is_again, true) {
-                    break;
-                }
-                continue;
-            };
-            let Some(found) = self.rooms.get_mut(&room) else {
-                self.histories.remove(&(due, room));
-                continue;
-            };
-            found.trim_half();
-            let (kept, before) = found.recount();
-            self.history_bytes = self.history_bytes + kept - before;
-            if kept >= before {
-                self.passed = Some((due, room));
-                needed += 1;
-                continue;
-            }
-            found.history_due = None;
-            self.histories.remove(&(due, room));
-            self.watch_history(now, room);
-        }
-        if self.history_bytes <= self.config.history_limit as u64 {
-            self.passed = None;
-        }
-    }
-
     /// Removes a room for good.
     fn remove_room(&mut self, room: RoomId) {
         let Some(found) = self.rooms.remove(&room) else { return };
@@ -452,12 +242,6 @@ impl Relay {
             && let Some(oldest) = self.buried.pop_front()
         {
             self.remove_room(oldest);
-        }
-    }
-
-    fn trim_later(&mut self, room: RoomId) {
-        if self.trim_rooms.last() != Some(&room) {
-            self.trim_rooms.push(room);
         }
     }
 
@@ -496,13 +280,3 @@ impl Relay {
 
 /// Deleted rooms that are kept for those who may come back.
 const MAX_BURIED: usize = 1024;
-
-/// Rooms that are passed over at a time because somebody still needs all they keep.
-const MAX_NEEDED: usize = 64;
-
-/// Bytes of new events with which a room waits no longer: more of them would not make
-/// a write any cheaper.
-const FULL_BATCH: u64 = 16 << 10;
-
-/// A room's history is not looked at more often than this for its age.
-const SHORTEST_WATCH: Duration = Duration::from_millis(100);
