@@ -36,6 +36,7 @@ mod moderation;
 mod outbox;
 mod pace;
 mod prefix;
+mod queries;
 mod questions;
 mod receive;
 mod reliable;
