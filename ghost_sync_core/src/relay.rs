@@ -45,6 +45,7 @@ mod requests;
 mod restart;
 mod resume;
 mod room;
+mod rooms;
 mod roster;
 mod session;
 mod snapshot;
@@ -62,7 +63,7 @@ use slotmap::SlotMap;
 
 use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
 use away::Away;
-use deadlines::{Deadlines, Due};
+use deadlines::Deadlines;
 use gate::Gate;
 use outbox::ItemKind;
 use pace::Pace;
@@ -212,40 +213,6 @@ impl Relay {
         bytes.len() - self.bytes(now, link, bytes, out).len()
     }
 
-    /// Removes a room for good.
-    fn remove_room(&mut self, room: RoomId) {
-        let Some(found) = self.rooms.remove(&room) else { return };
-        self.history_bytes -= found.kept_bytes();
-        if let Some(due) = found.history_due {
-            self.histories.remove(&(due, room));
-        }
-        if let Some(at) = found.expires {
-            self.deadlines.remove(at, Due::Room(room));
-        }
-    }
-
-    /// Removes a deleted room that nobody is in, once nobody can come back who
-    /// was.
-    fn bury(&mut self, now: Instant, room: RoomId) {
-        if self.config.resume_grace.is_zero() || self.refusing.is_some() {
-            return self.remove_room(room);
-        }
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.deleted = true;
-        let at = now + self.config.resume_grace;
-        if let Some(old) = found.expires.replace(at) {
-            self.deadlines.remove(old, Due::Room(room));
-        }
-        self.deadlines.add(at, Due::Room(room));
-        self.buried.push_back(room);
-        self.trim_later(room);
-        if self.buried.len() > MAX_BURIED
-            && let Some(oldest) = self.buried.pop_front()
-        {
-            self.remove_room(oldest);
-        }
-    }
-
     /// Queues a message for one connection.
     fn push(&mut self, conn: ConnId, kind: ItemKind, message: &ServerMessage<'_>) {
         self.push_frame(conn, kind, message.to_frame());
@@ -278,6 +245,3 @@ impl Relay {
         mixed ^ (mixed >> 31)
     }
 }
-
-/// Deleted rooms that are kept for those who may come back.
-const MAX_BURIED: usize = 1024;

@@ -5,20 +5,17 @@ use std::time::{Duration, Instant};
 use super::{
     Relay,
     asides::{About, Aside},
-    config::RoomConfig,
-    deadlines::{Due, FOR_EVER, millis},
-    error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
+    deadlines::{FOR_EVER, millis},
+    error::{ClientNotFound, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
     log::{MAX_SPARED, Origin, Spared},
     meta::{MetaChange, Owner},
     outbox::ItemKind,
     requests::Broadcast,
-    room::Room,
     session::{Connection, SeatRef, Session, Threshold},
 };
 use crate::wire::{
-    CloseReason, Delivery, LeaveReason, MessageType, RoomId, RoomName, Seat, SendFlags,
-    ServerMessage,
+    CloseReason, Delivery, LeaveReason, MessageType, RoomId, Seat, SendFlags, ServerMessage,
 };
 
 /// What the server says to a room.
@@ -41,130 +38,6 @@ pub struct Announcement<'a> {
 }
 
 impl Relay {
-    /// Makes a room; `epoch` must be random.
-    ///
-    /// # Errors
-    /// When the name is taken or the server is out of rooms.
-    pub fn create_room(
-        &mut self,
-        now: Instant,
-        name: RoomName,
-        epoch: u64,
-        config: RoomConfig,
-        out: &mut Vec<Output>,
-    ) -> Result<RoomId, CreateRoomError> {
-        if self.refusing.is_some() {
-            return Err(CreateRoomError::Stopped);
-        }
-        if self.names.contains_key(&name) {
-            return Err(CreateRoomError::RoomAlreadyExists(name));
-        }
-        if self.names.len() >= self.config.max_rooms {
-            return Err(CreateRoomError::TooManyRooms { max: self.config.max_rooms });
-        }
-        // A number is never used again: who comes back would be in another room.
-        let Some(number) = self.last_room.checked_add(1) else {
-            return Err(CreateRoomError::TooManyRooms { max: self.last_room as usize });
-        };
-        self.last_room = number;
-        let room = RoomId(number);
-        let bounds = (self.config.resume_grace, self.config.outbox_limit);
-        self.rooms.insert(room, Room::new(now, name.clone(), epoch, config, bounds));
-        self.names.insert(name.clone(), room);
-        self.show_in_lists(room);
-        out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
-        self.expire_when_empty(now, room);
-        Ok(room)
-    }
-
-    /// Changes a room's settings; players above a new capacity stay.
-    ///
-    /// # Errors
-    /// When there is no such room.
-    pub fn configure_room(
-        &mut self,
-        now: Instant,
-        name: &str,
-        config: RoomConfig,
-    ) -> Result<(), RoomNotFound> {
-        let room = self.find(name)?;
-        if let Some(found) = self.rooms.get_mut(&room) {
-            found.config = config;
-        }
-        self.show_in_lists(room);
-        self.expire_when_empty(now, room);
-        Ok(())
-    }
-
-    /// Shows a room in lists, or not, as its settings say.
-    fn show_in_lists(&mut self, room: RoomId) {
-        let Some(found) = self.rooms.get(&room) else { return };
-        if found.config.listed {
-            self.listed.insert(found.name.clone(), room);
-        } else {
-            self.listed.remove(&found.name);
-        }
-    }
-
-    /// Deletes a room softly: its members are told and keep their seats, but
-    /// their next broadcast or join there fails with `RoomNotFound`.
-    ///
-    /// # Errors
-    /// When there is no such room.
-    pub fn delete_room(
-        &mut self,
-        now: Instant,
-        name: &str,
-        message: &str,
-        out: &mut Vec<Output>,
-    ) -> Result<(), RoomNotFound> {
-        let room = self.find(name)?;
-        let name = self.retire(now, room, message);
-        if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.bury(now, room);
-        }
-        let message = message.to_owned();
-        out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
-        Ok(())
-    }
-
-    /// Deletes a room and puts everybody out of it.
-    ///
-    /// # Errors
-    /// When there is no such room.
-    pub fn close_room(
-        &mut self,
-        now: Instant,
-        name: &str,
-        message: &str,
-        out: &mut Vec<Output>,
-    ) -> Result<(), RoomNotFound> {
-        let room = self.find(name)?;
-        let name = self.retire(now, room, message);
-        let message = message.to_owned();
-        if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.bury(now, room);
-        }
-        while let Some(member) = self.rooms.get(&room).and_then(|found| found.members().first()) {
-            let reason = LeaveReason::RoomDeleted { message: message.clone() };
-            self.leave(now, member.conn, room, reason, out);
-        }
-        out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
-        Ok(())
-    }
-
-    /// Takes a room's name away and tells its members, as its last event.
-    pub(super) fn retire(&mut self, now: Instant, room: RoomId, message: &str) -> RoomName {
-        self.append(now, room, Origin::of(Seat::SERVER), message.len() + 64, |buf, seq| {
-            ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
-        });
-        let found = self.rooms.get_mut(&room).expect("the caller found it");
-        found.deleted = true;
-        self.names.remove(&found.name);
-        self.listed.remove(&found.name);
-        found.name.clone()
-    }
-
     /// Ends a client's connection.
     ///
     /// # Errors
@@ -473,21 +346,6 @@ impl Relay {
         self.barred.clear();
         for conn in conns {
             self.close(now, conn, reason.clone(), out);
-        }
-    }
-
-    pub(super) fn expire_when_empty(&mut self, now: Instant, room: RoomId) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        if let Some(old) = found.expires.take() {
-            self.deadlines.remove(old, Due::Room(room));
-        }
-        found.expires = found
-            .config
-            .remove_when_empty
-            .filter(|_| found.members().is_empty() && !found.deleted)
-            .map(|after| now + after.min(FOR_EVER));
-        if let Some(at) = found.expires {
-            self.deadlines.add(at, Due::Room(room));
         }
     }
 

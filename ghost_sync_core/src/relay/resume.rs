@@ -8,6 +8,7 @@ use std::{
 use super::{
     Relay,
     catch_up::{Behind, Reader},
+    deadlines::Due,
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     meta::clamp_u32,
@@ -96,7 +97,7 @@ impl Relay {
         if !planted!("old-link-not-fenced") {
             self.links[link] = rest;
         }
-        self.deadlines.add(due, super::Due::Connection(rest));
+        self.deadlines.add(due, Due::Connection(rest));
         self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
     }
 
