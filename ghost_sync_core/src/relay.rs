@@ -62,13 +62,12 @@ use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
 use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
-use away::Away;
+use away::{Away, Barred};
 use deadlines::Deadlines;
 use gate::Gate;
 use outbox::ItemKind;
 use pace::Pace;
 use questions::PendingAsk;
-use resume::Barred;
 use room::Room;
 use session::{Connection, SeatRef};
 

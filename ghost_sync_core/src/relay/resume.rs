@@ -1,4 +1,4 @@
-//! Sessions without a link: held for a while, then taken up again or ended.
+//! Sessions that are taken up again over another link: whose they are, and whether they go on.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,7 +11,6 @@ use super::{
     deadlines::Due,
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
-    meta::clamp_u32,
     outbox::{Item, ItemKind, Outbox},
     restart::Restart,
     room::Room,
@@ -49,149 +48,14 @@ struct Stay {
     behind: Behind,
 }
 
-/// A session that was ended while it was away, with what it is to be told.
-#[derive(Debug)]
-pub(super) struct Barred {
-    client_id: ClientId,
-    secrets: Secrets,
-    reason: CloseReason,
-}
-
 /// Why a session does not go on.
-enum Refused {
+pub(super) enum Refused {
     Failed(ResumeFailure),
     /// The ticket is one that no client can have got.
     Bogus(String),
 }
 
 impl Relay {
-    /// Whether the session of a connection that loses its link is held.
-    pub(super) fn is_held(&self, conn: ConnId, reason: &DisconnectReason) -> bool {
-        let seated = |connection: &Connection| connection.is_open() && !connection.seats.is_empty();
-        self.refusing.is_none()
-            && !self.config.resume_grace.is_zero()
-            && reason.may_resume()
-            && self.conns.get(conn).is_some_and(seated)
-    }
-
-    /// Takes the link from a connection and closes it with a reason that it is told.
-    pub(super) fn detach(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let Some(link) = connection.link.take() else { return };
-        let id = ClientId::nil();
-        let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
-        rest.link = Some(link);
-        let partial = connection.outbox.take_partial();
-        rest.outbox.written_partly(partial, true);
-        rest.blocked = connection.blocked.take();
-        let blocked = rest.blocked.is_some();
-        let until = now + self.linger(blocked);
-        rest.session = Session::Closing { until };
-        rest.due = until;
-        let due = rest.due;
-        let rest = self.conns.insert(rest);
-        if blocked {
-            self.blocked.remove(&conn);
-            self.blocked.insert(rest);
-        }
-        if !planted!("old-link-not-fenced") {
-            self.links[link] = rest;
-        }
-        self.deadlines.add(due, Due::Connection(rest));
-        self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
-    }
-
-    /// Holds the session of a connection that has lost its link.
-    pub(super) fn go_away(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        let grace = self.config.resume_grace;
-        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
-        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
-        let until = now + grace;
-        self.unblock(conn);
-        self.set_behind(conn, false);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.outbox.lose_link(Threshold::of(&self.config));
-        connection.session = Session::Away { until, reason: reason.clone() };
-        connection.decoder = Decoder::new(MAX_HELLO);
-        connection.relief = self.config.outbox_limit;
-        connection.liveness.ping = None;
-        connection.liveness.missed = 0;
-        connection.liveness.partial = None;
-        let client_id = connection.client_id;
-        self.schedule(conn);
-        self.now_away(conn);
-        let from = self.conns[conn].addr;
-        out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
-        for at in 0..self.conns[conn].seats.len() {
-            self.mark_away(now, conn, self.conns[conn].seats[at], out);
-        }
-        self.end_if_overfull(now, conn, out);
-        self.bound_away(now, from, out);
-    }
-
-    /// Tells a room that a member's connection is lost.
-    pub(super) fn mark_away(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        held: SeatRef,
-        out: &mut Vec<Output>,
-    ) {
-        let SeatRef { room, seat } = held;
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.set_away(seat, true);
-        let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted && !planted!("away-not-told") {
-            self.append(now, room, Origin::of(seat), 32, |buf, seq| {
-                ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
-            });
-        }
-        self.trim_later(room);
-        let client_id = self.conns[conn].client_id;
-        out.push(Output::Event(RelayEvent::PlayerAway { room, name, seat, conn, client_id }));
-    }
-
-    /// Ends a session that has no link.
-    pub(super) fn end_session(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        self.no_longer_away(conn);
-        self.part(now, conn, reason, out);
-        self.forget(conn, out);
-    }
-
-    /// Ends a session without a link for which more waits than may.
-    pub(super) fn end_if_overfull(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.get(conn).filter(|found| found.is_away()) else { return };
-        let queued = connection.outbox.cost() + connection.outbox.kept_bytes();
-        let max = self.config.outbox_limit;
-        if queued > max {
-            let (queued, max) = (clamp_u32(queued), clamp_u32(max));
-            let reason = CloseReason::SlowConsumer { queued, max };
-            self.end_session(now, conn, DisconnectReason::Closed(reason), out);
-        }
-    }
-
-    /// Remembers what a session that is ended while it is away is to be told.
-    pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
-        let Some(connection) = self.conns.get(conn) else { return };
-        let (client_id, secrets) = (connection.client_id, connection.secrets);
-        self.barred.push_back(Barred { client_id, secrets, reason });
-        if self.barred.len() > MAX_BARRED {
-            self.barred.pop_front();
-        }
-    }
-
     /// Takes a session up again over the link of `conn`, which has none yet.
     pub(super) fn resume(
         &mut self,
@@ -557,14 +421,31 @@ impl Relay {
         out.push(Output::Event(back));
     }
 
-    /// Why a session is without a link.
-    pub(super) fn away_reason(&self, conn: ConnId) -> DisconnectReason {
-        if let Some(connection) = self.conns.get(conn)
-            && let Session::Away { reason, .. } = &connection.session
-        {
-            return reason.clone();
+    /// Takes the link from a connection and closes it with a reason that it is told.
+    pub(super) fn detach(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(link) = connection.link.take() else { return };
+        let id = ClientId::nil();
+        let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
+        rest.link = Some(link);
+        let partial = connection.outbox.take_partial();
+        rest.outbox.written_partly(partial, true);
+        rest.blocked = connection.blocked.take();
+        let blocked = rest.blocked.is_some();
+        let until = now + self.linger(blocked);
+        rest.session = Session::Closing { until };
+        rest.due = until;
+        let due = rest.due;
+        let rest = self.conns.insert(rest);
+        if blocked {
+            self.blocked.remove(&conn);
+            self.blocked.insert(rest);
         }
-        DisconnectReason::ConnectionClosed
+        if !planted!("old-link-not-fenced") {
+            self.links[link] = rest;
+        }
+        self.deadlines.add(due, Due::Connection(rest));
+        self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
     }
 }
 
@@ -661,6 +542,3 @@ impl Stay {
 
 /// Bytes of ended stays that a resume may bring back, at least.
 const MIN_COPIED: usize = 1 << 20;
-
-/// Ended sessions whose ends are remembered.
-const MAX_BARRED: usize = 256;
