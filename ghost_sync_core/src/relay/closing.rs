@@ -9,7 +9,7 @@ use super::{
     outbox::ItemKind,
     session::{Connection, Session},
 };
-use crate::wire::{CloseReason, ServerMessage};
+use crate::wire::{ClientId, CloseReason, Secret, ServerMessage};
 
 impl Relay {
     /// Ends a connection with a reason that it is told; a session that may come
@@ -150,5 +150,32 @@ impl Relay {
             self.gate.disconnected(connection.addr);
             out.push(Output::Disconnect { link });
         }
+    }
+
+    /// Takes the link from a connection and closes it with a reason that it is told.
+    pub(super) fn detach(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(link) = connection.link.take() else { return };
+        let id = ClientId::nil();
+        let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
+        rest.link = Some(link);
+        let partial = connection.outbox.take_partial();
+        rest.outbox.written_partly(partial, true);
+        rest.blocked = connection.blocked.take();
+        let blocked = rest.blocked.is_some();
+        let until = now + self.linger(blocked);
+        rest.session = Session::Closing { until };
+        rest.due = until;
+        let due = rest.due;
+        let rest = self.conns.insert(rest);
+        if blocked {
+            self.blocked.remove(&conn);
+            self.blocked.insert(rest);
+        }
+        if !planted!("old-link-not-fenced") {
+            self.links[link] = rest;
+        }
+        self.deadlines.add(due, Due::Connection(rest));
+        self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
     }
 }

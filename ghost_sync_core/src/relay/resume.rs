@@ -8,17 +8,16 @@ use std::{
 use super::{
     Relay,
     catch_up::{Behind, Reader},
-    deadlines::Due,
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     outbox::{Item, ItemKind, Outbox},
     restart::Restart,
     room::Room,
-    session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
+    session::{SeatRef, Secrets, Session, Threshold, Told},
 };
 use crate::wire::{
-    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, ResumeFailure, RoomId,
-    Secret, ServerMessage, SessionTicket,
+    CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, ResumeFailure, RoomId, Secret,
+    ServerMessage, SessionTicket,
 };
 
 /// What a client shows to take its session up again.
@@ -419,33 +418,6 @@ impl Relay {
         let client_id = self.conns[conn].client_id;
         let back = RelayEvent::PlayerBack { room, name, seat, conn, client_id, restarted };
         out.push(Output::Event(back));
-    }
-
-    /// Takes the link from a connection and closes it with a reason that it is told.
-    pub(super) fn detach(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let Some(link) = connection.link.take() else { return };
-        let id = ClientId::nil();
-        let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
-        rest.link = Some(link);
-        let partial = connection.outbox.take_partial();
-        rest.outbox.written_partly(partial, true);
-        rest.blocked = connection.blocked.take();
-        let blocked = rest.blocked.is_some();
-        let until = now + self.linger(blocked);
-        rest.session = Session::Closing { until };
-        rest.due = until;
-        let due = rest.due;
-        let rest = self.conns.insert(rest);
-        if blocked {
-            self.blocked.remove(&conn);
-            self.blocked.insert(rest);
-        }
-        if !planted!("old-link-not-fenced") {
-            self.links[link] = rest;
-        }
-        self.deadlines.add(due, Due::Connection(rest));
-        self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
     }
 }
 
