@@ -10,14 +10,12 @@ use super::{
     catch_up::{Behind, Reader},
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
-    outbox::{Item, ItemKind, Outbox},
-    restart::Restart,
+    outbox::{Item, ItemKind},
     room::Room,
     session::{SeatRef, Secrets, Session, Threshold, Told},
 };
 use crate::wire::{
-    CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, ResumeFailure, RoomId, Secret,
-    ServerMessage, SessionTicket,
+    CloseReason, Progress, ResumeFailure, RoomId, Secret, ServerMessage, SessionTicket,
 };
 
 /// What a client shows to take its session up again.
@@ -242,7 +240,7 @@ impl Relay {
 
     /// Gives the link of `greeter` to the session of `conn`; returns whether that
     /// was away.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         now: Instant,
         greeter: ConnId,
@@ -328,68 +326,8 @@ impl Relay {
         }
     }
 
-    /// Goes on with a session whose client has forgotten everything but its
-    /// ticket, over the link of `greeter`: it is told its seats anew. Its rooms and the host
-    /// see it go and come back, also where nobody had missed it yet.
-    pub(super) fn begin_anew(
-        &mut self,
-        now: Instant,
-        greeter: ConnId,
-        conn: ConnId,
-        restart: &Restart,
-        out: &mut Vec<Output>,
-    ) {
-        let connection = &self.conns[conn];
-        if !connection.is_away() && !connection.seats.is_empty() {
-            let reason = DisconnectReason::Closed(CloseReason::TakenOver);
-            let client_id = connection.client_id;
-            out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
-            for at in 0..self.conns[conn].seats.len() {
-                self.mark_away(now, conn, self.conns[conn].seats[at], out);
-            }
-        }
-        let shown = restart.ticket.secret;
-        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
-        self.withdraw_all(conn);
-        while let Some(room) = self.deleted_room_of(conn) {
-            self.leave(now, conn, room, LeaveReason::Disconnected, out);
-        }
-        self.set_behind(conn, false);
-        let connection = &mut self.conns[conn];
-        connection.outbox = Outbox::new(connection.outbox.keep());
-        connection.requests = 0;
-        connection.reference = 0;
-        connection.attempt = 0;
-        connection.is_new_program = true;
-        // What the old link left of a frame is not this one's.
-        connection.decoder = Decoder::new(MAX_HELLO);
-        connection.liveness.partial = None;
-        self.welcome(conn);
-        for at in 0..self.conns[conn].seats.len() {
-            let held = self.conns[conn].seats[at];
-            self.mark_back(now, conn, held, true, out);
-            let next = self.set_cursor(held, |room| room.log.next());
-            if let Some(room) = self.rooms.get_mut(&held.room)
-                && let Some(member) = room.member_mut(held.seat)
-            {
-                // What it is told begins here.
-                (member.joined, member.since, member.own) = (next - 1, next, 0);
-            }
-            self.greet(conn, held.room, held.seat, next - 1, next, 0);
-            let words = restart.words(held.room);
-            let words = if planted!("new-process-not-greeted") { &[] } else { words };
-            self.tell_first(conn, held.room, words);
-        }
-    }
-
-    /// A room of the connection that was deleted softly.
-    fn deleted_room_of(&self, conn: ConnId) -> Option<RoomId> {
-        let mut rooms = self.conns.get(conn)?.seats.iter().map(|held| held.room);
-        rooms.find(|room| self.rooms.get(room).is_none_or(|found| found.deleted))
-    }
-
     /// Puts a member that is back to the event that it gets next, and returns that.
-    fn set_cursor(&mut self, held: SeatRef, next: impl FnOnce(&Room) -> u64) -> u64 {
+    pub(super) fn set_cursor(&mut self, held: SeatRef, next: impl FnOnce(&Room) -> u64) -> u64 {
         let Some(room) = self.rooms.get_mut(&held.room) else { return 1 };
         let next = next(room);
         if let Some(member) = room.member_mut(held.seat) {
@@ -399,7 +337,7 @@ impl Relay {
         next
     }
 
-    fn mark_back(
+    pub(super) fn mark_back(
         &mut self,
         now: Instant,
         conn: ConnId,
