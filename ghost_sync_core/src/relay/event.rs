@@ -10,9 +10,9 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
-
 pub use question::{AskId, Question, Verdict};
+
+use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
 
 slotmap::new_key_type! {
     /// A connection's key in one relay; never reused. A connection outlives its
