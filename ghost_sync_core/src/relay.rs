@@ -27,6 +27,7 @@ mod gate;
 mod handshake;
 mod history;
 mod host;
+mod joins;
 mod latest;
 mod limits;
 mod log;

@@ -8,8 +8,8 @@ use super::{
     Relay,
     config::RelayMode,
     event::{ConnId, Output, RelayEvent},
+    joins::JoinWish,
     log::{Class, Origin, Spared},
-    membership::JoinWish,
     meta::{MetaChange, clamp_u32},
     outbox::ItemKind,
 };
