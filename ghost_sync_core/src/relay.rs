@@ -14,6 +14,7 @@ mod away;
 mod budget;
 mod catch_up;
 mod chunks;
+mod closing;
 mod config;
 mod congestion;
 #[cfg(test)]
@@ -21,8 +22,12 @@ mod counters;
 mod deadlines;
 mod error;
 mod event;
+mod flush;
 mod gate;
+mod handshake;
+mod history;
 mod host;
+mod joins;
 mod latest;
 mod limits;
 mod log;
@@ -32,12 +37,16 @@ mod moderation;
 mod outbox;
 mod pace;
 mod prefix;
+mod queries;
+mod questions;
+mod receive;
 mod reliable;
 mod relief;
 mod requests;
 mod restart;
 mod resume;
 mod room;
+mod rooms;
 mod roster;
 mod session;
 mod snapshot;
@@ -46,14 +55,22 @@ mod undecided;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    net::SocketAddr,
-    ops::Bound,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
+
+use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
+use away::{Away, Barred};
+use deadlines::Deadlines;
+use gate::Gate;
+use outbox::ItemKind;
+use pace::Pace;
+use questions::PendingAsk;
+use room::Room;
+use session::{Connection, SeatRef};
 
 pub use config::{
     CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
@@ -71,22 +88,6 @@ pub use prefix::{InvalidIpPrefix, IpPrefix};
 pub use room::{PastEvent, RoomHistory, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
-
-use away::Away;
-use config::MIN_GREETERS;
-use deadlines::{Deadlines, Due, millis};
-use gate::Gate;
-use log::Origin;
-use meta::clamp_u32;
-use outbox::ItemKind;
-use pace::{Pace, Pending};
-use resume::Barred;
-use room::Room;
-use session::{Connection, JoinStage, SeatRef, Session};
-
-use crate::wire::{
-    ClientId, CloseReason, Refusal, RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
-};
 
 /// All connections and rooms of one shard.
 #[derive(Debug)]
@@ -135,22 +136,6 @@ pub struct Relay {
     scratch_cursors: Vec<(SeatRef, u64)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum AskTarget {
-    Connect(ConnId),
-    CreateRoom(ConnId),
-    Join(ConnId),
-    Relay(ConnId),
-    SetMeta(ConnId),
-    Greet(ConnId),
-}
-
-#[derive(Debug)]
-struct PendingAsk {
-    target: AskTarget,
-    deadline: Instant,
-}
-
 impl Relay {
     /// A relay without rooms and connections.
     pub fn new(config: RelayConfig) -> Self {
@@ -191,88 +176,6 @@ impl Relay {
         relay
     }
 
-    /// Whether another connection from `addr` may be added. One that may not is dropped
-    /// without an answer; ask before anything is allocated for it.
-    pub fn admits(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        self.first_connect.get_or_insert(now);
-        let now = self.clock(now);
-        self.gate.admits(now, addr)
-    }
-
-    /// Connections that were not admitted so far.
-    pub fn turned_away(&self) -> u64 {
-        self.gate.turned_away()
-    }
-
-    /// Adds a connection from `addr`; `client_id` and `secret` must be random,
-    /// the secret from a source that nobody can guess.
-    ///
-    /// One that cannot be taken is told why and closed like any other.
-    pub fn connect(
-        &mut self,
-        now: Instant,
-        addr: SocketAddr,
-        client_id: ClientId,
-        secret: Secret,
-        out: &mut Vec<Output>,
-    ) -> LinkId {
-        self.first_connect.get_or_insert(now);
-        let connection = Connection::new(now, addr, client_id, secret, &self.config);
-        let taken = self.links.len();
-        let conn = self.conns.insert(connection);
-        let link = self.links.insert(conn);
-        self.gate.connected(addr);
-        self.conns[conn].link = Some(link);
-        let due = self.conns[conn].deadline(&self.config);
-        self.conns[conn].due = due;
-        self.deadlines.add(due, Due::Connection(conn));
-        if let Some(reason) = self.refusing.clone() {
-            self.close(now, conn, reason, out);
-        }
-        if taken >= self.config.max_links() {
-            // A flood gets no farewell: those who wait for theirs are memory too.
-            self.part(now, conn, DisconnectReason::ConnectionClosed, out);
-            self.forget(conn, out);
-            return link;
-        }
-        self.greeters.push_back(conn);
-        self.bound_greeters(now, self.config.max_clients.max(MIN_GREETERS), out);
-        link
-    }
-
-    /// Keeps those who have not said who they are from being more than twice `max`:
-    /// who has been silent longest goes, so that a flood of them keeps nobody out.
-    fn bound_greeters(&mut self, now: Instant, max: usize, out: &mut Vec<Output>) {
-        // Looked at only now and then: most have greeted long ago.
-        if self.greeters.len() <= max.saturating_mul(2) {
-            return;
-        }
-        let conns = &self.conns;
-        self.greeters.retain(|conn| conns.get(*conn).is_some_and(Connection::is_greeting));
-        while self.greeters.len() > max
-            && let Some(conn) = self.greeters.pop_front()
-        {
-            let waited = self.conns[conn].liveness.heard;
-            let after_ms = millis(now.saturating_duration_since(waited));
-            self.close(now, conn, CloseReason::HandshakeTimeout { after_ms }, out);
-        }
-    }
-
-    /// Drops, without a farewell, whoever has been there longest and has not said who it is:
-    /// there are no sockets left. Returns its link.
-    pub fn drop_greeter(&mut self, now: Instant, out: &mut Vec<Output>) -> Option<LinkId> {
-        while let Some(conn) = self.greeters.pop_front() {
-            // Most have greeted long ago.
-            let found = self.conns.get(conn).filter(|found| found.is_greeting());
-            if let Some(link) = found.and_then(|found| found.link) {
-                self.part(now, conn, DisconnectReason::ConnectionClosed, out);
-                self.forget(conn, out);
-                return Some(link);
-            }
-        }
-        None
-    }
-
     /// The connection that a link belongs to.
     pub fn conn_on(&self, link: LinkId) -> Option<ConnId> {
         self.links.get(link).copied()
@@ -311,274 +214,6 @@ impl Relay {
         bytes.len() - self.bytes(now, link, bytes, out).len()
     }
 
-    /// Appends the links that have something to send and whose sockets are not known to
-    /// be full to `ready`, each once.
-    ///
-    /// Call it again after writing to them: it also frees what was sent.
-    pub fn take_ready(&mut self, now: Instant, ready: &mut Vec<LinkId>, out: &mut Vec<Output>) {
-        self.pending_bytes = 0;
-        self.tidy(now);
-        let mut blocked = Vec::new();
-        let mut due = self.pace.take(now);
-        for (room, listed) in due.drain(..) {
-            let Some(found) = self.rooms.get_mut(&room) else { continue };
-            // It may have left since, and wait again.
-            if found.pending != listed {
-                continue;
-            }
-            found.flushed(now);
-            let members = found.members().len();
-            self.pace.flushed(&mut found.company, members);
-            found.advance_cursors(|member| {
-                let Some(connection) = self.conns.get_mut(member.conn) else { return };
-                if connection.blocked.is_some() {
-                    blocked.push(member.conn);
-                } else if !connection.ready {
-                    connection.ready = true;
-                    self.ready.push(member.conn);
-                }
-            });
-            self.trim_rooms.push(room);
-        }
-        self.pace.reuse(due);
-        for conn in blocked {
-            self.relieve_if_behind(now, conn, out);
-            self.note_congestion(now, conn);
-        }
-        let mut listed = std::mem::take(&mut self.ready);
-        for conn in listed.drain(..) {
-            let Some(connection) = self.conns.get_mut(conn) else { continue };
-            connection.ready = false;
-            match connection.link {
-                _ if connection.blocked.is_some() => {
-                    self.relieve_if_behind(now, conn, out);
-                    self.note_congestion(now, conn);
-                }
-                Some(link) => {
-                    connection.outbox.admit_asides(&connection.seats);
-                    if connection.behind {
-                        self.read_on(conn, catch_up::WINDOW, out);
-                    }
-                    ready.push(link);
-                }
-                None => self.end_if_overfull(now, conn, out),
-            }
-        }
-        // Closing a slow connection may have made others ready; they stay for the next call.
-        listed.append(&mut self.ready);
-        self.ready = listed;
-    }
-
-    /// Whether [`take_ready`](Self::take_ready) has something to do now; what waits for
-    /// its time is in [`next_deadline`](Self::next_deadline).
-    pub fn is_dirty(&self) -> bool {
-        self.pace.is_due() || !(self.ready.is_empty() && self.trim_rooms.is_empty())
-    }
-
-    /// Whether rooms have something to send whose time has not come.
-    pub fn is_waiting(&self) -> bool {
-        self.pace.next().is_some()
-    }
-
-    /// Frees what everybody was sent; [`take_ready`](Self::take_ready) does so first.
-    pub fn tidy(&mut self, now: Instant) {
-        for room in std::mem::take(&mut self.trim_rooms) {
-            self.trim(now, room);
-        }
-        self.bound_history(now);
-    }
-
-    /// Writing to connections took from `began` to `ended`. When that and reading take up
-    /// nearly all of the time, rooms without a tick of their own wait for company before
-    /// they are ready.
-    pub fn wrote(&mut self, began: Instant, ended: Instant) {
-        self.pace.wrote(began, ended);
-    }
-
-    /// How long a room without a tick of its own waits for company.
-    pub fn flush_delay(&self) -> Duration {
-        self.pace.delay()
-    }
-
-    /// Whether the host decides about changes of metadata from here on, as
-    /// [`RelayConfig::ask_meta`] says at first.
-    pub fn set_ask_meta(&mut self, ask: bool) {
-        self.config.ask_meta = ask;
-    }
-
-    /// Whether the answer to a question still matters: nobody left, nothing timed out.
-    pub fn is_asked(&self, ask: AskId) -> bool {
-        self.asks.contains_key(&ask)
-    }
-
-    /// The link of the new process that a question is about, if it is about one.
-    #[cfg(feature = "testing")]
-    pub(crate) fn greeter_of(&self, ask: AskId) -> Option<LinkId> {
-        let target = &self.asks.get(&ask)?.target;
-        if let AskTarget::Greet(greeter) = target { self.link_of(*greeter) } else { None }
-    }
-
-    /// Bytes of events that one client may have to be sent at the next
-    /// [`take_ready`](Self::take_ready): those of the fullest room, times the rooms of a client.
-    pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes
-    }
-
-    /// Appends an event to a room's log.
-    fn append(
-        &mut self,
-        now: Instant,
-        room: RoomId,
-        origin: Origin,
-        size: usize,
-        encode: impl FnOnce(&mut BytesMut, u64),
-    ) -> u64 {
-        let Some(found) = self.rooms.get_mut(&room) else { return 0 };
-        // Of all rooms of a client together, a part of what may wait for it.
-        let most = self.config.outbox_limit / self.config.rooms_per_client.max(1) / 4;
-        let full = FULL_BATCH.min(most as u64);
-        let seq = found.append(now, origin, size, encode);
-        let (kept, before) = found.recount();
-        self.history_bytes = self.history_bytes + kept - before;
-        let unflushed = found.unflushed();
-        let together = usize::try_from(unflushed).unwrap_or(usize::MAX);
-        let together = together.saturating_mul(self.config.rooms_per_client);
-        self.pending_bytes = self.pending_bytes.max(together);
-        let (tick, full) = (found.tick(), unflushed > full);
-        if tick.is_none() {
-            let members = found.members().len();
-            self.pace.said(now, &mut found.company, members);
-        }
-        match found.pending {
-            Pending::Nothing => {
-                let due = match tick {
-                    Some(tick) => Pace::at_tick(now, tick, found.last_flush),
-                    None => self.pace.in_company(now, &found.company),
-                };
-                found.pending = if full { Pending::Due } else { due };
-                self.pace.list(now, room, found.pending, tick.is_some());
-            }
-            Pending::Until(at) if full => {
-                self.pace.unlist(at, room);
-                found.pending = Pending::Due;
-                self.pace.list(now, room, Pending::Due, tick.is_some());
-            }
-            Pending::Until(_) if tick.is_none() => self.pace.grew(now),
-            Pending::Until(_) | Pending::Due => {}
-        }
-        seq
-    }
-
-    /// Forgets what a room need not keep, and sees to it that it is looked at again.
-    fn trim(&mut self, now: Instant, room: RoomId) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.trim(now);
-        let (kept, before) = found.recount();
-        self.history_bytes = self.history_bytes + kept - before;
-        self.watch_history(now, room);
-    }
-
-    fn watch_history(&mut self, now: Instant, room: RoomId) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        let old = found.history_due;
-        match (old, found.history_ends(now)) {
-            (Some(old), None) => {
-                self.histories.remove(&(old, room));
-                found.history_due = None;
-            }
-            // Looked at lazily: later is found out then.
-            (Some(old), Some(due)) if old <= due && old > now => {}
-            (_, Some(due)) => {
-                if let Some(old) = old {
-                    self.histories.remove(&(old, room));
-                }
-                let due = due.max(now + SHORTEST_WATCH);
-                found.history_due = Some(due);
-                self.histories.insert((due, room));
-            }
-            (None, None) => {}
-        }
-    }
-
-    /// Keeps the rooms' histories within what they may take together: the rooms
-    /// with the oldest events give up half of theirs.
-    fn bound_history(&mut self, now: Instant) {
-        if planted!("history-unbounded") {
-            return;
-        }
-        // From where it stopped: rooms that somebody still needs all of save no others.
-        let (mut needed, mut is_again) = (0, self.passed.is_none());
-        while self.history_bytes > self.config.history_limit as u64 && needed < MAX_NEEDED {
-            let after = self.passed.map_or(Bound::Unbounded, Bound::Excluded);
-            let next = self.histories.range((after, Bound::Unbounded)).next().copied();
-            let Some((due, room)) = next else {
-                self.passed = None;
-                if std::mem::replace(&mut is_again, true) {
-                    break;
-                }
-                continue;
-            };
-            let Some(found) = self.rooms.get_mut(&room) else {
-                self.histories.remove(&(due, room));
-                continue;
-            };
-            found.trim_half();
-            let (kept, before) = found.recount();
-            self.history_bytes = self.history_bytes + kept - before;
-            if kept >= before {
-                self.passed = Some((due, room));
-                needed += 1;
-                continue;
-            }
-            found.history_due = None;
-            self.histories.remove(&(due, room));
-            self.watch_history(now, room);
-        }
-        if self.history_bytes <= self.config.history_limit as u64 {
-            self.passed = None;
-        }
-    }
-
-    /// Removes a room for good.
-    fn remove_room(&mut self, room: RoomId) {
-        let Some(found) = self.rooms.remove(&room) else { return };
-        self.history_bytes -= found.kept_bytes();
-        if let Some(due) = found.history_due {
-            self.histories.remove(&(due, room));
-        }
-        if let Some(at) = found.expires {
-            self.deadlines.remove(at, Due::Room(room));
-        }
-    }
-
-    /// Removes a deleted room that nobody is in, once nobody can come back who
-    /// was.
-    fn bury(&mut self, now: Instant, room: RoomId) {
-        if self.config.resume_grace.is_zero() || self.refusing.is_some() {
-            return self.remove_room(room);
-        }
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.deleted = true;
-        let at = now + self.config.resume_grace;
-        if let Some(old) = found.expires.replace(at) {
-            self.deadlines.remove(old, Due::Room(room));
-        }
-        self.deadlines.add(at, Due::Room(room));
-        self.buried.push_back(room);
-        self.trim_later(room);
-        if self.buried.len() > MAX_BURIED
-            && let Some(oldest) = self.buried.pop_front()
-        {
-            self.remove_room(oldest);
-        }
-    }
-
-    fn trim_later(&mut self, room: RoomId) {
-        if self.trim_rooms.last() != Some(&room) {
-            self.trim_rooms.push(room);
-        }
-    }
-
     /// Queues a message for one connection.
     fn push(&mut self, conn: ConnId, kind: ItemKind, message: &ServerMessage<'_>) {
         self.push_frame(conn, kind, message.to_frame());
@@ -602,300 +237,6 @@ impl Relay {
         }
     }
 
-    /// Completes a handshake.
-    fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        // Either may have come up since it was asked about.
-        if let Some(reason) = self.check_bar(now, conn).err().or_else(|| self.no_place()) {
-            return self.close(now, conn, reason, out);
-        }
-        let next_ping = self.next_ping(now);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.session = Session::Open;
-        self.gate.greeted(connection.addr);
-        connection.liveness.heard = now;
-        connection.liveness.next_ping = next_ping;
-        let (client_id, addr) = (connection.client_id, connection.addr);
-        let meta = connection.meta.to_vec();
-        self.clients.insert(client_id, conn);
-        self.welcome(conn);
-        self.reschedule(conn);
-        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
-        out.push(Output::Event(opened));
-    }
-
-    /// Greets a client.
-    fn welcome(&mut self, conn: ConnId) {
-        let Some(connection) = self.conns.get(conn) else { return };
-        let welcome = ServerMessage::Welcome(Welcome {
-            version: VERSIONS.newest,
-            client_id: connection.client_id,
-            max_payload: clamp_u32(self.config.max_payload),
-            ping_interval_ms: millis(self.config.ping_interval),
-            idle_timeout_ms: millis(self.config.idle_timeout),
-            resume_grace_ms: millis(self.config.resume_grace),
-            epoch: self.epoch,
-            secret: connection.secrets.newest,
-            rooms: self.rooms_of(conn).map(|(_, name)| name.to_string()).collect(),
-            extensions: Vec::new(),
-        });
-        self.push(conn, ItemKind::Control, &welcome);
-    }
-
-    /// Why a new client cannot be taken, if every place is taken.
-    fn no_place(&self) -> Option<CloseReason> {
-        let max = self.config.max_clients;
-        let most = max.saturating_add(usize::from(planted!("one-client-too-many")));
-        (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
-            max: clamp_u32(max),
-            retry_after_ms: millis(self.config.retry_after),
-        })
-    }
-
-    /// Ends a connection with a reason that it is told; a session that may come
-    /// back is held.
-    fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Vec<Output>) {
-        if self.conns.get(conn).is_none_or(Connection::is_closing) {
-            return;
-        }
-        let reason_to_part = DisconnectReason::Closed(reason.clone());
-        if self.is_held(conn, &reason_to_part) {
-            self.detach(now, conn, reason);
-            return self.go_away(now, conn, reason_to_part, out);
-        }
-        if self.conns.get(conn).is_some_and(Connection::is_away) {
-            self.bar(conn, reason);
-            return self.end_session(now, conn, reason_to_part, out);
-        }
-        let for_too_much = matches!(
-            reason,
-            CloseReason::SlowConsumer { .. }
-                | CloseReason::TooManyRequests { .. }
-                | CloseReason::RateLimited { .. }
-        );
-        // Where there are many connections, what waits for one that does not read goes too:
-        // the next crowd fills its own.
-        let many = self.links.len() > self.config.max_clients;
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.outbox.forget_kept();
-        if for_too_much || many && connection.blocked.is_some() {
-            connection.outbox.take();
-        } else if self.refusing.is_none() {
-            self.take_out(conn, out);
-        }
-        let frame = ServerMessage::Close { reason: reason.clone() }.to_frame();
-        self.part(now, conn, DisconnectReason::Closed(reason), out);
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.outbox.forget_asides();
-        }
-        self.push_frame(conn, ItemKind::Control, frame);
-        let linger = self.linger(self.conns.get(conn).is_some_and(|found| found.blocked.is_some()));
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.session = Session::Closing { until: now + linger };
-        self.schedule(conn);
-    }
-
-    /// How long a closed connection gets to take its last bytes. Who has not read for a
-    /// while would not hear why it was closed, if that were over before it reads again.
-    fn linger(&self, blocked: bool) -> Duration {
-        // Where there are many connections, nobody waits long for one that is over.
-        if blocked && self.refusing.is_none() && self.links.len() <= self.config.max_clients {
-            self.config.linger.max(self.config.write_timeout)
-        } else {
-            self.config.linger
-        }
-    }
-
-    /// Takes the end of a link whose socket is gone.
-    fn disconnected(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(conn) = self.links.remove(link) else { return };
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.link = None;
-        self.gate.disconnected(connection.addr);
-        if self.is_held(conn, &reason) {
-            return self.go_away(now, conn, reason, out);
-        }
-        if self.conns.get(conn).is_some_and(|connection| !connection.is_closing()) {
-            self.part(now, conn, reason, out);
-        }
-        self.forget(conn, out);
-    }
-
-    /// Frees everything that a connection holds in rooms, and tells the host.
-    fn part(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let (client_id, addr) = (connection.client_id, connection.addr);
-        let was_open = connection.is_present();
-        if connection.is_half_open() {
-            self.gate.greeted(addr);
-        }
-        self.withdraw_all(conn);
-        self.conns[conn].session = Session::Closing { until: now + self.config.linger };
-        while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
-            self.leave(now, conn, held.room, reason.as_leave(), out);
-        }
-        if was_open {
-            self.clients.remove(&client_id);
-        }
-        out.push(Output::Event(if was_open {
-            RelayEvent::ConnectionClosed { conn, client_id, reason }
-        } else {
-            RelayEvent::HandshakeFailed { addr, reason }
-        }));
-    }
-
-    /// Forgets the questions about what a connection wants.
-    fn withdraw_all(&mut self, conn: ConnId) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let asked = match connection.session {
-            Session::Asking { ask } => Some(ask),
-            Session::Greeting { .. }
-            | Session::Open
-            | Session::Away { .. }
-            | Session::Closing { .. } => None,
-        };
-        let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
-            JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
-            JoinStage::Waiting => None,
-        });
-        let moderated = connection.moderated.take(|_| true).into_iter().map(|request| request.ask);
-        let meta = connection.meta_asked.take(|_| true).into_iter().map(|request| request.ask);
-        let restart = connection.restart.take();
-        let greetings = restart.iter().flat_map(|restart| restart.asks());
-        let asks: Vec<_> =
-            asked.into_iter().chain(joins).chain(moderated).chain(meta).chain(greetings).collect();
-        for ask in asks {
-            self.withdraw(ask);
-        }
-    }
-
-    /// Removes a connection that holds nothing in rooms any more, and its link.
-    fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.remove(conn) else { return };
-        self.blocked.remove(&conn);
-        self.deadlines.remove(connection.due, Due::Connection(conn));
-        if connection.is_half_open() {
-            self.gate.greeted(connection.addr);
-        }
-        if let Some(link) = connection.link {
-            self.links.remove(link);
-            self.gate.disconnected(connection.addr);
-            out.push(Output::Disconnect { link });
-        }
-    }
-
-    fn ask(
-        &mut self,
-        now: Instant,
-        target: AskTarget,
-        question: Question,
-        out: &mut Vec<Output>,
-    ) -> AskId {
-        self.last_ask = self.last_ask.saturating_add(1);
-        let ask = AskId(self.last_ask);
-        let deadline = now + self.config.ask_timeout;
-        self.asks.insert(ask, PendingAsk { target, deadline });
-        self.deadlines.add(deadline, Due::Ask(ask));
-        out.push(Output::Ask { ask, question, deadline });
-        ask
-    }
-
-    /// Forgets a question whose answer no longer matters.
-    fn withdraw(&mut self, ask: AskId) {
-        if let Some(pending) = self.asks.remove(&ask) {
-            self.deadlines.remove(pending.deadline, Due::Ask(ask));
-        }
-    }
-
-    fn answer(&mut self, now: Instant, ask: AskId, verdict: Verdict, out: &mut Vec<Output>) {
-        if let Some(pending) = self.asks.remove(&ask) {
-            self.deadlines.remove(pending.deadline, Due::Ask(ask));
-            self.decided(now, ask, pending.target, verdict, out);
-        }
-    }
-
-    fn ask_expired(&mut self, now: Instant, ask: AskId, out: &mut Vec<Output>) {
-        if planted!("late-answer-counts") {
-            return;
-        }
-        if let Some(pending) = self.asks.remove(&ask) {
-            let after_ms = millis(self.config.ask_timeout);
-            if planted!("timeout-means-yes") {
-                return self.decided(now, ask, pending.target, Verdict::Accept, out);
-            }
-            self.refused(now, ask, pending.target, Refusal::TimedOut { after_ms }, out);
-        }
-    }
-
-    fn decided(
-        &mut self,
-        now: Instant,
-        ask: AskId,
-        target: AskTarget,
-        verdict: Verdict,
-        out: &mut Vec<Output>,
-    ) {
-        match (target, verdict) {
-            (AskTarget::Greet(conn), Verdict::Admit(Admission { greeting, .. })) => {
-                self.greeting_decided(now, conn, ask, greeting, out);
-            }
-            (_, Verdict::Reject { message }) => {
-                self.refused(now, ask, target, Refusal::Rejected { message }, out);
-            }
-            (AskTarget::Connect(conn), _) => self.open(now, conn, out),
-            (AskTarget::CreateRoom(conn), Verdict::CreateRoom { config }) => {
-                self.room_decided(now, conn, ask, Ok(config), out);
-            }
-            (AskTarget::CreateRoom(conn), Verdict::Accept | Verdict::Admit(_)) => {
-                let config = self.config.room_defaults.clone();
-                self.room_decided(now, conn, ask, Ok(config), out);
-            }
-            (AskTarget::Join(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
-                self.join_decided(now, conn, ask, Ok(Vec::new()), out);
-            }
-            (AskTarget::Join(conn), Verdict::Admit(Admission { greeting, .. })) => {
-                self.join_decided(now, conn, ask, Ok(greeting), out);
-            }
-            (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
-            (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
-            (AskTarget::Greet(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
-                self.greeting_decided(now, conn, ask, Vec::new(), out);
-            }
-        }
-    }
-
-    fn refused(
-        &mut self,
-        now: Instant,
-        ask: AskId,
-        target: AskTarget,
-        reason: Refusal,
-        out: &mut Vec<Output>,
-    ) {
-        match target {
-            AskTarget::Connect(conn) => {
-                let message = reason.to_string();
-                self.close(now, conn, CloseReason::ConnectionRefused { message }, out);
-            }
-            AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
-            AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
-            AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
-            AskTarget::SetMeta(conn) => self.meta_decided(now, conn, ask, Err(reason), out),
-            AskTarget::Greet(conn) => self.greeting_decided(now, conn, ask, Vec::new(), out),
-        }
-    }
-
     /// The next number of a splitmix64 sequence (Steele, Lea, Flood 2014).
     fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -905,16 +246,3 @@ impl Relay {
         mixed ^ (mixed >> 31)
     }
 }
-
-/// Deleted rooms that are kept for those who may come back.
-const MAX_BURIED: usize = 1024;
-
-/// Rooms that are passed over at a time because somebody still needs all they keep.
-const MAX_NEEDED: usize = 64;
-
-/// Bytes of new events with which a room waits no longer: more of them would not make
-/// a write any cheaper.
-const FULL_BATCH: u64 = 16 << 10;
-
-/// A room's history is not looked at more often than this for its age.
-const SHORTEST_WATCH: Duration = Duration::from_millis(100);

@@ -1,4 +1,5 @@
-//! How many sessions are held for those who lost their links, and who makes room for others.
+//! Sessions without a link: they are held for a while. How many may be held, and which of them
+//! end first when there are more.
 
 use std::{
     cmp::Reverse,
@@ -11,9 +12,13 @@ use slotmap::SecondaryMap;
 
 use super::{
     Relay,
-    event::{ConnId, Output},
+    event::{ConnId, DisconnectReason, Output, RelayEvent},
+    log::Origin,
+    meta::clamp_u32,
     prefix,
+    session::{Connection, SeatRef, Secrets, Session, Threshold},
 };
+use crate::wire::{ClientId, CloseReason, Decoder, MAX_HELLO, ServerMessage};
 
 /// Connections without a link, by where they come from: however many there are, it is known
 /// at once who goes first.
@@ -47,7 +52,7 @@ impl Away {
     }
 
     /// Adds one that comes from `address`; `None`: from outside of the gate.
-    fn add(&mut self, conn: ConnId, address: Option<IpAddr>) {
+    pub(super) fn add(&mut self, conn: ConnId, address: Option<IpAddr>) {
         self.last += 1;
         let number = self.last;
         self.places.insert(conn, (address, number));
@@ -57,7 +62,7 @@ impl Away {
         self.change(address, |line| line.insert(number, conn));
     }
 
-    fn remove(&mut self, conn: ConnId) {
+    pub(super) fn remove(&mut self, conn: ConnId) {
         let Some((address, number)) = self.places.remove(conn) else { return };
         if let Some(address) = address
             && let Some(line) = self.addresses.get_mut(&address)
@@ -71,7 +76,7 @@ impl Away {
     }
 
     /// How many are held for that address, and the one away longest.
-    fn of(&self, address: IpAddr) -> (usize, Option<ConnId>) {
+    pub(super) fn of(&self, address: IpAddr) -> (usize, Option<ConnId>) {
         let line = self.addresses.get(&address);
         line.map_or((0, None), |line| (line.len(), line.values().next().copied()))
     }
@@ -82,7 +87,11 @@ impl Away {
         self.sites.get(site)?.values().next().copied()
     }
 
-    fn change<T>(&mut self, address: Option<IpAddr>, change: impl FnOnce(&mut Line) -> T) {
+    pub(super) fn change<T>(
+        &mut self,
+        address: Option<IpAddr>,
+        change: impl FnOnce(&mut Line) -> T,
+    ) {
         let site = address.map_or(Site::Outside, |address| Site::Known(prefix::site(address)));
         let count =
             |line: &Line| line.keys().next().map(|oldest| (line.len(), Reverse(*oldest), site));
@@ -102,7 +111,7 @@ impl Away {
 
 impl Relay {
     /// A session is held from now on.
-    pub(super) fn now_away(&mut self, conn: ConnId) {
+    fn now_away(&mut self, conn: ConnId) {
         if let Some(connection) = self.conns.get(conn) {
             self.away.add(conn, self.gate.key(connection.addr));
         }
@@ -115,7 +124,7 @@ impl Relay {
 
     /// Ends what is held past the limits: of one address its oldest, of all the oldest of
     /// the site that most are held for, so that a flood puts out its own.
-    pub(super) fn bound_away(&mut self, now: Instant, from: SocketAddr, out: &mut Vec<Output>) {
+    fn bound_away(&mut self, now: Instant, from: SocketAddr, out: &mut Vec<Output>) {
         if planted!("any-number-away") {
             return;
         }
@@ -145,10 +154,131 @@ impl Relay {
         let reason = self.away_reason(conn);
         self.end_session(now, conn, reason, out);
     }
+
+    /// Whether the session of a connection that loses its link is held.
+    pub(super) fn is_held(&self, conn: ConnId, reason: &DisconnectReason) -> bool {
+        let seated = |connection: &Connection| connection.is_open() && !connection.seats.is_empty();
+        self.refusing.is_none()
+            && !self.config.resume_grace.is_zero()
+            && reason.may_resume()
+            && self.conns.get(conn).is_some_and(seated)
+    }
+
+    /// Holds the session of a connection that has lost its link.
+    pub(super) fn go_away(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        reason: DisconnectReason,
+        out: &mut Vec<Output>,
+    ) {
+        let grace = self.config.resume_grace;
+        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
+        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
+        let until = now + grace;
+        self.unblock(conn);
+        self.set_behind(conn, false);
+        let Some(connection) = self.conns.get_mut(conn) else { return };
+        connection.outbox.lose_link(Threshold::of(&self.config));
+        connection.session = Session::Away { until, reason: reason.clone() };
+        connection.decoder = Decoder::new(MAX_HELLO);
+        connection.relief = self.config.outbox_limit;
+        connection.liveness.ping = None;
+        connection.liveness.missed = 0;
+        connection.liveness.partial = None;
+        let client_id = connection.client_id;
+        self.schedule(conn);
+        self.now_away(conn);
+        let from = self.conns[conn].addr;
+        out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
+        for at in 0..self.conns[conn].seats.len() {
+            self.mark_away(now, conn, self.conns[conn].seats[at], out);
+        }
+        self.end_if_overfull(now, conn, out);
+        self.bound_away(now, from, out);
+    }
+
+    /// Tells a room that a member's connection is lost.
+    pub(super) fn mark_away(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        held: SeatRef,
+        out: &mut Vec<Output>,
+    ) {
+        let SeatRef { room, seat } = held;
+        let Some(found) = self.rooms.get_mut(&room) else { return };
+        found.set_away(seat, true);
+        let (name, deleted) = (found.name.clone(), found.deleted);
+        if !deleted && !planted!("away-not-told") {
+            self.append(now, room, Origin::of(seat), 32, |buf, seq| {
+                ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
+            });
+        }
+        self.trim_later(room);
+        let client_id = self.conns[conn].client_id;
+        out.push(Output::Event(RelayEvent::PlayerAway { room, name, seat, conn, client_id }));
+    }
+
+    /// Ends a session that has no link.
+    pub(super) fn end_session(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        reason: DisconnectReason,
+        out: &mut Vec<Output>,
+    ) {
+        self.no_longer_away(conn);
+        self.part(now, conn, reason, out);
+        self.forget(conn, out);
+    }
+
+    /// Ends a session without a link for which more waits than may.
+    pub(super) fn end_if_overfull(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(connection) = self.conns.get(conn).filter(|found| found.is_away()) else { return };
+        let queued = connection.outbox.cost() + connection.outbox.kept_bytes();
+        let max = self.config.outbox_limit;
+        if queued > max {
+            let (queued, max) = (clamp_u32(queued), clamp_u32(max));
+            let reason = CloseReason::SlowConsumer { queued, max };
+            self.end_session(now, conn, DisconnectReason::Closed(reason), out);
+        }
+    }
+
+    /// Remembers what a session that is ended while it is away is to be told.
+    pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(connection) = self.conns.get(conn) else { return };
+        let (client_id, secrets) = (connection.client_id, connection.secrets);
+        self.barred.push_back(Barred { client_id, secrets, reason });
+        if self.barred.len() > MAX_BARRED {
+            self.barred.pop_front();
+        }
+    }
+
+    /// Why a session is without a link.
+    pub(super) fn away_reason(&self, conn: ConnId) -> DisconnectReason {
+        if let Some(connection) = self.conns.get(conn)
+            && let Session::Away { reason, .. } = &connection.session
+        {
+            return reason.clone();
+        }
+        DisconnectReason::ConnectionClosed
+    }
 }
 
 /// Clients that may be away, at least.
 const MIN_AWAY: usize = 16;
+
+/// A session that was ended while it was away, with what it is to be told.
+#[derive(Debug)]
+pub(super) struct Barred {
+    pub(super) client_id: ClientId,
+    pub(super) secrets: Secrets,
+    pub(super) reason: CloseReason,
+}
+
+/// Ended sessions whose ends are remembered.
+const MAX_BARRED: usize = 256;
 
 #[cfg(test)]
 mod tests {

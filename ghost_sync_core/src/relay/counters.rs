@@ -1,13 +1,17 @@
 //! Counters near their end: what has run out is refused, nothing begins anew.
 
-use std::{io::IoSlice, net::SocketAddr, time::Instant};
+use std::{
+    io::IoSlice,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 
 use super::*;
 use crate::wire::{
-    ClientMessage, Decoder, Delivery, Hello, JoinOptions, MAX_SERVER_FRAME, MessageType, Replay,
-    Seat, SendFlags,
+    ClientMessage, Decoder, Delivery, Hello, JoinOptions, MAX_SERVER_FRAME, MessageType, Refusal,
+    Replay, Seat, Secret, SendFlags,
 };
 
 /// A relay with clients that hear everything at once.

@@ -206,19 +206,6 @@ impl Relay {
         let client_id = connection.client_id;
         out.push(Output::Event(RelayEvent::Rtt { conn, client_id, rtt }));
     }
-
-    fn room_due(&mut self, now: Instant, room: RoomId, out: &mut Vec<Output>) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        if found.deleted {
-            found.expires = None;
-            self.buried.retain(|buried| *buried != room);
-            return self.remove_room(room);
-        }
-        if found.members().is_empty() && found.expires.is_some_and(|at| at <= now) {
-            let name = found.name.clone();
-            let _ = self.close_room(now, name.as_str(), "nobody was in it", out);
-        }
-    }
 }
 
 /// A duration as the wire has it.

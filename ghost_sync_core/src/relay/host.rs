@@ -1,27 +1,21 @@
 //! What the host does: rooms, messages of the server, kicks, metadata.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     Relay,
     asides::{About, Aside},
-    config::RoomConfig,
-    deadlines::{Due, FOR_EVER, millis},
-    error::{ClientNotFound, CreateRoomError, MetaError, RoomNotFound, SendError},
+    deadlines::{FOR_EVER, millis},
+    error::{ClientNotFound, MetaError, RoomNotFound, SendError},
     event::{ConnId, Output, RelayEvent},
     log::{MAX_SPARED, Origin, Spared},
     meta::{MetaChange, Owner},
     outbox::ItemKind,
     requests::Broadcast,
-    room::{Member, Room, RoomHistory, RoomInfo},
     session::{Connection, SeatRef, Session, Threshold},
 };
 use crate::wire::{
-    ClientId, CloseReason, Delivery, LeaveReason, MemberInfo, MessageType, Meta, RoomId, RoomName,
-    Seat, SendFlags, ServerMessage,
+    CloseReason, Delivery, LeaveReason, MessageType, RoomId, Seat, SendFlags, ServerMessage,
 };
 
 /// What the server says to a room.
@@ -44,135 +38,6 @@ pub struct Announcement<'a> {
 }
 
 impl Relay {
-    /// Makes a room; `epoch` must be random.
-    ///
-    /// # Errors
-    /// When the name is taken or the server is out of rooms.
-    pub fn create_room(
-        &mut self,
-        now: Instant,
-        name: RoomName,
-        epoch: u64,
-        config: RoomConfig,
-        out: &mut Vec<Output>,
-    ) -> Result<RoomId, CreateRoomError> {
-        if self.refusing.is_some() {
-            return Err(CreateRoomError::Stopped);
-        }
-        if self.names.contains_key(&name) {
-            return Err(CreateRoomError::RoomAlreadyExists(name));
-        }
-        if self.names.len() >= self.config.max_rooms {
-            return Err(CreateRoomError::TooManyRooms { max: self.config.max_rooms });
-        }
-        // A number is never used again: who comes back would be in another room.
-        let Some(number) = self.last_room.checked_add(1) else {
-            return Err(CreateRoomError::TooManyRooms { max: self.last_room as usize });
-        };
-        self.last_room = number;
-        let room = RoomId(number);
-        let bounds = (self.config.resume_grace, self.config.outbox_limit);
-        self.rooms.insert(room, Room::new(now, name.clone(), epoch, config, bounds));
-        self.names.insert(name.clone(), room);
-        self.show_in_lists(room);
-        out.push(Output::Event(RelayEvent::RoomCreated { room, name }));
-        self.expire_when_empty(now, room);
-        Ok(room)
-    }
-
-    /// Changes a room's settings; players above a new capacity stay.
-    ///
-    /// # Errors
-    /// When there is no such room.
-    pub fn configure_room(
-        &mut self,
-        now: Instant,
-        name: &str,
-        config: RoomConfig,
-    ) -> Result<(), RoomNotFound> {
-        let room = self.find(name)?;
-        if let Some(found) = self.rooms.get_mut(&room) {
-            found.config = config;
-        }
-        self.show_in_lists(room);
-        self.expire_when_empty(now, room);
-        Ok(())
-    }
-
-    /// Shows a room in lists, or not, as its settings say.
-    fn show_in_lists(&mut self, room: RoomId) {
-        let Some(found) = self.rooms.get(&room) else { return };
-        if found.config.listed {
-            self.listed.insert(found.name.clone(), room);
-        } else {
-            self.listed.remove(&found.name);
-        }
-    }
-
-    /// The settings of the room called `name`.
-    pub fn room_config(&self, name: &str) -> Option<&RoomConfig> {
-        Some(&self.rooms.get(self.names.get(name)?)?.config)
-    }
-
-    /// Deletes a room softly: its members are told and keep their seats, but
-    /// their next broadcast or join there fails with `RoomNotFound`.
-    ///
-    /// # Errors
-    /// When there is no such room.
-    pub fn delete_room(
-        &mut self,
-        now: Instant,
-        name: &str,
-        message: &str,
-        out: &mut Vec<Output>,
-    ) -> Result<(), RoomNotFound> {
-        let room = self.find(name)?;
-        let name = self.retire(now, room, message);
-        if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.bury(now, room);
-        }
-        let message = message.to_owned();
-        out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
-        Ok(())
-    }
-
-    /// Deletes a room and puts everybody out of it.
-    ///
-    /// # Errors
-    /// When there is no such room.
-    pub fn close_room(
-        &mut self,
-        now: Instant,
-        name: &str,
-        message: &str,
-        out: &mut Vec<Output>,
-    ) -> Result<(), RoomNotFound> {
-        let room = self.find(name)?;
-        let name = self.retire(now, room, message);
-        let message = message.to_owned();
-        if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.bury(now, room);
-        }
-        while let Some(member) = self.rooms.get(&room).and_then(|found| found.members().first()) {
-            let reason = LeaveReason::RoomDeleted { message: message.clone() };
-            self.leave(now, member.conn, room, reason, out);
-        }
-        out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
-        Ok(())
-    }
-
-    /// Takes a room's name away and tells its members, as its last event.
-    fn retire(&mut self, now: Instant, room: RoomId, message: &str) -> RoomName {
-        self.append(now, room, Origin::of(Seat::SERVER), message.len() + 64, |buf, seq| {
-            ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
-        });
-        let found = self.rooms.get_mut(&room).expect("the caller found it");
-        found.deleted = true;
-        self.names.remove(&found.name);
-        self.listed.remove(&found.name);
-        found.name.clone()
-    }
-
     /// Ends a client's connection.
     ///
     /// # Errors
@@ -484,142 +349,11 @@ impl Relay {
         }
     }
 
-    /// The number of the room called `name`.
-    pub fn room_id(&self, name: &str) -> Option<RoomId> {
-        self.names.get(name).copied()
-    }
-
-    /// Rooms that can be joined.
-    pub fn room_count(&self) -> usize {
-        self.names.len()
-    }
-
-    /// The rooms that can be joined, sorted by name.
-    pub fn rooms(&self) -> impl Iterator<Item = RoomInfo> {
-        self.names.iter().filter_map(|(name, room)| {
-            let found = self.rooms.get(room)?;
-            Some(RoomInfo {
-                id: *room,
-                name: name.clone(),
-                players: found.members().len(),
-                capacity: found.config.capacity,
-                mode: found.config.mode,
-                epoch: found.epoch,
-                seq: found.log.next() - 1,
-                meta_version: found.meta.version(),
-                meta: found.meta.to_vec(),
-            })
-        })
-    }
-
-    /// Players of a room, in the order of their seats.
-    pub fn members(&self, name: &str) -> Option<impl Iterator<Item = (Seat, ConnId, ClientId)>> {
-        let room = self.rooms.get(self.names.get(name)?)?;
-        Some(room.members().iter().map(|member| (member.seat, member.conn, member.client_id)))
-    }
-
-    /// How many players are in a room.
-    pub fn player_count(&self, name: &str) -> Option<usize> {
-        Some(self.rooms.get(self.names.get(name)?)?.members().len())
-    }
-
-    /// What a room keeps of what happened from event `from` on, as far as it is
-    /// kept, and up to about `max_bytes` (but at least one event).
-    pub fn history(&self, name: &str, from: u64, max_bytes: usize) -> Option<RoomHistory> {
-        self.history_of(self.room_id(name)?, from, max_bytes)
-    }
-
-    /// A member, as rosters show it.
-    pub(super) fn member_info(&self, member: &Member) -> Option<MemberInfo> {
-        let connection = self.conns.get(member.conn)?;
-        Some(MemberInfo {
-            seat: member.seat,
-            client_id: member.client_id,
-            meta_version: connection.meta.version(),
-            meta: connection.meta.to_vec(),
-            away: member.away,
-        })
-    }
-
-    /// Metadata of a room and its version.
-    pub fn room_meta(&self, name: &str) -> Option<(u64, Vec<Meta>)> {
-        let room = self.rooms.get(self.names.get(name)?)?;
-        Some((room.meta.version(), room.meta.to_vec()))
-    }
-
-    /// Metadata of a client and its version.
-    pub fn client_meta(&self, conn: ConnId) -> Option<(u64, Vec<Meta>)> {
-        let connection = self.present(conn).ok()?;
-        Some((connection.meta.version(), connection.meta.to_vec()))
-    }
-
-    /// Clients whose handshake is complete, those that are away included.
-    pub fn clients(&self) -> impl Iterator<Item = (ConnId, ClientId)> {
-        let present = self.conns.iter().filter(|(_, connection)| connection.is_present());
-        present.map(|(conn, connection)| (conn, connection.client_id))
-    }
-
-    /// How many clients' handshakes are complete, those that are away included.
-    pub fn client_count(&self) -> usize {
-        self.clients.len()
-    }
-
-    /// How many clients are away: they lost their links, and their seats are held.
-    pub fn away_count(&self) -> usize {
-        self.away.len()
-    }
-
-    /// Bytes of history that all rooms together keep.
-    pub fn history_bytes(&self) -> u64 {
-        self.history_bytes
-    }
-
-    /// Connections of any kind, those in their handshake or closing included.
-    pub fn connection_count(&self) -> usize {
-        self.conns.len()
-    }
-
-    /// The connection of a client.
-    pub fn conn_of(&self, client_id: ClientId) -> Option<ConnId> {
-        self.clients.get(&client_id).copied()
-    }
-
-    /// The rooms that a client is in, oldest seat first, those deleted softly included.
-    pub fn rooms_of(&self, conn: ConnId) -> impl Iterator<Item = (RoomId, &RoomName)> {
-        let seats = self.conns.get(conn).map_or(&[][..], |connection| &connection.seats);
-        seats.iter().filter_map(|held| Some((held.room, &self.rooms.get(&held.room)?.name)))
-    }
-
-    /// Where a client comes from.
-    pub fn addr_of(&self, conn: ConnId) -> Option<SocketAddr> {
-        self.conns.get(conn).map(|connection| connection.addr)
-    }
-
-    /// The last measured round trip to a client.
-    pub fn rtt_of(&self, conn: ConnId) -> Option<Duration> {
-        self.conns.get(conn)?.liveness.rtt
-    }
-
-    pub(super) fn expire_when_empty(&mut self, now: Instant, room: RoomId) {
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        if let Some(old) = found.expires.take() {
-            self.deadlines.remove(old, Due::Room(room));
-        }
-        found.expires = found
-            .config
-            .remove_when_empty
-            .filter(|_| found.members().is_empty() && !found.deleted)
-            .map(|after| now + after.min(FOR_EVER));
-        if let Some(at) = found.expires {
-            self.deadlines.add(at, Due::Room(room));
-        }
-    }
-
-    fn find(&self, name: &str) -> Result<RoomId, RoomNotFound> {
+    pub(super) fn find(&self, name: &str) -> Result<RoomId, RoomNotFound> {
         self.room_id(name).ok_or_else(|| RoomNotFound(name.to_owned()))
     }
 
-    fn present(&self, conn: ConnId) -> Result<&Connection, ClientNotFound> {
+    pub(super) fn present(&self, conn: ConnId) -> Result<&Connection, ClientNotFound> {
         self.conns.get(conn).filter(|connection| connection.is_present()).ok_or(ClientNotFound)
     }
 

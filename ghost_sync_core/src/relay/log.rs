@@ -3,104 +3,16 @@
 //! An event is encoded once, when it is appended. A member's cursor is the
 //! sequence number of the next event it has not been given.
 
+mod origin;
+
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
+pub(super) use origin::{Class, MAX_SPARED, Origin, Spared};
+
 use super::chunks::{Chunks, offset};
 use crate::wire::{Delivery, Seat};
-
-/// What may become of an event on its way.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Class {
-    /// Membership, metadata, deletion: never dropped, unless a later one says it all.
-    Control,
-    /// A message, delivered as hard as its sender asked for.
-    Message(Delivery),
-}
-
-/// Where an event comes from, and whom it spares.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
-    pub(super) sender: Seat,
-    pub(super) class: Class,
-    pub(super) spared: Spared,
-}
-
-/// The members who are not given an event: its sender, or a few whom the server leaves out.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Spared([Seat; MAX_SPARED]);
-
-/// Members that one event can leave out.
-pub(super) const MAX_SPARED: usize = 4;
-
-/// The server, in a place of nobody: it is no member.
-const NOBODY: Seat = Seat::SERVER;
-
-impl Spared {
-    /// Everybody is given the event.
-    pub(super) const NOBODY: Self = Self([NOBODY; MAX_SPARED]);
-
-    pub(super) fn one(seat: Seat) -> Self {
-        let mut spared = Self::NOBODY;
-        spared.0[0] = seat;
-        spared
-    }
-
-    /// Adds a seat. `false`: there is no place for it.
-    pub(super) fn add(&mut self, seat: Seat) -> bool {
-        if self.contains(seat) {
-            return true;
-        }
-        let free = self.0.iter_mut().find(|known| **known == NOBODY);
-        free.map(|free| *free = seat).is_some()
-    }
-
-    pub(super) fn contains(&self, member: Seat) -> bool {
-        // Mostly it is nobody, or one.
-        let [first, others @ ..] = self.0;
-        first == member || others[0] != NOBODY && others.contains(&member)
-    }
-
-    pub(super) fn seats(self) -> impl Iterator<Item = Seat> {
-        self.0.into_iter().take_while(|seat| *seat != NOBODY)
-    }
-}
-
-impl Origin {
-    /// Of an event about membership or metadata, for everybody.
-    pub(super) fn of(sender: Seat) -> Self {
-        Self { sender, class: Class::Control, spared: Spared::NOBODY }
-    }
-
-    /// The same, for everybody but the one whom it is about.
-    pub(super) fn unheard(sender: Seat) -> Self {
-        Self { spared: Spared::one(sender), ..Self::of(sender) }
-    }
-
-    /// Whether `member` is spared the event.
-    pub(super) fn spares(&self, member: Seat) -> bool {
-        self.spared.contains(member)
-    }
-
-    /// Whether it is a message which `member` is spared: one of its own, usually.
-    pub(super) fn withholds_message(&self, member: Seat) -> bool {
-        matches!(self.class, Class::Message(_)) && self.spares(member)
-    }
-
-    /// Whether the server leaves `member` out, whatever becomes of it.
-    pub(super) fn leaves_out(&self, member: Seat) -> bool {
-        self.sender == Seat::SERVER && self.spares(member)
-    }
-
-    /// Whether it must not be lost.
-    pub(super) fn is_firm(&self) -> bool {
-        match self.class {
-            Class::Control | Class::Message(Delivery::Reliable) => true,
-            Class::Message(Delivery::Volatile | Delivery::Latest(_)) => false,
-        }
-    }
-}
 
 /// One event's place in the log.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    AskTarget, Relay,
+    Relay,
     event::{AskId, ConnId, Output, Question},
+    questions::AskTarget,
     requests::Broadcast,
     session::{OwnedBroadcast, SeatRef},
 };

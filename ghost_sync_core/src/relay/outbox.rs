@@ -1,15 +1,19 @@
 //! What waits for one connection alone, in order.
 
+mod item;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub(super) use item::{Item, ItemKind};
+
 use super::{
-    asides::{About, Aside, Asides},
-    log::Class,
+    asides::{Aside, Asides},
     session::{SeatRef, Threshold},
 };
-use crate::wire::{Delivery, RoomId, Seat, ServerMessage};
+use crate::wire::ServerMessage;
+use item::ITEM;
 
 /// Frames for one connection, and the rest of a frame whose start was written.
 ///
@@ -42,88 +46,6 @@ pub(super) struct Outbox {
     keep: usize,
     /// Numbered frames before those in `kept`.
     gone: u64,
-}
-
-/// One frame that waits.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) frame: Bytes,
-    pub(super) kind: ItemKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum ItemKind {
-    /// Goes as soon as it can; means nothing on another link.
-    Control,
-    /// Answers a ping; a peer may be owed a few only.
-    Pong,
-    /// Answers a request; a peer may be owed a few only. Numbered, like all below
-    /// but events and gaps.
-    Reply,
-    /// Goes as soon as it can.
-    Lane,
-    /// Answers a join; gaps of an earlier stay in the room end here.
-    Joined { room: RoomId },
-    /// What a newcomer is told of a room: who is there, the newest values. Its size
-    /// is the room's doing, not the client's, so it does not count as waiting.
-    Roster,
-    /// Goes after all events of a stay in a room before `before`.
-    After { room: RoomId, seat: Seat, before: u64 },
-    /// How many broadcasts of the server a member is left out of. It need not know before
-    /// it is given the next event, and goes in front of what goes after events of its stay:
-    /// more of these may be given then.
-    Spared { room: RoomId, seat: Seat, count: u32 },
-    /// May be lost; says that `missed` were.
-    Aside { about: About, missed: u32 },
-    /// The end of a stay: events from `since` up to before `before` were due in it, with
-    /// its join as event `joined`; `own` messages of its own it did not hear.
-    Left { room: RoomId, seat: Seat, joined: u64, since: u64, before: u64, own: u64 },
-    /// An event taken out of a room's log.
-    ///
-    /// It may have been kept when the log forgot others, of which the member was told.
-    Event { room: RoomId, seq: u64, sender: Seat, class: Class, forgotten: bool },
-    /// Of events `from..=to` some were dropped, and `own` are the receiver's. The others
-    /// follow if the room has `forgotten` the rest; else there are none.
-    Gap { room: RoomId, from: u64, to: u64, own: u32, forgotten: bool },
-}
-
-impl ItemKind {
-    /// Whether the frame is counted in its session, and sent again if need be.
-    pub(super) fn is_numbered(self) -> bool {
-        match self {
-            Self::Reply
-            | Self::Lane
-            | Self::Joined { .. }
-            | Self::Roster
-            | Self::After { .. }
-            | Self::Spared { .. }
-            | Self::Left { .. } => true,
-            Self::Control
-            | Self::Pong
-            | Self::Aside { .. }
-            | Self::Event { .. }
-            | Self::Gap { .. } => false,
-        }
-    }
-
-    /// Whether it may be dropped when too much waits.
-    fn is_droppable(self) -> bool {
-        let Self::Event { class: Class::Message(delivery), .. } = self else { return false };
-        delivery != Delivery::Reliable
-    }
-
-    fn is_reply(self) -> bool {
-        matches!(self, Self::Reply | Self::Pong)
-    }
-
-    /// Whether it goes after events of that stay.
-    fn is_after(self, room: RoomId, seat: Seat) -> bool {
-        matches!(self, Self::After { room: of, seat: whose, .. } if (of, whose) == (room, seat))
-    }
-
-    fn is_aside(self) -> bool {
-        matches!(self, Self::Aside { .. })
-    }
 }
 
 impl Outbox {
@@ -467,17 +389,6 @@ impl Outbox {
         self.replies
     }
 }
-
-impl Item {
-    /// Bytes of memory that it takes.
-    fn cost(&self) -> usize {
-        self.frame.len() + ITEM
-    }
-}
-
-/// What a frame that waits costs beside its bytes: its place in the queue, which grows by
-/// doubling, and its memory's bookkeeping.
-const ITEM: usize = 2 * size_of::<Item>() + 64;
 
 /// What waits for one client, but for rosters and what may be lost of what is said to it alone.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

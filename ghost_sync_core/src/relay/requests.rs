@@ -5,19 +5,17 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    AskTarget, Relay,
+    Relay,
     config::RelayMode,
-    event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
+    event::{ConnId, Output, RelayEvent},
+    joins::JoinWish,
     log::{Class, Origin, Spared},
-    membership::JoinWish,
-    meta::{MetaChange, MetaMap, clamp_u32},
+    meta::{MetaChange, clamp_u32},
     outbox::ItemKind,
-    restart::Restart,
-    session::{Connection, Session, Told},
 };
 use crate::wire::{
-    ClientMessage, CloseReason, DecodeError, Delivery, Extension, FrameTooLong, Hello, LeaveReason,
-    MessageType, Protocol, Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage, Versions,
+    ClientMessage, CloseReason, Delivery, LeaveReason, MessageType, Refusal, RoomId, RoomSummary,
+    Seat, SendFlags, ServerMessage,
 };
 
 /// A broadcast, of a client or of the server.
@@ -31,218 +29,7 @@ pub(super) struct Broadcast<'a> {
 }
 
 impl Relay {
-    /// Takes messages until they have cost [`AT_ONCE`], and returns what is left then;
-    /// nothing is of a link that is over.
-    pub(super) fn bytes<'a>(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        mut bytes: &'a [u8],
-        out: &mut Vec<Output>,
-    ) -> &'a [u8] {
-        let Some(conn) = self.conn_on(link) else { return &[] };
-        let Some(connection) = self.conns.get_mut(conn).filter(|found| !found.is_closing()) else {
-            return &[];
-        };
-        connection.liveness.heard = now;
-        self.pace.read();
-        let mut decoder = std::mem::replace(&mut connection.decoder, crate::wire::Decoder::new(0));
-        let mut whole = false;
-        let mut cost = 0;
-        // With nothing left the decoder is asked once more, and lets go of the last message.
-        while cost < AT_ONCE || bytes.is_empty() {
-            // A link may have become another connection's by the last message.
-            let Some(conn) = self.conn_on(link) else { return &[] };
-            let Some(connection) = self.conns.get(conn).filter(|found| !found.is_closing()) else {
-                return &[];
-            };
-            decoder.set_max_len(connection.max_frame(&self.config));
-            let body = match decoder.next_frame(&mut bytes) {
-                Ok(Some(body)) => body,
-                Ok(None) => break,
-                Err(error) => {
-                    self.frame_too_long(now, conn, error, out);
-                    return &[];
-                }
-            };
-            whole = true;
-            match ClientMessage::decode(body) {
-                Ok(message) => {
-                    let is_request = message.is_request();
-                    cost += cost_of(&message);
-                    self.message(now, conn, message, out);
-                    if is_request {
-                        self.count_request(conn, body.len());
-                    }
-                }
-                Err(error) => {
-                    if !self.malformed(now, conn, error, body, out) {
-                        return &[];
-                    }
-                    cost += UNKNOWN_COST;
-                }
-            }
-            // Before the next: one read may hold thousands of requests.
-            let too_much = self.asks_too_much(conn);
-            if self.is_struck(conn) || too_much && self.is_over_limit(now, link) {
-                self.put_out(now, conn, out);
-                return &[];
-            }
-            if too_much {
-                let max = clamp_u32(MAX_UNSENT_REPLIES);
-                self.close(now, conn, CloseReason::TooManyRequests { max }, out);
-                return &[];
-            }
-        }
-        let Some(conn) = self.conn_on(link) else { return &[] };
-        let Some(connection) = self.conns.get_mut(conn) else { return &[] };
-        let incomplete = decoder.partial_len() > 0;
-        connection.decoder = decoder;
-        let since = connection.liveness.partial.filter(|_| !whole).unwrap_or(now);
-        connection.liveness.partial = incomplete.then_some(since);
-        if incomplete {
-            self.schedule(conn);
-        }
-        bytes
-    }
-
-    /// Counts a request, and tells the client now and then that it has arrived.
-    fn count_request(&mut self, conn: ConnId, len: usize) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.requests += 1;
-        connection.told.frames += 1;
-        connection.told.bytes += len;
-        let untold = connection.told;
-        if untold.frames >= UNTOLD_REQUESTS || untold.bytes >= UNTOLD_BYTES {
-            connection.told = Told::default();
-            let count = connection.requests;
-            if !self.config.resume_grace.is_zero() {
-                self.push(conn, ItemKind::Control, &ServerMessage::Received { count });
-            }
-        }
-    }
-
-    /// The client says how many numbered messages it has.
-    fn confirmed(&mut self, now: Instant, conn: ConnId, count: u64, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        if !connection.outbox.confirm(count) {
-            let what = format!("{count} messages were confirmed that were never sent");
-            self.close(now, conn, CloseReason::Protocol { what }, out);
-        }
-    }
-
-    /// Whether more answers wait than one read may call for.
-    fn asks_too_much(&self, conn: ConnId) -> bool {
-        self.conns.get(conn).is_some_and(|connection| {
-            connection.outbox.cost() > self.config.outbox_limit
-                || connection.outbox.replies() > MAX_UNSENT_REPLIES
-        })
-    }
-
-    fn frame_too_long(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        error: FrameTooLong,
-        out: &mut Vec<Output>,
-    ) {
-        let opened = self.conns.get(conn).is_some_and(Connection::is_open);
-        let reason = if opened {
-            CloseReason::PayloadTooLarge { len: clamp_u32(error.len), max: clamp_u32(error.max) }
-        } else {
-            CloseReason::Protocol { what: format!("before the handshake, {error}") }
-        };
-        self.close(now, conn, reason, out);
-    }
-
-    /// A frame is no message that is known here; whether the connection goes on.
-    fn malformed(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        error: DecodeError,
-        body: &[u8],
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let is_open = self.conns.get(conn).is_some_and(Connection::is_open);
-        if let DecodeError::UnknownKind(kind) = error
-            && is_open
-            && ClientMessage::is_unknown_request(kind)
-        {
-            let limited = self.may_ask(now, conn, UNKNOWN_COST as u64).err();
-            let reason = limited.unwrap_or(Refusal::Unsupported { kind });
-            self.refuse(conn, RoomId(0), 0, reason);
-            self.count_request(conn, body.len());
-            return true;
-        }
-        let reason = if is_open {
-            CloseReason::Protocol { what: error.to_string() }
-        } else {
-            Versions::why_unreadable(body, error)
-        };
-        self.close(now, conn, reason, out);
-        false
-    }
-
-    fn message(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        message: ClientMessage<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        match (&connection.session, message) {
-            (Session::Greeting { .. }, ClientMessage::Hello(hello)) => {
-                self.hello(now, conn, hello, out)
-            }
-            (Session::Greeting { .. }, ClientMessage::Resume(resume)) => {
-                let checked = resume.versions.check(resume.magic);
-                match checked.and_then(|()| self.check_bar(now, conn)) {
-                    Ok(()) => self.resume(now, conn, &resume, out),
-                    Err(reason) => self.close(now, conn, reason, out),
-                }
-            }
-            (_, ClientMessage::Close { reason: _ }) => {
-                // Whatever reason a client gives for going, to others it just left.
-                self.farewell(now, conn, out);
-            }
-            (Session::Open, message) => {
-                // It spoke after it was given its new secret: it has that.
-                if !planted!("old-secret-stays-good") {
-                    connection.secrets.old = None;
-                }
-                self.request(now, conn, message, out);
-            }
-            (
-                Session::Greeting { .. }
-                | Session::Asking { .. }
-                | Session::Away { .. }
-                | Session::Closing { .. },
-                _,
-            ) => {
-                let what = "a message before the handshake was complete".to_owned();
-                self.close(now, conn, CloseReason::Protocol { what }, out);
-            }
-        }
-    }
-
-    /// Lets a client go that said goodbye, once it has got what was said before.
-    fn farewell(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        if self.conns.get(conn).is_some_and(Connection::is_open) {
-            self.take_out(conn, out);
-        }
-        self.part(now, conn, DisconnectReason::Closed(CloseReason::Requested), out);
-        let Some(connection) = self.conns.get(conn) else { return };
-        if self.has_pending(connection) {
-            self.schedule(conn);
-            self.make_ready(conn);
-        } else {
-            self.forget(conn, out);
-        }
-    }
-
-    fn request(
+    pub(super) fn request(
         &mut self,
         now: Instant,
         conn: ConnId,
@@ -299,75 +86,6 @@ impl Relay {
                 let what = "a second hello".to_owned();
                 self.close(now, conn, CloseReason::Protocol { what }, out);
             }
-        }
-    }
-
-    fn hello(&mut self, now: Instant, conn: ConnId, hello: Hello<'_>, out: &mut Vec<Output>) {
-        let differs = |known: &&Protocol| {
-            hello.protocol != Protocol::UNCHECKED && hello.protocol != known.hash()
-        };
-        let reason = if let Err(reason) = hello.versions.check(hello.magic) {
-            reason
-        } else if let Some(known) = self.config.protocol.as_ref().filter(differs) {
-            CloseReason::ProtocolMismatch {
-                server: known.hash(),
-                client: hello.protocol,
-                types: known.types().to_vec(),
-            }
-        } else if let Err(reason) = self.check_bar(now, conn) {
-            reason
-        } else {
-            match self.meta_of_hello(hello.meta) {
-                Ok(meta) => {
-                    let data = Bytes::copy_from_slice(hello.data);
-                    let user_agent = user_agent(&hello.extensions);
-                    let newcomer = Newcomer { meta, data, user_agent };
-                    let ticket = hello.session;
-                    let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
-                    let Some((ticket, held)) = held else {
-                        return self.greeted(now, conn, newcomer, out);
-                    };
-                    match self.may_begin_anew(now, held) {
-                        Ok(()) => {
-                            let restart = Restart { ticket, newcomer, asked: Vec::new() };
-                            return self.restart(now, conn, restart, out);
-                        }
-                        Err(reason) => reason,
-                    }
-                }
-                Err(reason) => reason,
-            }
-        };
-        self.close(now, conn, reason, out);
-    }
-
-    pub(super) fn greeted(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        newcomer: Newcomer,
-        out: &mut Vec<Output>,
-    ) {
-        if let Some(reason) = self.no_place() {
-            return self.close(now, conn, reason, out);
-        }
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let Newcomer { meta, data, user_agent } = newcomer;
-        connection.meta = meta;
-        if !self.config.ask_connect {
-            return self.open(now, conn, out);
-        }
-        let question = Question::Connect {
-            conn,
-            client_id: connection.client_id,
-            addr: connection.addr,
-            data,
-            meta: connection.meta.to_vec(),
-            user_agent,
-        };
-        let ask = self.ask(now, AskTarget::Connect(conn), question, out);
-        if let Some(connection) = self.conns.get_mut(conn) {
-            connection.session = Session::Asking { ask };
         }
     }
 
@@ -456,7 +174,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
+    fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
         self.check_len(payload.len())
     }
 
@@ -573,55 +291,8 @@ impl Relay {
     }
 }
 
-/// About how often a broadcast could be taken in the time that the message takes.
-fn cost_of(message: &ClientMessage<'_>) -> usize {
-    match message {
-        ClientMessage::Broadcast { .. }
-        | ClientMessage::Send { .. }
-        | ClientMessage::Ping { .. }
-        | ClientMessage::Pong { .. }
-        | ClientMessage::Received { .. }
-        | ClientMessage::Close { .. } => 1,
-        ClientMessage::Leave { .. } | ClientMessage::SetMeta { .. } => 4,
-        ClientMessage::Join { .. } => 16,
-        ClientMessage::Hello(_) | ClientMessage::Resume(_) | ClientMessage::ListRooms { .. } => 64,
-    }
-}
-
-/// What a client says that it is, for logs.
-fn user_agent(extensions: &[Extension<'_>]) -> String {
-    let said = Extension::find(extensions, Extension::USER_AGENT).unwrap_or_default();
-    String::from_utf8_lossy(said).chars().take(MAX_USER_AGENT).collect()
-}
-
-/// What a client brings that begins a session.
-#[derive(Debug)]
-pub(super) struct Newcomer {
-    pub(super) meta: MetaMap,
-    pub(super) data: Bytes,
-    pub(super) user_agent: String,
-}
-
-/// About how often a broadcast could be refused in the time that an unknown request takes, and
-/// what it costs.
-const UNKNOWN_COST: usize = 4;
-
-/// Characters of what a client says that it is.
-const MAX_USER_AGENT: usize = 128;
-
 /// Bytes of a delivered broadcast beside its payload, at most.
 const BROADCAST_HEADER: usize = 34;
-
-/// What is done with the messages of one link before others have their turn: as much as some
-/// fifty microseconds allow.
-const AT_ONCE: usize = 128;
-
-/// Requests, and bytes of them, after which a client is told that they arrived.
-const UNTOLD_REQUESTS: usize = 256;
-const UNTOLD_BYTES: usize = 64 << 10;
-
-/// Answers that may wait at all, whether or not the socket is full.
-const MAX_UNSENT_REPLIES: usize = 1024;
 
 /// What requests cost of their limit.
 const JOIN_COST: u64 = 1;

@@ -6,13 +6,15 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    AskTarget, Relay,
-    event::{AskId, ConnId, Output, Question},
+    Relay,
+    event::{AskId, ConnId, DisconnectReason, Output, Question, RelayEvent},
+    handshake::Newcomer,
     membership::Words,
-    requests::Newcomer,
+    outbox::Outbox,
+    questions::AskTarget,
     session::Session,
 };
-use crate::wire::{RoomId, SessionTicket};
+use crate::wire::{CloseReason, Decoder, LeaveReason, MAX_HELLO, RoomId, SessionTicket};
 
 /// A hello that shows the ticket of an earlier process.
 #[derive(Debug)]
@@ -103,11 +105,71 @@ impl Relay {
             self.restart(now, greeter, *restart, out);
         }
     }
+
+    /// Goes on with a session whose client has forgotten everything but its
+    /// ticket, over the link of `greeter`: it is told its seats anew. Its rooms and the host
+    /// see it go and come back, also where nobody had missed it yet.
+    fn begin_anew(
+        &mut self,
+        now: Instant,
+        greeter: ConnId,
+        conn: ConnId,
+        restart: &Restart,
+        out: &mut Vec<Output>,
+    ) {
+        let connection = &self.conns[conn];
+        if !connection.is_away() && !connection.seats.is_empty() {
+            let reason = DisconnectReason::Closed(CloseReason::TakenOver);
+            let client_id = connection.client_id;
+            out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
+            for at in 0..self.conns[conn].seats.len() {
+                self.mark_away(now, conn, self.conns[conn].seats[at], out);
+            }
+        }
+        let shown = restart.ticket.secret;
+        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
+        self.withdraw_all(conn);
+        while let Some(room) = self.deleted_room_of(conn) {
+            self.leave(now, conn, room, LeaveReason::Disconnected, out);
+        }
+        self.set_behind(conn, false);
+        let connection = &mut self.conns[conn];
+        connection.outbox = Outbox::new(connection.outbox.keep());
+        connection.requests = 0;
+        connection.reference = 0;
+        connection.attempt = 0;
+        connection.is_new_program = true;
+        // What the old link left of a frame is not this one's.
+        connection.decoder = Decoder::new(MAX_HELLO);
+        connection.liveness.partial = None;
+        self.welcome(conn);
+        for at in 0..self.conns[conn].seats.len() {
+            let held = self.conns[conn].seats[at];
+            self.mark_back(now, conn, held, true, out);
+            let next = self.set_cursor(held, |room| room.log.next());
+            if let Some(room) = self.rooms.get_mut(&held.room)
+                && let Some(member) = room.member_mut(held.seat)
+            {
+                // What it is told begins here.
+                (member.joined, member.since, member.own) = (next - 1, next, 0);
+            }
+            self.greet(conn, held.room, held.seat, next - 1, next, 0);
+            let words = restart.words(held.room);
+            let words = if planted!("new-process-not-greeted") { &[] } else { words };
+            self.tell_first(conn, held.room, words);
+        }
+    }
+
+    /// A room of the connection that was deleted softly.
+    fn deleted_room_of(&self, conn: ConnId) -> Option<RoomId> {
+        let mut rooms = self.conns.get(conn)?.seats.iter().map(|held| held.room);
+        rooms.find(|room| self.rooms.get(room).is_none_or(|found| found.deleted))
+    }
 }
 
 impl Restart {
     /// What the client is told first in a room.
-    pub(super) fn words(&self, room: RoomId) -> &[(crate::wire::MessageType, Bytes)] {
+    fn words(&self, room: RoomId) -> &[(crate::wire::MessageType, Bytes)] {
         let found = self.asked.iter().find(|(asked, _)| *asked == room);
         match found {
             Some((_, Greeting::Decided(words))) => words,

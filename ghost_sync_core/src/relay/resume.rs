@@ -1,185 +1,21 @@
-//! Sessions without a link: held for a while, then taken up again or ended.
+//! Sessions that are taken up again over another link: whose they are, and whether they go on.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Instant,
-};
+mod plan;
+
+use std::time::Instant;
 
 use super::{
     Relay,
-    catch_up::{Behind, Reader},
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
-    meta::clamp_u32,
-    outbox::{Item, ItemKind, Outbox},
-    restart::Restart,
+    outbox::ItemKind,
     room::Room,
-    session::{Connection, SeatRef, Secrets, Session, Threshold, Told},
+    session::{SeatRef, Secrets, Session, Threshold, Told},
 };
-use crate::wire::{
-    ClientId, CloseReason, Decoder, LeaveReason, MAX_HELLO, Progress, Resume, ResumeFailure,
-    RoomId, Secret, ServerMessage, SessionTicket,
-};
-
-/// What a session that goes on is sent: its own messages and, per seat, from where on it
-/// reads.
-struct Plan {
-    items: Vec<Item>,
-    seats: Vec<(SeatRef, u64, Behind)>,
-}
-
-/// A stay in a room that is over, and which of its events is next to be told.
-struct Stay {
-    held: SeatRef,
-    joined: u64,
-    next: u64,
-    before: u64,
-    behind: Behind,
-}
-
-/// A session that was ended while it was away, with what it is to be told.
-#[derive(Debug)]
-pub(super) struct Barred {
-    client_id: ClientId,
-    secrets: Secrets,
-    reason: CloseReason,
-}
-
-/// Why a session does not go on.
-enum Refused {
-    Failed(ResumeFailure),
-    /// The ticket is one that no client can have got.
-    Bogus(String),
-}
+use crate::wire::{CloseReason, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket};
+use plan::{Plan, Refused};
 
 impl Relay {
-    /// Whether the session of a connection that loses its link is held.
-    pub(super) fn is_held(&self, conn: ConnId, reason: &DisconnectReason) -> bool {
-        let seated = |connection: &Connection| connection.is_open() && !connection.seats.is_empty();
-        self.refusing.is_none()
-            && !self.config.resume_grace.is_zero()
-            && reason.may_resume()
-            && self.conns.get(conn).is_some_and(seated)
-    }
-
-    /// Takes the link from a connection and closes it with a reason that it is told.
-    pub(super) fn detach(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        let Some(link) = connection.link.take() else { return };
-        let id = ClientId::nil();
-        let mut rest = Connection::new(now, connection.addr, id, Secret::default(), &self.config);
-        rest.link = Some(link);
-        let partial = connection.outbox.take_partial();
-        rest.outbox.written_partly(partial, true);
-        rest.blocked = connection.blocked.take();
-        let blocked = rest.blocked.is_some();
-        let until = now + self.linger(blocked);
-        rest.session = Session::Closing { until };
-        rest.due = until;
-        let due = rest.due;
-        let rest = self.conns.insert(rest);
-        if blocked {
-            self.blocked.remove(&conn);
-            self.blocked.insert(rest);
-        }
-        if !planted!("old-link-not-fenced") {
-            self.links[link] = rest;
-        }
-        self.deadlines.add(due, super::Due::Connection(rest));
-        self.push(rest, ItemKind::Control, &ServerMessage::Close { reason });
-    }
-
-    /// Holds the session of a connection that has lost its link.
-    pub(super) fn go_away(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        let grace = self.config.resume_grace;
-        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
-        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
-        let until = now + grace;
-        self.unblock(conn);
-        self.set_behind(conn, false);
-        let Some(connection) = self.conns.get_mut(conn) else { return };
-        connection.outbox.lose_link(Threshold::of(&self.config));
-        connection.session = Session::Away { until, reason: reason.clone() };
-        connection.decoder = Decoder::new(MAX_HELLO);
-        connection.relief = self.config.outbox_limit;
-        connection.liveness.ping = None;
-        connection.liveness.missed = 0;
-        connection.liveness.partial = None;
-        let client_id = connection.client_id;
-        self.schedule(conn);
-        self.now_away(conn);
-        let from = self.conns[conn].addr;
-        out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
-        for at in 0..self.conns[conn].seats.len() {
-            self.mark_away(now, conn, self.conns[conn].seats[at], out);
-        }
-        self.end_if_overfull(now, conn, out);
-        self.bound_away(now, from, out);
-    }
-
-    /// Tells a room that a member's connection is lost.
-    pub(super) fn mark_away(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        held: SeatRef,
-        out: &mut Vec<Output>,
-    ) {
-        let SeatRef { room, seat } = held;
-        let Some(found) = self.rooms.get_mut(&room) else { return };
-        found.set_away(seat, true);
-        let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted && !planted!("away-not-told") {
-            self.append(now, room, Origin::of(seat), 32, |buf, seq| {
-                ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
-            });
-        }
-        self.trim_later(room);
-        let client_id = self.conns[conn].client_id;
-        out.push(Output::Event(RelayEvent::PlayerAway { room, name, seat, conn, client_id }));
-    }
-
-    /// Ends a session that has no link.
-    pub(super) fn end_session(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        reason: DisconnectReason,
-        out: &mut Vec<Output>,
-    ) {
-        self.no_longer_away(conn);
-        self.part(now, conn, reason, out);
-        self.forget(conn, out);
-    }
-
-    /// Ends a session without a link for which more waits than may.
-    pub(super) fn end_if_overfull(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
-        let Some(connection) = self.conns.get(conn).filter(|found| found.is_away()) else { return };
-        let queued = connection.outbox.cost() + connection.outbox.kept_bytes();
-        let max = self.config.outbox_limit;
-        if queued > max {
-            let (queued, max) = (clamp_u32(queued), clamp_u32(max));
-            let reason = CloseReason::SlowConsumer { queued, max };
-            self.end_session(now, conn, DisconnectReason::Closed(reason), out);
-        }
-    }
-
-    /// Remembers what a session that is ended while it is away is to be told.
-    pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
-        let Some(connection) = self.conns.get(conn) else { return };
-        let (client_id, secrets) = (connection.client_id, connection.secrets);
-        self.barred.push_back(Barred { client_id, secrets, reason });
-        if self.barred.len() > MAX_BARRED {
-            self.barred.pop_front();
-        }
-    }
-
     /// Takes a session up again over the link of `conn`, which has none yet.
     pub(super) fn resume(
         &mut self,
@@ -265,109 +101,9 @@ impl Relay {
         Err(Denied::Failed(ResumeFailure::Denied))
     }
 
-    /// What the session is to be sent, if nothing of it is lost.
-    fn plan(&mut self, conn: ConnId, resume: &Resume) -> Result<Plan, Refused> {
-        let connection = self.conns.get_mut(conn).expect("the caller found it");
-        let lost = connection.outbox.gone();
-        let mut told = BTreeMap::new();
-        for progress in &resume.rooms {
-            if told.insert(progress.room, *progress).is_some() {
-                return Err(Refused::Bogus(format!("{:?} is named twice", progress.room)));
-            }
-        }
-        if resume.received < lost {
-            let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
-            return Err(Refused::Failed(too_old));
-        }
-        let less = u64::from(planted!("confirmed-message-again"));
-        if !connection.outbox.confirm(resume.received.saturating_sub(less)) {
-            let received = resume.received;
-            return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
-        }
-        let rewound = connection.outbox.rewind(Threshold::of(&self.config));
-        let plan = self.plan_events(conn, &rewound, told);
-        if plan.is_err()
-            && let Some(connection) = self.conns.get_mut(conn)
-        {
-            rewound.into_iter().for_each(|item| connection.outbox.push(item.kind, item.frame));
-        }
-        plan
-    }
-
-    /// What the session is to be sent: `rewound`, which is for it alone, and its rooms'
-    /// events from where it was `told` to be.
-    fn plan_events(
-        &mut self,
-        conn: ConnId,
-        rewound: &[Item],
-        mut told: BTreeMap<RoomId, Progress>,
-    ) -> Result<Plan, Refused> {
-        // The stays that ended since, by room. If there was a later one there, the
-        // client's word is about the first of them.
-        let mut stays: BTreeMap<RoomId, VecDeque<Stay>> = BTreeMap::new();
-        for item in rewound {
-            if let ItemKind::Left { room, seat, joined, since, before, own } = item.kind {
-                let held = SeatRef { room, seat };
-                let found = self.rooms.get(&room);
-                let place = Place { held, since, end: before, own };
-                let (next, behind) = place.reads_on(found, told.remove(&room))?;
-                let stay = Stay { held, joined, next, before, behind };
-                stays.entry(room).or_default().push_back(stay);
-            }
-        }
-        let mut items = Vec::new();
-        // A stay may have brought much history; the client may have had many stays.
-        let mut budget = self.config.outbox_limit.max(MIN_COPIED);
-        for item in rewound {
-            match item.kind {
-                ItemKind::Left { room, .. } => {
-                    if let Some(mut stay) = stays.get_mut(&room).and_then(VecDeque::pop_front) {
-                        let room = self.rooms.get_mut(&room);
-                        stay.copy_events(room, u64::MAX, &mut budget, &mut items)?;
-                    }
-                }
-                ItemKind::After { room, seat, before } => {
-                    if let Some(stay) = stays.get_mut(&room).and_then(VecDeque::front_mut)
-                        && stay.held.seat == seat
-                    {
-                        let room = self.rooms.get_mut(&room);
-                        stay.copy_events(room, before, &mut budget, &mut items)?;
-                    }
-                }
-                ItemKind::Control
-                | ItemKind::Pong
-                | ItemKind::Reply
-                | ItemKind::Lane
-                | ItemKind::Joined { .. }
-                | ItemKind::Roster
-                | ItemKind::Spared { .. }
-                | ItemKind::Aside { .. }
-                | ItemKind::Event { .. }
-                | ItemKind::Gap { .. } => {}
-            }
-            items.push(item.clone());
-        }
-        let connection = self.conns.get(conn).expect("the caller found it");
-        let mut seats = Vec::new();
-        for held in &connection.seats {
-            let Some(room) = self.rooms.get(&held.room) else { continue };
-            let Some(member) = room.member(held.seat) else { continue };
-            let (since, own) = (member.since, member.own);
-            let place = Place { held: *held, since, end: room.log.next(), own };
-            let (next, behind) = place.reads_on(Some(room), told.remove(&held.room))?;
-            let next = if planted!("replay-starts-late") { next + 1 } else { next };
-            let next = if planted!("replay-starts-early") { next.max(2) - 1 } else { next };
-            seats.push((*held, next, behind));
-        }
-        if let Some((room, _)) = told.pop_first() {
-            return Err(Refused::Bogus(format!("{room:?}, which it is not in")));
-        }
-        Ok(Plan { items, seats })
-    }
-
     /// Gives the link of `greeter` to the session of `conn`; returns whether that
     /// was away.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         now: Instant,
         greeter: ConnId,
@@ -453,68 +189,8 @@ impl Relay {
         }
     }
 
-    /// Goes on with a session whose client has forgotten everything but its
-    /// ticket, over the link of `greeter`: it is told its seats anew. Its rooms and the host
-    /// see it go and come back, also where nobody had missed it yet.
-    pub(super) fn begin_anew(
-        &mut self,
-        now: Instant,
-        greeter: ConnId,
-        conn: ConnId,
-        restart: &Restart,
-        out: &mut Vec<Output>,
-    ) {
-        let connection = &self.conns[conn];
-        if !connection.is_away() && !connection.seats.is_empty() {
-            let reason = DisconnectReason::Closed(CloseReason::TakenOver);
-            let client_id = connection.client_id;
-            out.push(Output::Event(RelayEvent::ConnectionLost { conn, client_id, reason }));
-            for at in 0..self.conns[conn].seats.len() {
-                self.mark_away(now, conn, self.conns[conn].seats[at], out);
-            }
-        }
-        let shown = restart.ticket.secret;
-        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
-        self.withdraw_all(conn);
-        while let Some(room) = self.deleted_room_of(conn) {
-            self.leave(now, conn, room, LeaveReason::Disconnected, out);
-        }
-        self.set_behind(conn, false);
-        let connection = &mut self.conns[conn];
-        connection.outbox = Outbox::new(connection.outbox.keep());
-        connection.requests = 0;
-        connection.reference = 0;
-        connection.attempt = 0;
-        connection.is_new_program = true;
-        // What the old link left of a frame is not this one's.
-        connection.decoder = Decoder::new(MAX_HELLO);
-        connection.liveness.partial = None;
-        self.welcome(conn);
-        for at in 0..self.conns[conn].seats.len() {
-            let held = self.conns[conn].seats[at];
-            self.mark_back(now, conn, held, true, out);
-            let next = self.set_cursor(held, |room| room.log.next());
-            if let Some(room) = self.rooms.get_mut(&held.room)
-                && let Some(member) = room.member_mut(held.seat)
-            {
-                // What it is told begins here.
-                (member.joined, member.since, member.own) = (next - 1, next, 0);
-            }
-            self.greet(conn, held.room, held.seat, next - 1, next, 0);
-            let words = restart.words(held.room);
-            let words = if planted!("new-process-not-greeted") { &[] } else { words };
-            self.tell_first(conn, held.room, words);
-        }
-    }
-
-    /// A room of the connection that was deleted softly.
-    fn deleted_room_of(&self, conn: ConnId) -> Option<RoomId> {
-        let mut rooms = self.conns.get(conn)?.seats.iter().map(|held| held.room);
-        rooms.find(|room| self.rooms.get(room).is_none_or(|found| found.deleted))
-    }
-
     /// Puts a member that is back to the event that it gets next, and returns that.
-    fn set_cursor(&mut self, held: SeatRef, next: impl FnOnce(&Room) -> u64) -> u64 {
+    pub(super) fn set_cursor(&mut self, held: SeatRef, next: impl FnOnce(&Room) -> u64) -> u64 {
         let Some(room) = self.rooms.get_mut(&held.room) else { return 1 };
         let next = next(room);
         if let Some(member) = room.member_mut(held.seat) {
@@ -524,7 +200,7 @@ impl Relay {
         next
     }
 
-    fn mark_back(
+    pub(super) fn mark_back(
         &mut self,
         now: Instant,
         conn: ConnId,
@@ -544,16 +220,6 @@ impl Relay {
         let back = RelayEvent::PlayerBack { room, name, seat, conn, client_id, restarted };
         out.push(Output::Event(back));
     }
-
-    /// Why a session is without a link.
-    pub(super) fn away_reason(&self, conn: ConnId) -> DisconnectReason {
-        if let Some(connection) = self.conns.get(conn)
-            && let Session::Away { reason, .. } = &connection.session
-        {
-            return reason.clone();
-        }
-        DisconnectReason::ConnectionClosed
-    }
 }
 
 /// Why a ticket leads to no session.
@@ -562,93 +228,3 @@ pub(super) enum Denied {
     /// The session was ended on purpose.
     Barred(CloseReason),
 }
-
-/// A seat that a client has or had, as the relay knows it.
-struct Place {
-    held: SeatRef,
-    /// Its first event, and the one after its last.
-    since: u64,
-    end: u64,
-    /// Own messages in it that the client does not hear.
-    own: u64,
-}
-
-impl Place {
-    /// From where on a client reads that is where it says, and how.
-    fn reads_on(
-        &self,
-        room: Option<&Room>,
-        told: Option<Progress>,
-    ) -> Result<(u64, Behind), Refused> {
-        let Self { held: SeatRef { room: id, seat }, since, end, own } = *self;
-        let last = told.map_or_else(|| since.saturating_sub(1), |told| told.last);
-        let next = last.saturating_add(1);
-        let known = told.map_or(0, |told| told.own);
-        if next < since && !planted!("resume-reads-the-past") {
-            let first = since - 1;
-            return Err(Refused::Bogus(format!("event {last} of a stay that began after {first}")));
-        }
-        if next > end {
-            let most = end - 1;
-            return Err(Refused::Bogus(format!("event {last} of a stay that has {most}")));
-        }
-        let Some(own) = own.checked_sub(known) else {
-            return Err(Refused::Bogus(format!("{known} messages of its own, of {own}")));
-        };
-        let too_old = |oldest| Refused::Failed(ResumeFailure::TooOld { room: id, oldest });
-        let Some(room) = room else {
-            // All that it missed were its own words, or there is nobody to tell it.
-            return if next + own >= end {
-                Ok((end, Behind::default()))
-            } else {
-                Err(too_old(end))
-            };
-        };
-        if next < end && room.reliable.is_lost(next, seat) {
-            return Err(too_old(room.reliable.oldest_for(seat)));
-        }
-        let here = (next.max(room.log.first())..end).filter_map(|seq| room.log.entry(seq));
-        let here = here.filter(|entry| entry.origin.withholds_message(seat));
-        let Some(forgotten) = own.checked_sub(here.count() as u64) else {
-            return Err(Refused::Bogus(format!("{known} messages of its own up to event {last}")));
-        };
-        // What was to be heard at once or not at all is not said now.
-        Ok((next, Behind::since(next, end, forgotten)))
-    }
-}
-
-impl Stay {
-    /// Copies the events of the stay from the next on, up to before `until`.
-    fn copy_events(
-        &mut self,
-        room: Option<&mut Room>,
-        until: u64,
-        budget: &mut usize,
-        items: &mut Vec<Item>,
-    ) -> Result<(), Refused> {
-        let Some(room) = room else { return Ok(()) };
-        if planted!("ended-stay-not-replayed") {
-            return Ok(());
-        }
-        let end = until.min(self.before);
-        let behind = std::mem::take(&mut self.behind);
-        let (place, range) = ((self.joined, self.next), (end, self.before));
-        let mut reader = Reader::new(room, self.held, place, range, behind, *budget);
-        reader.run();
-        if reader.cursor < end {
-            let too_old = ResumeFailure::TooOld { room: self.held.room, oldest: self.before };
-            return Err(Refused::Failed(too_old));
-        }
-        *budget = reader.budget();
-        self.next = reader.cursor.min(self.before);
-        items.append(&mut reader.items);
-        self.behind = reader.behind;
-        Ok(())
-    }
-}
-
-/// Bytes of ended stays that a resume may bring back, at least.
-const MIN_COPIED: usize = 1 << 20;
-
-/// Ended sessions whose ends are remembered.
-const MAX_BARRED: usize = 256;

@@ -1,5 +1,9 @@
 //! A room: its members, its log, its settings. Knows no connection's state.
 
+mod info;
+mod member;
+mod trim;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     num::NonZeroU32,
@@ -9,19 +13,20 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use info::{PastEvent, RoomHistory, RoomInfo};
+pub(super) use member::Member;
+
 use super::{
     catch_up::Behind,
-    config::{History, MAX_TICK, RelayMode, RoomConfig},
-    deadlines::{FOR_EVER, millis},
-    event::ConnId,
+    config::{MAX_TICK, RoomConfig},
     latest::{Latest, Value},
-    log::{Class, Log, Origin, Spared},
+    log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::{Company, Pending},
     reliable::ReliableLog,
     roster::Roster,
 };
-use crate::wire::{ClientId, Delivery, Meta, Replay, RoomId, RoomName, Seat};
+use crate::wire::{ClientId, Delivery, Replay, RoomName, Seat};
 
 #[derive(Debug)]
 pub(super) struct Room {
@@ -88,52 +93,6 @@ const MIN_NEWEST: usize = 4096;
 
 /// The last seat that a room gives out; the one after it is that of who watches a recording.
 const LAST_SEAT: u32 = u32::MAX - 1;
-
-/// A seat and where its member is in the log.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) seat: Seat,
-    pub(super) conn: ConnId,
-    pub(super) client_id: ClientId,
-    pub(super) cursor: u64,
-    /// The first event of its stay.
-    pub(super) since: u64,
-    /// The event of its join.
-    pub(super) joined: u64,
-    /// Messages of its own that it does not hear, and others that it is left out of, in this
-    /// stay.
-    pub(super) own: u64,
-    /// Whether it said anything that must not be lost.
-    pub(super) spoke: bool,
-    /// Whether its connection has no link: it is given nothing then.
-    pub(super) away: bool,
-    /// How it reads on, if its socket was full or it has just come back.
-    pub(super) behind: Option<Box<Behind>>,
-}
-
-impl Member {
-    /// A member that joins with event `joined` and is given those from `since` on.
-    pub(super) fn new(
-        seat: Seat,
-        conn: ConnId,
-        client_id: ClientId,
-        (joined, since): (u64, u64),
-        away: bool,
-    ) -> Self {
-        Self {
-            seat,
-            conn,
-            client_id,
-            cursor: since,
-            since,
-            joined,
-            own: 0,
-            spoke: false,
-            away,
-            behind: None,
-        }
-    }
-}
 
 impl Room {
     /// `grace` is how long its members may be away, `outbox_limit` what may wait for one.
@@ -458,154 +417,6 @@ impl Room {
         }
     }
 
-    /// Forgets what every member has been given and history does not keep.
-    pub(super) fn trim(&mut self, now: Instant) {
-        self.copies = FxHashMap::default();
-        let History { events, bytes, reliable, .. } = self.config.history;
-        let (head, clock, age) = (self.log.next(), self.clock(now), millis(self.age()));
-        let is_history = |log: &Log, seq: u64| {
-            let count = usize::try_from(head - seq).unwrap_or(usize::MAX);
-            let size = usize::try_from(log.end() - log.start_of(seq)).unwrap_or(usize::MAX);
-            let at = log.entry(seq).map_or(clock, |entry| entry.at);
-            count <= events && size <= bytes && clock.wrapping_sub(at) < age
-        };
-        let needed = self.needed();
-        let mut keep = self.log.first();
-        while keep < needed && !is_history(&self.log, keep) {
-            keep += 1;
-        }
-        self.forget(keep);
-        // Who is behind may need more than history keeps; nobody needs what is too old.
-        let (wanted, limit) = (self.wanted(), self.outbox_limit.max(reliable as u64));
-        while let Some(front) = self.reliable.front() {
-            let is_wanted = front.seq >= wanted;
-            let most = if is_wanted { limit } else { reliable as u64 };
-            let is_old = !is_wanted && clock.wrapping_sub(front.at) >= age;
-            if self.reliable.len() <= most && !is_old {
-                break;
-            }
-            self.reliable.pop();
-        }
-        self.forget_former();
-    }
-
-    /// Forgets the older half of its history, for want of room.
-    pub(super) fn trim_half(&mut self) {
-        let before = self.kept_bytes();
-        let first = self.log.first();
-        let half = first + (self.log.next() - first).div_ceil(2);
-        self.forget(half.min(self.needed()));
-        if self.kept_bytes() >= before {
-            let wanted = self.wanted();
-            let most = self.reliable.len() / 2;
-            while self.reliable.len() > most
-                && self.reliable.front().is_some_and(|front| front.seq < wanted)
-            {
-                self.reliable.pop();
-            }
-        }
-        self.forget_former();
-    }
-
-    /// When its oldest event becomes too old.
-    pub(super) fn history_ends(&self, now: Instant) -> Option<Instant> {
-        let oldest = self.reliable.front().map(|kept| kept.at);
-        let oldest = oldest.or_else(|| Some(self.log.entry(self.log.first())?.at))?;
-        let age = Duration::from_millis(self.clock(now).wrapping_sub(oldest).into());
-        Some(now + self.age().saturating_sub(age))
-    }
-
-    /// How old events may become: who is away must find those of its absence.
-    fn age(&self) -> Duration {
-        let away = self.members.iter().any(|member| member.away);
-        let grace = if away { self.grace } else { Duration::ZERO };
-        self.config.history.age.max(grace).min(FOR_EVER)
-    }
-
-    /// The oldest event that the log must have for somebody who has not been given it.
-    ///
-    /// For those who are behind it keeps as much as may wait for a member; what is older
-    /// and may not be lost they find among what is kept apart.
-    fn needed(&self) -> u64 {
-        let start = self.log.end().saturating_sub(self.outbox_limit);
-        let least = if self.behind == 0 || self.log.start_of(self.log.first()) >= start {
-            self.log.first()
-        } else {
-            self.log.event_at(start).0
-        };
-        let present = self.members.iter().filter(|member| !member.away);
-        let cursors = present.map(|member| match member.behind {
-            Some(_) => member.cursor.max(least),
-            None => member.cursor,
-        });
-        cursors.min().unwrap_or_else(|| self.log.next())
-    }
-
-    /// The oldest event that a member which is there has not been given.
-    fn wanted(&self) -> u64 {
-        let present = self.members.iter().filter(|member| !member.away);
-        present.map(|member| member.cursor).min().unwrap_or_else(|| self.log.next())
-    }
-
-    /// Forgets the events before `keep`, but for the newest values, and what may not be
-    /// lost: that is kept apart.
-    fn forget(&mut self, keep: u64) {
-        let wanted = self.wanted();
-        for seq in self.log.first()..keep {
-            let Some(entry) = self.log.entry(seq).copied() else { continue };
-            let origin = entry.origin;
-            if let Class::Message(Delivery::Latest(key)) = origin.class {
-                self.latest.keep(origin.sender, key, seq, &self.log);
-                let is_newest = self.newest.get(&(origin.sender, key)) == Some(&seq);
-                if is_newest && self.behind == 0 {
-                    self.newest.remove(&(origin.sender, key));
-                }
-            } else if origin.is_firm() && !entry.superseded {
-                // Whoever needs an older one needs this one too.
-                let is_needed = wanted <= seq || self.reliable.front().is_some();
-                if self.config.history.reliable > 0 || is_needed {
-                    self.reliable.push(seq, &entry, self.log.bytes(seq));
-                } else {
-                    self.reliable.lose(seq, origin);
-                }
-            }
-            if self.behind > 0 && matches!(origin.class, Class::Message(_)) {
-                self.forget_spared(seq, origin.spared);
-            }
-        }
-        self.log.trim(keep);
-        if self.newest.len() > self.newest_limit {
-            self.newest.retain(|_, seq| *seq >= keep);
-            self.newest_limit = MIN_NEWEST.max(self.newest.len() * 2);
-        }
-    }
-
-    /// Notes with those who are spared event `seq`, a message, that it is forgotten.
-    fn forget_spared(&mut self, seq: u64, spared: Spared) {
-        for seat in spared.seats() {
-            if let Some(member) = self.member_mut(seat)
-                && member.cursor <= seq
-                && let Some(behind) = &mut member.behind
-            {
-                behind.forgot_own(seq);
-            }
-        }
-    }
-
-    /// Forgets who had seats in events that are not kept.
-    fn forget_former(&mut self) {
-        let oldest = self.oldest_kept();
-        while let Some(former) = self.former.pop_front_if(|former| former.seq < oldest) {
-            self.silent.remove(&former.seat);
-        }
-    }
-
-    /// The oldest event that is kept anywhere.
-    fn oldest_kept(&self) -> u64 {
-        let log = self.log.first();
-        self.reliable.front().map_or(log, |kept| kept.seq.min(log))
-    }
-
     pub(super) fn is_full(&self) -> bool {
         if self.next_seat > LAST_SEAT {
             return true;
@@ -643,51 +454,3 @@ impl Room {
 
 /// A tick that is late by less than this does not move those after it.
 const MAX_LATE: Duration = Duration::from_millis(5);
-
-/// What happened in a room, from some event on: see [`Relay::history`](super::Relay::history).
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RoomHistory {
-    /// The oldest event that the room keeps.
-    pub oldest: u64,
-    /// The number that the room's next event will get.
-    pub next: u64,
-    /// Events that follow each other.
-    pub events: Vec<PastEvent>,
-}
-
-/// An event that a room keeps.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct PastEvent {
-    /// Its place in the room's order.
-    pub seq: u64,
-    /// When it happened, in milliseconds since the room was made; wraps after 49 days.
-    pub at_ms: u32,
-    /// The whole frame that members got.
-    pub frame: Bytes,
-}
-
-/// A room as the host sees it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct RoomInfo {
-    /// Its number.
-    pub id: RoomId,
-    /// Its name.
-    pub name: RoomName,
-    /// Players in it.
-    pub players: usize,
-    /// Seats; `None`: only the server's own limit holds.
-    pub capacity: Option<NonZeroU32>,
-    /// What becomes of a broadcast.
-    pub mode: RelayMode,
-    /// Random, new for each incarnation of the room.
-    pub epoch: u64,
-    /// The last event's number; 0 before the first.
-    pub seq: u64,
-    /// Version of its metadata.
-    pub meta_version: u64,
-    /// Its metadata, sorted by key.
-    pub meta: Vec<Meta>,
-}

@@ -6,10 +6,11 @@ use std::time::Instant;
 use super::{MetaLimit, MetaMap, Owner, check_listed};
 use crate::{
     relay::{
-        AskTarget, Relay,
+        Relay,
         error::{ClientNotFound, MetaError},
         event::{AskId, ConnId, Output, Question, RelayEvent},
         log::Origin,
+        questions::AskTarget,
     },
     wire::{CloseReason, Meta, Refusal, RoomId, ServerMessage},
 };
