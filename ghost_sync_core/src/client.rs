@@ -28,10 +28,7 @@ use std::{
 
 use futures_core::{FusedStream, Stream};
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{ClientId, JoinOptions, MessageType, RoomName, SessionTicket},
-};
+use crate::wire::{ClientId, DisconnectReason, JoinOptions, MessageType, RoomName, SessionTicket};
 
 pub use address::{AddressFault, InvalidAddress, ServerAddr};
 pub use builder::ClientBuilder;

@@ -12,7 +12,7 @@ mod meta;
 mod name;
 mod protocol;
 
-pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
+pub use close::{CloseReason, DisconnectReason, LeaveReason, Refusal, ResumeFailure};
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use join::{IfMissing, JoinOptions};
 pub use message::{

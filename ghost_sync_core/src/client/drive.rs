@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{link, relay::DisconnectReason};
+use crate::{link, wire::DisconnectReason};
 
 use super::{
     session::Session,

@@ -2,12 +2,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Protocol, Refusal,
-        TypeMismatch, VERSION,
-    },
+use crate::wire::{
+    CloseReason, DisconnectReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Protocol,
+    Refusal, TypeMismatch, VERSION,
 };
 
 use super::{InvalidAddress, opening::Unopened, reconnect::retry_after};

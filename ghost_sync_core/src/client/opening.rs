@@ -5,8 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::{
     link,
-    relay::DisconnectReason,
-    wire::{HEADER_LEN, MAX_SERVER_FRAME, ServerMessage},
+    wire::{DisconnectReason, HEADER_LEN, MAX_SERVER_FRAME, ServerMessage},
 };
 
 use super::shared::Shared;

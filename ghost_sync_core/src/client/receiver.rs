@@ -9,7 +9,7 @@ use std::{
 
 use futures_core::{FusedStream, Stream};
 
-use crate::relay::DisconnectReason;
+use crate::wire::DisconnectReason;
 
 use super::{
     ServerEvent, TryRecvError,

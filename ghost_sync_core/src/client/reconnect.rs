@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::relay::DisconnectReason;
+use crate::wire::DisconnectReason;
 
 /// What a client does when it has no connection.
 #[derive(Clone, Debug)]

@@ -33,12 +33,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, JoinOptions, MAX_SERVER_FRAME, RoomId,
-        RoomName, Secret, ServerMessage, VERSION,
-    },
+use crate::wire::{
+    ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions, MAX_SERVER_FRAME,
+    RoomId, RoomName, Secret, ServerMessage, VERSION,
 };
 
 use super::{

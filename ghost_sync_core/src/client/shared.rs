@@ -8,7 +8,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use crate::{link, relay::DisconnectReason, wire::CloseReason};
+use crate::{
+    link,
+    wire::{CloseReason, DisconnectReason},
+};
 
 use super::{
     SendError, ServerEvent,

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::relay::DisconnectReason;
+use crate::wire::DisconnectReason;
 
 use super::{
     Reconnect,

@@ -6,12 +6,9 @@ use bytes::Bytes;
 
 use crate::{
     client::{ConnectError, ServerEvent, retry_after},
-    relay::{
-        AskId, ConnId, CreateRoomError, DisconnectReason, MetaError, Question, RelayEvent,
-        SendError,
-    },
+    relay::{AskId, ConnId, CreateRoomError, MetaError, Question, RelayEvent, SendError},
     server::BindError,
-    wire::{ClientId, MessageType, RoomName, SessionTicket},
+    wire::{ClientId, DisconnectReason, MessageType, RoomName, SessionTicket},
 };
 
 /// Something that a server's program is told.

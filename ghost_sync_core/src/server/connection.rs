@@ -12,8 +12,8 @@ use tracing::Instrument;
 
 use crate::{
     link::{self, poll_read},
-    relay::{DisconnectReason, LinkId},
-    wire::ClientId,
+    relay::LinkId,
+    wire::{ClientId, DisconnectReason},
 };
 
 use super::{

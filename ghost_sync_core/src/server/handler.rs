@@ -5,8 +5,8 @@ use std::{future::Future, net::SocketAddr};
 use bytes::Bytes;
 
 use crate::{
-    relay::{DisconnectReason, Verdict},
-    wire::{ClientId, LeaveReason, MessageType, Meta},
+    relay::Verdict,
+    wire::{ClientId, DisconnectReason, LeaveReason, MessageType, Meta},
 };
 
 /// What a client said of itself when it connected.

@@ -26,11 +26,8 @@ use tokio::{
 
 use crate::{
     link,
-    relay::{
-        AskId, DisconnectReason, Input, LinkId, Offer, Output, Relay, RelayConfig, RelayEvent,
-        Verdict,
-    },
-    wire::{ClientId, Secret},
+    relay::{AskId, Input, LinkId, Offer, Output, Relay, RelayConfig, RelayEvent, Verdict},
+    wire::{ClientId, DisconnectReason, Secret},
 };
 
 use super::{connection, host::Host, journal, senders::Senders, writer::Writer};

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use crate::{
     client::SendError,
-    relay::DisconnectReason,
     wire::{
-        ClientMessage, Delivery, JoinOptions, MessageType, RoomId, RoomName, SendFlags,
-        check_meta_key,
+        ClientMessage, Delivery, DisconnectReason, JoinOptions, MessageType, RoomId, RoomName,
+        SendFlags, check_meta_key,
     },
 };
 

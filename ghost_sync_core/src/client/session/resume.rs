@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, Delivery, LeaveReason, MAGIC,
-        MAX_SERVER_FRAME, Progress, Refusal, ResumeFailure, RoomId, Secret, SendFlags,
-        SessionTicket, VERSION,
-    },
+use crate::wire::{
+    ClientId, ClientMessage, CloseReason, Decoder, Delivery, DisconnectReason, LeaveReason, MAGIC,
+    MAX_SERVER_FRAME, Progress, Refusal, ResumeFailure, RoomId, Secret, SendFlags, SessionTicket,
+    VERSION,
 };
 
 use super::{

@@ -7,8 +7,7 @@ use bytes::{Buf, BytesMut};
 use super::{Link, Mark, Player, World, mix_bytes};
 use crate::{
     client::{Introduction, Reconnect, Session},
-    relay::DisconnectReason,
-    wire::{CloseReason, HEADER_LEN, ServerMessage, SessionTicket},
+    wire::{CloseReason, DisconnectReason, HEADER_LEN, ServerMessage, SessionTicket},
 };
 
 impl World {
