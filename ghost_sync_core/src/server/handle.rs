@@ -1,7 +1,6 @@
 //! The way to a server, from anywhere.
 
 mod meta;
-mod record;
 mod rooms;
 mod speak;
 mod values;
@@ -11,6 +10,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use tokio::runtime::Handle;
 
 use crate::{
     link::{LOCAL_BUFFER, LocalStream},
@@ -162,8 +163,19 @@ impl ServerHandle {
         self.service.shard.act(act)
     }
 
-    fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
+    /// Reads from the relay, under the lock.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
         self.service.shard.look(at)
+    }
+
+    /// The runtime that the server runs in, once it does.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.service.shard.runtime().cloned()
+    }
+
+    /// Whether nothing happens here any more.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.service.phase() == Phase::Stopped
     }
 }
 
