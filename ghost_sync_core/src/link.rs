@@ -65,17 +65,3 @@ pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
-
-/// Runs `work` outside of Tokio's cooperative budget: what is polled in it is
-/// only pending if it is.
-pub(crate) fn without_budget<T>(work: impl FnOnce() -> T) -> T {
-    let mut work = Some(work);
-    let mut result = None;
-    let run = std::future::poll_fn(|_| {
-        result = work.take().map(|work| work());
-        Poll::Ready(())
-    });
-    let run = std::pin::pin!(tokio::task::unconstrained(run));
-    let _ = run.poll(&mut Context::from_waker(std::task::Waker::noop()));
-    result.expect("it was polled once, and is ready at once")
-}

@@ -253,7 +253,7 @@ impl Opening {
         timeout(after, open(&mut stream, &shared))
             .await
             .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|why| ConnectError::from_unopened(why, protocol.as_ref()))?;
+            .map_err(|why| why.into_error(protocol.as_ref()))?;
         let client = Client::new(shared.clone());
         tracing::debug!(client_id = %client.client_id(), "connected");
         tokio::spawn(Task { shared, connector, limits }.run(stream));

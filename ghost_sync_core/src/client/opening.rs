@@ -1,14 +1,19 @@
 //! The first words on a link.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::{
     link,
-    wire::{DisconnectReason, HEADER_LEN, MAX_SERVER_FRAME, ServerMessage},
+    wire::{
+        CloseReason, DisconnectReason, HEADER_LEN, MAX_SERVER_FRAME, Protocol, ServerMessage,
+        VERSION,
+    },
 };
 
-use super::shared::Shared;
+use super::{ConnectError, shared::Shared};
 
 /// Why a link was not opened.
 #[derive(Debug)]
@@ -100,6 +105,39 @@ impl FirstBytes {
     }
 }
 
+impl Unopened {
+    /// The words for it, where the program was told of these types.
+    pub(super) fn into_error(self, protocol: Option<&Protocol>) -> ConnectError {
+        let close = match self {
+            Self::Silent => return ConnectError::ClosedSilently,
+            Self::Stranger(answer) => return ConnectError::NotGhostSync { answer },
+            Self::Ended(DisconnectReason::Closed(close)) => close,
+            Self::Ended(reason) => return ConnectError::Disconnected(reason),
+        };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
+        match close {
+            CloseReason::VersionMismatch { server, .. } => {
+                ConnectError::VersionMismatch { client: VERSION, server }
+            }
+            CloseReason::ProtocolMismatch { types, .. } => {
+                let differing = protocol.map(|here| here.differences(&types));
+                ConnectError::ProtocolMismatch { differing: differing.unwrap_or_default() }
+            }
+            CloseReason::MaxClientsReached { max, retry_after_ms } => {
+                ConnectError::MaxClientsReached {
+                    max,
+                    retry_after: Duration::from_millis(retry_after_ms.into()),
+                }
+            }
+            CloseReason::RateLimited { retry_after_ms } => ConnectError::RateLimited {
+                retry_after: Duration::from_millis(retry_after_ms.into()),
+            },
+            CloseReason::ConnectionRefused { message } => ConnectError::Rejected { message },
+            other => ConnectError::Disconnected(DisconnectReason::Closed(other)),
+        }
+    }
+}
+
 impl From<Unopened> for DisconnectReason {
     fn from(unopened: Unopened) -> Self {
         match unopened {
@@ -114,7 +152,7 @@ impl From<Unopened> for DisconnectReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{CloseReason, ResumeFailure, Secret};
+    use crate::wire::{ResumeFailure, Secret};
 
     fn hear(pieces: &[&[u8]]) -> Option<String> {
         let mut first = FirstBytes::default();

@@ -11,9 +11,9 @@ use crate::wire::DisconnectReason;
 
 use super::{
     Reconnect,
+    attempts::Attempts,
     drive::Drive,
     opening::open,
-    reconnect::{Attempts, retry_after},
     session::Session,
     shared::{Course, Shared},
 };
@@ -54,7 +54,7 @@ where
             Drive::new(&self.shared, stream).await;
             let Some(lost) = self.shared.lost_link() else { return };
             tracing::debug!(%lost, "reconnecting");
-            let wait = attempts.wait(start.elapsed(), retry_after(&lost));
+            let wait = attempts.wait(start.elapsed(), lost.retry_after());
             stream = match self.reconnect(&lost, wait, &mut attempts).await {
                 Ok(stream) => stream,
                 Err(reason) => return self.shared.give_up(reason),
@@ -78,7 +78,7 @@ where
         let grace = || self.shared.look(Session::greeted).map(|greeted| greeted.grace);
         let patience = self.limits.resume_for.or_else(grace).unwrap_or_default();
         // Who is asked to stay away for longer has nothing to come back to.
-        if retry_after(lost).is_some_and(|asked| asked > patience) {
+        if lost.retry_after().is_some_and(|asked| asked > patience) {
             return Err(lost.clone());
         }
         tokio::select! {
@@ -102,10 +102,10 @@ where
             match self.attempt().await {
                 Ok(stream) => return Ok(stream),
                 Err(reason) if !reason.may_reconnect() => return Err(reason),
-                Err(reason) if retry_after(&reason).is_some_and(|asked| asked > patience) => {
+                Err(reason) if reason.retry_after().is_some_and(|asked| asked > patience) => {
                     return Err(reason);
                 }
-                Err(reason) => wait = attempts.wait(Duration::ZERO, retry_after(&reason)),
+                Err(reason) => wait = attempts.wait(Duration::ZERO, reason.retry_after()),
             }
         }
     }

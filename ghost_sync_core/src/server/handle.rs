@@ -11,8 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Handle;
-
 use crate::{
     link::{LOCAL_BUFFER, LocalStream},
     relay::{ClientNotFound, ConnId, Output, QueueLen, Relay},
@@ -152,6 +150,7 @@ impl ServerHandle {
     }
 
     /// Waits until clients can connect; `false` if they never will.
+    #[cfg(feature = "client")]
     pub(crate) async fn running(&self) -> bool {
         self.service.started().await;
         self.is_running()
@@ -169,11 +168,13 @@ impl ServerHandle {
     }
 
     /// The runtime that the server runs in, once it does.
-    pub(crate) fn runtime(&self) -> Option<Handle> {
+    #[cfg(feature = "client")]
+    pub(crate) fn runtime(&self) -> Option<tokio::runtime::Handle> {
         self.service.shard.runtime().cloned()
     }
 
     /// Whether nothing happens here any more.
+    #[cfg(feature = "client")]
     pub(crate) fn has_stopped(&self) -> bool {
         self.service.phase() == Phase::Stopped
     }

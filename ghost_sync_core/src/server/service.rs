@@ -70,6 +70,7 @@ impl Service {
     }
 
     /// Waits until the server runs, or will not.
+    #[cfg(feature = "client")]
     pub(super) fn started(&self) -> impl Future<Output = ()> + Send + use<> {
         self.reached(Phase::Running)
     }

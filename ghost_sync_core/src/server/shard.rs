@@ -30,7 +30,13 @@ use crate::{
     wire::{ClientId, DisconnectReason, Secret},
 };
 
-use super::{connection, host::Host, journal, senders::Senders, writer::Writer};
+use super::{
+    connection,
+    host::Host,
+    journal,
+    senders::Senders,
+    writer::{Writer, without_budget},
+};
 
 /// Bytes for one client after which a reader writes them out by itself; well below
 /// what may wait for a client.
@@ -295,7 +301,7 @@ impl Shard {
         let state = &mut *guard;
         if reason == DisconnectReason::ConnectionClosed {
             // Who has nothing more to say may still listen for the answers.
-            link::without_budget(|| state.write(link::now(), id, None));
+            without_budget(|| state.write(link::now(), id, None));
         }
         let Some(link) = state.links.remove(id) else { return };
         let reason = link.broken.clone().unwrap_or(reason);
@@ -344,7 +350,7 @@ impl Shard {
     /// Writes to every connection that something waits for.
     pub(super) fn flush(self: &Arc<Self>) {
         // Tokio's budget would make sockets look full after 128 writes.
-        link::without_budget(|| {
+        without_budget(|| {
             loop {
                 let mut guard = self.lock();
                 let state = &mut *guard;

@@ -1,8 +1,9 @@
 //! The half of a connection that is written to.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -60,4 +61,18 @@ impl Writer {
             Self::Local(stream) => stream.shutdown().await,
         };
     }
+}
+
+/// Runs `work` outside of Tokio's cooperative budget: what is polled in it is
+/// only pending if it is.
+pub(super) fn without_budget<T>(work: impl FnOnce() -> T) -> T {
+    let mut work = Some(work);
+    let mut result = None;
+    let run = poll_fn(|_| {
+        result = work.take().map(|work| work());
+        Poll::Ready(())
+    });
+    let run = pin!(tokio::task::unconstrained(run));
+    let _ = run.poll(&mut Context::from_waker(Waker::noop()));
+    result.expect("it was polled once, and is ready at once")
 }

@@ -227,6 +227,14 @@ impl DisconnectReason {
             Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
         }
     }
+
+    /// How long the server asks to wait before that, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Closed(reason) => reason.retry_after(),
+            Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => None,
+        }
+    }
 }
 
 /// Why a session cannot be taken up again. The client has to start anew.
