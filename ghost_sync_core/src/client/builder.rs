@@ -8,11 +8,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::wire::{Protocol, Refusal, SessionTicket};
+use crate::{
+    link::tcp,
+    wire::{Protocol, Refusal, SessionTicket},
+};
 
 use super::{
     Client, ConnectError, Reconnect, ServerAddr,
-    dial::{dial, dial_one},
+    dial::dial,
     inbox::Inbox,
     introduction::Introduction,
     opening::open,
@@ -166,7 +169,7 @@ impl ClientBuilder {
         let stream = dial(&addr, opening.limits.connect).await?;
         let peer = stream.peer_addr().map_err(ConnectError::from_io)?;
         // The session is on that machine, whatever else has the same name.
-        opening.over(stream, Some(move || dial_one(peer))).await
+        opening.over(stream, Some(move || tcp::dial(peer))).await
     }
 
     /// Connects over streams that `connector` makes: the first now, others when

@@ -9,7 +9,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::link::{self, LOCAL_BUFFER, LocalStream};
+use crate::link::{LocalStream, local, tcp};
 
 use super::{Recording, RoomState, viewer::Viewer};
 
@@ -72,7 +72,7 @@ impl Playback {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn connect_local(&self) -> LocalStream {
-        let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
+        let (ours, theirs) = local::pair();
         let playback = self.clone();
         tokio::spawn(async move { playback.attend(ours).await });
         theirs
@@ -93,7 +93,7 @@ impl Playback {
                     tracing::debug!(%addr, "a viewer");
                     let playback = self.clone();
                     tokio::spawn(async move {
-                        if let Ok(()) = link::tune(&stream) {
+                        if let Ok(()) = tcp::tune(&stream) {
                             playback.attend(stream).await;
                         }
                     });

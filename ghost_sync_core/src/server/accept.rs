@@ -1,18 +1,13 @@
 //! Takes connections from a listener, whatever errors that gives.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream, lookup_host},
+    net::{TcpListener, TcpStream, lookup_host},
     time::Instant,
 };
 
-use crate::link;
+use crate::link::tcp;
 
 use super::{BindError, service::Service, writer::Writer};
 
@@ -21,10 +16,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// Connections that may wait to be taken, as far as the operating system allows. Each that finds
-/// no place there tries again a second later: after a restart a thousand players come at once.
-const BACKLOG: u32 = 4096;
 
 /// Where connections come from.
 pub(super) trait Listener {
@@ -46,28 +37,12 @@ pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     })?;
     let mut error = io::ErrorKind::InvalidInput.into();
     for candidate in found {
-        match listen(candidate) {
+        match tcp::bind(candidate) {
             Ok(listener) => return Ok(listener),
             Err(other) => error = other,
         }
     }
     Err(BindError::new(addr, error))
-}
-
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Elsewhere it would mean that others may take the port as well.
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-        && let Err(error) = socket2::SockRef::from(&socket).set_only_v6(false)
-    {
-        // Some systems never serve both families with one socket.
-        tracing::warn!(%addr, %error, "who has only IPv4 cannot connect");
-    }
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
 }
 
 /// Serves whoever connects until the server stops.
@@ -77,7 +52,7 @@ pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>
         if !service.shard.admits(addr) {
             return;
         }
-        if let Err(error) = link::tune(&stream) {
+        if let Err(error) = tcp::tune(&stream) {
             // It is gone already; its reader finds out.
             tracing::debug!(%addr, %error, "cannot tune a socket");
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    link::{LOCAL_BUFFER, LocalStream},
+    link::{LocalStream, local},
     relay::{ClientNotFound, ConnId, Output, QueueLen, Relay},
     wire::{ClientId, RoomName},
 };
@@ -64,7 +64,7 @@ impl ServerHandle {
     /// [`ClientBuilder::connect_over`](crate::client::ClientBuilder::connect_over).
     /// It is closed at once if the server does not run.
     pub fn connect_local(&self) -> LocalStream {
-        let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
+        let (ours, theirs) = local::pair();
         if self.is_running() {
             let (reader, writer) = tokio::io::split(ours);
             self.service.shard.open(reader, Writer::Local(writer), LOCAL_ADDR);
