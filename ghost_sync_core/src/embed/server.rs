@@ -333,7 +333,7 @@ impl Sink for Inbox {
         });
     }
 
-    fn ask(&self, ask: AskId, question: Question, deadline: Instant) {
+    fn ask(self: Arc<Self>, ask: AskId, question: Question, deadline: Instant) {
         self.updates.change(|updates, account| {
             // What is not asked nobody decides: the relay says no when the time is up.
             if account.admits_question(&question) {

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::link::tcp;
 
-use super::{BindError, service::Service, writer::Writer};
+use super::{connection, error::BindError, service::Service};
 
 /// The wait after an error that another attempt at once would only repeat.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -18,12 +18,17 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Where connections come from.
-pub(super) trait Listener {
+pub(crate) trait Listener {
+    /// What a connection is.
+    type Stream;
+
     /// The next connection.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
 impl Listener for TcpListener {
+    type Stream = TcpStream;
+
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         Self::accept(self).await
     }
@@ -46,7 +51,7 @@ pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
 }
 
 /// Serves whoever connects until the server stops.
-pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>) {
+pub(super) async fn accept(listener: TcpListener, service: Arc<Service>) {
     let stopping = service.stopping();
     let serve = |stream: TcpStream, addr| {
         if !service.shard.admits(addr) {
@@ -56,8 +61,7 @@ pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>
             // It is gone already; its reader finds out.
             tracing::debug!(%addr, %error, "cannot tune a socket");
         }
-        let (reader, writer) = stream.into_split();
-        service.shard.open(reader, Writer::Tcp(writer), addr);
+        connection::open_tcp(&service.shard, stream, addr);
     };
     tokio::select! {
         () = stopping => {}
@@ -65,10 +69,11 @@ pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>
     }
 }
 
-/// `make_room` frees a socket that can be spared, if there is one.
-async fn accept_all<F: Future<Output = bool>>(
-    mut listener: impl Listener,
-    mut serve: impl FnMut(TcpStream, SocketAddr),
+/// Serves whoever connects, for ever. `make_room` frees a socket that can be spared, if there
+/// is one.
+pub(crate) async fn accept_all<L: Listener, F: Future<Output = bool>>(
+    mut listener: L,
+    mut serve: impl FnMut(L::Stream, SocketAddr),
     mut make_room: impl FnMut() -> F,
 ) {
     let mut wait = SHORTEST_WAIT;
@@ -126,6 +131,8 @@ mod tests {
     struct Failing(VecDeque<io::Error>);
 
     impl Listener for &mut Failing {
+        type Stream = TcpStream;
+
         async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
             match self.0.pop_front() {
                 Some(error) => Err(error),

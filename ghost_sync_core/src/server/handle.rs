@@ -1,9 +1,9 @@
 //! The way to a server, from anywhere.
 
+mod extensions;
 mod meta;
 mod rooms;
 mod speak;
-mod values;
 
 use std::{
     net::SocketAddr,
@@ -20,8 +20,8 @@ use crate::{
 pub use meta::MetaSnapshot;
 
 use super::{
+    connection,
     service::{Phase, Service},
-    writer::Writer,
 };
 
 /// The way to a server. Clones lead to the same one.
@@ -66,8 +66,7 @@ impl ServerHandle {
     pub fn connect_local(&self) -> LocalStream {
         let (ours, theirs) = local::pair();
         if self.is_running() {
-            let (reader, writer) = tokio::io::split(ours);
-            self.service.shard.open(reader, Writer::Local(writer), LOCAL_ADDR);
+            connection::open_stream(&self.service.shard, ours, LOCAL_ADDR);
         }
         theirs
     }

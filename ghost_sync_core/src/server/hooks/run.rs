@@ -14,10 +14,10 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout_at};
 
 use crate::{
     relay::{Question, RelayEvent, Verdict},
-    server::{AsyncServerHandler, Hello, RoomWish, ServerHandler},
+    server::handler::{AsyncServerHandler, Hello, RoomWish, ServerHandler},
 };
 
-use super::{Fact, Facts};
+use super::{facts::Facts, lane::Fact};
 
 /// Questions that block a thread at the same time, at most.
 const THREADS: usize = 128;
