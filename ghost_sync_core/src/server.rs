@@ -26,7 +26,7 @@ mod trace_log;
 mod writer;
 
 pub use builder::ServerBuilder;
-pub use error::BindError;
+pub use error::{AcceptError, BindError};
 pub use handle::{MetaSnapshot, ServerHandle};
 pub use handler::{AsyncServerHandler, Hello, NoopHandler, RoomWish, ServerHandler};
 pub use start::Server;

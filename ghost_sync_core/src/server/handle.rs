@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 use crate::{
     link::{LocalStream, local},
     relay::{ClientNotFound, ConnId, Output, QueueLen, Relay},
@@ -21,6 +23,7 @@ pub use meta::MetaSnapshot;
 
 use super::{
     connection,
+    error::AcceptError,
     service::{Phase, Service},
 };
 
@@ -69,6 +72,47 @@ impl ServerHandle {
             connection::open_stream(&self.service.shard, ours, LOCAL_ADDR);
         }
         theirs
+    }
+
+    /// Serves a client over any byte stream, as if it had come in over a listener of the
+    /// server's own: what another transport gives once its own handshake is done, say. `addr`
+    /// is where the client comes from; of one address no more are taken than
+    /// [`ServerBuilder::gate`](super::ServerBuilder::gate) lets in, and whoever says nothing has
+    /// to make room for others. The stream is shut down once the connection has ended.
+    ///
+    /// Sockets are written to from many threads at once; other streams one after another.
+    ///
+    /// ```
+    /// use ghost_sync_core::Server;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().local_only().room("lobby").build().run().await?;
+    /// let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    /// server.accept(ours, "192.0.2.7:4096".parse()?)?;
+    ///
+    /// # #[cfg(feature = "client")] {
+    /// let client = ghost_sync_core::Client::builder().connect_over(theirs).await?;
+    /// client.join("lobby").await?;
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AcceptError`]; the stream is closed then.
+    pub fn accept<S>(&self, stream: S, addr: SocketAddr) -> Result<(), AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        if !self.is_running() {
+            return Err(AcceptError::NotRunning);
+        }
+        if !self.service.shard.admits(addr) {
+            return Err(AcceptError::TurnedAway);
+        }
+        connection::open_stream(&self.service.shard, stream, addr);
+        Ok(())
     }
 
     /// Clients whose handshake is complete.
