@@ -293,8 +293,8 @@ impl Shard {
         self.settle(state);
         self.release(guard);
         socket.stop_waiting();
-        if let (Wrote::Unflushed, Some(runtime)) = (wrote, self.runtime.get()) {
-            runtime.spawn(settle::close(self.live(), socket));
+        if wrote == Wrote::Unflushed {
+            self.close(socket);
         }
         self.work.notify_one();
     }

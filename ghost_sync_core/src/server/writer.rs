@@ -23,13 +23,13 @@ use tokio::{
 pub(super) enum Writer {
     Tcp(OwnedWriteHalf),
     /// The lock is never waited for; it is there to be shared between threads.
-    Stream(Mutex<Box<dyn AsyncWrite + Send + Unpin>>),
+    Stream(Box<Mutex<dyn AsyncWrite + Send + Unpin>>),
 }
 
 impl Writer {
     /// Any stream.
     pub(super) fn stream(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self::Stream(Mutex::new(Box::new(stream)))
+        Self::Stream(Box::new(Mutex::new(stream)))
     }
 
     /// Writes what can be written now, of a socket; `None` for what is not one.

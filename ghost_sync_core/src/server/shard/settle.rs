@@ -9,7 +9,7 @@ use crate::{
     server::trace_log,
 };
 
-use super::{Live, Shard, Socket, State};
+use super::{Shard, Socket, State};
 
 impl Shard {
     /// Passes on what the relay wants done.
@@ -30,10 +30,17 @@ impl Shard {
                 Output::Disconnect { link: id } => {
                     let Some(socket) = state.sockets.remove(id) else { continue };
                     socket.stop_waiting();
-                    let Some(runtime) = self.runtime.get() else { continue };
-                    runtime.spawn(close(self.live(), socket));
+                    self.close(socket);
                 }
             }
+        }
+    }
+
+    /// Closes the socket of a connection that is over, in peace.
+    pub(super) fn close(self: &Arc<Self>, socket: Socket) {
+        if let Some(runtime) = self.runtime.get() {
+            let live = self.live();
+            runtime.spawn(async move { socket.close(live.shard().linger()).await });
         }
     }
 
@@ -60,10 +67,4 @@ impl Shard {
         drop(guard);
         events.iter().for_each(trace_log::tell);
     }
-}
-
-/// Ends a connection that the relay has dropped.
-pub(super) async fn close(live: Live, socket: Socket) {
-    let linger = live.shard().linger();
-    socket.close(linger).await;
 }
