@@ -11,8 +11,8 @@
 mod address;
 mod error;
 mod event;
+mod hello;
 mod inbox;
-mod introduction;
 mod reconnect;
 mod session;
 
@@ -28,13 +28,13 @@ mod dial;
 #[cfg(feature = "client")]
 mod drive;
 #[cfg(feature = "client")]
-mod opening;
+mod handshake;
 #[cfg(feature = "client")]
 mod receiver;
 #[cfg(feature = "client")]
 mod sender;
 #[cfg(feature = "client")]
-mod shared;
+mod state;
 #[cfg(feature = "client")]
 mod task;
 
@@ -52,6 +52,6 @@ pub use {
 };
 
 #[cfg(feature = "testing")]
-pub(crate) use introduction::Introduction;
+pub(crate) use hello::OwnHello;
 #[cfg(feature = "client")]
 pub(crate) use {attempts::Attempts, session::Session};

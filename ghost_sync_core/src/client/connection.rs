@@ -12,7 +12,7 @@ use crate::wire::{ClientId, DisconnectReason, JoinOptions, MessageType, RoomName
 
 use super::{
     ClientBuilder, ClientReceiver, ClientSender, ConnectError, SendError, SendOptions, ServerAddr,
-    ServerEvent, TryRecvError, shared::Shared,
+    ServerEvent, TryRecvError, state::State,
 };
 
 /// A connection to a relay.
@@ -45,9 +45,9 @@ impl Client {
         ClientBuilder::default()
     }
 
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let receiver = ClientReceiver::new(shared.clone());
-        Self { sender: ClientSender::new(shared), receiver }
+    pub(super) fn new(state: Arc<State>) -> Self {
+        let receiver = ClientReceiver::new(state.clone());
+        Self { sender: ClientSender::new(state), receiver }
     }
 
     /// The two halves: one that asks, one that is told.

@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{Link, Mark, Player, World, mix_bytes};
 use crate::{
-    client::{Introduction, Reconnect, Session},
+    client::{OwnHello, Reconnect, Session},
     wire::{CloseReason, DisconnectReason, HEADER_LEN, ServerMessage, SessionTicket},
 };
 
@@ -19,13 +19,13 @@ impl World {
     /// A process that goes on with the session of an earlier one, if there is one to go on with.
     fn process(&mut self, session: Option<SessionTicket>) -> Player {
         let author = self.oracle.author();
-        let mut introduction = Introduction { session, ..Introduction::default() };
+        let mut hello = OwnHello { session, ..OwnHello::default() };
         if self.swarm.meta > 0 {
-            introduction.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
+            hello.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
         }
         let rejoin = author % 4 != 3;
         let reconnect = Reconnect { rejoin, ..Reconnect::default() };
-        let session = Session::new(introduction, reconnect).expect("the introduction is short");
+        let session = Session::new(hello, reconnect).expect("the hello is short");
         Player {
             session,
             author,

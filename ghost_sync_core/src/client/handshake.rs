@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{ConnectError, shared::Shared};
+use super::{ConnectError, state::State};
 
 /// Why a link was not opened.
 #[derive(Debug)]
@@ -33,12 +33,12 @@ struct FirstBytes(Vec<u8>);
 /// Says hello, or asks for the session, and waits until it is open.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    shared: &Shared,
+    state: &State,
 ) -> Result<(), Unopened> {
     let mut first = FirstBytes::default();
     loop {
         // A server that closes at once may have said why: read before giving up.
-        let written = stream.write_all(&shared.take_outbox()).await.and(stream.flush().await);
+        let written = stream.write_all(&state.take_outbox()).await.and(stream.flush().await);
         let read = std::future::poll_fn(|cx| {
             link::poll_read(stream, cx, usize::MAX, Bytes::copy_from_slice)
         });
@@ -50,11 +50,11 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
                     let _ = stream.shutdown().await;
                     return Err(Unopened::Stranger(answer));
                 }
-                match shared.opened(bytes) {
+                match state.opened(bytes) {
                     Ok(true) => return Ok(()),
                     Ok(false) => continue,
                     Err(reason) => {
-                        let _ = stream.write_all(&shared.take_outbox()).await;
+                        let _ = stream.write_all(&state.take_outbox()).await;
                         let _ = stream.shutdown().await;
                         tracing::debug!(%reason, "no greeting");
                         return Err(Unopened::Ended(reason));
