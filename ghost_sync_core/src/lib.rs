@@ -35,14 +35,21 @@ pub mod wire;
 #[cfg(feature = "client")]
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
-    SendOptions, Sender, ServerEvent,
+    SendError, SendOptions, Sender, ServerEvent,
 };
 #[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
-pub use relay::*;
+// By name, since the relay's `SendError` would hide that of the client.
+pub use relay::{
+    Announcement, AskId, ClientNotFound, ConfigError, ConnId, CreateOnJoin, CreateRoomError,
+    GateConfig, History, Input, InvalidIpPrefix, IpPrefix, Limits, LinkId, MIN_PROGRESS, MetaError,
+    Offer, Output, OverflowPolicy, PastEvent, Question, QueueLen, Rate, Relay, RelayConfig,
+    RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo, RoomNotFound, RoomSnapshot,
+    SendError as ServerSendError, Verdict,
+};
 #[cfg(feature = "server")]
 pub use server::{
-    AsyncServerHandler, BindError, Hello, MetaSnapshot, NoopHandler, RoomWish, Server,
+    AcceptError, AsyncServerHandler, BindError, Hello, MetaSnapshot, NoopHandler, RoomWish, Server,
     ServerBuilder, ServerHandle, ServerHandler,
 };
 #[cfg(any(feature = "client", feature = "server"))]

@@ -2,8 +2,8 @@
 
 use ghost_sync_core::{
     ClientMessage, CloseReason, Delivery, Direction, Limits, MAGIC, MessageType, Question, Refusal,
-    RelayConfig, RelayMode, RoomConfig, RoomId, SendError, SendFlags, ServerMessage, VERSION,
-    Verdict,
+    RelayConfig, RelayMode, RoomConfig, RoomId, SendFlags, ServerMessage, VERSION, Verdict,
+    relay::SendError,
 };
 
 use crate::world::{PeerId, World, secs};
