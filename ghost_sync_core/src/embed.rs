@@ -27,16 +27,25 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+#[cfg(feature = "client")]
 mod client;
-mod command;
+#[cfg(all(feature = "client", feature = "server"))]
+mod local;
+#[cfg_attr(
+    not(all(feature = "client", feature = "server")),
+    allow(dead_code, reason = "the other side uses it")
+)]
 mod mailbox;
 mod network;
+#[cfg(feature = "server")]
 mod server;
-mod update;
 
-pub use client::{ClientBridge, Connector, Reconnect, Target};
-pub use command::{ClientCommand, OutboxFull, ServerCommand};
+#[cfg(feature = "client")]
+pub use client::{
+    ClientBridge, ClientCommand, ClientEnd, ClientUpdate, Connector, LocalConnector, OutboxFull,
+    Reconnect, Target,
+};
 pub use mailbox::Fence;
 pub use network::Network;
-pub use server::{LocalConnector, ServerBridge};
-pub use update::{Audience, ClientEnd, ClientUpdate, MetaOwner, ServerUpdate};
+#[cfg(feature = "server")]
+pub use server::{Audience, MetaOwner, ServerBridge, ServerCommand, ServerUpdate};

@@ -1,5 +1,8 @@
 #![cfg_attr(feature = "net", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "net"), doc = "Rooms for multiplayer games: the pure layers.")]
+#![cfg_attr(
+    not(feature = "net"),
+    doc = "Rooms for multiplayer games: a relay, its client, and the pure layers of both."
+)]
 
 /// Whether a bug that was planted on purpose is to show; never outside of simulations.
 #[cfg(feature = "testing")]
@@ -15,35 +18,41 @@ macro_rules! planted {
     };
 }
 
-#[cfg(feature = "net")]
 pub mod client;
-#[cfg(feature = "net")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub mod embed;
-#[cfg(feature = "net")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub mod link;
-#[cfg(feature = "net")]
+#[cfg(all(feature = "client", feature = "server"))]
 pub mod recording;
 pub mod relay;
-#[cfg(feature = "net")]
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wire;
 
-#[cfg(feature = "net")]
+#[cfg(feature = "client")]
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
-    SendOptions, Sender, ServerEvent,
+    SendError, SendOptions, Sender, ServerEvent,
 };
-#[cfg(feature = "net")]
+#[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
-pub use relay::*;
-#[cfg(feature = "net")]
-pub use server::{
-    AsyncServerHandler, BindError, ConnectInfo, JoinInfo, MetaSnapshot, NoopHandler, Server,
-    ServerBuilder, ServerHandle, ServerHandler,
+// By name, since the relay's `SendError` would hide that of the client.
+pub use relay::{
+    Admission, Announcement, AskId, ClientNotFound, ConfigError, ConnId, CreateOnJoin,
+    CreateRoomError, GateConfig, History, Input, InvalidIpPrefix, IpPrefix, Limits, LinkId,
+    MIN_PROGRESS, MetaError, Offer, Output, OverflowPolicy, PastEvent, Question, QueueLen, Rate,
+    Relay, RelayConfig, RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo, RoomNotFound,
+    RoomSnapshot, SendError as ServerSendError, Verdict,
 };
-#[cfg(feature = "net")]
+#[cfg(feature = "server")]
+pub use server::{
+    AcceptError, AsyncServerHandler, BindError, ConnectInfo, JoinInfo, MetaSnapshot, NoopHandler,
+    Server, ServerBuilder, ServerHandle, ServerHandler,
+};
+#[cfg(any(feature = "client", feature = "server"))]
 pub use tracing::{debug, error, info, trace, warn};
 pub use uuid::Uuid;
 pub use wire::*;

@@ -1,7 +1,9 @@
 //! What a connection is to the shells: two halves of a byte stream. Knows no
-//! message.
+//! message. Each transport has a file here.
 
 mod conditioner;
+pub(crate) mod local;
+pub(crate) mod tcp;
 
 use std::{
     cell::RefCell,
@@ -11,27 +13,13 @@ use std::{
     time::Instant,
 };
 
-use tokio::{
-    io::{AsyncRead, DuplexStream, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, ReadBuf};
 
 pub use conditioner::Conditioner;
-
-/// One end of a connection inside this process, as
-/// [`ServerHandle::connect_local`](crate::server::ServerHandle::connect_local) makes it.
-pub type LocalStream = DuplexStream;
-
-/// Bytes that wait in a [`LocalStream`] in either direction, at most.
-pub(crate) const LOCAL_BUFFER: usize = 64 * 1024;
+pub use local::LocalStream;
 
 /// Bytes taken from a stream at once, at most.
 const READ_BUFFER: usize = 64 * 1024;
-
-/// Bytes that the kernel may hold back unsent. What waits longer waits with
-/// us, where it can still be replaced or skipped.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_LIMIT: u32 = 16 * 1024;
 
 thread_local! {
     /// Lent to whoever reads, so that a connection on which nothing comes holds no buffer.
@@ -53,29 +41,7 @@ pub(crate) fn poll_read<R: AsyncRead + Unpin, T>(
     })
 }
 
-/// Prepares a socket for small messages that must not wait.
-pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_LIMIT)?;
-    Ok(())
-}
-
 /// The time by Tokio's clock, which tests can stop.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// Runs `work` outside of Tokio's cooperative budget: what is polled in it is
-/// only pending if it is.
-pub(crate) fn without_budget<T>(work: impl FnOnce() -> T) -> T {
-    let mut work = Some(work);
-    let mut result = None;
-    let run = std::future::poll_fn(|_| {
-        result = work.take().map(|work| work());
-        Poll::Ready(())
-    });
-    let run = std::pin::pin!(tokio::task::unconstrained(run));
-    let _ = run.poll(&mut Context::from_waker(std::task::Waker::noop()));
-    result.expect("it was polled once, and is ready at once")
 }

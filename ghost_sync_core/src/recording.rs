@@ -37,6 +37,7 @@
 mod error;
 mod format;
 mod perform;
+mod record;
 mod recorder;
 mod serve;
 mod state;
@@ -59,8 +60,6 @@ pub use perform::{NotPerformed, PerformOptions, Performance, WhyNot};
 pub use recorder::{Recorder, RecordingSummary};
 pub use serve::{Playback, PlaybackOptions, Speed};
 pub use state::RoomState;
-
-pub(crate) use recorder::{Sight, Source};
 
 use format::{Record, Records};
 use state::event;

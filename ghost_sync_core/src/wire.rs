@@ -18,7 +18,7 @@ mod server_message;
 mod values;
 
 pub use client_message::ClientMessage;
-pub use close::{CloseReason, LeaveReason, Refusal, ResumeFailure};
+pub use close::{CloseReason, DisconnectReason, LeaveReason, Refusal, ResumeFailure};
 pub use codec::DecodeError;
 pub use extension::Extension;
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};

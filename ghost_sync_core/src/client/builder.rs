@@ -8,16 +8,19 @@ use tokio::{
     time::timeout,
 };
 
-use crate::wire::{Protocol, Refusal, SessionTicket};
+use crate::{
+    link::tcp,
+    wire::{Protocol, Refusal, SessionTicket},
+};
 
 use super::{
     Client, ConnectError, Reconnect, ServerAddr,
-    dial::{dial, dial_one},
+    dial::dial,
+    handshake::open,
+    hello::OwnHello,
     inbox::Inbox,
-    introduction::Introduction,
-    opening::open,
     session::Session,
-    shared::Shared,
+    state::State,
     task::{Limits, Task},
 };
 
@@ -30,7 +33,7 @@ pub struct ClientBuilder {
     outbox_limit: usize,
     reconnect: Reconnect,
     resume_for: Option<Duration>,
-    introduction: Introduction,
+    hello: OwnHello,
 }
 
 impl Default for ClientBuilder {
@@ -42,7 +45,7 @@ impl Default for ClientBuilder {
             outbox_limit: 1 << 20,
             reconnect: Reconnect::default(),
             resume_for: None,
-            introduction: Introduction::default(),
+            hello: OwnHello::default(),
         }
     }
 }
@@ -88,7 +91,7 @@ impl ClientBuilder {
     /// server, and a server that was told nothing every client.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.introduction.protocol = Some(protocol);
+        self.hello.protocol = Some(protocol);
         self
     }
 
@@ -101,7 +104,7 @@ impl ClientBuilder {
     /// of it, and [`Client::join_if_nowhere`] is the join that fits both cases.
     #[must_use]
     pub fn session(mut self, ticket: SessionTicket) -> Self {
-        self.introduction.session = Some(ticket);
+        self.hello.session = Some(ticket);
         self
     }
 
@@ -110,18 +113,18 @@ impl ClientBuilder {
     /// characters. What cannot be taken is told by [`connect`](Self::connect).
     #[must_use]
     pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.introduction.meta.insert(key.into(), value.into());
+        self.hello.meta.insert(key.into(), value.into());
         self
     }
 
     /// Notes a change of the client's metadata, unless the server would not take it.
     pub(crate) fn change_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
-        self.introduction.change(key, value)
+        self.hello.change(key, value)
     }
 
     /// The changes that were noted: they are to be asked for on each connection.
     pub(crate) fn meta_changes(&self) -> Vec<(String, Option<String>)> {
-        self.introduction.changes()
+        self.hello.changes()
     }
 
     /// How the client gets another connection in place of one that is lost, and
@@ -143,7 +146,7 @@ impl ClientBuilder {
     /// Bytes for the server's rules, such as a ticket.
     #[must_use]
     pub fn data(mut self, data: impl Into<Bytes>) -> Self {
-        self.introduction.data = data.into();
+        self.hello.data = data.into();
         self
     }
 
@@ -162,11 +165,11 @@ impl ClientBuilder {
         addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
     ) -> Result<Client, ConnectError> {
         let addr = addr.try_into().map_err(Into::into)?;
-        let opening = self.prepare()?;
-        let stream = dial(&addr, opening.limits.connect).await?;
+        let handshake = self.prepare()?;
+        let stream = dial(&addr, handshake.limits.connect).await?;
         let peer = stream.peer_addr().map_err(ConnectError::from_io)?;
         // The session is on that machine, whatever else has the same name.
-        opening.over(stream, Some(move || dial_one(peer))).await
+        handshake.over(stream, Some(move || tcp::dial(peer))).await
     }
 
     /// Connects over streams that `connector` makes: the first now, others when
@@ -183,17 +186,17 @@ impl ClientBuilder {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let opening = self.prepare()?;
+        let handshake = self.prepare()?;
         let mut connector = move || {
             let stream = connector();
             async move { stream.await.map(Box::pin) }
         };
-        let after = opening.limits.connect;
+        let after = handshake.limits.connect;
         let stream = timeout(after, connector())
             .await
             .map_err(|_| ConnectError::TimedOut { after })?
             .map_err(ConnectError::from_io)?;
-        opening.over(stream, Some(connector)).await
+        handshake.over(stream, Some(connector)).await
     }
 
     /// Connects over any byte stream, such as
@@ -213,30 +216,30 @@ impl ClientBuilder {
     }
 
     /// Checks what the client says of itself.
-    fn prepare(self) -> Result<Opening, ConnectError> {
+    fn prepare(self) -> Result<Handshake, ConnectError> {
         let mut reconnect = self.reconnect;
         reconnect.enabled &= self.resume_for != Some(Duration::ZERO);
-        let protocol = self.introduction.protocol.clone();
-        let session = Session::new(self.introduction, reconnect.clone())?;
-        let shared = Shared::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
+        let protocol = self.hello.protocol.clone();
+        let session = Session::new(self.hello, reconnect.clone())?;
+        let state = State::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
         let limits = Limits {
             connect: self.connect_timeout,
             handshake: self.handshake_timeout,
             reconnect,
             resume_for: self.resume_for,
         };
-        Ok(Opening { shared, limits, protocol })
+        Ok(Handshake { state, limits, protocol })
     }
 }
 
 /// A client that may begin to speak.
-struct Opening {
-    shared: Arc<Shared>,
+struct Handshake {
+    state: Arc<State>,
     limits: Limits,
     protocol: Option<Protocol>,
 }
 
-impl Opening {
+impl Handshake {
     /// Speaks over `stream`; `connector` makes others when it is lost.
     async fn over<C, F, S>(
         self,
@@ -248,15 +251,15 @@ impl Opening {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { shared, limits, protocol } = self;
+        let Self { state, limits, protocol } = self;
         let after = limits.handshake;
-        timeout(after, open(&mut stream, &shared))
+        timeout(after, open(&mut stream, &state))
             .await
             .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|why| ConnectError::from_unopened(why, protocol.as_ref()))?;
-        let client = Client::new(shared.clone());
+            .map_err(|why| why.into_error(protocol.as_ref()))?;
+        let client = Client::new(state.clone());
         tracing::debug!(client_id = %client.client_id(), "connected");
-        tokio::spawn(Task { shared, connector, limits }.run(stream));
+        tokio::spawn(Task { state, connector, limits }.run(stream));
         Ok(client)
     }
 }

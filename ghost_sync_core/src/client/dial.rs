@@ -16,7 +16,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::link;
+use crate::link::tcp;
 
 use super::{
     ConnectError,
@@ -37,20 +37,13 @@ pub(super) async fn dial(addr: &ServerAddr, within: Duration) -> Result<TcpStrea
             () = &mut late => return Err(ConnectError::TimedOut { after: within }),
         },
     };
-    race(addrs, dial_one, late).await.map_err(|error| {
+    race(addrs, tcp::dial, late).await.map_err(|error| {
         if error.kind() == io::ErrorKind::TimedOut {
             ConnectError::TimedOut { after: within }
         } else {
             ConnectError::from_io(error)
         }
     })
-}
-
-/// Connects to this address.
-pub(super) async fn dial_one(addr: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addr).await?;
-    link::tune(&stream)?;
-    Ok(stream)
 }
 
 async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {

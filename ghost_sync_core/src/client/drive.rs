@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{link, relay::DisconnectReason};
+use crate::{link, wire::DisconnectReason};
 
 use super::{
     session::Session,
-    shared::{Course, Shared},
+    state::{Course, State},
 };
 
 /// How long the last bytes may take to leave.
@@ -33,7 +33,7 @@ const READS: usize = 16;
 /// Drives one stream until that or the connection is over.
 #[derive(Debug)]
 pub(super) struct Drive<'a, S> {
-    shared: &'a Shared,
+    state: &'a State,
     stream: S,
     writing: BytesMut,
     /// How long a live server may be silent.
@@ -57,10 +57,10 @@ enum Stage {
 }
 
 impl<'a, S> Drive<'a, S> {
-    pub(super) fn new(shared: &'a Shared, stream: S) -> Self {
-        let silence = shared.look(Session::greeted).and_then(|greeted| greeted.silence);
+    pub(super) fn new(state: &'a State, stream: S) -> Self {
+        let silence = state.look(Session::greeted).and_then(|greeted| greeted.silence);
         Self {
-            shared,
+            state,
             stream,
             writing: BytesMut::new(),
             silence,
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Drive<'_, S> {
         let this = &mut *self;
         this.read(cx);
         this.watch(cx);
-        match this.shared.course(cx.waker()) {
+        match this.state.course(cx.waker()) {
             Course::Away => this.stage = Stage::Over,
             Course::End if this.stage == Stage::Running => this.end(cx),
             Course::On | Course::End => {}
@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Drive<'_, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Drive<'_, S> {
     fn read(&mut self, cx: &mut Context<'_>) {
         for _ in 0..READS {
-            if self.shared.is_pressed(cx.waker()) {
+            if self.state.is_pressed(cx.waker()) {
                 // Unread is not unheard.
                 self.heard = Instant::now();
                 return;
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<'_, S> {
                 Poll::Pending => return,
                 Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
                     self.heard = Instant::now();
-                    self.shared.received(bytes);
+                    self.state.received(bytes);
                 }
                 Poll::Ready(Ok(_)) => return self.over(DisconnectReason::ConnectionClosed),
                 Poll::Ready(Err(error)) => return self.over(DisconnectReason::from_io(&error)),
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<'_, S> {
                 (Stage::Running, Some(silence)) if now < self.heard + silence => {
                     self.heard + silence
                 }
-                (Stage::Running, Some(silence)) => return self.shared.timed_out(silence),
+                (Stage::Running, Some(silence)) => return self.state.timed_out(silence),
             };
             self.alarm.as_mut().reset(next);
         }
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<'_, S> {
     fn write(&mut self, cx: &mut Context<'_>) {
         while self.stage != Stage::Over && self.broken.is_none() {
             if self.writing.is_empty() {
-                self.writing = self.shared.take_outbox();
+                self.writing = self.state.take_outbox();
             }
             if self.writing.is_empty() {
                 break;
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drive<'_, S> {
     }
 
     fn over(&mut self, reason: DisconnectReason) {
-        self.shared.lost(self.broken.take().unwrap_or(reason));
+        self.state.lost(self.broken.take().unwrap_or(reason));
         self.stage = Stage::Over;
     }
 }

@@ -2,15 +2,12 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        CloseReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Protocol, Refusal,
-        TypeMismatch, VERSIONS, Versions,
-    },
+use crate::wire::{
+    DisconnectReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Refusal, TypeMismatch,
+    Versions,
 };
 
-use super::{InvalidAddress, opening::Unopened, reconnect::retry_after};
+use super::InvalidAddress;
 
 /// Why [`Client::connect`](super::Client::connect) gave no client.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -141,7 +138,7 @@ impl ConnectError {
             Self::MaxClientsReached { retry_after, .. } | Self::RateLimited { retry_after } => {
                 Some(*retry_after)
             }
-            Self::Disconnected(reason) => retry_after(reason),
+            Self::Disconnected(reason) => reason.retry_after(),
             Self::ConnectionRefused(_)
             | Self::InvalidAddress(_)
             | Self::NameNotFound { .. }
@@ -167,35 +164,6 @@ impl ConnectError {
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::HostUnreachable => Self::NoRoute(Arc::new(error)),
             _ => Self::Unreachable(Arc::new(error)),
-        }
-    }
-
-    /// The words for a connection without the server's greeting.
-    pub(super) fn from_unopened(why: Unopened, protocol: Option<&Protocol>) -> Self {
-        let close = match why {
-            Unopened::Silent => return Self::ClosedSilently,
-            Unopened::Stranger(answer) => return Self::NotGhostSync { answer },
-            Unopened::Ended(DisconnectReason::Closed(close)) => close,
-            Unopened::Ended(reason) => return Self::Disconnected(reason),
-        };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
-        match close {
-            CloseReason::VersionMismatch { server, .. } => {
-                Self::VersionMismatch { client: VERSIONS, server }
-            }
-            CloseReason::ProtocolMismatch { types, .. } => {
-                let differing = protocol.map(|here| here.differences(&types));
-                Self::ProtocolMismatch { differing: differing.unwrap_or_default() }
-            }
-            CloseReason::MaxClientsReached { max, retry_after_ms } => Self::MaxClientsReached {
-                max,
-                retry_after: Duration::from_millis(retry_after_ms.into()),
-            },
-            CloseReason::RateLimited { retry_after_ms } => {
-                Self::RateLimited { retry_after: Duration::from_millis(retry_after_ms.into()) }
-            }
-            CloseReason::ConnectionRefused { message } => Self::Rejected { message },
-            other => Self::Disconnected(DisconnectReason::Closed(other)),
         }
     }
 }

@@ -7,12 +7,9 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        ClientId, Delivery, GapReason, LeaveReason, MemberInfo, MessageType, Meta, Refusal,
-        ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
-    },
+use crate::wire::{
+    ClientId, Delivery, DisconnectReason, GapReason, LeaveReason, MemberInfo, MessageType, Meta,
+    Refusal, ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
 };
 
 pub use sender::Sender;

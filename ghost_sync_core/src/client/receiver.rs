@@ -9,11 +9,11 @@ use std::{
 
 use futures_core::{FusedStream, Stream};
 
-use crate::relay::DisconnectReason;
+use crate::wire::DisconnectReason;
 
 use super::{
     ServerEvent, TryRecvError,
-    shared::{End, Shared},
+    state::{End, State},
 };
 
 /// The receiving half of a [`Client`](super::Client); a [`Stream`] too.
@@ -22,15 +22,15 @@ use super::{
 /// [`ClientSender`](super::ClientSender) lives.
 #[derive(Debug)]
 pub struct ClientReceiver {
-    shared: Arc<Shared>,
+    state: Arc<State>,
     /// The stream has said how the connection ended.
     terminated: bool,
 }
 
 impl ClientReceiver {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        shared.add_handle();
-        Self { shared, terminated: false }
+    pub(super) fn new(state: Arc<State>) -> Self {
+        state.add_handle();
+        Self { state, terminated: false }
     }
 
     /// The next event; `None` after this side closed the connection.
@@ -40,7 +40,7 @@ impl ClientReceiver {
     /// # Errors
     /// How the connection ended, after the last event, and again each time.
     pub async fn recv(&mut self) -> Result<Option<ServerEvent>, DisconnectReason> {
-        match poll_fn(|cx| self.shared.poll_event(cx.waker())).await {
+        match poll_fn(|cx| self.state.poll_event(cx.waker())).await {
             Ok(event) => Ok(Some(event)),
             Err(End::Clean) => Ok(None),
             Err(End::Lost(reason)) => Err(reason),
@@ -52,7 +52,7 @@ impl ClientReceiver {
     /// # Errors
     /// [`TryRecvError`] says whether more may come.
     pub fn try_recv(&mut self) -> Result<ServerEvent, TryRecvError> {
-        match self.shared.poll_event(Waker::noop()) {
+        match self.state.poll_event(Waker::noop()) {
             Poll::Ready(Ok(event)) => Ok(event),
             Poll::Ready(Err(End::Clean)) => Err(TryRecvError::Closed),
             Poll::Ready(Err(End::Lost(reason))) => Err(TryRecvError::Disconnected(reason)),
@@ -66,7 +66,7 @@ impl ClientReceiver {
         into: &mut Vec<ServerEvent>,
         at_most: usize,
     ) -> Result<(), Option<DisconnectReason>> {
-        match poll_fn(|cx| self.shared.poll_events(cx.waker(), into, at_most)).await {
+        match poll_fn(|cx| self.state.poll_events(cx.waker(), into, at_most)).await {
             Ok(()) => Ok(()),
             Err(End::Clean) => Err(None),
             Err(End::Lost(reason)) => Err(Some(reason)),
@@ -81,7 +81,7 @@ impl Stream for ClientReceiver {
         if self.terminated {
             return Poll::Ready(None);
         }
-        self.shared.poll_event(cx.waker()).map(|event| match event {
+        self.state.poll_event(cx.waker()).map(|event| match event {
             Ok(event) => Some(Ok(event)),
             Err(end) => {
                 self.terminated = true;
@@ -102,7 +102,7 @@ impl FusedStream for ClientReceiver {
 
 impl Drop for ClientReceiver {
     fn drop(&mut self) {
-        self.shared.stop_listening();
-        self.shared.remove_handle();
+        self.state.stop_listening();
+        self.state.remove_handle();
     }
 }

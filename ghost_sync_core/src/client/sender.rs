@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{SendError, session::Session, shared::Shared};
+use super::{SendError, session::Session, state::State};
 
 /// The sending half of a [`Client`](super::Client). Clones speak for the same
 /// connection; requests leave in the order in which they were made.
@@ -20,7 +20,7 @@ use super::{SendError, session::Session, shared::Shared};
 /// if its future is dropped first, not at all.
 #[derive(Debug)]
 pub struct ClientSender {
-    shared: Arc<Shared>,
+    state: Arc<State>,
 }
 
 /// How to send a broadcast; the default is what
@@ -38,29 +38,29 @@ pub struct SendOptions {
 }
 
 impl ClientSender {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        shared.add_handle();
-        Self { shared }
+    pub(super) fn new(state: Arc<State>) -> Self {
+        state.add_handle();
+        Self { state }
     }
 
     /// This client's public id; another one after
     /// [`ResumeFailed`](super::ServerEvent::ResumeFailed).
     pub fn client_id(&self) -> ClientId {
-        self.shared.look(Session::client_id)
+        self.state.look(Session::client_id)
     }
 
     /// The rooms that this client is in, in the order in which it joined them.
     /// May be ahead of the events that were received: those of an earlier process whose
     /// session goes on are among them from the start.
     pub fn rooms(&self) -> Vec<RoomName> {
-        self.shared.look(|session| session.rooms().cloned().collect())
+        self.state.look(|session| session.rooms().cloned().collect())
     }
 
     /// Whether the session of an earlier process goes on
     /// ([`ClientBuilder::session`](super::ClientBuilder::session)), and the rooms in which
     /// it had seats when this client was greeted. `None` for a session of its own.
     pub fn resumed(&self) -> Option<Vec<RoomName>> {
-        self.shared.look(|session| session.resumed().map(<[_]>::to_vec))
+        self.state.look(|session| session.resumed().map(<[_]>::to_vec))
     }
 
     /// What another process needs to go on as this client, with the same id and
@@ -70,7 +70,7 @@ impl ClientSender {
     /// It changes each time the session was resumed
     /// ([`ServerEvent::Resumed`](super::ServerEvent::Resumed)). Whoever has it is this player.
     pub fn ticket(&self) -> Option<SessionTicket> {
-        self.shared.look(Session::ticket)
+        self.state.look(Session::ticket)
     }
 
     /// Asks for a seat in `room`. The answer comes as an event:
@@ -142,7 +142,7 @@ impl ClientSender {
         options: JoinOptions,
     ) -> Result<(), SendError> {
         let room = RoomName::new(room.as_ref())?;
-        self.shared.request(|session| session.join(room.clone(), options.clone())).await
+        self.state.request(|session| session.join(room.clone(), options.clone())).await
     }
 
     /// As [`join_with`](Self::join_with), but only if this client is in no room and has
@@ -159,7 +159,7 @@ impl ClientSender {
     ) -> Result<bool, SendError> {
         let (room, options) = (RoomName::new(room.as_ref())?, with_data(data));
         let ask = |session: &mut Session| session.join_if_nowhere(room.clone(), options.clone());
-        self.shared.request(ask).await
+        self.state.request(ask).await
     }
 
     /// Gives up the seat that was taken last. Answered by
@@ -168,7 +168,7 @@ impl ClientSender {
     /// # Errors
     /// [`SendError::NotInRoom`] and what else keeps a request from being sent.
     pub async fn leave(&self) -> Result<(), SendError> {
-        self.shared.request(|session| session.leave(None)).await
+        self.state.request(|session| session.leave(None)).await
     }
 
     /// Gives up the seat in `room`.
@@ -177,7 +177,7 @@ impl ClientSender {
     /// As [`leave`](Self::leave).
     pub async fn leave_room(&self, room: impl AsRef<str>) -> Result<(), SendError> {
         let room = room.as_ref();
-        self.shared.request(|session| session.leave(Some(room))).await
+        self.state.request(|session| session.leave(Some(room))).await
     }
 
     /// Says something to everybody else in the room that was joined last,
@@ -201,7 +201,7 @@ impl ClientSender {
         options: SendOptions,
     ) -> Result<u64, SendError> {
         let data = data.as_ref();
-        self.shared.request(|session| options.broadcast(session, data)).await
+        self.state.request(|session| options.broadcast(session, data)).await
     }
 
     /// As [`broadcast_with`](Self::broadcast_with), but does not wait.
@@ -214,7 +214,7 @@ impl ClientSender {
         options: &SendOptions,
     ) -> Result<u64, SendError> {
         let data = data.as_ref();
-        self.shared.try_request(|session| options.broadcast(session, data))
+        self.state.try_request(|session| options.broadcast(session, data))
     }
 
     /// Says something to the server program. Returns the message's reference.
@@ -236,7 +236,7 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
         let (room, data) = (room.as_ref().map(AsRef::as_ref), data.as_ref());
-        self.shared.request(|session| session.send(room, message_type, data)).await
+        self.state.request(|session| session.send(room, message_type, data)).await
     }
 
     /// Measures the way to the server and back; answered by
@@ -248,7 +248,7 @@ impl ClientSender {
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
     pub async fn ping(&self) -> Result<(), SendError> {
-        self.shared.request(|session| session.ping(link::now())).await
+        self.state.request(|session| session.ping(link::now())).await
     }
 
     /// Asks for the server's rooms; answered by [`Rooms`](super::ServerEvent::Rooms).
@@ -256,7 +256,7 @@ impl ClientSender {
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
     pub async fn list_rooms(&self) -> Result<(), SendError> {
-        self.shared.request(Session::list_rooms).await
+        self.state.request(Session::list_rooms).await
     }
 
     /// Sets an entry of the own metadata, which everybody in the own rooms can
@@ -270,7 +270,7 @@ impl ClientSender {
         value: impl AsRef<str>,
     ) -> Result<(), SendError> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.shared.request(|session| session.set_meta(key, Some(value))).await
+        self.state.request(|session| session.set_meta(key, Some(value))).await
     }
 
     /// Removes an entry of the own metadata.
@@ -279,7 +279,7 @@ impl ClientSender {
     /// As [`set_meta`](Self::set_meta).
     pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
         let key = key.as_ref();
-        self.shared.request(|session| session.set_meta(key, None)).await
+        self.state.request(|session| session.set_meta(key, None)).await
     }
 
     /// Makes a request now, or not.
@@ -287,19 +287,19 @@ impl ClientSender {
         &self,
         ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
-        self.shared.try_request(ask)
+        self.state.try_request(ask)
     }
 
     /// Waits until the outbox has room, or the connection has ended.
     pub(crate) async fn room(&self) {
-        self.shared.room().await;
+        self.state.room().await;
     }
 
     /// Says goodbye and waits until that has left, for a second at most.
     /// Requests made before still leave.
     pub async fn close(&self) {
-        self.shared.close();
-        self.shared.finished().await;
+        self.state.close();
+        self.state.finished().await;
     }
 }
 
@@ -316,12 +316,12 @@ fn with_data(data: impl AsRef<[u8]>) -> JoinOptions {
 
 impl Clone for ClientSender {
     fn clone(&self) -> Self {
-        Self::new(self.shared.clone())
+        Self::new(self.state.clone())
     }
 }
 
 impl Drop for ClientSender {
     fn drop(&mut self) {
-        self.shared.remove_handle();
+        self.state.remove_handle();
     }
 }

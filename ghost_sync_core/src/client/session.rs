@@ -33,17 +33,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, JoinOptions, MAX_SERVER_FRAME, RoomId,
-        RoomName, Secret, ServerMessage, VERSIONS, Welcome,
-    },
+use crate::wire::{
+    ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions, MAX_SERVER_FRAME,
+    RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
 };
 
-use super::{
-    ConnectError, Reconnect, Request, RequestError, Sender, ServerEvent, introduction::Introduction,
-};
+use super::{ConnectError, Reconnect, Request, RequestError, Sender, ServerEvent, hello::OwnHello};
 use lane::Lane;
 use membership::{Membership, Place};
 use pings::Pings;
@@ -61,7 +56,7 @@ const MAX_LATE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Session {
     phase: Phase,
-    introduction: Introduction,
+    hello: OwnHello,
     reconnect: Reconnect,
     /// What the server said last, perhaps about a session that is over.
     greeted: Option<Greeted>,
@@ -181,14 +176,11 @@ impl<T: Into<String>> From<T> for Violation {
 
 impl Session {
     /// A session that begins with a hello.
-    pub(crate) fn new(
-        introduction: Introduction,
-        reconnect: Reconnect,
-    ) -> Result<Self, ConnectError> {
+    pub(crate) fn new(hello: OwnHello, reconnect: Reconnect) -> Result<Self, ConnectError> {
         Ok(Self {
             phase: Phase::Greeting,
-            outbox: introduction.hello()?,
-            introduction,
+            outbox: hello.to_frame()?,
+            hello,
             reconnect,
             greeted: None,
             ticket: None,
@@ -359,7 +351,7 @@ impl Session {
             grace: Duration::from_millis(resume_grace_ms.into()),
         });
         self.ticket = Some(Ticket { epoch, secret, attempt: 0 });
-        let former = self.introduction.session.take();
+        let former = self.hello.session.take();
         let rooms: Result<Vec<_>, _> = rooms.iter().map(|name| RoomName::new(name)).collect();
         let rooms = rooms.map_err(|error| error.to_string())?;
         self.resumed = None;

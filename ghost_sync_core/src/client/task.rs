@@ -7,21 +7,21 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::relay::DisconnectReason;
+use crate::wire::DisconnectReason;
 
 use super::{
     Reconnect,
+    attempts::Attempts,
     drive::Drive,
-    opening::open,
-    reconnect::{Attempts, retry_after},
+    handshake::open,
     session::Session,
-    shared::{Course, Shared},
+    state::{Course, State},
 };
 
 /// Keeps a session linked.
 #[derive(Debug)]
 pub(super) struct Task<C> {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<State>,
     /// The way to the server, if it can be gone more than once.
     pub(super) connector: Option<C>,
     pub(super) limits: Limits,
@@ -38,7 +38,7 @@ pub(super) struct Limits {
 }
 
 /// Ends the connection with the task, however that ends.
-struct End(Arc<Shared>);
+struct End(Arc<State>);
 
 impl<C, F, S> Task<C>
 where
@@ -47,17 +47,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     pub(super) async fn run(mut self, mut stream: S) {
-        let _end = End(self.shared.clone());
+        let _end = End(self.state.clone());
         let mut attempts = Attempts::new(self.limits.reconnect.clone());
         loop {
             let start = Instant::now();
-            Drive::new(&self.shared, stream).await;
-            let Some(lost) = self.shared.lost_link() else { return };
+            Drive::new(&self.state, stream).await;
+            let Some(lost) = self.state.lost_link() else { return };
             tracing::debug!(%lost, "reconnecting");
-            let wait = attempts.wait(start.elapsed(), retry_after(&lost));
+            let wait = attempts.wait(start.elapsed(), lost.retry_after());
             stream = match self.reconnect(&lost, wait, &mut attempts).await {
                 Ok(stream) => stream,
-                Err(reason) => return self.shared.give_up(reason),
+                Err(reason) => return self.state.give_up(reason),
             };
         }
     }
@@ -70,15 +70,15 @@ where
         wait: Duration,
         attempts: &mut Attempts,
     ) -> Result<S, DisconnectReason> {
-        let shared = self.shared.clone();
-        let mut closed = pin!(poll_fn(|cx| match shared.course(cx.waker()) {
+        let state = self.state.clone();
+        let mut closed = pin!(poll_fn(|cx| match state.course(cx.waker()) {
             Course::End => Poll::Ready(()),
             Course::On | Course::Away => Poll::Pending,
         }));
-        let grace = || self.shared.look(Session::greeted).map(|greeted| greeted.grace);
+        let grace = || self.state.look(Session::greeted).map(|greeted| greeted.grace);
         let patience = self.limits.resume_for.or_else(grace).unwrap_or_default();
         // Who is asked to stay away for longer has nothing to come back to.
-        if retry_after(lost).is_some_and(|asked| asked > patience) {
+        if lost.retry_after().is_some_and(|asked| asked > patience) {
             return Err(lost.clone());
         }
         tokio::select! {
@@ -102,10 +102,10 @@ where
             match self.attempt().await {
                 Ok(stream) => return Ok(stream),
                 Err(reason) if !reason.may_reconnect() => return Err(reason),
-                Err(reason) if retry_after(&reason).is_some_and(|asked| asked > patience) => {
+                Err(reason) if reason.retry_after().is_some_and(|asked| asked > patience) => {
                     return Err(reason);
                 }
-                Err(reason) => wait = attempts.wait(Duration::ZERO, retry_after(&reason)),
+                Err(reason) => wait = attempts.wait(Duration::ZERO, reason.retry_after()),
             }
         }
     }
@@ -116,9 +116,9 @@ where
         let connecting = timeout(self.limits.connect, connector());
         let mut stream =
             connecting.await.map_err(late)?.map_err(|error| DisconnectReason::from_io(&error))?;
-        self.shared.reopen();
-        let opening = timeout(self.limits.handshake, open(&mut stream, &self.shared));
-        opening.await.map_err(late)??;
+        self.state.reopen();
+        let handshake = timeout(self.limits.handshake, open(&mut stream, &self.state));
+        handshake.await.map_err(late)??;
         Ok(stream)
     }
 }

@@ -1,22 +1,26 @@
 //! A client for programs that run in frames.
 
+mod command;
 mod connector;
 mod due;
 mod held;
 mod session;
+mod update;
 mod wanted;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
 use crate::client::{Client, ClientBuilder, ConnectError};
 
 pub use crate::client::Reconnect;
-pub use connector::Connector;
+pub use command::{ClientCommand, OutboxFull};
+pub use connector::{Connector, LocalConnector};
+pub use update::{ClientEnd, ClientUpdate};
 
 use super::{
-    ClientCommand, ClientEnd, ClientUpdate, LocalConnector, Network, OutboxFull,
+    Network,
     mailbox::{Commands, Fence, LastWord, Updates, commands},
 };
 use session::Session;
@@ -126,14 +130,9 @@ impl Target {
     async fn connect(&self, builder: ClientBuilder) -> Result<Client, ConnectError> {
         match self {
             Self::Addr(addr) => builder.connect(addr.as_str()).await,
-            Self::Local(server) => {
-                let server = server.clone();
-                let connector = move || {
-                    let server = server.clone();
-                    let refused = |_| io::ErrorKind::ConnectionRefused.into();
-                    async move { server.connect().await.map_err(refused) }
-                };
-                builder.connect_through(connector).await
+            Self::Local(connector) => {
+                let connector = connector.clone();
+                builder.connect_through(move || connector.connect()).await
             }
             Self::Through(connector) => {
                 let connector = connector.clone();

@@ -1,22 +1,27 @@
 //! A server for programs that run in frames.
 
+mod command;
+mod update;
+
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::Receiver;
 
 use crate::{
-    client::ConnectError,
-    link::{self, LocalStream},
+    link,
     relay::{Announcement, AskId, Input, Output, Question, Relay, RelayEvent},
     server::{BindError, Part, ServerBuilder, ServerHandle, Shares, Sink},
     wire::{Delivery, Meta},
 };
 
+pub use command::ServerCommand;
+pub use update::{Audience, MetaOwner, ServerUpdate};
+
 use super::{
-    Audience, MetaOwner, Network, ServerCommand, ServerUpdate,
+    Network,
     mailbox::{Commands, Fence, LastWord, Orders, Updates, commands},
 };
 
@@ -44,12 +49,6 @@ pub struct ServerBridge {
     /// What came before the start was told: the rooms to start with.
     early: Option<Vec<ServerUpdate>>,
     network: Network,
-}
-
-/// The way to a server in this process, for clients in it. Clones lead to the same one.
-#[derive(Clone, Debug)]
-pub struct LocalConnector {
-    server: Arc<Mutex<ServerHandle>>,
 }
 
 impl ServerBridge {
@@ -142,11 +141,6 @@ impl ServerBridge {
     pub fn wake(&self) -> Receiver<()> {
         self.inbox.updates.wake()
     }
-
-    /// The way to the server for clients in this process.
-    pub fn local(&self) -> LocalConnector {
-        self.handle.clone().into()
-    }
 }
 
 impl Drop for ServerBridge {
@@ -157,29 +151,6 @@ impl Drop for ServerBridge {
         if !self.commands.finish() {
             self.handle.begin_shutdown(message, deadline);
         }
-    }
-}
-
-impl LocalConnector {
-    /// Leads to another server from now on: one that was started in place of the former.
-    pub fn lead_to(&self, server: ServerHandle) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
-    }
-
-    /// Connects once the server runs.
-    pub(super) async fn connect(&self) -> Result<LocalStream, ConnectError> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if server.running().await {
-            Ok(server.connect_local())
-        } else {
-            Err(ConnectError::from_io(std::io::ErrorKind::ConnectionRefused.into()))
-        }
-    }
-}
-
-impl From<ServerHandle> for LocalConnector {
-    fn from(server: ServerHandle) -> Self {
-        Self { server: Arc::new(Mutex::new(server)) }
     }
 }
 
@@ -362,7 +333,7 @@ impl Sink for Inbox {
         });
     }
 
-    fn ask(&self, ask: AskId, question: Question, deadline: Instant) {
+    fn ask(self: Arc<Self>, ask: AskId, question: Question, deadline: Instant) {
         self.updates.change(|updates, account| {
             // What is not asked nobody decides: the relay says no when the time is up.
             if account.admits_question(&question) {

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::LOCAL_BUFFER;
+use super::local::BUFFER;
 
 /// Controls a line that it lies on: delays it, stalls it, cuts it.
 ///
@@ -38,7 +38,7 @@ impl Conditioner {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (near, line) = tokio::io::duplex(LOCAL_BUFFER);
+        let (near, line) = tokio::io::duplex(BUFFER);
         let (line_reader, line_writer) = tokio::io::split(line);
         let (reader, writer) = tokio::io::split(stream);
         let (weather, forecast) = watch::channel(Weather::default());
@@ -83,7 +83,7 @@ async fn carry(
         let mut buffer = BytesMut::new();
         tokio::select! {
             Ok(()) = forecast.changed() => {}
-            read = reader.read_buf(&mut buffer), if !ended && bytes < LOCAL_BUFFER => {
+            read = reader.read_buf(&mut buffer), if !ended && bytes < BUFFER => {
                 ended = read.unwrap_or(0) == 0;
                 if !ended {
                     bytes += buffer.len();

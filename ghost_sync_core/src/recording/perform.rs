@@ -21,8 +21,10 @@ use crate::{
         Client, ClientBuilder, ClientSender, ConnectError, Request, SendError, SendOptions,
         ServerEvent,
     },
-    relay::DisconnectReason,
-    wire::{LeaveReason, MemberInfo, Refusal, RoomName, Seat, SendFlags, ServerMessage},
+    wire::{
+        DisconnectReason, LeaveReason, MemberInfo, Refusal, RoomName, Seat, SendFlags,
+        ServerMessage,
+    },
 };
 
 use super::{EntryKind, Recording, Speed, state::event};

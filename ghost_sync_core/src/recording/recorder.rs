@@ -57,7 +57,7 @@ pub struct RecordingSummary {
 }
 
 /// The room that is recorded.
-pub(crate) trait Source: Send + 'static {
+pub(super) trait Source: Send + 'static {
     /// The room's events from `from` on and, if those are not kept any more or
     /// are asked for first, the room as it is: both at the same moment.
     fn look(&self, from: Option<u64>, max_bytes: usize) -> Option<Sight>;
@@ -68,17 +68,17 @@ pub(crate) trait Source: Send + 'static {
 
 /// A room at one moment.
 #[derive(Debug)]
-pub(crate) struct Sight {
-    pub(crate) history: RoomHistory,
+pub(super) struct Sight {
+    pub(super) history: RoomHistory,
     /// What was asked for, or needed.
-    pub(crate) snapshot: Option<RoomSnapshot>,
+    pub(super) snapshot: Option<RoomSnapshot>,
     /// Whether the room was deleted.
-    pub(crate) gone: bool,
+    pub(super) gone: bool,
 }
 
 impl Recorder {
     /// Begins with what `source` shows now.
-    pub(crate) fn start<W>(runtime: &Handle, source: impl Source, first: Sight, writer: W) -> Self
+    pub(super) fn start<W>(runtime: &Handle, source: impl Source, first: Sight, writer: W) -> Self
     where
         W: Write + Send + 'static,
     {

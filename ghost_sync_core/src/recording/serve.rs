@@ -1,15 +1,17 @@
 //! Shows a recording to clients that watch it like a room.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
 };
 
-use crate::link::{self, LOCAL_BUFFER, LocalStream};
+use crate::{
+    link::{LocalStream, local, tcp},
+    server::accept_all,
+};
 
 use super::{Recording, RoomState, viewer::Viewer};
 
@@ -72,7 +74,7 @@ impl Playback {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn connect_local(&self) -> LocalStream {
-        let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
+        let (ours, theirs) = local::pair();
         let playback = self.clone();
         tokio::spawn(async move { playback.attend(ours).await });
         theirs
@@ -87,23 +89,16 @@ impl Playback {
     /// Serves everybody who connects, until the future is dropped; their tasks
     /// go on until they leave.
     pub async fn listen(&self, listener: TcpListener) {
-        loop {
-            match listener.accept().await {
-                Ok((stream, addr)) => {
-                    tracing::debug!(%addr, "a viewer");
-                    let playback = self.clone();
-                    tokio::spawn(async move {
-                        if let Ok(()) = link::tune(&stream) {
-                            playback.attend(stream).await;
-                        }
-                    });
+        let serve = |stream: TcpStream, addr| {
+            tracing::debug!(%addr, "a viewer");
+            let playback = self.clone();
+            tokio::spawn(async move {
+                if let Ok(()) = tcp::tune(&stream) {
+                    playback.attend(stream).await;
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a viewer");
-                    sleep(RETRY).await;
-                }
-            }
-        }
+            });
+        };
+        accept_all(listener, serve, || ready(false)).await;
     }
 }
 
@@ -139,9 +134,6 @@ impl Default for Speed {
         Self::NORMAL
     }
 }
-
-/// How long to wait after a connection could not be accepted.
-const RETRY: Duration = Duration::from_millis(100);
 
 /// Longer than anybody watches; clocks can count it.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -3,7 +3,6 @@
 mod question;
 
 use std::{
-    io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -13,6 +12,8 @@ use bytes::Bytes;
 pub use question::{Admission, AskId, Question, Verdict};
 
 use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
+
+pub use crate::wire::DisconnectReason;
 
 slotmap::new_key_type! {
     /// A connection's key in one relay; never reused. A connection outlives its
@@ -72,45 +73,7 @@ pub enum Output {
     },
 }
 
-/// Why a connection ended.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisconnectReason {
-    /// One side closed it on purpose and said why.
-    #[error("{0}")]
-    Closed(CloseReason),
-    /// The other side closed its socket without a goodbye.
-    #[error("the connection was closed by the other side")]
-    ConnectionClosed,
-    /// The other side vanished, or its program was killed.
-    #[error("the connection was reset")]
-    ConnectionReset,
-    /// The network failed.
-    #[error("the connection was lost: {0}")]
-    ConnectionLost(io::ErrorKind),
-}
-
 impl DisconnectReason {
-    /// The reason that an error of a socket stands for.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds speak for themselves")]
-    pub fn from_io(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::ConnectionClosed,
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Self::ConnectionReset,
-            kind => Self::ConnectionLost(kind),
-        }
-    }
-
-    /// Whether a client should come back by itself.
-    pub fn may_reconnect(&self) -> bool {
-        match self {
-            Self::Closed(reason) => reason.may_reconnect(),
-            Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
-        }
-    }
-
     /// Whether a session that loses its link for this reason may be held.
     pub(super) fn may_resume(&self) -> bool {
         match self {

@@ -1,20 +1,15 @@
 //! Takes connections from a listener, whatever errors that gives.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream, lookup_host},
+    net::{TcpListener, TcpStream, lookup_host},
     time::Instant,
 };
 
-use crate::link;
+use crate::link::tcp;
 
-use super::{BindError, service::Service, writer::Writer};
+use super::{connection, error::BindError, service::Service};
 
 /// The wait after an error that another attempt at once would only repeat.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -22,17 +17,18 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Connections that may wait to be taken, as far as the operating system allows. Each that finds
-/// no place there tries again a second later: after a restart a thousand players come at once.
-const BACKLOG: u32 = 4096;
-
 /// Where connections come from.
-pub(super) trait Listener {
+pub(crate) trait Listener {
+    /// What a connection is.
+    type Stream;
+
     /// The next connection.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
 impl Listener for TcpListener {
+    type Stream = TcpStream;
+
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         Self::accept(self).await
     }
@@ -46,7 +42,7 @@ pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     })?;
     let mut error = io::ErrorKind::InvalidInput.into();
     for candidate in found {
-        match listen(candidate) {
+        match tcp::bind(candidate) {
             Ok(listener) => return Ok(listener),
             Err(other) => error = other,
         }
@@ -54,35 +50,18 @@ pub(super) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
     Err(BindError::new(addr, error))
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Elsewhere it would mean that others may take the port as well.
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-        && let Err(error) = socket2::SockRef::from(&socket).set_only_v6(false)
-    {
-        // Some systems never serve both families with one socket.
-        tracing::warn!(%addr, %error, "who has only IPv4 cannot connect");
-    }
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
-}
-
 /// Serves whoever connects until the server stops.
-pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>) {
+pub(super) async fn accept(listener: TcpListener, service: Arc<Service>) {
     let stopping = service.stopping();
     let serve = |stream: TcpStream, addr| {
         if !service.shard.admits(addr) {
             return;
         }
-        if let Err(error) = link::tune(&stream) {
+        if let Err(error) = tcp::tune(&stream) {
             // It is gone already; its reader finds out.
             tracing::debug!(%addr, %error, "cannot tune a socket");
         }
-        let (reader, writer) = stream.into_split();
-        service.shard.open(reader, Writer::Tcp(writer), addr);
+        connection::open_tcp(&service.shard, stream, addr);
     };
     tokio::select! {
         () = stopping => {}
@@ -90,10 +69,11 @@ pub(super) async fn accept(listener: impl Listener + Send, service: Arc<Service>
     }
 }
 
-/// `make_room` frees a socket that can be spared, if there is one.
-async fn accept_all<F: Future<Output = bool>>(
-    mut listener: impl Listener,
-    mut serve: impl FnMut(TcpStream, SocketAddr),
+/// Serves whoever connects, for ever. `make_room` frees a socket that can be spared, if there
+/// is one.
+pub(crate) async fn accept_all<L: Listener, F: Future<Output = bool>>(
+    mut listener: L,
+    mut serve: impl FnMut(L::Stream, SocketAddr),
     mut make_room: impl FnMut() -> F,
 ) {
     let mut wait = SHORTEST_WAIT;
@@ -151,6 +131,8 @@ mod tests {
     struct Failing(VecDeque<io::Error>);
 
     impl Listener for &mut Failing {
+        type Stream = TcpStream;
+
         async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
             match self.0.pop_front() {
                 Some(error) => Err(error),

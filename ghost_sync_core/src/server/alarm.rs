@@ -25,6 +25,16 @@ pub(super) struct Alarm {
     set: Option<Kind>,
 }
 
+/// How exactly an alarm rings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Precision {
+    /// As exactly as Tokio's timers, in any runtime.
+    Millisecond,
+    /// More exactly, where the system can: worth it where each write is a system call. Needs
+    /// a runtime with I/O.
+    Finer,
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     Near,
@@ -32,11 +42,14 @@ enum Kind {
 }
 
 impl Alarm {
-    /// One that does not ring. `precise`: to less than a millisecond, in a runtime with
-    /// I/O.
-    pub(super) fn new(precise: bool) -> Self {
+    /// One that does not ring.
+    pub(super) fn new(precision: Precision) -> Self {
         let far = Box::pin(sleep_until(link::now().into()));
-        Self { far, near: precise.then(Timer::new).flatten(), set: None }
+        let near = match precision {
+            Precision::Finer => Timer::new(),
+            Precision::Millisecond => None,
+        };
+        Self { far, near, set: None }
     }
 
     /// Rings at `at`, or at an earlier time that was set before; `None`: not at all.

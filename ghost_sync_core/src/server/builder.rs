@@ -3,18 +3,18 @@
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
 
 use crate::{
-    relay::{
-        ConfigError, CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RoomConfig,
-    },
+    relay::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RoomConfig},
     wire::Protocol,
 };
 
 use super::{
-    AsyncServerHandler, Server, ServerHandle, ServerHandler, Sink,
-    hooks::Dispatch,
-    host::{Audience, Host},
+    handle::ServerHandle,
+    handler::{AsyncServerHandler, ServerHandler},
+    hooks::Hooks,
     service::Service,
     shard::Shard,
+    sink::Sink,
+    start::{Listen, Server, Settings},
 };
 
 /// Settings of a server; [`Server::builder`] makes one, [`build`](Self::build) uses it.
@@ -26,29 +26,24 @@ pub struct ServerBuilder {
     relay: RelayConfig,
     senders: NonZeroUsize,
     settings: Settings,
-    audience: Hired,
+    sink: NewSink,
 }
 
-/// What is left to do when the server is to run.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) listen: Listen,
-    pub(super) rooms: Vec<(String, RoomConfig)>,
-    /// What makes no sense among the settings.
-    pub(super) fault: Option<ConfigError>,
-}
-
-#[derive(Debug)]
-pub(super) enum Listen {
-    Tcp(String),
-    Nowhere,
-}
-
-/// Who will be told what happens.
-enum Hired {
+/// Who is to hear what happens.
+enum NewSink {
     Nobody,
-    Handler(Box<dyn FnOnce(ServerHandle) -> Arc<Dispatch> + Send>),
-    Bridge(Arc<dyn Sink>),
+    Handler(NewHooks),
+    Given(Arc<dyn Sink>),
+}
+
+/// Makes the handler, with the server that it is for; whether joins make rooms without it.
+type NewHooks = Box<dyn FnOnce(&Arc<Service>, bool) -> Arc<Hooks> + Send>;
+
+impl Server {
+    /// Settings to run a server with.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
 }
 
 impl Default for ServerBuilder {
@@ -61,7 +56,7 @@ impl Default for ServerBuilder {
                 rooms: Vec::new(),
                 fault: None,
             },
-            audience: Hired::Nobody,
+            sink: NewSink::Nobody,
         }
     }
 }
@@ -276,7 +271,10 @@ impl ServerBuilder {
         mut self,
         make: impl FnOnce(ServerHandle) -> H + Send + 'static,
     ) -> Self {
-        self.audience = Hired::Handler(Box::new(|handle| Dispatch::blocking(make(handle))));
+        self.sink = NewSink::Handler(Box::new(|service, creates_freely| {
+            let handler = make(ServerHandle::new(service.clone()));
+            Hooks::blocking(handler, &service.shard, creates_freely)
+        }));
         self
     }
 
@@ -292,48 +290,47 @@ impl ServerBuilder {
         mut self,
         make: impl FnOnce(ServerHandle) -> H + Send + 'static,
     ) -> Self {
-        self.audience = Hired::Handler(Box::new(|handle| Dispatch::tasks(make(handle))));
+        self.sink = NewSink::Handler(Box::new(|service, creates_freely| {
+            let handler = make(ServerHandle::new(service.clone()));
+            Hooks::tasks(handler, &service.shard, creates_freely)
+        }));
         self
     }
 
     /// Everything goes to `sink`.
     pub(crate) fn bridge(mut self, sink: Arc<dyn Sink>) -> Self {
-        self.audience = Hired::Bridge(sink);
+        self.sink = NewSink::Given(sink);
         self
     }
 
     /// A server with these settings, which does not run yet.
     pub fn build(self) -> Server {
-        let Self { mut relay, senders, mut settings, audience } = self;
+        let Self { mut relay, senders, mut settings, sink } = self;
         settings.fault = relay.check().err();
         relay.seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let asked = !matches!(audience, Hired::Nobody);
+        let asked = !matches!(sink, NewSink::Nobody);
+        let is_handler = matches!(sink, NewSink::Handler(_));
         relay.ask_connect = asked;
         relay.ask_join = asked;
-        relay.ask_meta = matches!(audience, Hired::Bridge(_));
+        relay.ask_meta = matches!(sink, NewSink::Given(_));
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
-        relay.room_defaults.observed |= matches!(audience, Hired::Handler(_));
+        relay.room_defaults.observed |= is_handler;
         // A handler is told of each room: it is made when the handler has time to hear of it.
-        let creates_freely =
-            relay.create_on_join == CreateOnJoin::Always && matches!(audience, Hired::Handler(_));
+        let creates_freely = is_handler && relay.create_on_join == CreateOnJoin::Always;
         if creates_freely {
             relay.create_on_join = CreateOnJoin::Ask;
         }
-        let shard = Shard::new(relay, Host { creates_freely, ..Host::default() }, senders);
-        let service = Service::new(shard);
-        let audience = match audience {
-            Hired::Nobody => None,
-            Hired::Handler(make) => {
-                let handler = make(ServerHandle::new(service.clone()));
-                let asked = handler.wants_metadata();
+        let service = Service::new(Shard::new(relay, senders));
+        match sink {
+            NewSink::Nobody => {}
+            NewSink::Handler(make) => {
+                let hooks = make(&service, creates_freely);
+                let asked = hooks.wants_metadata();
                 service.shard.act(|relay, _, _| relay.set_ask_meta(asked));
-                Some(Audience::Handler(handler))
+                service.hook(hooks);
             }
-            Hired::Bridge(sink) => Some(Audience::Bridge(sink)),
-        };
-        if let Some(audience) = audience {
-            let _ = service.shard.host.audience.set(audience);
+            NewSink::Given(sink) => service.shard.tell(sink),
         }
         Server { service, settings }
     }

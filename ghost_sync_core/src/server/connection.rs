@@ -1,19 +1,19 @@
-//! The tasks of one connection: one reads, as long as it lives; one waits for a
-//! full socket; one closes.
+//! A connection: begins with a stream, and reads from it as long as it lives.
 
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
-    io::AsyncRead,
-    task::{JoinHandle, yield_now},
-    time::{sleep, timeout},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::yield_now,
+    time::sleep,
 };
 use tracing::Instrument;
 
 use crate::{
     link::{self, poll_read},
-    relay::{DisconnectReason, LinkId},
-    wire::ClientId,
+    relay::LinkId,
+    wire::{ClientId, DisconnectReason},
 };
 
 use super::{
@@ -21,13 +21,35 @@ use super::{
     writer::Writer,
 };
 
+/// Serves a socket until one side ends it.
+pub(super) fn open_tcp(shard: &Arc<Shard>, stream: TcpStream, addr: SocketAddr) {
+    let (reader, writer) = stream.into_split();
+    open(shard, reader, Writer::Tcp(writer), addr);
+}
+
+/// Serves any other stream until one side ends it.
+pub(super) fn open_stream<S>(shard: &Arc<Shard>, stream: S, addr: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    open(shard, reader, Writer::stream(writer), addr);
+}
+
+fn open<R>(shard: &Arc<Shard>, reader: R, writer: Writer, addr: SocketAddr)
+where
+    R: AsyncRead + Send + Unpin + 'static,
+{
+    shard.open(writer, addr, |live, link, client_id| read(live, link, reader, addr, client_id));
+}
+
 /// Feeds what comes from `reader` to the relay until the end of the stream.
 ///
 /// A sender of much gives way while those who hear it and read are far behind, and lets others
 /// who are ready have their turn now and then.
 /// After the relay has dropped the connection it goes on reading: a socket
 /// that is closed with unread bytes takes back what it sent last.
-pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
+fn read<R: AsyncRead + Send + Unpin + 'static>(
     live: Live,
     id: LinkId,
     mut reader: R,
@@ -96,22 +118,6 @@ pub(super) fn read<R: AsyncRead + Send + Unpin + 'static>(
         shard.lost(id, reason);
     };
     task.instrument(span)
-}
-
-/// Writes to a connection whose socket was full until nothing waits any more.
-pub(super) async fn drain(shard: Arc<Shard>, link: LinkId) {
-    poll_fn(|cx| shard.poll_drain(link, cx)).await;
-}
-
-/// Ends a connection that the relay has dropped: says so, then waits for the
-/// other side to do the same, for as long as a goodbye may take.
-pub(super) async fn close(live: Live, mut writer: Writer, mut reader: JoinHandle<()>) {
-    let goodbye = async {
-        writer.shutdown().await;
-        let _ = (&mut reader).await;
-    };
-    let _ = timeout(live.shard().linger(), goodbye).await;
-    reader.abort();
 }
 
 /// Bytes of one read from which on a sender may be asked to give way, and bytes a second

@@ -4,7 +4,10 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{alarm::Alarm, service::Service};
+use super::{
+    alarm::{Alarm, Precision},
+    service::Service,
+};
 
 /// The pause after a panic of ours, lest it fills the log.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -20,32 +23,29 @@ impl Drop for End {
 
 /// Drives a shard until the server has stopped. Even a bug of ours does not end it; with the
 /// end of the runtime the server has stopped.
-pub(super) async fn drive(service: Arc<Service>) {
+pub(super) async fn drive(service: Arc<Service>, timer: Precision) {
     let _end = End(service.clone());
-    while let Err(error) = tokio::spawn(until_stopped(service.clone())).await {
+    while let Err(error) = tokio::spawn(until_stopped(service.clone(), timer)).await {
         tracing::error!(%error, "the server goes on after a bug");
         sleep(PAUSE).await;
     }
 }
 
-async fn until_stopped(service: Arc<Service>) {
+async fn until_stopped(service: Arc<Service>, timer: Precision) {
     tokio::select! {
         () = service.stopped() => {}
-        () = work(&service) => {}
+        () = work(&service, timer) => {}
     }
 }
 
-async fn work(service: &Service) {
+async fn work(service: &Service, timer: Precision) {
     let shard = &service.shard;
-    // Without sockets there need be no I/O, and writing costs too little to wait with it.
-    let mut alarm = Alarm::new(service.addr().is_some());
+    let mut alarm = Alarm::new(timer);
     loop {
         others_first().await;
         shard.tick();
         shard.flush();
-        if shard.host.dispatch().is_none() {
-            shard.host.values.bury();
-        }
+        shard.extensions.drop_ended();
         let Ok(due) = shard.rest() else { continue };
         alarm.set(due);
         tokio::select! {

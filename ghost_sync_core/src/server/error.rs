@@ -1,4 +1,4 @@
-//! Why a server does not run.
+//! Why a server does not run, or does not take a connection.
 
 use std::{io, sync::Arc};
 
@@ -65,4 +65,18 @@ impl BindError {
             _ => Self::Other { addr, source },
         }
     }
+}
+
+/// Why [`ServerHandle::accept`](super::ServerHandle::accept) did not take a stream, which is
+/// closed then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The server does not run yet, or no more.
+    #[error("the server does not run")]
+    NotRunning,
+    /// As many connections come from that address as its [gate](crate::relay::GateConfig) lets
+    /// in. Close it without an answer.
+    #[error("too many connections from that address")]
+    TurnedAway,
 }

@@ -1,10 +1,9 @@
 //! The way to a server, from anywhere.
 
+mod extensions;
 mod meta;
-mod record;
 mod rooms;
 mod speak;
-mod values;
 
 use std::{
     net::SocketAddr,
@@ -12,8 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 use crate::{
-    link::{LOCAL_BUFFER, LocalStream},
+    link::{LocalStream, local},
     relay::{ClientNotFound, ConnId, Output, QueueLen, Relay},
     wire::{ClientId, RoomName},
 };
@@ -21,8 +22,9 @@ use crate::{
 pub use meta::MetaSnapshot;
 
 use super::{
+    connection,
+    error::AcceptError,
     service::{Phase, Service},
-    writer::Writer,
 };
 
 /// The way to a server. Clones lead to the same one.
@@ -65,12 +67,52 @@ impl ServerHandle {
     /// [`ClientBuilder::connect_over`](crate::client::ClientBuilder::connect_over).
     /// It is closed at once if the server does not run.
     pub fn connect_local(&self) -> LocalStream {
-        let (ours, theirs) = tokio::io::duplex(LOCAL_BUFFER);
+        let (ours, theirs) = local::pair();
         if self.is_running() {
-            let (reader, writer) = tokio::io::split(ours);
-            self.service.shard.open(reader, Writer::Local(writer), LOCAL_ADDR);
+            connection::open_stream(&self.service.shard, ours, LOCAL_ADDR);
         }
         theirs
+    }
+
+    /// Serves a client over any byte stream, as if it had come in over a listener of the
+    /// server's own: what another transport gives once its own handshake is done, say. `addr`
+    /// is where the client comes from; of one address no more are taken than
+    /// [`ServerBuilder::gate`](super::ServerBuilder::gate) lets in, and whoever says nothing has
+    /// to make room for others. The stream is shut down once the connection has ended.
+    ///
+    /// Sockets are written to from many threads at once; other streams one after another.
+    ///
+    /// ```
+    /// use ghost_sync_core::Server;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().local_only().room("lobby").build().run().await?;
+    /// let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    /// server.accept(ours, "192.0.2.7:4096".parse()?)?;
+    ///
+    /// # #[cfg(feature = "client")] {
+    /// let client = ghost_sync_core::Client::builder().connect_over(theirs).await?;
+    /// client.join("lobby").await?;
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AcceptError`]; the stream is closed then.
+    pub fn accept<S>(&self, stream: S, addr: SocketAddr) -> Result<(), AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        if !self.is_running() {
+            return Err(AcceptError::NotRunning);
+        }
+        if !self.service.shard.admits(addr) {
+            return Err(AcceptError::TurnedAway);
+        }
+        connection::open_stream(&self.service.shard, stream, addr);
+        Ok(())
     }
 
     /// Clients whose handshake is complete.
@@ -151,6 +193,7 @@ impl ServerHandle {
     }
 
     /// Waits until clients can connect; `false` if they never will.
+    #[cfg(feature = "client")]
     pub(crate) async fn running(&self) -> bool {
         self.service.started().await;
         self.is_running()
@@ -162,8 +205,21 @@ impl ServerHandle {
         self.service.shard.act(act)
     }
 
-    fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
+    /// Reads from the relay, under the lock.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
         self.service.shard.look(at)
+    }
+
+    /// The runtime that the server runs in, once it does.
+    #[cfg(feature = "client")]
+    pub(crate) fn runtime(&self) -> Option<tokio::runtime::Handle> {
+        self.service.shard.runtime().cloned()
+    }
+
+    /// Whether nothing happens here any more.
+    #[cfg(feature = "client")]
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.service.phase() == Phase::Stopped
     }
 }
 

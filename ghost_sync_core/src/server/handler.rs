@@ -5,8 +5,8 @@ use std::{future::Future, net::SocketAddr};
 use bytes::Bytes;
 
 use crate::{
-    relay::{DisconnectReason, Verdict},
-    wire::{ClientId, LeaveReason, MessageType, Meta, Role},
+    relay::Verdict,
+    wire::{ClientId, DisconnectReason, LeaveReason, MessageType, Meta, Role},
 };
 
 /// Who would connect, and what it said of itself.

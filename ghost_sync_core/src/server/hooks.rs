@@ -1,11 +1,12 @@
 //! Runs a handler: questions at the same time, facts one after another, and
 //! nothing that it does or fails to do can harm the relay.
 
+mod facts;
 mod lane;
 mod run;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -19,19 +20,29 @@ use crate::{
     wire::LeaveReason,
 };
 
-use super::{AsyncServerHandler, ServerHandler, shard::Shard, values::Owner};
-pub(super) use lane::Fact;
-use lane::Lane;
+use super::{
+    extensions::Extensions,
+    handler::{AsyncServerHandler, ServerHandler},
+    shard::Shard,
+    sink::Sink,
+};
+use facts::Facts;
+use lane::{Fact, Lane};
 use run::{Blocking, Run, Tasks};
 
 /// A handler and what waits for it.
-pub(super) struct Dispatch {
+pub(super) struct Hooks {
+    /// Where answers go. The shard holds this.
+    shard: Weak<Shard>,
+    extensions: Arc<Extensions>,
     /// Gone once the server has stopped: a handler may hold a handle, and so itself.
     run: Mutex<Option<Arc<dyn Run>>>,
-    lane: Lane,
+    lane: Arc<Lane>,
     joins: watch::Sender<Joins>,
     wants_broadcasts: bool,
     wants_metadata: bool,
+    /// Whether joins make rooms without the handler being asked.
+    creates_freely: bool,
 }
 
 /// Decisions about joins that are being made.
@@ -43,7 +54,7 @@ struct Joins {
 }
 
 /// Counts a decision about a join for as long as it lives.
-struct Deciding(Arc<Dispatch>);
+struct Deciding(Arc<Hooks>);
 
 impl Drop for Deciding {
     fn drop(&mut self) {
@@ -51,22 +62,44 @@ impl Drop for Deciding {
     }
 }
 
-impl Dispatch {
-    /// For a handler whose methods may block.
-    pub(super) fn blocking<H: ServerHandler>(handler: H) -> Arc<Self> {
+impl Hooks {
+    /// For a handler whose methods may block. `creates_freely`: joins make rooms without it
+    /// being asked.
+    pub(super) fn blocking<H: ServerHandler>(
+        handler: H,
+        shard: &Arc<Shard>,
+        creates_freely: bool,
+    ) -> Arc<Self> {
         let wants = (handler.wants_broadcasts(), handler.wants_metadata());
-        Self::new(Arc::new(Blocking::new(handler)), wants)
+        Self::new(Arc::new(Blocking::new(handler)), wants, shard, creates_freely)
     }
 
     /// For a handler whose methods are futures.
-    pub(super) fn tasks<H: AsyncServerHandler>(handler: H) -> Arc<Self> {
+    pub(super) fn tasks<H: AsyncServerHandler>(
+        handler: H,
+        shard: &Arc<Shard>,
+        creates_freely: bool,
+    ) -> Arc<Self> {
         let wants = (handler.wants_broadcasts(), handler.wants_metadata());
-        Self::new(Arc::new(Tasks::new(handler)), wants)
+        Self::new(Arc::new(Tasks::new(handler)), wants, shard, creates_freely)
     }
 
-    fn new(run: Arc<dyn Run>, (wants_broadcasts, wants_metadata): (bool, bool)) -> Arc<Self> {
-        let (run, lane, joins) = (Mutex::new(Some(run)), Lane::default(), watch::Sender::default());
-        Arc::new(Self { run, lane, joins, wants_broadcasts, wants_metadata })
+    fn new(
+        run: Arc<dyn Run>,
+        (wants_broadcasts, wants_metadata): (bool, bool),
+        shard: &Arc<Shard>,
+        creates_freely: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            shard: Arc::downgrade(shard),
+            extensions: shard.extensions.clone(),
+            run: Mutex::new(Some(run)),
+            lane: Arc::default(),
+            joins: watch::Sender::default(),
+            wants_broadcasts,
+            wants_metadata,
+            creates_freely,
+        })
     }
 
     /// Whether the handler decides about changes of metadata.
@@ -77,61 +110,6 @@ impl Dispatch {
     /// Whether rooms should be observed for the handler's sake.
     pub(super) fn wants_broadcasts(&self) -> bool {
         self.wants_broadcasts
-    }
-
-    /// Puts a fact aside for the handler.
-    pub(super) fn event(&self, event: RelayEvent) {
-        let wanted = match &event {
-            RelayEvent::Broadcast { .. } => self.wants_broadcasts,
-            RelayEvent::ConnectionOpened { .. }
-            | RelayEvent::ConnectionLost { .. }
-            | RelayEvent::ConnectionResumed { .. }
-            | RelayEvent::HandshakeFailed { .. }
-            | RelayEvent::RoomEmptied { .. }
-            | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::RoomMetaChanged { .. }
-            | RelayEvent::ClientMetaChanged { .. }
-            | RelayEvent::Rtt { .. } => false,
-            RelayEvent::ConnectionClosed { .. }
-            | RelayEvent::RoomCreated { .. }
-            | RelayEvent::RoomDeleted { .. }
-            | RelayEvent::PlayerLeft { .. }
-            | RelayEvent::PlayerAway { .. }
-            | RelayEvent::PlayerBack { .. }
-            | RelayEvent::JoinAbandoned { .. }
-            | RelayEvent::Lagged { .. }
-            | RelayEvent::Message { .. } => true,
-        };
-        if wanted {
-            self.lane.push(Fact::Event(event));
-        }
-    }
-
-    /// Has a question answered.
-    pub(super) fn ask(
-        self: &Arc<Self>,
-        shard: &Arc<Shard>,
-        ask: AskId,
-        question: Question,
-        deadline: Instant,
-    ) {
-        if let Some(runtime) = shard.runtime() {
-            let join = matches!(question, Question::Join { .. });
-            let deciding = join.then(|| self.deciding(deadline));
-            let (dispatch, shard) = (self.clone(), shard.clone());
-            runtime.spawn(async move {
-                if !dispatch.may_follow(&question, deadline).await {
-                    // The relay says no by itself.
-                } else if shard.host.creates_freely
-                    && matches!(question, Question::CreateRoom { .. })
-                {
-                    shard.answer(ask, Verdict::Accept);
-                } else {
-                    dispatch.decide(shard, ask, question, deadline).await;
-                }
-                drop(deciding);
-            });
-        }
     }
 
     /// Holds back what leads to more facts while the handler has many to hear; `false` if it
@@ -151,11 +129,11 @@ impl Dispatch {
     }
 
     /// Tells the handler what happens, until it is told the end.
-    pub(super) async fn tell(self: Arc<Self>, shard: Arc<Shard>) {
+    pub(super) async fn tell(self: Arc<Self>) {
         let _untold = Untold(&self.lane);
         loop {
             self.lane.filled().await;
-            let mut facts = Facts { dispatch: self.clone(), shard: shard.clone(), ended: None };
+            let mut facts = Facts::new(self.lane.clone(), self.extensions.clone());
             match self.run() {
                 Some(run) => run.tell(facts).await,
                 None => while facts.next().is_some() {},
@@ -171,7 +149,7 @@ impl Dispatch {
     /// nothing, and waits until it has heard it; both for `patience` at most. What it has not
     /// heard by then it is not told any more, but for the end.
     /// Returns how many facts that are; `None` if it has heard everything.
-    pub(super) async fn shut_down(&self, shard: &Shard, patience: Duration) -> Option<usize> {
+    pub(super) async fn shut_down(&self, patience: Duration) -> Option<usize> {
         // A yes to a join wants its `on_leave`, and nothing may follow the end.
         let _ = timeout(patience, self.decided()).await;
         self.lane.push(Fact::Shutdown);
@@ -180,7 +158,7 @@ impl Dispatch {
         }
         let mut facts = self.lane.take_all();
         let ended: Vec<_> = facts.iter().filter_map(Fact::ended).collect();
-        shard.host.values.bury_those(&ended);
+        self.extensions.drop_of(&ended);
         facts.pop_back_if(|last| matches!(last, Fact::Shutdown)).inspect(|_| {
             self.lane.push(Fact::Shutdown);
         });
@@ -249,34 +227,53 @@ impl Dispatch {
     }
 }
 
-/// What a handler is to be told, taken as it hears it: what it has not heard can still be
-/// taken back.
-struct Facts {
-    dispatch: Arc<Dispatch>,
-    shard: Arc<Shard>,
-    /// Whose end was told last.
-    ended: Option<Owner>,
-}
-
-impl Facts {
-    fn next(&mut self) -> Option<Fact> {
-        self.bury();
-        let fact = self.dispatch.lane.next()?;
-        self.ended = fact.ended();
-        Some(fact)
-    }
-
-    /// The values of whoever is gone were wanted until that was told.
-    fn bury(&mut self) {
-        if let Some(owner) = self.ended.take() {
-            self.shard.host.values.bury_those(&[owner]);
+impl Sink for Hooks {
+    fn event(&self, event: RelayEvent) {
+        let wanted = match &event {
+            RelayEvent::Broadcast { .. } => self.wants_broadcasts,
+            RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::ConnectionLost { .. }
+            | RelayEvent::ConnectionResumed { .. }
+            | RelayEvent::HandshakeFailed { .. }
+            | RelayEvent::RoomEmptied { .. }
+            | RelayEvent::PlayerJoined { .. }
+            | RelayEvent::RoomMetaChanged { .. }
+            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::Rtt { .. } => false,
+            RelayEvent::ConnectionClosed { .. }
+            | RelayEvent::RoomCreated { .. }
+            | RelayEvent::RoomDeleted { .. }
+            | RelayEvent::PlayerLeft { .. }
+            | RelayEvent::PlayerAway { .. }
+            | RelayEvent::PlayerBack { .. }
+            | RelayEvent::JoinAbandoned { .. }
+            | RelayEvent::Lagged { .. }
+            | RelayEvent::Message { .. } => true,
+        };
+        if wanted {
+            self.lane.push(Fact::Event(event));
         }
     }
-}
 
-impl Drop for Facts {
-    fn drop(&mut self) {
-        self.bury();
+    fn ask(self: Arc<Self>, ask: AskId, question: Question, deadline: Instant) {
+        let Some(shard) = self.shard.upgrade() else { return };
+        let Some(runtime) = shard.runtime().cloned() else { return };
+        let join = matches!(question, Question::Join { .. });
+        let deciding = join.then(|| self.deciding(deadline));
+        runtime.spawn(async move {
+            if !self.may_follow(&question, deadline).await {
+                // The relay says no by itself.
+            } else if self.creates_freely && matches!(question, Question::CreateRoom { .. }) {
+                shard.answer(ask, Verdict::Accept);
+            } else {
+                self.decide(shard, ask, question, deadline).await;
+            }
+            drop(deciding);
+        });
+    }
+
+    fn drops_extensions(&self) -> bool {
+        true
     }
 }
 
@@ -290,9 +287,9 @@ impl Drop for Untold<'_> {
     }
 }
 
-impl std::fmt::Debug for Dispatch {
+impl std::fmt::Debug for Hooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dispatch").field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("Hooks").field("lane", &self.lane).finish_non_exhaustive()
     }
 }
 

@@ -13,12 +13,14 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 
-use super::{driver, shard::Shard};
+use super::{hooks::Hooks, shard::Shard};
 
 /// What all handles of a server share.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) shard: Arc<Shard>,
+    /// The handler and what waits for it, if there is a handler.
+    hooks: OnceLock<Arc<Hooks>>,
     addr: OnceLock<SocketAddr>,
     phase: watch::Sender<Phase>,
 }
@@ -34,31 +36,32 @@ pub(super) enum Phase {
 impl Service {
     pub(super) fn new(shard: Arc<Shard>) -> Arc<Self> {
         let phase = watch::Sender::new(Phase::Idle);
-        Arc::new(Self { shard, addr: OnceLock::new(), phase })
+        Arc::new(Self { shard, hooks: OnceLock::new(), addr: OnceLock::new(), phase })
     }
 
-    /// Starts the tasks that every server has; `false` if it was stopped before.
-    pub(super) fn start(self: &Arc<Self>, addr: Option<SocketAddr>) -> bool {
-        let runtime = Handle::current();
+    /// Runs from now on, in the current runtime; `false` if it was stopped before.
+    pub(super) fn start(&self, addr: Option<SocketAddr>) -> bool {
         if let Some(addr) = addr {
             let _ = self.addr.set(addr);
         }
-        self.shard.start(runtime.clone());
-        let started = self.phase.send_if_modified(|phase| {
+        self.shard.start(Handle::current());
+        self.phase.send_if_modified(|phase| {
             let idle = *phase == Phase::Idle;
             if idle {
                 *phase = Phase::Running;
             }
             idle
-        });
-        if !started {
-            return false;
-        }
-        runtime.spawn(driver::drive(self.clone()));
-        if let Some(dispatch) = self.shard.host.dispatch() {
-            runtime.spawn(dispatch.clone().tell(self.shard.clone()));
-        }
-        true
+        })
+    }
+
+    /// Has a handler told what happens, and asked.
+    pub(super) fn hook(&self, hooks: Arc<Hooks>) {
+        self.shard.tell(hooks.clone());
+        let _ = self.hooks.set(hooks);
+    }
+
+    pub(super) fn hooks(&self) -> Option<&Arc<Hooks>> {
+        self.hooks.get()
     }
 
     pub(super) fn addr(&self) -> Option<SocketAddr> {
@@ -70,6 +73,7 @@ impl Service {
     }
 
     /// Waits until the server runs, or will not.
+    #[cfg(feature = "client")]
     pub(super) fn started(&self) -> impl Future<Output = ()> + Send + use<> {
         self.reached(Phase::Running)
     }
@@ -123,8 +127,8 @@ impl Service {
             let _ = timeout(self.shard.linger(), self.shard.idle()).await;
         }
         let patience = deadline.max(self.shard.linger());
-        if let Some(dispatch) = self.shard.host.dispatch()
-            && let Some(untold) = dispatch.shut_down(&self.shard, patience).await
+        if let Some(hooks) = self.hooks()
+            && let Some(untold) = hooks.shut_down(patience).await
         {
             tracing::warn!(untold, "the handler did not finish in time");
         }

@@ -24,11 +24,8 @@ use super::{
 };
 use crate::{
     client::{ServerEvent, Session},
-    relay::{
-        AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, Relay, RelayEvent,
-        Verdict,
-    },
-    wire::{ClientId, MessageType, Secret},
+    relay::{AskId, ConnId, Input, LinkId, Output, Question, Relay, RelayEvent, Verdict},
+    wire::{ClientId, DisconnectReason, MessageType, Secret},
 };
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Why a connection, a membership or a request ended.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use super::{InvalidMetaKey, ProtocolType, RoomId, Versions};
 use wincode::{SchemaRead, SchemaWrite};
@@ -185,6 +185,54 @@ impl CloseReason {
             | Self::ConnectionRefused { .. }
             | Self::Kicked { .. }
             | Self::TakenOver => None,
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// One side closed it on purpose and said why.
+    #[error("{0}")]
+    Closed(CloseReason),
+    /// The other side closed its socket without a goodbye.
+    #[error("the connection was closed by the other side")]
+    ConnectionClosed,
+    /// The other side vanished, or its program was killed.
+    #[error("the connection was reset")]
+    ConnectionReset,
+    /// The network failed.
+    #[error("the connection was lost: {0}")]
+    ConnectionLost(io::ErrorKind),
+}
+
+impl DisconnectReason {
+    /// The reason that an error of a socket stands for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds speak for themselves")]
+    pub fn from_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::ConnectionClosed,
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::ConnectionReset,
+            kind => Self::ConnectionLost(kind),
+        }
+    }
+
+    /// Whether a client should come back by itself.
+    pub fn may_reconnect(&self) -> bool {
+        match self {
+            Self::Closed(reason) => reason.may_reconnect(),
+            Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
+        }
+    }
+
+    /// How long the server asks to wait before that, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Closed(reason) => reason.retry_after(),
+            Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => None,
         }
     }
 }

@@ -74,7 +74,6 @@ impl<B: AsRef<[u8]>> JoinOptions<B> {
     }
 }
 
-#[cfg(feature = "net")]
 impl JoinOptions {
     /// What a client asks for that joins again by itself: nothing of what was said before, and
     /// no room that it would have to itself, while the others are told that theirs is gone.

@@ -297,7 +297,7 @@ impl<'a> ServerMessage<'a> {
 
     /// Whether a server's first message may be of that kind: `Welcome`, `Close`, `Resumed` or
     /// `ResumeFailed`.
-    #[cfg(feature = "net")]
+    #[cfg(feature = "client")]
     pub(crate) fn may_be_first(kind: u8) -> bool {
         matches!(kind, 0 | 1 | 23 | 24)
     }

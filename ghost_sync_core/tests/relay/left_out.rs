@@ -2,7 +2,7 @@
 
 use ghost_sync_core::{
     Announcement, ConnId, Delivery, History, Limits, MessageType, RelayConfig, Replay, RoomConfig,
-    SendError, SendFlags, ServerMessage,
+    SendFlags, ServerMessage, relay::SendError,
 };
 
 use crate::world::{PeerId, World, secs};

@@ -2,7 +2,8 @@
 
 use ghost_sync_core::{
     ClientMessage, CloseReason, Delivery, Direction, Hello, Limits, MessageType, Question, Refusal,
-    RelayConfig, RelayMode, RoomConfig, RoomId, SendError, SendFlags, ServerMessage, Verdict,
+    RelayConfig, RelayMode, RoomConfig, RoomId, SendFlags, ServerMessage, Verdict,
+    relay::SendError,
 };
 
 use crate::world::{PeerId, World, secs};

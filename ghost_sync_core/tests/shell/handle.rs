@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ghost_sync_core::{
     Client, ClientId, CreateRoomError, Delivery, LeaveReason, MessageType, MetaError, RoomConfig,
-    SendError, Server, ServerEvent, ServerHandle,
+    Server, ServerEvent, ServerHandle, relay::SendError,
 };
 
 use crate::support::*;

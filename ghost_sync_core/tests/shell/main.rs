@@ -19,6 +19,7 @@ mod resume;
 mod rooms;
 mod slow;
 mod sockets;
+mod streams;
 mod support;
 mod traps;
 mod trust;

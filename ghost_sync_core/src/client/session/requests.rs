@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use crate::{
     client::SendError,
-    relay::DisconnectReason,
     wire::{
-        ClientMessage, Delivery, JoinOptions, MessageType, RoomId, RoomName, SendFlags,
-        check_meta_key,
+        ClientMessage, Delivery, DisconnectReason, JoinOptions, MessageType, RoomId, RoomName,
+        SendFlags, check_meta_key,
     },
 };
 
@@ -129,14 +128,14 @@ impl Session {
         }
         check_meta_key(key)?;
         // What the server will refuse for its size is not asked for again.
-        let _ = self.introduction.change(key, value);
+        let _ = self.hello.change(key, value);
         self.ask(&ClientMessage::SetMeta { key, value, if_version: None });
         Ok(())
     }
 
     /// Asks another session for the metadata that the program has set since the first.
     pub(super) fn ask_for_meta(&mut self) {
-        let changes: Vec<_> = self.introduction.changes();
+        let changes: Vec<_> = self.hello.changes();
         for (key, value) in &changes {
             self.ask(&ClientMessage::SetMeta { key, value: value.as_deref(), if_version: None });
         }
@@ -189,7 +188,7 @@ impl Session {
     }
 
     fn check_direction(&self, message_type: MessageType) -> Result<(), SendError> {
-        let known = self.introduction.protocol.as_ref();
+        let known = self.hello.protocol.as_ref();
         match known.and_then(|known| known.denied_to_clients(message_type)) {
             Some(name) => Err(SendError::SaidByServer { name: name.to_owned() }),
             None => Ok(()),

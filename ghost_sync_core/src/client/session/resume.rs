@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    relay::DisconnectReason,
-    wire::{
-        ClientId, ClientMessage, CloseReason, Decoder, Delivery, LeaveReason, MAGIC,
-        MAX_SERVER_FRAME, Progress, Refusal, Resume, ResumeFailure, RoomId, Secret, SendFlags,
-        SessionTicket, VERSIONS,
-    },
+use crate::wire::{
+    ClientId, ClientMessage, CloseReason, Decoder, Delivery, DisconnectReason, LeaveReason, MAGIC,
+    MAX_SERVER_FRAME, Progress, Refusal, Resume, ResumeFailure, RoomId, Secret, SendFlags,
+    SessionTicket, VERSIONS,
 };
 
 use super::{
@@ -119,7 +116,7 @@ impl Session {
         let is_held = matches!(reason, ResumeFailure::TooOld { .. });
         events.push(ServerEvent::ResumeFailed { reason });
         events.extend(self.forget_messages());
-        self.introduction.session = self.ticket().filter(|_| is_held);
+        self.hello.session = self.ticket().filter(|_| is_held);
         self.introduce();
         self.ask_for_meta();
         (self.ticket, self.lane) = (None, Lane::default());
@@ -183,10 +180,10 @@ impl Session {
 
     fn introduce(&mut self) {
         self.phase = Phase::Greeting;
-        self.outbox = self.introduction.hello().unwrap_or_else(|_| {
+        self.outbox = self.hello.to_frame().unwrap_or_else(|_| {
             // Without a ticket it was short enough when it was said first.
-            self.introduction.session = None;
-            self.introduction.hello().unwrap_or_default()
+            self.hello.session = None;
+            self.hello.to_frame().unwrap_or_default()
         });
     }
 

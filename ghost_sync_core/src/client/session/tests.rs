@@ -30,7 +30,7 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        let session = Session::new(Introduction::default(), Reconnect::default()).unwrap();
+        let session = Session::new(OwnHello::default(), Reconnect::default()).unwrap();
         let mut talk = Self { session, start: Instant::now() };
         talk.session.take_outbox();
         talk

@@ -1,6 +1,10 @@
 //! Ways to a server that the program makes itself.
 
-use std::{fmt, io, pin::Pin, sync::Arc};
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,6 +18,12 @@ pub(super) type Connecting = Pin<Box<dyn Future<Output = io::Result<Pin<Box<dyn 
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+/// The way to a server in this process, for clients in it. Clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct LocalConnector {
+    server: Arc<Mutex<Connector>>,
+}
 
 impl Connector {
     /// Calls `connect` for each stream, on the network's threads.
@@ -31,6 +41,24 @@ impl Connector {
 
     pub(super) fn connect(&self) -> Connecting {
         (self.0)()
+    }
+}
+
+impl LocalConnector {
+    /// Leads where `server` does.
+    #[cfg(feature = "server")]
+    pub(in crate::embed) fn new(server: Connector) -> Self {
+        Self { server: Arc::new(Mutex::new(server)) }
+    }
+
+    /// Leads there from now on.
+    #[cfg(feature = "server")]
+    pub(in crate::embed) fn set(&self, server: Connector) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
+    pub(super) fn connect(&self) -> Connecting {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).connect()
     }
 }
 

@@ -150,7 +150,7 @@ impl ServerHandle {
 
     /// `config`, with what the handler wants to hear.
     fn with_ears(&self, mut config: RoomConfig) -> RoomConfig {
-        let handler = self.service.shard.host.dispatch();
+        let handler = self.service.hooks();
         config.observed |= handler.is_some_and(|handler| handler.wants_broadcasts());
         config
     }

@@ -13,7 +13,10 @@ use tokio::sync::Notify;
 
 use crate::{
     relay::{ConnId, RelayEvent},
-    server::{Part, Shares, values::Owner},
+    server::{
+        extensions::Owner,
+        shares::{Part, Shares},
+    },
     wire::ClientId,
 };
 
@@ -26,7 +29,7 @@ const LONG: usize = 1024;
 
 /// Something that a handler is told.
 #[derive(Debug)]
-pub(in crate::server) enum Fact {
+pub(super) enum Fact {
     /// Something happened.
     Event(RelayEvent),
     /// The server has stopped.

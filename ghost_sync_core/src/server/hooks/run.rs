@@ -14,10 +14,10 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout_at};
 
 use crate::{
     relay::{Question, RelayEvent, Verdict},
-    server::{AsyncServerHandler, ConnectInfo, JoinInfo, ServerHandler},
+    server::handler::{AsyncServerHandler, ConnectInfo, JoinInfo, ServerHandler},
 };
 
-use super::{Fact, Facts};
+use super::{facts::Facts, lane::Fact};
 
 /// Questions that block a thread at the same time, at most.
 const THREADS: usize = 128;

@@ -7,9 +7,11 @@ use super::{
     room::{Arrival, Member, Present, RoomLog, Said, What},
 };
 use crate::{
-    relay::{ConnId, CreateOnJoin, DisconnectReason, LinkId, RelayEvent, RelayMode},
+    relay::{ConnId, CreateOnJoin, LinkId, RelayEvent, RelayMode},
     testing::{stamp::Stamp, swarm::NOWHERE},
-    wire::{ClientId, CloseReason, LeaveReason, MessageType, RoomId, RoomName, Seat},
+    wire::{
+        ClientId, CloseReason, DisconnectReason, LeaveReason, MessageType, RoomId, RoomName, Seat,
+    },
 };
 
 impl Oracle {

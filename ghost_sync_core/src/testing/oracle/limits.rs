@@ -8,8 +8,8 @@ use std::{
 
 use super::{Cause, Mark, Oracle};
 use crate::{
-    relay::{ConnId, DisconnectReason, Limits, Rate},
-    wire::{ClientId, CloseReason},
+    relay::{ConnId, Limits, Rate},
+    wire::{ClientId, CloseReason, DisconnectReason},
 };
 
 /// Messages, and bytes of them, that were not paid back with time.

@@ -6,9 +6,8 @@ use bytes::{Buf, BytesMut};
 
 use super::{Link, Mark, Player, World, mix_bytes};
 use crate::{
-    client::{Introduction, Reconnect, Session},
-    relay::DisconnectReason,
-    wire::{CloseReason, HEADER_LEN, ServerMessage, SessionTicket, Welcome},
+    client::{OwnHello, Reconnect, Session},
+    wire::{CloseReason, DisconnectReason, HEADER_LEN, ServerMessage, SessionTicket, Welcome},
 };
 
 impl World {
@@ -20,13 +19,13 @@ impl World {
     /// A process that goes on with the session of an earlier one, if there is one to go on with.
     fn process(&mut self, session: Option<SessionTicket>) -> Player {
         let author = self.oracle.author();
-        let mut introduction = Introduction { session, ..Introduction::default() };
+        let mut hello = OwnHello { session, ..OwnHello::default() };
         if self.swarm.meta > 0 {
-            introduction.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
+            hello.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
         }
         let rejoin = author % 4 != 3;
         let reconnect = Reconnect { rejoin, ..Reconnect::default() };
-        let session = Session::new(introduction, reconnect).expect("the introduction is short");
+        let session = Session::new(hello, reconnect).expect("the hello is short");
         Player {
             session,
             author,

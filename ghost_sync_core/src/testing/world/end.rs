@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Cause, Mark, World};
-use crate::relay::DisconnectReason;
+use crate::wire::DisconnectReason;
 
 impl World {
     /// Heals the network and gives everybody time; then nothing may be missing.

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::{Cause, Mark, World, clients::LONG};
 use crate::{
-    relay::{Announcement, DisconnectReason, MetaError, Relay, SendError},
+    relay::{Announcement, MetaError, Relay, SendError},
     testing::{
         ops::{Op, OpKind},
         oracle::Message,
@@ -15,8 +15,8 @@ use crate::{
         swarm::{NOWHERE, SERVERS_TYPE},
     },
     wire::{
-        CloseReason, Delivery, IfMissing, JoinOptions, MessageType, Replay, RoomId, RoomName, Seat,
-        SendFlags,
+        CloseReason, Delivery, DisconnectReason, IfMissing, JoinOptions, MessageType, Replay,
+        RoomId, RoomName, Seat, SendFlags,
     },
 };
 

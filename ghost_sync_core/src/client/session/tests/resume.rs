@@ -213,7 +213,7 @@ fn only_a_session_that_is_held_is_worth_another_link() {
     talk.session.close(CloseReason::Requested);
     assert!(!talk.session.link_lost(&reset));
     let reconnect = Reconnect { enabled: false, ..Reconnect::default() };
-    talk.session = Session::new(Introduction::default(), reconnect).unwrap();
+    talk.session = Session::new(OwnHello::default(), reconnect).unwrap();
     talk.accepts(&[holding(ME)], 0);
     assert!(!talk.session.link_lost(&reset));
 }

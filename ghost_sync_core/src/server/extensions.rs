@@ -36,7 +36,7 @@ type Value = Arc<dyn Any + Send + Sync>;
 
 /// One value per owner and type.
 #[derive(Debug, Default)]
-pub(super) struct Values(Mutex<Kept>);
+pub(super) struct Extensions(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -45,7 +45,7 @@ struct Kept {
     ended: Vec<Owner>,
 }
 
-impl Values {
+impl Extensions {
     /// Keeps `value`; returns the one of its type that was there.
     pub(super) fn insert<T: Send + Sync + 'static>(
         &self,
@@ -72,7 +72,7 @@ impl Values {
     }
 
     /// Remembers whose values may go, now that `event` has happened.
-    pub(super) fn outlive(&self, event: &RelayEvent) {
+    pub(super) fn note_end(&self, event: &RelayEvent) {
         let Some(owner) = Owner::ended_by(event) else { return };
         let mut kept = self.lock();
         if kept.values.contains_key(&owner) {
@@ -81,13 +81,13 @@ impl Values {
     }
 
     /// Drops the values of all owners that are gone.
-    pub(super) fn bury(&self) {
+    pub(super) fn drop_ended(&self) {
         let ended = std::mem::take(&mut self.lock().ended);
-        self.bury_those(&ended);
+        self.drop_of(&ended);
     }
 
     /// Drops the values of these owners, of whose end the program was told.
-    pub(super) fn bury_those(&self, owners: &[Owner]) {
+    pub(super) fn drop_of(&self, owners: &[Owner]) {
         if owners.is_empty() {
             return;
         }

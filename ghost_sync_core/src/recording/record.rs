@@ -6,13 +6,12 @@ use tokio::runtime::Handle;
 
 use crate::{
     link,
-    recording::{Recorder, Sight, Source},
     relay::RoomNotFound,
-    server::service::Phase,
+    server::ServerHandle,
     wire::{RoomId, RoomName},
 };
 
-use super::ServerHandle;
+use super::recorder::{Recorder, Sight, Source};
 
 impl ServerHandle {
     /// Records what happens in a room, from its first event on if the room still
@@ -40,7 +39,7 @@ impl ServerHandle {
     ) -> Result<Recorder, RoomNotFound> {
         let name = room.as_ref();
         let unknown = || RoomNotFound(name.to_owned());
-        let runtime = self.service.shard.runtime().cloned().unwrap_or_else(Handle::current);
+        let runtime = self.runtime().unwrap_or_else(Handle::current);
         let number = self.look(|relay| relay.room_id(name)).ok_or_else(unknown)?;
         let room = RoomName::new(name).map_err(|_| unknown())?;
         let recorded = Recorded { handle: self.clone(), name: room, number };
@@ -73,6 +72,6 @@ impl Source for Recorded {
     }
 
     fn is_over(&self) -> bool {
-        self.handle.service.phase() == Phase::Stopped
+        self.handle.has_stopped()
     }
 }

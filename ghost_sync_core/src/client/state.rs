@@ -8,7 +8,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use crate::{link, relay::DisconnectReason, wire::CloseReason};
+use crate::{
+    link,
+    wire::{CloseReason, DisconnectReason},
+};
 
 use super::{
     SendError, ServerEvent,
@@ -19,15 +22,15 @@ use super::{
 /// The connection as its handles see it. The lock is held for the length of a
 /// function here, never across an await.
 #[derive(Debug)]
-pub(super) struct Shared {
-    state: Mutex<State>,
+pub(super) struct State {
+    locked: Mutex<Locked>,
     /// Told whenever the task asks for more to write, and when it is over.
     progress: Notify,
     outbox_limit: usize,
 }
 
 #[derive(Debug)]
-struct State {
+struct Locked {
     session: Session,
     inbox: Inbox,
     /// Scratch for events on their way into the inbox.
@@ -65,9 +68,9 @@ pub(super) enum Course {
     End,
 }
 
-impl Shared {
+impl State {
     pub(super) fn new(session: Session, inbox: Inbox, outbox_limit: usize) -> Arc<Self> {
-        let state = State {
+        let locked = Locked {
             session,
             inbox,
             events: Vec::new(),
@@ -80,7 +83,7 @@ impl Shared {
             task: None,
             receiver: None,
         };
-        Arc::new(Self { state: Mutex::new(state), progress: Notify::new(), outbox_limit })
+        Arc::new(Self { locked: Mutex::new(locked), progress: Notify::new(), outbox_limit })
     }
 
     /// Makes a request once the outbox has room for it.
@@ -305,13 +308,13 @@ impl Shared {
         self.progress.notify_waiters();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Locked> {
         // A panic of ours elsewhere must not become one here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Locked {
     fn receive(&mut self, bytes: Bytes) -> Result<(), DisconnectReason> {
         let result = self.session.receive(link::now(), bytes, &mut self.events);
         self.file_events();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     relay::{ClientNotFound, Relay, RoomNotFound},
-    server::values::Owner,
+    server::extensions::Owner,
     wire::ClientId,
 };
 
@@ -28,7 +28,7 @@ impl ServerHandle {
 
     /// The value of type `T` that is kept with a room.
     pub fn room_value<T: Send + Sync + 'static>(&self, room: impl AsRef<str>) -> Option<Arc<T>> {
-        self.service.shard.host.values.find(self.room_owner(room.as_ref())?)
+        self.service.shard.extensions.find(self.room_owner(room.as_ref())?)
     }
 
     /// Takes the value of type `T` away from a room; values of other types stay.
@@ -36,7 +36,7 @@ impl ServerHandle {
         &self,
         room: impl AsRef<str>,
     ) -> Option<Arc<T>> {
-        self.service.shard.host.values.take(self.room_owner(room.as_ref())?)
+        self.service.shard.extensions.take(self.room_owner(room.as_ref())?)
     }
 
     /// Keeps a value with a client until it disconnects: one per type. Returns the
@@ -56,12 +56,12 @@ impl ServerHandle {
     /// The value of type `T` that is kept with a client; still there in
     /// [`on_disconnect`](crate::server::ServerHandler::on_disconnect).
     pub fn client_value<T: Send + Sync + 'static>(&self, client: ClientId) -> Option<Arc<T>> {
-        self.service.shard.host.values.find(Owner::Client(client))
+        self.service.shard.extensions.find(Owner::Client(client))
     }
 
     /// Takes the value of type `T` away from a client; values of other types stay.
     pub fn take_client_value<T: Send + Sync + 'static>(&self, client: ClientId) -> Option<Arc<T>> {
-        self.service.shard.host.values.take(Owner::Client(client))
+        self.service.shard.extensions.take(Owner::Client(client))
     }
 
     /// Keeps a value with an owner that is there; `None` if it is not. Its end, which takes
@@ -71,7 +71,7 @@ impl ServerHandle {
         value: T,
         owner: impl FnOnce(&Relay) -> Option<Owner>,
     ) -> Option<Option<Arc<T>>> {
-        let values = &self.service.shard.host.values;
+        let values = &self.service.shard.extensions;
         // Dropping a value is code of the program: this one is dropped without the lock.
         let value = Arc::new(value);
         self.look(|relay| Some(values.insert(owner(relay)?, value.clone())))
@@ -101,7 +101,7 @@ mod tests {
         server.create_room("lobby").unwrap();
         let other = server.clone();
         let mut insertion = None;
-        server.service.shard.host.values.meanwhile(|| {
+        server.service.shard.extensions.meanwhile(|| {
             insertion = Some(std::thread::spawn(move || other.insert_room_value("lobby", 1_u32)));
             // Between its look and its deed nobody can end the room.
             let start = Instant::now();

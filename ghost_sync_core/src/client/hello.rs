@@ -13,7 +13,7 @@ use super::ConnectError;
 
 /// The contents of a hello.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Introduction {
+pub(crate) struct OwnHello {
     /// The typed messages that the program knows, if it was told any set.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) data: Bytes,
@@ -27,12 +27,12 @@ pub(crate) struct Introduction {
     pub(crate) session: Option<SessionTicket>,
 }
 
-impl Introduction {
+impl OwnHello {
     /// The hello, one whole frame.
     ///
     /// # Errors
     /// When the server would not take it, with the words that it would use.
-    pub(crate) fn hello(&self) -> Result<BytesMut, ConnectError> {
+    pub(crate) fn to_frame(&self) -> Result<BytesMut, ConnectError> {
         check_size(self.meta.iter()).map_err(ConnectError::InvalidMetadata)?;
         for key in self.meta.keys() {
             check_key(key).map_err(ConnectError::InvalidMetadata)?;

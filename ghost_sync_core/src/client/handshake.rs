@@ -1,15 +1,19 @@
 //! The first words on a link.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::{
     link,
-    relay::DisconnectReason,
-    wire::{HEADER_LEN, MAX_SERVER_FRAME, ServerMessage},
+    wire::{
+        CloseReason, DisconnectReason, HEADER_LEN, MAX_SERVER_FRAME, Protocol, ServerMessage,
+        VERSIONS,
+    },
 };
 
-use super::shared::Shared;
+use super::{ConnectError, state::State};
 
 /// Why a link was not opened.
 #[derive(Debug)]
@@ -29,12 +33,12 @@ struct FirstBytes(Vec<u8>);
 /// Says hello, or asks for the session, and waits until it is open.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    shared: &Shared,
+    state: &State,
 ) -> Result<(), Unopened> {
     let mut first = FirstBytes::default();
     loop {
         // A server that closes at once may have said why: read before giving up.
-        let written = stream.write_all(&shared.take_outbox()).await.and(stream.flush().await);
+        let written = stream.write_all(&state.take_outbox()).await.and(stream.flush().await);
         let read = std::future::poll_fn(|cx| {
             link::poll_read(stream, cx, usize::MAX, Bytes::copy_from_slice)
         });
@@ -46,11 +50,11 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
                     let _ = stream.shutdown().await;
                     return Err(Unopened::Stranger(answer));
                 }
-                match shared.opened(bytes) {
+                match state.opened(bytes) {
                     Ok(true) => return Ok(()),
                     Ok(false) => continue,
                     Err(reason) => {
-                        let _ = stream.write_all(&shared.take_outbox()).await;
+                        let _ = stream.write_all(&state.take_outbox()).await;
                         let _ = stream.shutdown().await;
                         tracing::debug!(%reason, "no greeting");
                         return Err(Unopened::Ended(reason));
@@ -101,6 +105,39 @@ impl FirstBytes {
     }
 }
 
+impl Unopened {
+    /// The words for it, where the program was told of these types.
+    pub(super) fn into_error(self, protocol: Option<&Protocol>) -> ConnectError {
+        let close = match self {
+            Self::Silent => return ConnectError::ClosedSilently,
+            Self::Stranger(answer) => return ConnectError::NotGhostSync { answer },
+            Self::Ended(DisconnectReason::Closed(close)) => close,
+            Self::Ended(reason) => return ConnectError::Disconnected(reason),
+        };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no words of its own")]
+        match close {
+            CloseReason::VersionMismatch { server, .. } => {
+                ConnectError::VersionMismatch { client: VERSIONS, server }
+            }
+            CloseReason::ProtocolMismatch { types, .. } => {
+                let differing = protocol.map(|here| here.differences(&types));
+                ConnectError::ProtocolMismatch { differing: differing.unwrap_or_default() }
+            }
+            CloseReason::MaxClientsReached { max, retry_after_ms } => {
+                ConnectError::MaxClientsReached {
+                    max,
+                    retry_after: Duration::from_millis(retry_after_ms.into()),
+                }
+            }
+            CloseReason::RateLimited { retry_after_ms } => ConnectError::RateLimited {
+                retry_after: Duration::from_millis(retry_after_ms.into()),
+            },
+            CloseReason::ConnectionRefused { message } => ConnectError::Rejected { message },
+            other => ConnectError::Disconnected(DisconnectReason::Closed(other)),
+        }
+    }
+}
+
 impl From<Unopened> for DisconnectReason {
     fn from(unopened: Unopened) -> Self {
         match unopened {
@@ -115,7 +152,7 @@ impl From<Unopened> for DisconnectReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{CloseReason, ResumeFailure, Secret};
+    use crate::wire::{ResumeFailure, Secret};
 
     fn hear(pieces: &[&[u8]]) -> Option<String> {
         let mut first = FirstBytes::default();
