@@ -7,18 +7,16 @@ mod unanswered;
 use std::{sync::Arc, time::Duration};
 
 use bevy::prelude::*;
-pub use ghost_sync_core::embed::{
-    ClientEnd, Connector, LocalConnector, Network, Reconnect, Target,
-};
 use ghost_sync_core::{
     Client,
-    embed::{ClientBridge, ClientCommand, Fence},
+    embed::{ClientBridge, ClientCommand},
     wire::{Refusal, RoomName},
 };
 pub(crate) use ghost_sync_core::{Request, RequestError, ServerEvent, embed::ClientUpdate};
 
 use crate::{
-    ClientState, GhostClient, JoinedRoom, JoinedRooms, Members,
+    ClientEnd, ClientState, GhostClient, GhostNetwork, HostFence, JoinedRoom, JoinedRooms, Members,
+    Target,
     events::{Connected, Disconnected, JoinRefused, UnsentReason, publish},
     hearing,
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
@@ -27,30 +25,6 @@ use crate::{
 };
 use speech::Speech;
 use unanswered::{Unanswered, refuse};
-
-/// The network threads of this app, shared by its client and its server.
-#[derive(Clone, Debug, Resource)]
-pub struct GhostNetwork(pub Network);
-
-impl GhostNetwork {
-    /// The network of this app, started if there is none yet.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
-    pub fn of(world: &mut World) -> std::io::Result<Network> {
-        if let Some(network) = world.get_resource::<Self>() {
-            return Ok(network.0.clone());
-        }
-        let network = Network::new()?;
-        world.insert_resource(Self(network.clone()));
-        Ok(network)
-    }
-}
-
-/// What the server of this app was told up to now: what its client asks comes after.
-/// Kept by the server's plugin.
-#[derive(Clone, Debug, Resource)]
-pub struct HostFence(pub Fence);
 
 #[derive(Default, Resource)]
 pub(crate) struct Link {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bevy::prelude::*;
 use bytes::Bytes;
 use ghost_sync_core::{
-    embed::ClientEnd,
     relay::DisconnectReason,
     wire::{
         ClientId, GapReason, LeaveReason, MessageType, Refusal, ResumeFailure, RoomName,
@@ -16,7 +15,7 @@ use ghost_sync_core::{
     },
 };
 
-use crate::{kept, typed::Sender};
+use crate::{ClientEnd, kept, typed::Sender};
 
 /// The server has greeted this client; rooms can be joined. Told again, without a
 /// [`Disconnected`] in between, when it greets it anew after [`ResumeFailed`].

@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use bytes::Bytes;
 use ghost_sync_core::wire::{IfMissing, JoinOptions, Meta, Replay, SessionTicket};
 
-use crate::bridge::{Connector, LocalConnector, Reconnect, Target};
+use crate::{Connector, LocalConnector, Reconnect, Target};
 
 /// Asks for a connection; ends the one that is there.
 ///

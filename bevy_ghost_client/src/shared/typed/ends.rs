@@ -23,7 +23,7 @@ use super::{
         ServerReceiver, Unencodable,
     },
 };
-use crate::kept;
+use crate::shared::kept;
 
 /// What can be done with a type of which only the number is known.
 #[derive(Clone, Copy)]
