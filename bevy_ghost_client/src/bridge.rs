@@ -21,7 +21,7 @@ use crate::{
     hearing,
     requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     roster,
-    typed::{Arrival, ClientOrigin, ClientParcel, MessageRegistry, Stamp},
+    typed::{Arrival, ClientOrigin, ClientPayload, MessageRegistry, Stamp},
 };
 use speech::Speech;
 use unanswered::{Unanswered, refuse};
@@ -46,7 +46,7 @@ pub(crate) struct Link {
     // Empty between frames, but for their memory.
     updates: Vec<ClientUpdate>,
     arrivals: Vec<Arrival<ClientOrigin>>,
-    parcels: Vec<ClientParcel>,
+    parcels: Vec<ClientPayload>,
 }
 
 impl Link {
@@ -168,7 +168,7 @@ fn flush(world: &mut World) {
 fn carry_out(
     world: &mut World,
     asked: Vec<(Stamp, ClientCommand)>,
-    parcels: &mut Vec<ClientParcel>,
+    parcels: &mut Vec<ClientPayload>,
 ) {
     if asked.is_empty() && parcels.is_empty() {
         return;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bevy::prelude::*;
 use bevy_ghost_client::{
     Metadata,
-    typed::{MessageRegistry, Words},
+    typed::{Greeting, MessageRegistry},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) struct Waiting {
     /// Tickets that must be accepted.
     tickets: usize,
     /// What the tickets' holders tell the client then.
-    words: Words,
+    greeting: Greeting,
     consequence: Consequence,
 }
 
@@ -45,10 +45,10 @@ pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
         return;
     };
     match decision.outcome() {
-        Outcome::Accept => answer(world, ask, Ok(Words::default()), consequence),
+        Outcome::Accept => answer(world, ask, Ok(Greeting::default()), consequence),
         Outcome::Reject(reason) => answer(world, ask, Err(reason), consequence),
         Outcome::Deferred(tickets) => {
-            let waiting = Waiting { tickets, words: Words::default(), consequence };
+            let waiting = Waiting { tickets, greeting: Greeting::default(), consequence };
             world.resource_mut::<Link>().waiting.insert(ask, waiting);
         }
     }
@@ -60,11 +60,11 @@ pub(crate) fn take_replies(world: &mut World) {
         let mut link = world.resource_mut::<Link>();
         let Some(waiting) = link.waiting.get_mut(&ask) else { continue };
         waiting.tickets -= 1;
-        let verdict = verdict.map(|words| waiting.words.append(words));
+        let verdict = verdict.map(|greeting| waiting.greeting.append(greeting));
         if (verdict.is_err() || waiting.tickets == 0)
-            && let Some(Waiting { words, consequence, .. }) = link.waiting.remove(&ask)
+            && let Some(Waiting { greeting, consequence, .. }) = link.waiting.remove(&ask)
         {
-            answer(world, ask, verdict.map(|()| words), consequence);
+            answer(world, ask, verdict.map(|()| greeting), consequence);
         }
     }
 }
@@ -72,15 +72,15 @@ pub(crate) fn take_replies(world: &mut World) {
 fn answer(
     world: &mut World,
     ask: AskId,
-    mut verdict: Result<Words, String>,
+    mut verdict: Result<Greeting, String>,
     consequence: Consequence,
 ) {
     match (&mut verdict, consequence) {
-        (Ok(words), Consequence::Greeting(mut request)) if is_there(world, request.room) => {
+        (Ok(greeting), Consequence::Greeting(mut request)) if is_there(world, request.room) => {
             // Only now, so that the state is that of the moment in which it comes in.
             world.trigger_ref(&mut request);
-            request.words.append(std::mem::take(words));
-            *words = request.words;
+            request.greeting.append(std::mem::take(greeting));
+            *greeting = request.greeting;
         }
         (Ok(_), Consequence::Room(promise))
             if world.resource::<Rooms>().get(promise.name.as_str()).is_none() =>
@@ -100,7 +100,7 @@ fn answer(
         ) => {}
     }
     let mut registry = world.resource_mut::<MessageRegistry>();
-    let verdict = verdict.map(|words| words.numbered(&mut registry));
+    let verdict = verdict.map(|greeting| greeting.numbered(&mut registry));
     world.resource_mut::<Outbox>().answer(ask, verdict);
 }
 
@@ -125,8 +125,8 @@ fn run_observers(
             if !is_there(world, player) || !is_there(world, connection) {
                 return None;
             }
-            let (player, words) = (Some(player), Words::default());
-            let request = GreetRequest { room, room_name, connection, client_id, player, words };
+            let (player, greeting) = (Some(player), Greeting::default());
+            let request = GreetRequest { room, room_name, connection, client_id, player, greeting };
             Some((decision, Consequence::Greeting(request)))
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
@@ -139,8 +139,8 @@ fn run_observers(
                 JoinRequest { room, room_name: name, connection, client_id, addr, data, decision };
             world.trigger_ref(&mut request);
             let JoinRequest { room_name, decision, .. } = request;
-            let (player, words) = (None, Words::default());
-            let request = GreetRequest { room, room_name, connection, client_id, player, words };
+            let (player, greeting) = (None, Greeting::default());
+            let request = GreetRequest { room, room_name, connection, client_id, player, greeting };
             Some((decision, Consequence::Greeting(request)))
         }
         Question::CreateRoom { conn, client_id, addr, name: room_name, data, options } => {

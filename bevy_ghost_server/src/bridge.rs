@@ -13,7 +13,7 @@ use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
     Delivery, Ended, GhostNetwork, HostFence, LocalConnector, MessageType, Metadata, SendFlags,
     Traffic,
-    typed::{MessageRegistry, ServerParcel, ServerReceiver, Side, Stamp},
+    typed::{MessageRegistry, ServerPayload, ServerReceiver, Side, Stamp},
 };
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
@@ -58,7 +58,7 @@ pub(crate) struct Link {
     // Empty between frames, but for their memory.
     updates: Vec<ServerUpdate>,
     hearing: Hearing,
-    parcels: Vec<ServerParcel>,
+    parcels: Vec<ServerPayload>,
     /// What tickets say.
     pub(crate) replies: (Sender<Reply>, Receiver<Reply>),
     /// Questions that wait for tickets.
@@ -234,7 +234,7 @@ pub(crate) fn send(world: &mut World) {
 /// Makes commands of parcels, counts them, and tells which are for nobody.
 fn speak(
     world: &mut World,
-    parcels: &mut Vec<ServerParcel>,
+    parcels: &mut Vec<ServerPayload>,
     commands: &mut Vec<(Stamp, ServerCommand)>,
 ) {
     let (mut sent, mut unsent) = (Traffic::default(), Vec::new());
@@ -242,16 +242,16 @@ fn speak(
     world.resource_scope(|world, mut registry: Mut<MessageRegistry>| {
         let (index, link) = (world.resource::<Index>(), world.resource::<Link>());
         for parcel in parcels.drain(..) {
-            let ServerParcel { stamp, to, message_type, payload } = parcel;
-            let bytes = payload.as_ref().ok().cloned();
-            let command = payload.map_err(|_| UnsentReason::Unencodable).and_then(|payload| {
+            let ServerPayload { stamp, to, message_type, bytes } = parcel;
+            let payload = bytes.as_ref().ok().cloned();
+            let command = bytes.map_err(|_| UnsentReason::Unencodable).and_then(|payload| {
                 if !registry.may_say(message_type, Side::Server) {
                     return Err(UnsentReason::SaidByClients);
                 }
                 link.check(&stamp, &payload)?;
                 command(index, &stamp, &to, message_type, payload).ok_or(UnsentReason::Gone)
             });
-            match (command, bytes) {
+            match (command, payload) {
                 (Ok((when, command)), Some(payload)) => {
                     commands.push((when.unwrap_or(stamp), command));
                     sent.count(&payload);

@@ -26,7 +26,7 @@ mod decision;
 use std::net::SocketAddr;
 
 use bevy::prelude::*;
-use bevy_ghost_client::{GhostMessage, Metadata, typed::Words};
+use bevy_ghost_client::{GhostMessage, Metadata, typed::Greeting};
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, MessageType, RoomName};
 
@@ -226,7 +226,7 @@ pub struct GreetRequest {
     /// The player's entity, if it has its seat already: [`PlayerBack`](crate::PlayerBack)
     /// follows. `None` for a newcomer: [`PlayerJoined`](crate::PlayerJoined) follows.
     pub player: Option<Entity>,
-    pub(crate) words: Words,
+    pub(crate) greeting: Greeting,
 }
 
 impl GreetRequest {
@@ -238,7 +238,7 @@ impl GreetRequest {
     /// encoded, or whose type is not
     /// [registered](crate::GhostAppExt::add_ghost_message), is left out; the log says so.
     pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
-        self.words.say(message);
+        self.greeting.add(message);
     }
 }
 

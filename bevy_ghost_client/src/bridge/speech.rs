@@ -10,7 +10,7 @@ use super::{Link, unanswered::refuse};
 use crate::{
     GhostClient, JoinedRooms, Traffic,
     events::{Unsent, UnsentReason, publish},
-    typed::{ClientParcel, ClientReceiver, MessageRegistry, Side, Stamp},
+    typed::{ClientPayload, ClientReceiver, MessageRegistry, Side, Stamp},
 };
 
 /// What the systems of a frame have said, on its way out.
@@ -31,9 +31,9 @@ impl Speech {
         Self { current, left, last: None, sent: Traffic::default(), unsent: Vec::new() }
     }
 
-    pub(super) fn say(&mut self, world: &mut World, parcel: ClientParcel) {
+    pub(super) fn say(&mut self, world: &mut World, parcel: ClientPayload) {
         let message_type = parcel.message_type;
-        let payload = parcel.payload.as_ref().ok().cloned();
+        let payload = parcel.bytes.as_ref().ok().cloned();
         match self.send(world, parcel) {
             Ok(()) => payload.iter().for_each(|payload| self.sent.count(payload)),
             Err(reason) => {
@@ -43,9 +43,9 @@ impl Speech {
         }
     }
 
-    fn send(&mut self, world: &mut World, parcel: ClientParcel) -> Result<(), UnsentReason> {
-        let ClientParcel { stamp, room, to, message_type, payload } = parcel;
-        let payload = payload.map_err(|_| UnsentReason::Unencodable)?;
+    fn send(&mut self, world: &mut World, parcel: ClientPayload) -> Result<(), UnsentReason> {
+        let ClientPayload { stamp, room, to, message_type, bytes } = parcel;
+        let payload = bytes.map_err(|_| UnsentReason::Unencodable)?;
         if !world.resource_mut::<MessageRegistry>().may_say(message_type, Side::Client) {
             return Err(UnsentReason::SaidByServer);
         }

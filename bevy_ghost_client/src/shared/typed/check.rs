@@ -11,7 +11,7 @@ use bevy::{
     log::{error, tracing},
 };
 
-use super::MessageRegistry;
+use super::registry::MessageRegistry;
 
 /// Looks through what the systems of a schedule need, before the schedule runs for the first
 /// time: Bevy stops the program where such a system runs, without saying what to do. A system
@@ -30,14 +30,14 @@ pub(super) fn explain_unregistered(
             && world.get_resource_by_id(component.id()).is_none()
         {
             let registered = world.resource::<MessageRegistry>().has_rust_type(envelope.payload);
-            let words = envelope.explain(registered);
+            let complaint = envelope.explain(registered);
             if !tracing::enabled!(tracing::Level::ERROR) {
                 // Nobody keeps a log.
-                eprintln!("{words}");
+                eprintln!("{complaint}");
             }
-            error!("{words}");
+            error!("{complaint}");
             commands.queue(|world: &mut World| {
-                world.resource_mut::<MessageRegistry>().complain(words);
+                world.resource_mut::<MessageRegistry>().complain(complaint);
             });
         }
     }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use ghost_sync_core::wire::MessageType;
 use wincode::{ReadError, WriteError, config::DefaultConfig};
 
-use super::GhostMessage;
+use super::message::GhostMessage;
 
 /// Bytes that no registered type stands for.
 ///

@@ -8,7 +8,7 @@
 use bevy::ecs::{entity::Entity, message::Message};
 use ghost_sync_core::wire::{ClientId, Delivery, SendFlags};
 
-use super::Stamp;
+use super::order::Stamp;
 
 /// Client, out: to everybody else in a room.
 #[derive(Clone, Debug, Message)]

@@ -2,7 +2,10 @@
 
 use bevy::ecs::{entity::Entity, message::MessageReader, system::SystemParam};
 
-use super::{FromRoom, FromServer, GhostMessage, Sender};
+use super::{
+    envelopes::{FromRoom, FromServer, Sender},
+    message::GhostMessage,
+};
 
 /// Client, in: reads all of one type, whether it was said in a room or by the server to this
 /// client alone, in the order in which it came.

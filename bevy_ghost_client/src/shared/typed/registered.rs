@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use bevy::app::App;
 use ghost_sync_core::wire::{Direction, MessageType};
 
-use super::MessageRegistry;
+use super::registry::MessageRegistry;
 
 /// A type that was just registered: says who may say it, and else is the app.
 ///

@@ -16,21 +16,21 @@ use ghost_sync_core::wire::{Direction, MessageType, Protocol};
 use wincode::{ReadError, SchemaWrite, TypeMeta, config::DefaultConfig};
 
 use super::{
-    GhostMessage, Raw, Side, check,
-    codec::{Buffer, Codec},
-    directions::Directions,
-    ends::{Arrivals, Ends, Failures, Give},
-    parcels::{Arrival, ClientOrigin, ClientParcel, ServerOrigin, ServerParcel, Unreadable},
+    codec::{Buffer, Codec, Raw},
+    directions::{Directions, Side},
+    message::GhostMessage,
+    payload::{Arrival, ClientOrigin, ClientPayload, ServerOrigin, ServerPayload, Unreadable},
+    type_fns::{Arrivals, Failures, Give, TypeFns},
 };
 
 /// The typed messages of this app; filled by
 /// [`add_ghost_message`](super::GhostAppExt::add_ghost_message).
 #[derive(Default, Resource)]
 pub struct MessageRegistry {
-    entries: Vec<Entry>,
+    known_types: Vec<KnownType>,
     by_type: HashMap<MessageType, usize>,
     directions: Directions,
-    /// Places of arrivals, sorted by entry while they are given.
+    /// Places of arrivals, sorted by type while they are given.
     sorted: Vec<Vec<usize>>,
     /// Arrivals that were given.
     arrived: u64,
@@ -43,13 +43,13 @@ pub struct MessageRegistry {
     undecodable: u64,
 }
 
-struct Entry {
+struct KnownType {
     name: String,
     message_type: MessageType,
     shape: u64,
     rust_type: TypeId,
     rust_name: &'static str,
-    ends: Ends,
+    type_fns: TypeFns,
 }
 
 impl MessageRegistry {
@@ -65,14 +65,14 @@ impl MessageRegistry {
 
     /// Whether any type is registered.
     pub fn has_types(&self) -> bool {
-        self.entries.iter().any(|entry| entry.rust_type != TypeId::of::<Raw>())
+        self.known_types.iter().any(|it| it.rust_type != TypeId::of::<Raw>())
     }
 
     fn types(&self) -> Protocol {
         let mut protocol = Protocol::default();
-        for entry in self.entries.iter().filter(|entry| entry.rust_type != TypeId::of::<Raw>()) {
-            let direction = self.directions.of(entry.message_type);
-            protocol.add(&entry.name, entry.shape, direction);
+        for it in self.known_types.iter().filter(|it| it.rust_type != TypeId::of::<Raw>()) {
+            let direction = self.directions.of(it.message_type);
+            protocol.add(&it.name, it.shape, direction);
         }
         protocol
     }
@@ -85,8 +85,8 @@ impl MessageRegistry {
     /// The payload as a `T`. `None` also means malformed: rules must reject what they
     /// cannot read, or look at the number ([`MessageType::of`]) where some of it may pass.
     pub fn decode<T: GhostMessage>(&self, message_type: MessageType, payload: &Bytes) -> Option<T> {
-        let entry = &self.entries[*self.by_type.get(&message_type)?];
-        (entry.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
+        let known = &self.known_types[*self.by_type.get(&message_type)?];
+        (known.rust_type == TypeId::of::<T>()).then(|| T::decode(message_type, payload).ok())?
     }
 
     /// What is wrong with how this app is set up, as the log says it: types that systems read
@@ -95,19 +95,19 @@ impl MessageRegistry {
         &self.complaints
     }
 
-    pub(super) fn complain(&mut self, words: String) {
-        self.complaints.push(words);
+    pub(super) fn complain(&mut self, complaint: String) {
+        self.complaints.push(complaint);
     }
 
     /// Whether the Rust type of that full name is registered.
     pub(super) fn has_rust_type(&self, rust_name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.rust_name == rust_name)
+        self.known_types.iter().any(|it| it.rust_name == rust_name)
     }
 
     /// The number of a type.
     pub(super) fn number_of(&self, rust_type: TypeId) -> Option<MessageType> {
-        let entry = self.entries.iter().find(|entry| entry.rust_type == rust_type)?;
-        Some(entry.message_type)
+        let known = self.known_types.iter().find(|it| it.rust_type == rust_type)?;
+        Some(known.message_type)
     }
 
     /// Whether that side may say payloads of that number, as the type was registered.
@@ -138,7 +138,7 @@ impl MessageRegistry {
     /// Only that side says it.
     pub(super) fn direct(&mut self, message_type: MessageType, direction: Direction) {
         if let Some(&at) = self.by_type.get(&message_type) {
-            self.directions.set(message_type, &self.entries[at].name, direction);
+            self.directions.set(message_type, &self.known_types[at].name, direction);
         }
     }
 
@@ -147,45 +147,42 @@ impl MessageRegistry {
         self.undecodable
     }
 
-    /// Makes the client's envelopes of all types, present and future, known to the app.
-    pub fn enable_client(app: &mut App) {
+    /// Makes one side's envelopes of all types, present and future, known to the app; `false`
+    /// where they are.
+    pub(super) fn add_side(app: &mut App, side: Side) -> bool {
         let mut registry = app.world_mut().get_resource_or_init::<Self>();
-        if !std::mem::replace(&mut registry.client, true) {
-            Self::add_raw(app);
-            app.add_observer(check::explain_unregistered);
-            for ends in Self::all_ends(app.world()) {
-                (ends.add_client)(app);
+        let known = match side {
+            Side::Client => &mut registry.client,
+            Side::Server => &mut registry.server,
+        };
+        if std::mem::replace(known, true) {
+            return false;
+        }
+        Self::add_raw(app);
+        for type_fns in Self::all_type_fns(app.world()) {
+            match side {
+                Side::Client => (type_fns.add_client)(app),
+                Side::Server => (type_fns.add_server)(app),
             }
         }
-    }
-
-    /// Makes the server's envelopes of all types, present and future, known to the app.
-    pub fn enable_server(app: &mut App) {
-        let mut registry = app.world_mut().get_resource_or_init::<Self>();
-        if !std::mem::replace(&mut registry.server, true) {
-            Self::add_raw(app);
-            app.add_observer(check::explain_unregistered);
-            for ends in Self::all_ends(app.world()) {
-                (ends.add_server)(app);
-            }
-        }
+        true
     }
 
     /// Everything that the systems of a client have written, in the order in which they did.
-    pub fn take_client(world: &mut World, out: &mut Vec<ClientParcel>) {
+    pub fn take_client(world: &mut World, out: &mut Vec<ClientPayload>) {
         let mut buffer = std::mem::take(&mut world.resource_mut::<Self>().buffer);
-        for (message_type, ends) in Self::all_types(world) {
-            (ends.take_client)(world, message_type, &mut buffer, out);
+        for (message_type, type_fns) in Self::all_types(world) {
+            (type_fns.take_client)(world, message_type, &mut buffer, out);
         }
         out.sort_by(|a, b| a.stamp.cmp(&b.stamp));
         world.resource_mut::<Self>().buffer = buffer;
     }
 
     /// Everything that the systems of a server have written, in the order in which they did.
-    pub fn take_server(world: &mut World, out: &mut Vec<ServerParcel>) {
+    pub fn take_server(world: &mut World, out: &mut Vec<ServerPayload>) {
         let mut buffer = std::mem::take(&mut world.resource_mut::<Self>().buffer);
-        for (message_type, ends) in Self::all_types(world) {
-            (ends.take_server)(world, message_type, &mut buffer, out);
+        for (message_type, type_fns) in Self::all_types(world) {
+            (type_fns.take_server)(world, message_type, &mut buffer, out);
         }
         out.sort_by(|a, b| a.stamp.cmp(&b.stamp));
         world.resource_mut::<Self>().buffer = buffer;
@@ -199,18 +196,18 @@ impl MessageRegistry {
     /// counted and left out: that is their senders' fault. The log has the first of them,
     /// the second, the fourth and so on, so that no sender can flood it.
     pub fn give_client(world: &mut World, arrivals: &[Arrival<ClientOrigin>]) -> Vec<Unreadable> {
-        Self::give(world, arrivals, |ends| ends.give_client)
+        Self::give(world, arrivals, |it| it.give_client)
     }
 
     /// Decodes payloads for a server, like [`give_client`](Self::give_client).
     pub fn give_server(world: &mut World, arrivals: &[Arrival<ServerOrigin>]) -> Vec<Unreadable> {
-        Self::give(world, arrivals, |ends| ends.give_server)
+        Self::give(world, arrivals, |it| it.give_server)
     }
 
     fn give<O: Debug>(
         world: &mut World,
         arrivals: &[Arrival<O>],
-        end: fn(&Ends) -> Give<O>,
+        give: fn(&TypeFns) -> Give<O>,
     ) -> Vec<Unreadable> {
         let mut registry = world.resource_mut::<Self>();
         let mut sorted = std::mem::take(&mut registry.sorted);
@@ -218,12 +215,13 @@ impl MessageRegistry {
         let numbered = Arrivals { first: registry.arrived, all: arrivals };
         registry.arrived += arrivals.len() as u64;
         let (mut failed, mut unreadable) = (Failures::new(), Vec::new());
-        for (entry, places) in sorted.iter_mut().enumerate().filter(|(_, it)| !it.is_empty()) {
-            let give = end(&world.resource::<Self>().entries[entry].ends);
+        for (known_type, places) in sorted.iter_mut().enumerate().filter(|(_, it)| !it.is_empty()) {
+            let give = give(&world.resource::<Self>().known_types[known_type].type_fns);
             give(world, &numbered, places, &mut failed);
             places.clear();
             for (at, error) in failed.drain(..) {
-                let type_name = world.resource_mut::<Self>().report(entry, &arrivals[at], &error);
+                let type_name =
+                    world.resource_mut::<Self>().report(known_type, &arrivals[at], &error);
                 unreadable.push(Unreadable { at, type_name });
             }
         }
@@ -250,7 +248,7 @@ impl MessageRegistry {
         let mut registry = app.world_mut().get_resource_or_init::<Self>();
         let rust_name = type_name::<T>();
         if let Some(&at) = registry.by_type.get(&message_type) {
-            let known = &registry.entries[at];
+            let known = &registry.known_types[at];
             assert!(
                 known.rust_type == TypeId::of::<T>() && known.name == name,
                 "ghost messages must have different names: `{rust_name}` would be {name:?} and \
@@ -263,23 +261,30 @@ impl MessageRegistry {
             return;
         }
         let rust_type = TypeId::of::<T>();
-        let ends = Ends::of::<T>();
-        let at = registry.entries.len();
+        let type_fns = TypeFns::of::<T>();
+        let at = registry.known_types.len();
         let name = name.to_owned();
-        registry.entries.push(Entry { name, message_type, shape, rust_type, rust_name, ends });
+        registry.known_types.push(KnownType {
+            name,
+            message_type,
+            shape,
+            rust_type,
+            rust_name,
+            type_fns,
+        });
         registry.by_type.insert(message_type, at);
         let (client, server) = (registry.client, registry.server);
         if client {
-            (ends.add_client)(app);
+            (type_fns.add_client)(app);
         }
         if server {
-            (ends.add_server)(app);
+            (type_fns.add_server)(app);
         }
     }
 
-    /// Sorts the places of arrivals by entry: those of unknown types are raw bytes.
+    /// Sorts the places of arrivals by type: those of unknown types are raw bytes.
     fn sort<O>(&self, arrivals: &[Arrival<O>], sorted: &mut Vec<Vec<usize>>) {
-        sorted.resize_with(self.entries.len(), Vec::new);
+        sorted.resize_with(self.known_types.len(), Vec::new);
         let Some(&raw) = self.by_type.get(&MessageType::RAW) else { return };
         let mut last = (MessageType::RAW, raw);
         for (at, arrival) in arrivals.iter().enumerate() {
@@ -294,12 +299,12 @@ impl MessageRegistry {
     /// Counts an arrival that its type does not read, and returns the type's name.
     fn report<O: Debug>(
         &mut self,
-        entry: usize,
+        known_type: usize,
         arrival: &Arrival<O>,
         error: &ReadError,
     ) -> String {
         self.undecodable += 1;
-        let (name, count) = (self.entries[entry].name.clone(), self.undecodable);
+        let (name, count) = (self.known_types[known_type].name.clone(), self.undecodable);
         if count.is_power_of_two() {
             let origin = &arrival.origin;
             warn!("left out a payload that is no {name}, {count} by now: {error} ({origin:?})");
@@ -307,18 +312,18 @@ impl MessageRegistry {
         name
     }
 
-    fn all_ends(world: &World) -> Vec<Ends> {
-        world.resource::<Self>().entries.iter().map(|entry| entry.ends).collect()
+    fn all_type_fns(world: &World) -> Vec<TypeFns> {
+        world.resource::<Self>().known_types.iter().map(|it| it.type_fns).collect()
     }
 
-    fn all_types(world: &World) -> Vec<(MessageType, Ends)> {
-        let entries = &world.resource::<Self>().entries;
-        entries.iter().map(|entry| (entry.message_type, entry.ends)).collect()
+    fn all_types(world: &World) -> Vec<(MessageType, TypeFns)> {
+        let known_types = &world.resource::<Self>().known_types;
+        known_types.iter().map(|it| (it.message_type, it.type_fns)).collect()
     }
 }
 
 impl Debug for MessageRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
+        f.debug_list().entries(self.known_types.iter().map(|it| &it.name)).finish()
     }
 }

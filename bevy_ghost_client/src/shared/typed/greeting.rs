@@ -1,4 +1,4 @@
-//! Typed messages that are said before their numbers are known.
+//! What newcomers are told: typed messages that are said before their numbers are known.
 
 use std::any::{TypeId, type_name};
 
@@ -6,44 +6,44 @@ use bevy::log::error;
 use bytes::Bytes;
 use ghost_sync_core::wire::MessageType;
 
-use super::{GhostMessage, MessageRegistry, Side};
+use super::{directions::Side, message::GhostMessage, registry::MessageRegistry};
 
 /// Typed messages as bytes, in the order in which they were said.
 #[derive(Clone, Debug, Default)]
-pub struct Words(Vec<Word>);
+pub struct Greeting(Vec<Encoded>);
 
 #[derive(Clone, Debug)]
-struct Word {
+struct Encoded {
     rust_type: TypeId,
     rust_name: &'static str,
     payload: Bytes,
 }
 
-impl Words {
+impl Greeting {
     /// Adds a message. One that cannot be encoded is left out, and the log says so.
-    pub fn say<T: GhostMessage>(&mut self, message: &T) {
+    pub fn add<T: GhostMessage>(&mut self, message: &T) {
         let (rust_type, rust_name) = (TypeId::of::<T>(), type_name::<T>());
         match wincode::serialize(message) {
-            Ok(payload) => self.0.push(Word { rust_type, rust_name, payload: payload.into() }),
+            Ok(payload) => self.0.push(Encoded { rust_type, rust_name, payload: payload.into() }),
             Err(error) => error!("cannot encode a {rust_name}: {error}"),
         }
     }
 
-    /// Adds what others say.
-    pub fn append(&mut self, mut others: Self) {
-        self.0.append(&mut others.0);
+    /// Adds what comes after it.
+    pub fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
     }
 
     /// What the payloads are, and their bytes, as the server says them. Those of types that
     /// `registry` does not know, or that clients alone say, are left out, and the log says so.
     pub fn numbered(self, registry: &mut MessageRegistry) -> Vec<(MessageType, Bytes)> {
-        let number = |word: Word| {
-            let message_type = registry.number_of(word.rust_type);
+        let number = |message: Encoded| {
+            let message_type = registry.number_of(message.rust_type);
             if message_type.is_none() {
-                error!("cannot send a {}: it is not registered", word.rust_name);
+                error!("cannot send a {}: it is not registered", message.rust_name);
             }
             let message_type = message_type?;
-            registry.may_say(message_type, Side::Server).then_some((message_type, word.payload))
+            registry.may_say(message_type, Side::Server).then_some((message_type, message.payload))
         };
         self.0.into_iter().filter_map(number).collect()
     }

@@ -15,11 +15,14 @@ use ghost_sync_core::wire::MessageType;
 use wincode::ReadError;
 
 use super::{
-    Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, Stamp, ToConnection, ToEveryone,
-    ToPlayer, ToRoom, ToServer,
     codec::{Buffer, Codec},
-    parcels::{
-        Arrival, ClientOrigin, ClientParcel, ClientReceiver, ServerOrigin, ServerParcel,
+    envelopes::{
+        Broadcast, FromConnection, FromPlayer, FromRoom, FromServer, ToConnection, ToEveryone,
+        ToPlayer, ToRoom, ToServer,
+    },
+    order::Stamp,
+    payload::{
+        Arrival, ClientOrigin, ClientPayload, ClientReceiver, ServerOrigin, ServerPayload,
         ServerReceiver, Unencodable,
     },
 };
@@ -27,11 +30,11 @@ use crate::shared::kept;
 
 /// What can be done with a type of which only the number is known.
 #[derive(Clone, Copy)]
-pub(super) struct Ends {
+pub(super) struct TypeFns {
     pub(super) add_client: fn(&mut App),
     pub(super) add_server: fn(&mut App),
-    pub(super) take_client: fn(&mut World, MessageType, &mut Buffer, &mut Vec<ClientParcel>),
-    pub(super) take_server: fn(&mut World, MessageType, &mut Buffer, &mut Vec<ServerParcel>),
+    pub(super) take_client: fn(&mut World, MessageType, &mut Buffer, &mut Vec<ClientPayload>),
+    pub(super) take_server: fn(&mut World, MessageType, &mut Buffer, &mut Vec<ServerPayload>),
     pub(super) give_client: Give<ClientOrigin>,
     pub(super) give_server: Give<ServerOrigin>,
 }
@@ -48,7 +51,7 @@ pub(super) struct Arrivals<'a, O> {
 /// Which arrivals are not what their type says, and what is wrong with them.
 pub(super) type Failures = Vec<(usize, ReadError)>;
 
-impl Ends {
+impl TypeFns {
     pub(super) fn of<T: Codec>() -> Self {
         Self {
             add_client: add_client::<T>,
@@ -80,11 +83,11 @@ fn take_client<T: Codec>(
     world: &mut World,
     message_type: MessageType,
     buffer: &mut Buffer,
-    out: &mut Vec<ClientParcel>,
+    out: &mut Vec<ClientPayload>,
 ) {
     let mut push = |stamp, room, to, message: &T| {
-        let (message_type, payload) = encode(message, message_type, buffer);
-        out.push(ClientParcel { stamp, room, to, message_type, payload });
+        let (message_type, bytes) = encode(message, message_type, buffer);
+        out.push(ClientPayload { stamp, room, to, message_type, bytes });
     };
     drain(world, |it: Broadcast<T>, last| {
         let to = ClientReceiver::Room { delivery: it.delivery, flags: it.flags };
@@ -99,11 +102,11 @@ fn take_server<T: Codec>(
     world: &mut World,
     message_type: MessageType,
     buffer: &mut Buffer,
-    out: &mut Vec<ServerParcel>,
+    out: &mut Vec<ServerPayload>,
 ) {
     let mut push = |stamp, to, message: &T| {
-        let (message_type, payload) = encode(message, message_type, buffer);
-        out.push(ServerParcel { stamp, to, message_type, payload });
+        let (message_type, bytes) = encode(message, message_type, buffer);
+        out.push(ServerPayload { stamp, to, message_type, bytes });
     };
     drain(world, |it: ToRoom<T>, last| {
         let ToRoom { room, delivery, flags, except, .. } = it;

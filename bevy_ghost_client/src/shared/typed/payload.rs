@@ -4,7 +4,7 @@ use bevy::ecs::entity::Entity;
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, Delivery, MessageType, SendFlags};
 
-use super::{Sender, Stamp};
+use super::{envelopes::Sender, order::Stamp};
 
 /// A message cannot be written as bytes: a list in it is too long, say.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub struct Unencodable;
 
 /// One payload on its way out of a client.
 #[derive(Debug)]
-pub struct ClientParcel {
+pub struct ClientPayload {
     /// When it was said.
     pub stamp: Stamp,
     /// The room asked for.
@@ -21,8 +21,8 @@ pub struct ClientParcel {
     pub to: ClientReceiver,
     /// What the payload is.
     pub message_type: MessageType,
-    /// The bytes; an error where the message has none, which the log has said.
-    pub payload: Result<Bytes, Unencodable>,
+    /// The message as bytes; an error where it cannot be encoded, which the log has said.
+    pub bytes: Result<Bytes, Unencodable>,
 }
 
 /// Who is to get what a client says.
@@ -41,15 +41,15 @@ pub enum ClientReceiver {
 
 /// One payload on its way out of a server.
 #[derive(Debug)]
-pub struct ServerParcel {
+pub struct ServerPayload {
     /// When it was said.
     pub stamp: Stamp,
     /// Who is to get it.
     pub to: ServerReceiver,
     /// What the payload is.
     pub message_type: MessageType,
-    /// The bytes; an error where the message has none, which the log has said.
-    pub payload: Result<Bytes, Unencodable>,
+    /// The message as bytes; an error where it cannot be encoded, which the log has said.
+    pub bytes: Result<Bytes, Unencodable>,
 }
 
 /// Who is to get what a server says.
