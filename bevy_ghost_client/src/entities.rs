@@ -1,6 +1,6 @@
 //! The rooms that this client is in, and who else is there, as entities.
 
-use bevy::prelude::*;
+use bevy::{platform::collections::HashMap, prelude::*};
 use ghost_sync_core::wire::{ClientId, RoomName, Seat};
 
 use crate::Metadata;
@@ -53,3 +53,7 @@ pub struct MemberOf(pub Entity);
 #[reflect(Component, Debug, Default)]
 #[relationship_target(relationship = MemberOf, linked_spawn)]
 pub struct Members(Vec<Entity>);
+
+/// The members of a [`JoinedRoom`] by seat.
+#[derive(Component, Default)]
+pub(crate) struct SeatIndex(pub(crate) HashMap<Seat, Entity>);

@@ -5,9 +5,7 @@ mod client;
 pub mod diagnostics;
 mod entities;
 mod events;
-mod finding;
 mod headless;
-mod hearing;
 mod plugin;
 mod requests;
 mod roster;
@@ -21,7 +19,6 @@ pub use events::{
     Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
     Undecodable, Unsent, UnsentReason,
 };
-pub use finding::Roster;
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
     Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
@@ -35,6 +32,7 @@ pub use ghost_sync_core::{
 pub use headless::{GoodbyePlugin, HeadlessClientPlugins};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
+pub use roster::Roster;
 #[doc(hidden)]
 pub use shared::states;
 pub use shared::{

@@ -1,4 +1,4 @@
-//! What systems say, on its way to the network thread.
+//! Makes commands of the typed messages that systems have written.
 
 use bevy::prelude::*;
 use ghost_sync_core::{
@@ -6,7 +6,7 @@ use ghost_sync_core::{
     wire::{Delivery, RoomName},
 };
 
-use super::{Link, unanswered::refuse};
+use super::{outbox::Outbox, thread::NetworkThread, unanswered::refuse};
 use crate::{
     GhostClient, JoinedRooms, Traffic,
     events::{Unsent, UnsentReason, publish},
@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// What the systems of a frame have said, on its way out.
-pub(super) struct Speech {
+pub(super) struct Outgoing {
     current: Option<Entity>,
-    /// See [`Link::left`].
+    /// See [`Outbox::left`].
     left: Vec<(Stamp, Option<Entity>)>,
     /// The name of the room that was spoken to last: most often it is that of the next, too.
     last: Option<(Entity, RoomName)>,
@@ -24,37 +24,37 @@ pub(super) struct Speech {
     unsent: Vec<Unsent>,
 }
 
-impl Speech {
+impl Outgoing {
     pub(super) fn of(world: &mut World) -> Self {
-        let left = std::mem::take(&mut world.resource_mut::<Link>().left);
+        let left = std::mem::take(&mut world.resource_mut::<Outbox>().left);
         let current = world.resource::<JoinedRooms>().current();
         Self { current, left, last: None, sent: Traffic::default(), unsent: Vec::new() }
     }
 
-    pub(super) fn say(&mut self, world: &mut World, parcel: ClientPayload) {
-        let message_type = parcel.message_type;
-        let payload = parcel.bytes.as_ref().ok().cloned();
-        match self.send(world, parcel) {
-            Ok(()) => payload.iter().for_each(|payload| self.sent.count(payload)),
+    pub(super) fn send(&mut self, world: &mut World, payload: ClientPayload) {
+        let message_type = payload.message_type;
+        let bytes = payload.bytes.as_ref().ok().cloned();
+        match self.try_send(world, payload) {
+            Ok(()) => bytes.iter().for_each(|bytes| self.sent.count(bytes)),
             Err(reason) => {
-                let message = payload.map(|payload| (message_type, payload));
+                let message = bytes.map(|bytes| (message_type, bytes));
                 self.unsent.push(Unsent { message, reason });
             }
         }
     }
 
-    fn send(&mut self, world: &mut World, parcel: ClientPayload) -> Result<(), UnsentReason> {
-        let ClientPayload { stamp, room, to, message_type, bytes } = parcel;
+    fn try_send(&mut self, world: &mut World, payload: ClientPayload) -> Result<(), UnsentReason> {
+        let ClientPayload { stamp, room, to, message_type, bytes } = payload;
         let payload = bytes.map_err(|_| UnsentReason::Unencodable)?;
         if !world.resource_mut::<MessageRegistry>().may_say(message_type, Side::Client) {
             return Err(UnsentReason::SaidByServer);
         }
-        if world.resource_mut::<Link>().bridge().is_none() {
+        if world.resource_mut::<NetworkThread>().bridge().is_none() {
             return Err(UnsentReason::NotConnected);
         }
         // What comes after a join is for the room that is joined, which the network thread knows.
         // What may be lost is for where the client is.
-        let joining = !world.resource::<Link>().unanswered.joins.is_empty();
+        let joining = !world.resource::<NetworkThread>().unanswered.joins.is_empty();
         let lossy = matches!(to, ClientReceiver::Room { delivery: Delivery::Volatile, .. });
         let joining = joining && !lossy;
         let current = || self.current_at(&stamp).filter(|_| !joining);
@@ -68,7 +68,7 @@ impl Speech {
             }
             ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
         };
-        world.resource_mut::<Link>().say(command)
+        world.resource_mut::<NetworkThread>().send(command)
     }
 
     /// The room that was joined last, as of then.

@@ -1,23 +1,24 @@
-//! Takes over what others say: all at once that comes without anything else between it.
+//! Makes typed messages of the payloads that came: all at once that came without anything else
+//! between them.
 
 use std::vec::Drain;
 
 use bevy::prelude::*;
 use ghost_sync_core::{
-    self as core,
+    self as core, ServerEvent,
+    embed::ClientUpdate,
     wire::{ClientId, RoomName, Seat},
 };
 
 use crate::{
-    GhostClient, GhostClientEvent, JoinedRooms, Member, Traffic,
-    bridge::{ClientUpdate, ServerEvent},
+    GhostClient, GhostClientEvent, JoinedRooms, Traffic,
+    entities::{Member, SeatIndex},
     events::{PayloadReceived, Undecodable, publish},
-    roster::SeatIndex,
     typed::{Arrival, ClientOrigin, MessageRegistry, Sender, Side, Unreadable},
 };
 
-/// Takes what is said first among the updates; `arrivals` is memory for it.
-pub(crate) fn hear(
+/// Takes the payloads that are first among the updates; `arrivals` is memory for them.
+pub(super) fn receive(
     world: &mut World,
     updates: &mut Drain<'_, ClientUpdate>,
     arrivals: &mut Vec<Arrival<ClientOrigin>>,
