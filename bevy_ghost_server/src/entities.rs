@@ -8,10 +8,9 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, Traffic};
-use ghost_sync_core::{
-    relay::History,
-    wire::{ClientId, InvalidRoomName, RoomName, Seat},
-};
+use ghost_sync_core::wire::{ClientId, InvalidRoomName, RoomName, Seat};
+
+use crate::History;
 
 /// A room. Spawning one opens it to clients, despawning closes it.
 ///

@@ -9,13 +9,9 @@ use std::{net::SocketAddr, sync::Arc};
 use bevy::prelude::*;
 use bevy_ghost_client::{kept, typed::ServerReceiver};
 use bytes::Bytes;
-use ghost_sync_core::{
-    relay::MetaError,
-    server::BindError,
-    wire::{ClientId, LeaveReason, MessageType, RoomName, Seat},
-};
+use ghost_sync_core::wire::{ClientId, LeaveReason, MessageType, RoomName, Seat};
 
-use crate::{CreateRoomError, bridge::DisconnectReason};
+use crate::{BindError, CreateRoomError, DisconnectReason, MetaError};
 
 /// The server takes connections.
 #[derive(Clone, Debug, Event, Message, Reflect)]

@@ -8,7 +8,7 @@ use bevy_ghost_client::{GhostClientSystems, Metadata, states, typed::MessageRegi
 use crate::{
     Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig,
     RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge, diagnostics,
-    events, index::Index, lifecycle, rooms,
+    events, rooms,
 };
 
 /// When the server's work is done in a frame.
@@ -69,9 +69,11 @@ impl Plugin for GhostServerPlugin {
             .insert_resource(self.config.clone())
             .init_resource::<GhostServer>()
             .init_resource::<Rooms>()
-            .init_resource::<Index>()
-            .init_resource::<bridge::Link>()
+            .init_resource::<bridge::AllowedRooms>()
+            .init_resource::<bridge::Index>()
+            .init_resource::<bridge::NetworkThread>()
             .init_resource::<bridge::Outbox>()
+            .init_resource::<bridge::Questions>()
             .register_type::<Away>()
             .register_type::<Connection>()
             .register_type::<ConnectionStats>()
@@ -92,15 +94,15 @@ impl Plugin for GhostServerPlugin {
         diagnostics::register(app);
         MessageRegistry::enable_server(app);
 
-        app.add_observer(lifecycle::on_room_inserted)
-            .add_observer(lifecycle::on_room_discarded)
-            .add_observer(lifecycle::on_room_removed)
-            .add_observer(lifecycle::on_connection_removed)
-            .add_observer(lifecycle::on_player_removed)
-            .add_observer(lifecycle::on_kick)
-            .add_observer(lifecycle::on_close_connection)
-            .add_observer(lifecycle::on_close_room)
-            .add_observer(lifecycle::on_set_metadata)
+        app.add_observer(bridge::on_room_inserted)
+            .add_observer(bridge::on_room_discarded)
+            .add_observer(bridge::on_room_removed)
+            .add_observer(bridge::on_connection_removed)
+            .add_observer(bridge::on_player_removed)
+            .add_observer(bridge::on_kick)
+            .add_observer(bridge::on_close_connection)
+            .add_observer(bridge::on_close_room)
+            .add_observer(bridge::on_set_metadata)
             .add_observer(bridge::on_start)
             .add_observer(bridge::on_stop);
 
@@ -114,9 +116,9 @@ impl Plugin for GhostServerPlugin {
             .add_systems(
                 PostUpdate,
                 (
-                    rooms::carry_out,
-                    lifecycle::configure_rooms,
-                    lifecycle::tell_changed_metadata,
+                    rooms::open_and_close,
+                    bridge::configure_rooms,
+                    bridge::tell_metadata_changes,
                     bridge::send,
                 )
                     .chain()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bevy_ghost_client::{GhostMessage, typed::Greeting};
 use crossbeam_channel::Sender;
 
-use crate::bridge::AskId;
+use crate::AskId;
 
 /// The state of one question while its observers run.
 #[derive(Debug)]

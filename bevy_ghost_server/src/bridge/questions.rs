@@ -2,25 +2,49 @@
 
 use std::time::Instant;
 
-use bevy::prelude::*;
+use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{
     Metadata,
     typed::{Greeting, MessageRegistry},
 };
+use crossbeam_channel::{Receiver, Sender};
+use ghost_sync_core::relay::Question;
 
+use super::{
+    allowed_rooms::{AllowedRoom, AllowedRooms},
+    index::{Index, is_there},
+    outbox::Outbox,
+};
 use crate::{
-    RoomConfig, Rooms,
-    bridge::{AskId, Link, Outbox, Promise, Question},
+    AskId, RoomConfig, Rooms,
     hooks::{
         ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, MetadataRequest,
         Outcome, RelayRequest, Reply,
     },
-    index::Index,
-    sync::is_there,
 };
 
+/// The questions that wait for tickets, and the way on which these answer.
+#[derive(Resource)]
+pub(crate) struct Questions {
+    deferred: HashMap<AskId, Deferred>,
+    replies: (Sender<Reply>, Receiver<Reply>),
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { deferred: HashMap::default(), replies: crossbeam_channel::unbounded() }
+    }
+}
+
+impl Questions {
+    /// What tickets say, until [`take_replies`] has taken it.
+    pub(crate) fn replies(&self) -> &Receiver<Reply> {
+        &self.replies.1
+    }
+}
+
 /// What is still open about a question that was put off.
-pub(crate) struct Waiting {
+struct Deferred {
     /// Tickets that must be accepted.
     tickets: usize,
     /// What the tickets' holders tell the client then.
@@ -32,14 +56,14 @@ pub(crate) struct Waiting {
 enum Consequence {
     Nothing,
     /// A room that a client may open.
-    Room(Promise),
+    AllowRoom(AllowedRoom),
     /// A newcomer that is to be greeted.
-    Greeting(GreetRequest),
+    Greet(GreetRequest),
 }
 
 /// Asks the observers; answers at once unless they put it off.
-pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
-    let decision = Decision::new(ask, world.resource::<Link>().replies.0.clone());
+pub(super) fn ask(world: &mut World, ask: AskId, question: Question) {
+    let decision = Decision::new(ask, world.resource::<Questions>().replies.0.clone());
     let Some((decision, consequence)) = run_observers(world, question, decision) else {
         answer(world, ask, Err("that is gone".to_owned()), Consequence::Nothing);
         return;
@@ -48,21 +72,21 @@ pub(crate) fn ask(world: &mut World, ask: AskId, question: Question) {
         Outcome::Accept => answer(world, ask, Ok(Greeting::default()), consequence),
         Outcome::Reject(reason) => answer(world, ask, Err(reason), consequence),
         Outcome::Deferred(tickets) => {
-            let waiting = Waiting { tickets, greeting: Greeting::default(), consequence };
-            world.resource_mut::<Link>().waiting.insert(ask, waiting);
+            let deferred = Deferred { tickets, greeting: Greeting::default(), consequence };
+            world.resource_mut::<Questions>().deferred.insert(ask, deferred);
         }
     }
 }
 
 /// Takes what tickets have said meanwhile.
-pub(crate) fn take_replies(world: &mut World) {
-    while let Ok(Reply { ask, verdict }) = world.resource::<Link>().replies.1.try_recv() {
-        let mut link = world.resource_mut::<Link>();
-        let Some(waiting) = link.waiting.get_mut(&ask) else { continue };
-        waiting.tickets -= 1;
-        let verdict = verdict.map(|greeting| waiting.greeting.append(greeting));
-        if (verdict.is_err() || waiting.tickets == 0)
-            && let Some(Waiting { greeting, consequence, .. }) = link.waiting.remove(&ask)
+pub(super) fn take_replies(world: &mut World) {
+    while let Ok(Reply { ask, verdict }) = world.resource::<Questions>().replies.1.try_recv() {
+        let mut questions = world.resource_mut::<Questions>();
+        let Some(question) = questions.deferred.get_mut(&ask) else { continue };
+        question.tickets -= 1;
+        let verdict = verdict.map(|greeting| question.greeting.append(greeting));
+        if (verdict.is_err() || question.tickets == 0)
+            && let Some(Deferred { greeting, consequence, .. }) = questions.deferred.remove(&ask)
         {
             answer(world, ask, verdict.map(|()| greeting), consequence);
         }
@@ -76,19 +100,19 @@ fn answer(
     consequence: Consequence,
 ) {
     match (&mut verdict, consequence) {
-        (Ok(greeting), Consequence::Greeting(mut request)) if is_there(world, request.room) => {
+        (Ok(greeting), Consequence::Greet(mut request)) if is_there(world, request.room) => {
             // Only now, so that the state is that of the moment in which it comes in.
             world.trigger_ref(&mut request);
             request.greeting.append(std::mem::take(greeting));
             *greeting = request.greeting;
         }
-        (Ok(_), Consequence::Room(promise))
-            if world.resource::<Rooms>().get(promise.name.as_str()).is_none() =>
+        (Ok(_), Consequence::AllowRoom(room))
+            if world.resource::<Rooms>().get(room.name.as_str()).is_none() =>
         {
             // The entity comes when the room is there, before the client does.
-            let (name, metadata) = (promise.name.clone(), promise.metadata.clone());
-            world.resource_mut::<Outbox>().answer_room(ask, &promise.config);
-            if world.resource_mut::<Link>().promise(promise) {
+            let (name, metadata) = (room.name.clone(), room.metadata.clone());
+            world.resource_mut::<Outbox>().answer_room(ask, &room.config);
+            if world.resource_mut::<AllowedRooms>().allow(room) {
                 // Behind the room, and before anybody is let in.
                 world.resource_mut::<Outbox>().describe_room(&name, &metadata);
             }
@@ -96,7 +120,7 @@ fn answer(
         }
         (
             Ok(_) | Err(_),
-            Consequence::Nothing | Consequence::Room(..) | Consequence::Greeting(_),
+            Consequence::Nothing | Consequence::AllowRoom(..) | Consequence::Greet(_),
         ) => {}
     }
     let mut registry = world.resource_mut::<MessageRegistry>();
@@ -127,7 +151,7 @@ fn run_observers(
             }
             let (player, greeting) = (Some(player), Greeting::default());
             let request = GreetRequest { room, room_name, connection, client_id, player, greeting };
-            Some((decision, Consequence::Greeting(request)))
+            Some((decision, Consequence::Greet(request)))
         }
         Question::Join { conn, client_id, addr, room, name, data } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
@@ -141,7 +165,7 @@ fn run_observers(
             let JoinRequest { room_name, decision, .. } = request;
             let (player, greeting) = (None, Greeting::default());
             let request = GreetRequest { room, room_name, connection, client_id, player, greeting };
-            Some((decision, Consequence::Greeting(request)))
+            Some((decision, Consequence::Greet(request)))
         }
         Question::CreateRoom { conn, client_id, addr, name: room_name, data, options } => {
             let connection = *index.connections.get(&conn)?;
@@ -162,7 +186,7 @@ fn run_observers(
             world.trigger_ref(&mut request);
             let CreateRoomRequest { room_name: name, metadata, config, decision, .. } = request;
             let since = Instant::now();
-            Some((decision, Consequence::Room(Promise { name, config, metadata, since })))
+            Some((decision, Consequence::AllowRoom(AllowedRoom { name, config, metadata, since })))
         }
         Question::Relay { conn, client_id, room, seat, message_type, payload, .. } => {
             let connection = *index.connections.get(&conn)?;

@@ -4,25 +4,30 @@ use bevy::prelude::*;
 use bevy_ghost_client::{Ended, Metadata};
 use bytes::Bytes;
 use ghost_sync_core::{
-    relay::MetaError,
+    embed::MetaOwner,
+    relay::{ConnId, MetaError, RelayEvent},
     wire::{ClientId, CloseReason, LeaveReason, RoomId, RoomName, Seat},
 };
 
+use super::{
+    allowed_rooms::AllowedRooms,
+    index::{
+        ConnectionRecord, Index, KnownMeta, RoomRecord, SeatRecord, find_connection, is_there,
+    },
+    observers,
+};
 use crate::{
-    Away, Connection, ConnectionStats, CreateRoomError, GhostServer, InRoom, Player, Room,
-    RoomStats, Rooms, SeatOf,
-    bridge::{ConnId, DisconnectReason, Link, MetaOwner, RelayEvent},
+    Away, Connection, ConnectionStats, CreateRoomError, DisconnectReason, GhostServer, InRoom,
+    Player, Room, RoomStats, Rooms, SeatOf,
     events::{
         ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, MetadataRefused, PlayerAway,
         PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
         publish,
     },
-    index::{ConnectionRecord, Index, KnownMeta, RoomRecord, SeatRecord},
-    lifecycle,
 };
 
 /// Takes over one event.
-pub(crate) fn apply(world: &mut World, event: RelayEvent) {
+pub(super) fn apply(world: &mut World, event: RelayEvent) {
     match event {
         RelayEvent::ConnectionOpened { conn, client_id, addr, meta } => {
             let metadata = Metadata::from(meta);
@@ -107,7 +112,7 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
                 publish(world, Lagged { room, player, dropped });
             }
         }
-        // Taken many at once, see `hearing`.
+        // Taken many at once, see `payloads`.
         RelayEvent::Broadcast { .. } | RelayEvent::Message { .. } => {}
         RelayEvent::RoomMetaChanged { room, version, key, value, .. } => {
             let entity = world.resource::<Index>().rooms.get(&room).copied();
@@ -146,10 +151,10 @@ pub(crate) fn apply(world: &mut World, event: RelayEvent) {
 }
 
 /// A room that was asked for is not to be had.
-pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: CreateRoomError) {
+pub(super) fn room_refused(world: &mut World, name: RoomName, reason: CreateRoomError) {
     let Some(room) = world.resource_mut::<Index>().take_pending(&name) else {
         // A client was faster, and its room has taken the entity: give it the rules too.
-        lifecycle::configure_again(world, &name);
+        observers::configure_again(world, &name);
         return;
     };
     world.resource_mut::<Index>().room_records.remove(&room);
@@ -160,7 +165,7 @@ pub(crate) fn room_refused(world: &mut World, name: RoomName, reason: CreateRoom
 }
 
 /// The network thread has nothing any more: the server has stopped.
-pub(crate) fn forget_all(world: &mut World) {
+pub(super) fn forget_all(world: &mut World) {
     let seats = std::mem::take(&mut world.resource_mut::<Index>().seats);
     for player in seats.into_values() {
         if let Some(seat) = world.resource_mut::<Index>().seat_records.remove(&player) {
@@ -208,12 +213,12 @@ fn room_created(world: &mut World, id: RoomId, name: RoomName) {
 
 /// Gives an entity to a room that a client opened.
 fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
-    let promise = world.resource_mut::<Link>().take_promise(name);
+    let allowed = world.resource_mut::<AllowedRooms>().take(name);
     let (config, metadata) =
-        promise.map_or_else(Default::default, |promise| (promise.config, promise.metadata));
+        allowed.map_or_else(Default::default, |allowed| (allowed.config, allowed.metadata));
     let room = world.spawn_empty().id();
     // Inserting a `Room` asks the network thread to open it, unless it is known.
-    lifecycle::know_room(world, room, name.clone(), config.clone());
+    observers::know_room(world, room, name.clone(), config.clone());
     // The network thread was told with the verdict.
     if let Some(known) = world.resource_mut::<Index>().known_meta(room) {
         known.expect(&metadata);
@@ -260,7 +265,7 @@ fn close_if_left(world: &mut World, room: Entity) {
         publish(world, RoomClosed { room, room_name: name, message });
     }
     if let Some(next) = next {
-        lifecycle::open_room(world, room, next);
+        observers::open_room(world, room, next);
     } else if closing.is_none() || world.get::<Room>(room).is_some() {
         Ended::mark(world, room);
     }
@@ -336,18 +341,6 @@ fn turn_away(
     is_there(world, player).then_some((player, record))
 }
 
-/// The entity of a connection, unless our own systems have despawned it.
-pub(crate) fn find_connection(world: &World, conn: ConnId) -> Option<Entity> {
-    let connection = *world.resource::<Index>().connections.get(&conn)?;
-    is_there(world, connection).then_some(connection)
-}
-
-/// Whether our own systems have not despawned it: whom they have put out is not heard
-/// any more, even if the network thread does not know yet.
-pub(crate) fn is_there(world: &World, entity: Entity) -> bool {
-    world.get_entity(entity).is_ok()
-}
-
 fn change_metadata(
     world: &mut World,
     entity: Option<Entity>,
@@ -366,7 +359,7 @@ fn change_metadata(
 }
 
 /// Metadata that was asked for is not to be had: the component is what clients know.
-pub(crate) fn metadata_refused(
+pub(super) fn metadata_refused(
     world: &mut World,
     of: MetaOwner,
     key: String,

@@ -4,16 +4,19 @@ use bevy::prelude::*;
 use bevy_ghost_client::{Ended, typed::Stamp};
 use ghost_sync_core::wire::RoomName;
 
+use super::{
+    index::{Index, KnownMeta, RoomRecord},
+    outbox::Outbox,
+    thread::NetworkThread,
+};
 use crate::{
     CloseConnection, CloseRoom, Connection, CreateRoomError, Kick, Metadata, Player, Room,
     RoomConfig, Rooms, SetMetadata,
-    bridge::{Link, Outbox},
     events::{RoomRefused, publish},
-    index::{Index, KnownMeta, RoomRecord},
 };
 
 /// Notes that the network thread has, or will have, the room of that entity.
-pub(crate) fn know_room(world: &mut World, room: Entity, name: RoomName, config: RoomConfig) {
+pub(super) fn know_room(world: &mut World, room: Entity, name: RoomName, config: RoomConfig) {
     world.resource_mut::<Rooms>().by_name.insert(name.clone(), room);
     let record = RoomRecord {
         name,
@@ -43,7 +46,7 @@ pub(crate) fn on_room_inserted(inserted: On<Insert, Room>, mut commands: Command
         }
         world.resource_mut::<Rooms>().by_name.insert(name.clone(), entity);
         // A server that is about to stop opens none; the next opens all that are there.
-        let active = world.resource::<Link>().takes_rooms();
+        let active = world.resource::<NetworkThread>().takes_rooms();
         match world.resource_mut::<Index>().room_records.get_mut(&entity) {
             Some(record) if record.name == name && record.closing.is_none() => {}
             Some(record) => {
@@ -73,7 +76,7 @@ fn refuse_name(world: &mut World, room: Entity, name: RoomName) {
 }
 
 /// Asks the network thread for the room of an entity, and tells it what newcomers may know.
-pub(crate) fn open_room(world: &mut World, entity: Entity, name: RoomName) {
+pub(super) fn open_room(world: &mut World, entity: Entity, name: RoomName) {
     let config = world.get::<RoomConfig>(entity).cloned().unwrap_or_default();
     world.resource_mut::<Index>().pending.push_back((name.clone(), entity));
     world.resource_mut::<Outbox>().create_room(name.clone(), &config);
@@ -85,7 +88,7 @@ pub(crate) fn open_room(world: &mut World, entity: Entity, name: RoomName) {
 /// The room of that entity is to end, which stays.
 fn close_room(world: &mut World, entity: Entity) {
     let mut index = world.resource_mut::<Index>();
-    let message = index.words(entity, "the room was closed");
+    let message = index.closing_message(entity, "the room was closed");
     let Some(record) = index.room_records.get_mut(&entity) else { return };
     record.closing = Some(Stamp::now());
     let name = record.name.clone();
@@ -112,7 +115,7 @@ pub(crate) fn on_room_removed(
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
 ) {
-    let message = index.words(removed.entity, "the room was closed");
+    let message = index.closing_message(removed.entity, "the room was closed");
     let Some(record) = index.room_records.get_mut(&removed.entity) else { return };
     record.next = None;
     if record.closing.is_none() {
@@ -127,12 +130,12 @@ pub(crate) fn on_connection_removed(
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
 ) {
-    let message = index.words(removed.entity, "closed by the server");
+    let message = index.closing_message(removed.entity, "closed by the server");
     if let Some(record) = index.connection_records.get_mut(&removed.entity)
         && record.closing.is_none()
     {
         record.closing = Some(Stamp::now());
-        outbox.kick(record.conn, message);
+        outbox.close_connection(record.conn, message);
     }
 }
 
@@ -143,7 +146,7 @@ pub(crate) fn on_player_removed(
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
 ) {
-    let message = index.words(removed.entity, "removed by the server");
+    let message = index.closing_message(removed.entity, "removed by the server");
     let index = &mut *index;
     let Some(seat) = index.seat_records.get_mut(&removed.entity) else { return };
     seat.ended.get_or_insert_with(Stamp::now);
@@ -152,7 +155,7 @@ pub(crate) fn on_player_removed(
     let connection = index.connection_records.get(&seat.connection);
     let connection_closes = connection.is_none_or(|connection| connection.closing.is_some());
     if !room_closes && !connection_closes {
-        outbox.remove(seat.conn, seat.name.clone(), message);
+        outbox.kick(seat.conn, seat.name.clone(), message);
     }
 }
 
@@ -174,7 +177,7 @@ pub(crate) fn configure_rooms(
 }
 
 /// Tells the network thread the rules of a room once more.
-pub(crate) fn configure_again(world: &mut World, name: &RoomName) {
+pub(super) fn configure_again(world: &mut World, name: &RoomName) {
     let Some(room) = world.resource::<Rooms>().get(name.as_str()) else { return };
     if let Some(record) = world.resource::<Index>().room_records.get(&room) {
         let config = record.config.clone();
@@ -183,7 +186,7 @@ pub(crate) fn configure_again(world: &mut World, name: &RoomName) {
 }
 
 pub(crate) fn on_kick(kick: On<Kick>, mut index: ResMut<Index>, mut commands: Commands) {
-    index.last_words.insert(kick.player, kick.message.clone());
+    index.closing_messages.insert(kick.player, kick.message.clone());
     end(&mut commands, kick.player);
 }
 
@@ -192,7 +195,7 @@ pub(crate) fn on_close_connection(
     mut index: ResMut<Index>,
     mut commands: Commands,
 ) {
-    index.last_words.insert(close.connection, close.message.clone());
+    index.closing_messages.insert(close.connection, close.message.clone());
     end(&mut commands, close.connection);
 }
 
@@ -201,7 +204,7 @@ pub(crate) fn on_close_room(
     mut index: ResMut<Index>,
     mut commands: Commands,
 ) {
-    index.last_words.insert(close.room, close.message.clone());
+    index.closing_messages.insert(close.room, close.message.clone());
     end(&mut commands, close.room);
 }
 
@@ -225,7 +228,7 @@ pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut commands: Commands) {
 
 /// Tells the network thread what systems have changed in the metadata of rooms and
 /// connections.
-pub(crate) fn tell_changed_metadata(
+pub(crate) fn tell_metadata_changes(
     changed: Query<(Entity, &Metadata), Changed<Metadata>>,
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
@@ -258,10 +261,10 @@ fn tell(entity: Entity, metadata: &Metadata, index: &mut Index, outbox: &mut Out
     }
 }
 
-/// Despawns, and forgets the last words if there was nobody to hear them.
+/// Despawns, and forgets the closing message if there was nobody to hear them.
 fn end(commands: &mut Commands, entity: Entity) {
     commands.entity(entity).try_despawn();
     commands.queue(move |world: &mut World| {
-        world.resource_mut::<Index>().last_words.remove(&entity);
+        world.resource_mut::<Index>().closing_messages.remove(&entity);
     });
 }

@@ -1,4 +1,5 @@
-//! Takes over what players say: all at once that comes without anything else between it.
+//! Makes typed messages of the payloads that came: all at once that came without anything else
+//! between them.
 
 use std::vec::Drain;
 
@@ -8,19 +9,21 @@ use bevy_ghost_client::{
     typed::{Arrival, MessageRegistry, ServerOrigin, Side, Unreadable},
 };
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, MessageType, RoomId, Seat};
-
-use crate::{
-    ConnectionStats, GhostServer, Observe, RoomConfig, RoomStats,
-    bridge::{ConnId, RelayEvent, ServerUpdate},
-    events::{GhostServerEvent, PayloadReceived, Undecodable, publish},
-    index::Index,
-    sync::is_there,
+use ghost_sync_core::{
+    embed::ServerUpdate,
+    relay::{ConnId, RelayEvent},
+    wire::{ClientId, MessageType, RoomId, Seat},
 };
 
-/// What was said, and by whom. Empty when it was told, but for its memory.
+use super::index::{Index, is_there};
+use crate::{
+    ConnectionStats, GhostServer, Observe, RoomConfig, RoomStats,
+    events::{GhostServerEvent, PayloadReceived, Undecodable, publish},
+};
+
+/// A run of payloads, and who they are from. Empty when it was told, but for its memory.
 #[derive(Default)]
-pub(crate) struct Hearing {
+pub(crate) struct PayloadRun {
     arrivals: Vec<Arrival<ServerOrigin>>,
     speakers: Vec<Speaker>,
     /// Where among the speakers somebody is; `None` for who is not heard any more.
@@ -48,9 +51,9 @@ struct Said {
     payload: Bytes,
 }
 
-impl Hearing {
-    /// Takes what is said first among the updates.
-    pub(crate) fn hear(&mut self, world: &mut World, updates: &mut Drain<'_, ServerUpdate>) {
+impl PayloadRun {
+    /// Takes the payloads that are first among the updates.
+    pub(super) fn receive(&mut self, world: &mut World, updates: &mut Drain<'_, ServerUpdate>) {
         let mut last = None;
         while updates.as_slice().first().is_some_and(is_said)
             && let Some(said) = updates.next().and_then(said)
