@@ -71,7 +71,7 @@ pub(crate) fn receive(
 /// Takes over one event, and refuses what it leaves without an answer.
 fn apply(world: &mut World, event: ServerEvent) {
     let unanswered = &mut world.resource_mut::<NetworkThread>().unanswered;
-    unanswered.hear(&event);
+    unanswered.remove_answered(&event);
     let in_vain: Vec<_> = if let ServerEvent::Reconnecting { .. } = event {
         unanswered.take_pings().collect()
     } else if let ServerEvent::ResumeFailed { .. } = event {
@@ -95,7 +95,7 @@ pub(crate) fn send(world: &mut World) {
 }
 
 /// Asks how far the server is, for [`GhostClient::rtt`].
-pub(crate) fn measure_rtt(mut thread: ResMut<NetworkThread>, client: Res<GhostClient>) {
+pub(crate) fn ping(mut thread: ResMut<NetworkThread>, client: Res<GhostClient>) {
     if !client.away
         && thread.bridge().is_some_and(|bridge| bridge.send(ClientCommand::Ping).is_ok())
     {

@@ -52,7 +52,7 @@ pub(crate) fn register(app: &mut App) {
     }
 }
 
-pub(crate) fn measure(
+pub(crate) fn record_diagnostics(
     mut diagnostics: Diagnostics,
     server: Res<GhostServer>,
     rooms: Res<Rooms>,

@@ -70,7 +70,7 @@ impl Rooms {
 }
 
 /// Does what was asked of [`Rooms`] in this frame.
-pub(crate) fn open_and_close(mut commands: Commands, mut rooms: ResMut<Rooms>) {
+pub(crate) fn open_and_close_rooms(mut commands: Commands, mut rooms: ResMut<Rooms>) {
     if rooms.wanted.is_empty() && rooms.unwanted.is_empty() {
         return;
     }

@@ -48,7 +48,7 @@ pub(super) fn ask(world: &mut World, command: ClientCommand) {
     let thread = &mut *thread;
     match thread.bridge.as_mut().filter(|_| !thread.ending) {
         Some(bridge) => {
-            thread.unanswered.ask(&command);
+            thread.unanswered.add(&command);
             thread.ending = matches!(command, ClientCommand::Disconnect);
             // Only messages wait for room in the outbox.
             bridge.send(command).ok();
@@ -69,8 +69,8 @@ pub(super) fn ask(world: &mut World, command: ClientCommand) {
 
 /// Sends what the network thread was given; tells what it was given in vain.
 pub(super) fn flush(world: &mut World) {
-    let at_home = world.resource::<NetworkThread>().at_home;
-    let fence = world.get_resource::<HostFence>().filter(|_| at_home).cloned();
+    let own_server = world.resource::<NetworkThread>().own_server;
+    let fence = world.get_resource::<HostFence>().filter(|_| own_server).cloned();
     match (&mut world.resource_mut::<NetworkThread>().bridge, fence) {
         (Some(bridge), Some(HostFence(fence))) => bridge.flush_after(fence),
         (Some(bridge), None) => bridge.flush(),

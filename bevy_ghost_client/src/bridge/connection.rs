@@ -48,13 +48,13 @@ pub(super) fn connect(world: &mut World, connect: Connect, when: &Stamp) {
     if let Some(time) = connect.resume_for {
         builder = builder.resume_for(time);
     }
-    let at_home = may_be_home(&connect.target);
+    let own_server = may_be_own_server(&connect.target);
     let addr = if let Target::Addr(addr) = &connect.target { Some(addr.clone()) } else { None };
     let bridge = ClientBridge::connect(&network, builder, connect.target, connect.reconnect);
     world.resource_mut::<GhostClient>().wake = Some(bridge.wake());
     let mut thread = world.resource_mut::<NetworkThread>();
     thread.bridge = Some(bridge);
-    (thread.at_home, thread.addr) = (at_home, addr);
+    (thread.own_server, thread.addr) = (own_server, addr);
     for join in std::mem::take(&mut world.resource_mut::<Outbox>().early_joins) {
         commands::ask(world, join);
     }
@@ -138,10 +138,10 @@ fn end(world: &mut World, for_good: bool) {
 }
 
 /// Whether a server on this machine is meant.
-fn may_be_home(target: &Target) -> bool {
+fn may_be_own_server(target: &Target) -> bool {
     match target {
         Target::Addr(addr) => {
-            ["127.", "localhost", "[::1]"].iter().any(|home| addr.starts_with(home))
+            ["127.", "localhost", "[::1]"].iter().any(|here| addr.starts_with(here))
         }
         Target::Local(_) | Target::Through(_) => true,
     }

@@ -25,7 +25,7 @@ pub(super) fn receive(
 ) {
     let mut received = Traffic::default();
     let (mut last, mut misdirected) = (None, Vec::new());
-    while updates.as_slice().first().is_some_and(is_said)
+    while updates.as_slice().first().is_some_and(is_payload)
         && let Some(update) = updates.next()
     {
         if let Some(arrival) = arrival(world, update, &mut last) {
@@ -53,13 +53,13 @@ pub(super) fn receive(
     }
 }
 
-fn is_said(update: &ClientUpdate) -> bool {
+fn is_payload(update: &ClientUpdate) -> bool {
     let ClientUpdate::Event(event) = update else { return false };
     matches!(event, ServerEvent::Broadcast { .. } | ServerEvent::Direct { .. })
 }
 
 /// The room that the last message was about: most often it is that of the next, too.
-struct Place<'w> {
+struct LastRoom<'w> {
     name: RoomName,
     room: Entity,
     seats: Option<&'w SeatIndex>,
@@ -69,23 +69,23 @@ struct Place<'w> {
 fn arrival<'w>(
     world: &'w World,
     update: ClientUpdate,
-    last: &mut Option<Place<'w>>,
+    last: &mut Option<LastRoom<'w>>,
 ) -> Option<Arrival<ClientOrigin>> {
     let ClientUpdate::Event(event) = update else { return None };
     if let ServerEvent::Broadcast { sender, room, seq, replay, message_type, data, .. } = event {
-        let place = find_place(world, room, last)?;
+        let found = find_room(world, room, last)?;
         let sender = match sender {
             core::Sender::Server => Sender::Server,
             core::Sender::Player { seat, client_id } => {
-                let player = place.seats.zip(client_id);
+                let player = found.seats.zip(client_id);
                 let player = player.and_then(|(seats, id)| find_speaker(world, seats, seat, id));
                 Sender::Player { player, client_id }
             }
         };
-        let origin = ClientOrigin::Room { room: place.room, sender, seq, replay };
+        let origin = ClientOrigin::Room { room: found.room, sender, seq, replay };
         Some(Arrival { origin, message_type, payload: data })
     } else if let ServerEvent::Direct { room, missed, message_type, data } = event {
-        let room = room.and_then(|room| Some(find_place(world, room, last)?.room));
+        let room = room.and_then(|room| Some(find_room(world, room, last)?.room));
         let origin = ClientOrigin::Server { room, missed: missed.unwrap_or_default() };
         Some(Arrival { origin, message_type, payload: data })
     } else {
@@ -93,14 +93,14 @@ fn arrival<'w>(
     }
 }
 
-fn find_place<'a, 'w>(
+fn find_room<'a, 'w>(
     world: &'w World,
     name: RoomName,
-    last: &'a mut Option<Place<'w>>,
-) -> Option<&'a Place<'w>> {
+    last: &'a mut Option<LastRoom<'w>>,
+) -> Option<&'a LastRoom<'w>> {
     if last.as_ref().is_none_or(|last| last.name != name) {
         let room = world.resource::<JoinedRooms>().get(name.as_str())?;
-        *last = Some(Place { name, room, seats: world.get(room) });
+        *last = Some(LastRoom { name, room, seats: world.get(room) });
     }
     last.as_ref()
 }
@@ -119,7 +119,7 @@ fn find_speaker(
 
 fn payload_received(arrival: Arrival<ClientOrigin>) -> GhostClientEvent {
     let Arrival { origin, message_type, payload } = arrival;
-    let (room, sender) = whence(origin);
+    let (room, sender) = room_and_sender(origin);
     let (seq, replay) = match origin {
         ClientOrigin::Room { seq, replay, .. } => (Some(seq), replay),
         ClientOrigin::Server { .. } => (None, false),
@@ -137,11 +137,11 @@ fn payload_received(arrival: Arrival<ClientOrigin>) -> GhostClientEvent {
 fn undecodable(unreadable: Unreadable, arrivals: &[Arrival<ClientOrigin>]) -> Undecodable {
     let Unreadable { at, type_name } = unreadable;
     let Arrival { origin, payload, .. } = &arrivals[at];
-    let (room, sender) = whence(*origin);
+    let (room, sender) = room_and_sender(*origin);
     Undecodable { type_name, room, sender, payload: payload.clone() }
 }
 
-fn whence(origin: ClientOrigin) -> (Option<Entity>, Sender) {
+fn room_and_sender(origin: ClientOrigin) -> (Option<Entity>, Sender) {
     match origin {
         ClientOrigin::Room { room, sender, .. } => (Some(room), sender),
         ClientOrigin::Server { room, .. } => (room, Sender::Server),
@@ -149,5 +149,5 @@ fn whence(origin: ClientOrigin) -> (Option<Entity>, Sender) {
 }
 
 fn side(origin: &ClientOrigin) -> Side {
-    if whence(*origin).1.is_server() { Side::Server } else { Side::Client }
+    if room_and_sender(*origin).1.is_server() { Side::Server } else { Side::Client }
 }

@@ -12,7 +12,7 @@ pub(crate) struct NetworkThread {
     /// Whether the bridge was told to end.
     pub(super) ending: bool,
     /// Whether the server may be that of this app, see [`HostFence`](crate::HostFence).
-    pub(super) at_home: bool,
+    pub(super) own_server: bool,
     /// Where it is, if it has an address.
     pub(super) addr: Option<String>,
     pub(super) unanswered: Unanswered,

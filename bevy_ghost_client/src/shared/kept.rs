@@ -31,7 +31,9 @@ struct Kept {
 pub fn add_message<M: Message>(app: &mut App) {
     app.add_message::<M>();
     if !app.world().contains_resource::<Kept>() {
-        app.init_resource::<Kept>().add_systems(First, let_go).add_systems(FixedLast, note_step);
+        app.init_resource::<Kept>()
+            .add_systems(First, drop_old_messages)
+            .add_systems(FixedLast, note_step);
     }
     let mut kept = app.world_mut().resource_mut::<Kept>();
     if kept.known.insert(TypeId::of::<M>()) {
@@ -58,7 +60,7 @@ fn patience(world: &World) -> Duration {
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs before what the network has for this frame is written.
-fn let_go(world: &mut World) {
+fn drop_old_messages(world: &mut World) {
     // Without a clock Bevy lets go by itself.
     let Some(now) = world.get_resource::<Time<Real>>().map(Time::elapsed) else { return };
     world.resource_scope(|world, mut kept: Mut<Kept>| {

@@ -72,7 +72,7 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
             if record.next.as_ref() != Some(&name) {
                 forget_name(world, &name, room);
             }
-            close_if_left(world, room);
+            close_if_empty(world, room);
         }
         RelayEvent::RoomEmptied { room, name } => {
             if let Some(&room) = world.resource::<Index>().rooms.get(&room)
@@ -90,13 +90,13 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
             }
         }
         RelayEvent::PlayerAway { room, name: room_name, seat, client_id, .. } => {
-            let Some((player, record)) = turn_away(world, room, seat, true) else { return };
+            let Some((player, record)) = set_away(world, room, seat, true) else { return };
             let SeatRecord { room, connection, .. } = record;
             world.entity_mut(player).insert(Away);
             publish(world, PlayerAway { room, room_name, player, connection, client_id, seat });
         }
         RelayEvent::PlayerBack { room, name: room_name, seat, client_id, restarted, .. } => {
-            let Some((player, record)) = turn_away(world, room, seat, false) else { return };
+            let Some((player, record)) = set_away(world, room, seat, false) else { return };
             let SeatRecord { room, connection, .. } = record;
             world.entity_mut(player).remove::<Away>();
             publish(
@@ -218,7 +218,7 @@ fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
         allowed.map_or_else(Default::default, |allowed| (allowed.config, allowed.metadata));
     let room = world.spawn_empty().id();
     // Inserting a `Room` asks the network thread to open it, unless it is known.
-    observers::know_room(world, room, name.clone(), config.clone());
+    observers::record_room(world, room, name.clone(), config.clone());
     // The network thread was told with the verdict.
     if let Some(known) = world.resource_mut::<Index>().known_meta(room) {
         known.expect(&metadata);
@@ -243,11 +243,11 @@ fn player_left(world: &mut World, player: Entity, seat: SeatRecord, reason: Leav
         PlayerLeft { room, room_name: name, player, connection, client_id, seat, reason },
     );
     Ended::mark(world, player);
-    close_if_left(world, room);
+    close_if_empty(world, room);
 }
 
 /// Tells the end of a room when the network thread has ended it and nobody is in it any more.
-fn close_if_left(world: &mut World, room: Entity) {
+fn close_if_empty(world: &mut World, room: Entity) {
     let mut index = world.resource_mut::<Index>();
     let Some(record) = index.room_records.get_mut(&room) else { return };
     if record.players > 0 || record.closed.is_none() {
@@ -323,7 +323,7 @@ fn player_joined(
 
 /// Notes whether a player is away. `None` if it was so before, or our own systems have
 /// put it out.
-fn turn_away(
+fn set_away(
     world: &mut World,
     room: RoomId,
     seat: Seat,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Notes that the network thread has, or will have, the room of that entity.
-pub(super) fn know_room(world: &mut World, room: Entity, name: RoomName, config: RoomConfig) {
+pub(super) fn record_room(world: &mut World, room: Entity, name: RoomName, config: RoomConfig) {
     world.resource_mut::<Rooms>().by_name.insert(name.clone(), room);
     let record = RoomRecord {
         name,
@@ -81,7 +81,7 @@ pub(super) fn open_room(world: &mut World, entity: Entity, name: RoomName) {
     world.resource_mut::<Index>().pending.push_back((name.clone(), entity));
     world.resource_mut::<Outbox>().create_room(name.clone(), &config);
     // From now on something may be said there.
-    know_room(world, entity, name, config);
+    record_room(world, entity, name, config);
     tell_metadata(world, entity);
 }
 

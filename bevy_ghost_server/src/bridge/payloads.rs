@@ -42,8 +42,8 @@ struct Speaker {
     received: Traffic,
 }
 
-/// Something that was said.
-struct Said {
+/// What one client said in one message.
+struct Payload {
     source: Source,
     client_id: ClientId,
     seq: Option<u64>,
@@ -55,16 +55,16 @@ impl PayloadRun {
     /// Takes the payloads that are first among the updates.
     pub(super) fn receive(&mut self, world: &mut World, updates: &mut Drain<'_, ServerUpdate>) {
         let mut last = None;
-        while updates.as_slice().first().is_some_and(is_said)
-            && let Some(said) = updates.next().and_then(said)
+        while updates.as_slice().first().is_some_and(is_payload)
+            && let Some(payload) = updates.next().and_then(payload)
         {
             let speaker = match last {
-                Some((source, speaker)) if source == said.source => speaker,
-                _ => self.find(world, said.source),
+                Some((source, speaker)) if source == payload.source => speaker,
+                _ => self.find(world, payload.source),
             };
-            last = Some((said.source, speaker));
+            last = Some((payload.source, speaker));
             if let Some(speaker) = speaker {
-                self.note(world, speaker, said);
+                self.note(world, speaker, payload);
             }
         }
         if !self.arrivals.is_empty() {
@@ -81,8 +81,8 @@ impl PayloadRun {
         })
     }
 
-    fn note(&mut self, world: &mut World, speaker: usize, said: Said) {
-        let Said { client_id, seq, message_type, payload, .. } = said;
+    fn note(&mut self, world: &mut World, speaker: usize, payload: Payload) {
+        let Payload { client_id, seq, message_type, payload, .. } = payload;
         if !world.resource::<MessageRegistry>().allows(message_type, Side::Client) {
             return world.resource_mut::<MessageRegistry>().count_misdirected(message_type);
         }
@@ -146,22 +146,22 @@ impl Speaker {
     }
 }
 
-fn is_said(update: &ServerUpdate) -> bool {
+fn is_payload(update: &ServerUpdate) -> bool {
     let ServerUpdate::Event(event) = update else { return false };
     matches!(event, RelayEvent::Broadcast { .. } | RelayEvent::Message { .. })
 }
 
-fn said(update: ServerUpdate) -> Option<Said> {
+fn payload(update: ServerUpdate) -> Option<Payload> {
     let ServerUpdate::Event(event) = update else { return None };
     if let RelayEvent::Broadcast {
         room, seat, conn, client_id, seq, message_type, payload, ..
     } = event
     {
         let source = (conn, Some((room, seat)));
-        Some(Said { source, client_id, seq: Some(seq), message_type, payload })
+        Some(Payload { source, client_id, seq: Some(seq), message_type, payload })
     } else if let RelayEvent::Message { conn, client_id, room, message_type, payload } = event {
         let source = (conn, room.map(|(room, _, seat)| (room, seat)));
-        Some(Said { source, client_id, seq: None, message_type, payload })
+        Some(Payload { source, client_id, seq: None, message_type, payload })
     } else {
         None
     }
@@ -180,7 +180,7 @@ fn is_observed(world: &World, observe: Observe, message_type: MessageType) -> bo
 
 fn payload_received(arrival: Arrival<ServerOrigin>) -> GhostServerEvent {
     let Arrival { origin, message_type, payload } = arrival;
-    let (connection, seat) = whence(origin);
+    let (connection, seat) = connection_and_seat(origin);
     let seq = match origin {
         ServerOrigin::Player { seq, .. } => seq,
         ServerOrigin::Connection { .. } => None,
@@ -196,12 +196,12 @@ fn payload_received(arrival: Arrival<ServerOrigin>) -> GhostServerEvent {
 
 fn undecodable(unreadable: Unreadable, arrivals: &[Arrival<ServerOrigin>]) -> Undecodable {
     let Unreadable { at, type_name } = unreadable;
-    let (connection, seat) = whence(arrivals[at].origin);
+    let (connection, seat) = connection_and_seat(arrivals[at].origin);
     Undecodable { connection, seat, type_name, payload: arrivals[at].payload.clone() }
 }
 
 /// The connection, and player and room.
-fn whence(origin: ServerOrigin) -> (Entity, Option<(Entity, Entity)>) {
+fn connection_and_seat(origin: ServerOrigin) -> (Entity, Option<(Entity, Entity)>) {
     match origin {
         ServerOrigin::Player { player, room, connection, .. } => (connection, Some((player, room))),
         ServerOrigin::Connection { connection, .. } => (connection, None),

@@ -54,11 +54,14 @@ fn start(world: &mut World) {
         builder = builder.protocol(protocol);
     }
     let bridge = ServerBridge::start(&network, builder);
-    let home =
-        world.resource_mut::<NetworkThread>().home.get_or_insert_with(|| bridge.local()).clone();
-    home.lead_to(bridge.handle());
+    let connector = world
+        .resource_mut::<NetworkThread>()
+        .connector
+        .get_or_insert_with(|| bridge.local())
+        .clone();
+    connector.lead_to(bridge.handle());
     let mut server = world.resource_mut::<GhostServer>();
-    server.connector = Some(home);
+    server.connector = Some(connector);
     server.handle = Some(bridge.handle());
     let max_payload = world.resource::<ServerConfig>().max_payload;
     let mut thread = world.resource_mut::<NetworkThread>();
@@ -119,7 +122,7 @@ where
 fn forget(world: &mut World) {
     world.remove_resource::<HostFence>();
     let mut thread = world.resource_mut::<NetworkThread>();
-    *thread = NetworkThread { home: thread.home.take(), ..NetworkThread::default() };
+    *thread = NetworkThread { connector: thread.connector.take(), ..NetworkThread::default() };
     // With it goes the channel of the tickets: those of this server must not
     // answer questions of the next, which have the same numbers.
     *world.resource_mut::<Questions>() = Questions::default();

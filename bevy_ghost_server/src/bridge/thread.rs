@@ -18,7 +18,7 @@ pub(crate) struct NetworkThread {
     /// Bytes of one payload at most.
     pub(super) max_payload: usize,
     /// The way to whichever server this app runs.
-    pub(super) home: Option<LocalConnector>,
+    pub(super) connector: Option<LocalConnector>,
 }
 
 impl Default for NetworkThread {
@@ -28,7 +28,7 @@ impl Default for NetworkThread {
             stopping: None,
             start_again: false,
             max_payload: usize::MAX,
-            home: None,
+            connector: None,
         }
     }
 }
