@@ -30,9 +30,9 @@ pub struct JoinedRoom {
 #[reflect(Component, Debug, from_reflect = false)]
 #[require(Metadata)]
 pub struct Member {
-    /// The public id of the player's client.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// Its number in the room.
+    /// Its number in the room, from 1 up, which nobody else gets there.
     pub seat: Seat,
 }
 

@@ -230,7 +230,7 @@ pub struct ListRooms;
 /// Asks to change an entry of the own metadata.
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct SetMetadata {
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The new value; `None` removes the key.
     pub value: Option<String>,

@@ -214,9 +214,9 @@ pub struct ConnectionStats {
 #[component(immutable)]
 #[reflect(Component, Debug, from_reflect = false)]
 pub struct Player {
-    /// The public id of its client.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// Its number in the room.
+    /// Its number in the room, from 1 up, which nobody else gets there.
     pub seat: Seat,
 }
 

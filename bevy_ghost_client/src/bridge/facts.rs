@@ -263,7 +263,7 @@ fn is_leaving(world: &World, name: &RoomName) -> bool {
     rooms.get(name.as_str()).is_none() && rooms.leaving.iter().any(|(known, _)| known == name)
 }
 
-/// The own members.
+/// The own members: one in each room.
 fn local_players(world: &mut World) -> Vec<Entity> {
     world.query_filtered::<Entity, With<LocalPlayer>>().iter(world).collect()
 }

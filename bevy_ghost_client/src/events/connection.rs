@@ -74,7 +74,7 @@ pub struct Refused {
     pub room: Option<Entity>,
     /// Which broadcast or message to the server, counted as in [`Acked`](crate::Acked).
     pub reference: Option<u64>,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: Refusal,
 }
 

@@ -10,18 +10,18 @@ use crate::typed::Sender;
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Gap {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
     /// The first missing place in the room's order.
     pub from: u64,
-    /// The last.
+    /// The last missing place.
     pub to: u64,
     /// How many of them are own broadcasts, which would not have come anyway.
     pub own: u64,
-    /// Why.
+    /// Whether this client's link, its program or the room's history was the limit.
     pub reason: GapReason,
 }
 
@@ -29,7 +29,7 @@ pub struct Gap {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Acked {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
     /// Which: broadcasts and messages to the server are counted from 1 on each connection.
@@ -45,7 +45,7 @@ pub struct Unsent {
     /// What it was: its type and its bytes; `None` if only the network thread could tell
     /// that it would not go.
     pub message: Option<(MessageType, Bytes)>,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: UnsentReason,
 }
 
@@ -72,9 +72,9 @@ pub enum UnsentReason {
     /// Split it, or raise `max_payload` of the server.
     #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
     TooLarge {
-        /// Its length in bytes.
+        /// How long it is, in bytes.
         len: u32,
-        /// The limit in bytes.
+        /// The `max_payload` of the server, in bytes.
         max: u32,
     },
 }
@@ -85,15 +85,15 @@ pub enum UnsentReason {
 pub struct PayloadReceived {
     /// The room's entity, if it came from or about one.
     pub room: Option<Entity>,
-    /// Who said it.
+    /// Who said it, as the server vouches for it.
     pub sender: Sender,
     /// Place in the room's order, if it has one.
     pub seq: Option<u64>,
     /// Whether it was said before this client joined.
     pub replay: bool,
-    /// What it is.
+    /// The number of its type, [`MessageType::RAW`] for bytes of no type.
     pub message_type: MessageType,
-    /// The bytes.
+    /// As they came; the server's `max_payload` limits them, 65,536 bytes by default.
     pub payload: Bytes,
 }
 
@@ -109,8 +109,8 @@ pub struct Undecodable {
     pub type_name: String,
     /// The room's entity, if it came from or about one.
     pub room: Option<Entity>,
-    /// Who said it.
+    /// Who said it, as the server vouches for it.
     pub sender: Sender,
-    /// The bytes.
+    /// As they came; the server's `max_payload` limits them, 65,536 bytes by default.
     pub payload: Bytes,
 }

@@ -8,16 +8,16 @@ use ghost_sync_core::wire::{ClientId, LeaveReason, RoomName, Seat};
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerJoined {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The new member's entity.
+    /// The entity with [`Member`](crate::Member), spawned just now.
     pub player: Entity,
-    /// Who.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat.
+    /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
     /// Place in the room's order.
     pub seq: u64,
@@ -28,20 +28,20 @@ pub struct PlayerJoined {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerLeft {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
     /// The entity that the member was.
     pub player: Entity,
-    /// Who.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat that it had.
+    /// The number that it had in the room, which nobody else gets there.
     pub seat: Seat,
     /// Place in the room's order.
     pub seq: u64,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: LeaveReason,
 }
 
@@ -50,16 +50,16 @@ pub struct PlayerLeft {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerAway {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The member's entity.
+    /// The entity with [`Member`](crate::Member).
     pub player: Entity,
-    /// Who.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat.
+    /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
     /// Place in the room's order.
     pub seq: u64,
@@ -69,16 +69,16 @@ pub struct PlayerAway {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerBack {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The member's entity.
+    /// The entity with [`Member`](crate::Member).
     pub player: Entity,
-    /// Who.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat.
+    /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
     /// Place in the room's order.
     pub seq: u64,

@@ -7,14 +7,14 @@ use ghost_sync_core::wire::{LeaveReason, Refusal, RoomName, Seat};
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Joined {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The own member entity.
+    /// The own entity there, with [`LocalPlayer`](crate::LocalPlayer).
     pub player: Entity,
-    /// The own seat.
+    /// The own number in the room, which nobody else gets there.
     pub seat: Seat,
 }
 
@@ -24,14 +24,15 @@ pub struct Joined {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Rejoined {
-    /// The room's entity, which is new.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom), which is new; observers of the room's
+    /// former entity do not hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The own member entity.
+    /// The own entity there, with [`LocalPlayer`](crate::LocalPlayer).
     pub player: Entity,
-    /// The own seat.
+    /// The own number in the room, which nobody else gets there.
     pub seat: Seat,
     /// The entity that the room was until now: there with its members to the end of the
     /// frame, as [`Ended`](crate::Ended). `None` when it went earlier, with
@@ -54,7 +55,7 @@ pub struct Rejoined {
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RejoinRefused {
-    /// The room.
+    /// The room that this client was in.
     pub room_name: RoomName,
     /// Why; its `Display` is for people.
     pub reason: Refusal,
@@ -76,12 +77,12 @@ pub struct JoinRefused {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Left {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: LeaveReason,
 }
 
@@ -90,12 +91,12 @@ pub struct Left {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomDeleted {
-    /// The room's entity.
+    /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The reason given.
+    /// What the server said about it, for people.
     pub message: String,
 }
 
@@ -105,10 +106,10 @@ pub struct RoomDeleted {
 pub struct MetadataChanged {
     /// The room's or the member's entity.
     pub entity: Entity,
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The new value; `None`: removed.
     pub value: Option<String>,
-    /// The version after the change.
+    /// Greater by one with each change of this entity's metadata.
     pub version: u64,
 }

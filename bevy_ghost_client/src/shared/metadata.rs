@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bevy::prelude::*;
 use ghost_sync_core::wire::Meta;
 
-/// What everybody in a room may know about a room or a member: short texts by key.
+/// What everybody in a room may know about a room or a member: short texts by key. At most 32
+/// entries, and 2 KiB of keys and values together; a key has 1 to 64 bytes.
 ///
 /// On a server it belongs to rooms and connections, and what systems change in it, or give a
 /// room to begin with, clients are told at the end of the frame. On a client it is what the

@@ -44,10 +44,10 @@ pub struct ServerStopped;
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct ConnectionOpened {
-    /// The connection's entity.
+    /// The entity with [`Connection`](crate::Connection); observers attached to it hear this.
     #[event_target]
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
@@ -62,8 +62,8 @@ pub struct ConnectionClosed {
     /// The entity that the connection was.
     #[event_target]
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: DisconnectReason,
 }

@@ -12,12 +12,12 @@ use ghost_sync_core::wire::{ClientId, MessageType};
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Missed {
-    /// The connection's entity.
+    /// The entity with [`Connection`](crate::Connection); observers attached to it hear this.
     #[event_target]
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// How many.
+    /// Payloads, and changes of its metadata.
     pub messages: u64,
 }
 
@@ -27,11 +27,11 @@ pub struct Missed {
 pub struct Unsent {
     /// For whom it was.
     pub to: ServerReceiver,
-    /// What it is.
+    /// The number of its type, [`MessageType::RAW`] for bytes of no type.
     pub message_type: MessageType,
     /// The bytes; none where it could not be written as bytes.
     pub payload: Bytes,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: UnsentReason,
 }
 
@@ -52,15 +52,15 @@ pub enum UnsentReason {
     /// Split it, or raise [`max_payload`](crate::ServerConfig::max_payload).
     #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
     TooLarge {
-        /// Its length in bytes.
+        /// How long it is, in bytes.
         len: usize,
-        /// The limit in bytes.
+        /// The [`max_payload`](crate::ServerConfig::max_payload) of the server, in bytes.
         max: usize,
     },
     /// Leave fewer out, or say it to those alone who are to hear it.
     #[error("a message to a room can leave {max} players out, not more")]
     TooManyLeftOut {
-        /// The limit.
+        /// Players that one message may leave out.
         max: usize,
     },
     /// It cannot be written as bytes: a list in it is too long, say. The log has why.
@@ -72,15 +72,15 @@ pub enum UnsentReason {
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PayloadReceived {
-    /// The connection's entity.
+    /// The entity with [`Connection`](crate::Connection).
     pub connection: Entity,
     /// Player and room, if it came from or about a room.
     pub seat: Option<(Entity, Entity)>,
     /// Place in the room's order, if the room has heard it.
     pub seq: Option<u64>,
-    /// What it is.
+    /// The number of its type, [`MessageType::RAW`] for bytes of no type.
     pub message_type: MessageType,
-    /// The bytes.
+    /// As they came: at most [`max_payload`](crate::ServerConfig::max_payload) bytes.
     pub payload: Bytes,
 }
 
@@ -92,13 +92,13 @@ pub struct PayloadReceived {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Undecodable {
-    /// The connection's entity.
+    /// The entity with [`Connection`](crate::Connection); observers attached to it hear this.
     #[event_target]
     pub connection: Entity,
     /// Player and room, if it came from or about a room.
     pub seat: Option<(Entity, Entity)>,
     /// The name under which the type is registered.
     pub type_name: String,
-    /// The bytes.
+    /// As they came: at most [`max_payload`](crate::ServerConfig::max_payload) bytes.
     pub payload: Bytes,
 }

@@ -9,18 +9,18 @@ use ghost_sync_core::wire::{ClientId, LeaveReason, RoomName, Seat};
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerJoined {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The player's entity.
+    /// The entity with [`Player`](crate::Player).
     pub player: Entity,
-    /// The entity of its connection.
+    /// The entity with its [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat.
+    /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
     /// What the client said with its request.
     pub data: Bytes,
@@ -38,20 +38,20 @@ pub struct PlayerJoined {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerLeft {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
     /// The entity that the player was.
     pub player: Entity,
-    /// The entity of its connection.
+    /// The entity with its [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat that it had.
+    /// The number that it had in the room, which nobody else gets there.
     pub seat: Seat,
-    /// Why.
+    /// Why; its `Display` is for people.
     pub reason: LeaveReason,
 }
 
@@ -61,18 +61,18 @@ pub struct PlayerLeft {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerAway {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The player's entity.
+    /// The entity with [`Player`](crate::Player).
     pub player: Entity,
-    /// The entity of its connection.
+    /// The entity with its [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat.
+    /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
 }
 
@@ -83,18 +83,18 @@ pub struct PlayerAway {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerBack {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The player's entity.
+    /// The entity with [`Player`](crate::Player).
     pub player: Entity,
-    /// The entity of its connection.
+    /// The entity with its [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The seat.
+    /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
     /// Whether its program was started anew, so that it knows nothing of the room but who
     /// is there, the newest values, and what [`GreetRequest`](crate::GreetRequest) told it.
@@ -105,10 +105,10 @@ pub struct PlayerBack {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Lagged {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The player's entity.
+    /// The entity with [`Player`](crate::Player).
     pub player: Entity,
     /// Messages that it does not get.
     pub dropped: u64,

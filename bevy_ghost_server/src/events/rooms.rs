@@ -9,10 +9,10 @@ use crate::{CreateRoomError, MetaError};
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomOpened {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
 }
 
@@ -21,10 +21,10 @@ pub struct RoomOpened {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomRefused {
-    /// The entity.
+    /// The entity that was to be the room.
     #[event_target]
     pub room: Entity,
-    /// The name.
+    /// The name that it was to have.
     pub room_name: RoomName,
     /// Why; its `Display` is for people.
     pub reason: CreateRoomError,
@@ -34,10 +34,10 @@ pub struct RoomRefused {
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct RoomEmptied {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
 }
 
@@ -49,9 +49,9 @@ pub struct RoomClosed {
     /// The entity that the room was.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// Tells which room it was when the entity is gone.
     pub room_name: RoomName,
-    /// The reason given.
+    /// What was said about it, for people.
     pub message: String,
 }
 
@@ -61,11 +61,11 @@ pub struct RoomClosed {
 pub struct MetadataChanged {
     /// The room's or the connection's entity.
     pub entity: Entity,
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The new value; `None`: removed.
     pub value: Option<String>,
-    /// The version after the change.
+    /// Greater by one with each change of this entity's metadata.
     pub version: u64,
 }
 
@@ -76,7 +76,7 @@ pub struct MetadataChanged {
 pub struct MetadataRefused {
     /// The room's or the connection's entity.
     pub entity: Entity,
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The value that it was to have; `None`: none.
     pub value: Option<String>,

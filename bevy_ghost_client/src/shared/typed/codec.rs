@@ -16,7 +16,7 @@ use super::message::GhostMessage;
 pub struct Raw {
     /// What the sender says the bytes are; [`MessageType::RAW`] for nothing in particular.
     pub message_type: MessageType,
-    /// The bytes.
+    /// What only the game understands; nothing is added on the wire.
     pub data: Bytes,
 }
 

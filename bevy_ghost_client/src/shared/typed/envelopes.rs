@@ -15,7 +15,7 @@ use super::order::Stamp;
 pub struct Broadcast<T> {
     /// The room's entity; `None` for the room joined last.
     pub room: Option<Entity>,
-    /// How hard the relay tries to deliver it.
+    /// Whether it may be dropped or replaced on its way. [`new`](Self::new): it may not.
     pub delivery: Delivery,
     /// Whether it comes back to the sender too, and whether it is acknowledged.
     pub flags: SendFlags,
@@ -106,7 +106,7 @@ impl<T> ToServer<T> {
 /// Client, in: said in a room, by a player or by the server.
 #[derive(Clone, Debug, Message)]
 pub struct FromRoom<T> {
-    /// The room's entity.
+    /// The entity with `JoinedRoom` on a client, with `Room` on a server.
     pub room: Entity,
     /// Who, as the server vouches for it.
     pub sender: Sender,
@@ -179,13 +179,13 @@ pub struct FromServer<T> {
 /// Server, in: said by a player, to its room or to the server.
 #[derive(Clone, Debug, Message)]
 pub struct FromPlayer<T> {
-    /// The player's entity.
+    /// The entity with `Player`.
     pub player: Entity,
-    /// The room's entity.
+    /// The entity with `JoinedRoom` on a client, with `Room` on a server.
     pub room: Entity,
-    /// The entity of the player's connection.
+    /// The entity with the player's `Connection`.
     pub connection: Entity,
-    /// Who.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
     /// Place in the room's order, when the room has heard it already; `None` when
     /// the server alone has.
@@ -197,9 +197,9 @@ pub struct FromPlayer<T> {
 /// Server, in: said to the server by a client, outside of any room.
 #[derive(Clone, Debug, Message)]
 pub struct FromConnection<T> {
-    /// The connection's entity.
+    /// The entity with `Connection`.
     pub connection: Entity,
-    /// Who.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
     /// What was said.
     pub message: T,
@@ -208,9 +208,9 @@ pub struct FromConnection<T> {
 /// Server, out: to everybody in a room, with a place in the room's order.
 #[derive(Clone, Debug, Message)]
 pub struct ToRoom<T> {
-    /// The room's entity.
+    /// The entity with `JoinedRoom` on a client, with `Room` on a server.
     pub room: Entity,
-    /// How hard the relay tries to deliver it.
+    /// Whether it may be dropped or replaced on its way. [`new`](Self::new): it may not.
     pub delivery: Delivery,
     /// What else is asked for: [`FORGET`](SendFlags::FORGET) counts.
     pub flags: SendFlags,
@@ -267,9 +267,9 @@ impl<T> ToRoom<T> {
 /// Server, out: to one player, about its room.
 #[derive(Clone, Debug, Message)]
 pub struct ToPlayer<T> {
-    /// The player's entity.
+    /// The entity with `Player`.
     pub player: Entity,
-    /// How hard the relay tries to deliver it.
+    /// Whether it may be dropped or replaced on its way. [`new`](Self::new): it may not.
     pub delivery: Delivery,
     /// What is said.
     pub message: T,
@@ -299,9 +299,9 @@ impl<T> ToPlayer<T> {
 /// Server, out: to one client, about no room.
 #[derive(Clone, Debug, Message)]
 pub struct ToConnection<T> {
-    /// The connection's entity.
+    /// The entity with `Connection`.
     pub connection: Entity,
-    /// How hard the relay tries to deliver it.
+    /// Whether it may be dropped or replaced on its way. [`new`](Self::new): it may not.
     pub delivery: Delivery,
     /// What is said.
     pub message: T,

@@ -35,7 +35,7 @@ pub struct GhostReader<'w, 's, T: GhostMessage> {
 /// Something that came, see [`GhostReader`].
 #[derive(Debug)]
 pub struct Heard<'a, T> {
-    /// The room's entity, if it came from or about one.
+    /// The entity with `JoinedRoom`, if it came from or about a room.
     pub room: Option<Entity>,
     /// Who, as the server vouches for it.
     pub sender: Sender,

@@ -17,7 +17,7 @@ impl Stamp {
     /// Before everything.
     pub const FIRST: Self = Self(0);
 
-    /// The present moment.
+    /// Now; the next call returns a greater one.
     pub fn now() -> Self {
         // One order of all changes of a single number needs nothing stronger.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))

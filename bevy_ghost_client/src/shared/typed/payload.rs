@@ -19,7 +19,7 @@ pub struct ClientPayload {
     pub room: Option<Entity>,
     /// Who is to get it.
     pub to: ClientReceiver,
-    /// What the payload is.
+    /// The number of its type.
     pub message_type: MessageType,
     /// The message as bytes; an error where it cannot be encoded, which the log has said.
     pub bytes: Result<Bytes, Unencodable>,
@@ -30,9 +30,9 @@ pub struct ClientPayload {
 pub enum ClientReceiver {
     /// Everybody else in the room.
     Room {
-        /// How hard to try.
+        /// Whether it may be dropped or replaced on its way.
         delivery: Delivery,
-        /// What else is asked for.
+        /// Whether it is echoed, acknowledged, or the last of its key.
         flags: SendFlags,
     },
     /// The server program.
@@ -46,7 +46,7 @@ pub struct ServerPayload {
     pub stamp: Stamp,
     /// Who is to get it.
     pub to: ServerReceiver,
-    /// What the payload is.
+    /// The number of its type.
     pub message_type: MessageType,
     /// The message as bytes; an error where it cannot be encoded, which the log has said.
     pub bytes: Result<Bytes, Unencodable>,
@@ -57,27 +57,27 @@ pub struct ServerPayload {
 pub enum ServerReceiver {
     /// Everybody in a room.
     Room {
-        /// The room's entity.
+        /// The entity with `Room`.
         room: Entity,
-        /// How hard to try.
+        /// Whether it may be dropped or replaced on its way.
         delivery: Delivery,
-        /// What else is asked for.
+        /// Whether it is echoed, acknowledged, or the last of its key.
         flags: SendFlags,
         /// The entities of players who are left out.
         except: Vec<Entity>,
     },
     /// One player.
     Player {
-        /// The player's entity.
+        /// The entity with `Player`.
         player: Entity,
-        /// How hard to try.
+        /// Whether it may be dropped or replaced on its way.
         delivery: Delivery,
     },
     /// One client.
     Connection {
-        /// The connection's entity.
+        /// The entity with `Connection`.
         connection: Entity,
-        /// How hard to try.
+        /// Whether it may be dropped or replaced on its way.
         delivery: Delivery,
     },
     /// Every client.
@@ -89,9 +89,9 @@ pub enum ServerReceiver {
 pub struct Arrival<O> {
     /// Where it came from.
     pub origin: O,
-    /// What the payload is.
+    /// The number of its type.
     pub message_type: MessageType,
-    /// The bytes.
+    /// As they came: what they mean is up to the type.
     pub payload: Bytes,
 }
 
@@ -109,9 +109,9 @@ pub struct Unreadable {
 pub enum ClientOrigin {
     /// From its room.
     Room {
-        /// The room.
+        /// The entity with `JoinedRoom`.
         room: Entity,
-        /// The sender.
+        /// As the server vouches for it.
         sender: Sender,
         /// Place in the room's order.
         seq: u64,
@@ -132,22 +132,22 @@ pub enum ClientOrigin {
 pub enum ServerOrigin {
     /// From a player.
     Player {
-        /// The player.
+        /// The entity with `Player`.
         player: Entity,
-        /// Its room.
+        /// The entity with `Room`.
         room: Entity,
-        /// Its connection.
+        /// The entity with `Connection`.
         connection: Entity,
-        /// Its public id.
+        /// The same in every room, for as long as the client's session goes on.
         client_id: ClientId,
         /// Place in the room's order, if it has one.
         seq: Option<u64>,
     },
     /// From a client outside of any room.
     Connection {
-        /// The connection.
+        /// The entity with `Connection`.
         connection: Entity,
-        /// Its public id.
+        /// The same in every room, for as long as the client's session goes on.
         client_id: ClientId,
     },
 }
