@@ -123,8 +123,8 @@ fn forget(world: &mut World) {
     world.remove_resource::<HostFence>();
     let mut thread = world.resource_mut::<NetworkThread>();
     *thread = NetworkThread { connector: thread.connector.take(), ..NetworkThread::default() };
-    // With it goes the channel of the tickets: those of this server must not
-    // answer questions of the next, which have the same numbers.
+    // The channel of the tickets goes too: those of this server must not answer questions of the
+    // next, which have the same numbers.
     *world.resource_mut::<Questions>() = Questions::default();
     *world.resource_mut::<AllowedRooms>() = AllowedRooms::default();
     *world.resource_mut::<Outbox>() = Outbox::default();
