@@ -88,9 +88,9 @@ pub struct StartServer;
 /// Room entities stay, and open again when the server starts again.
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct StopServer {
-    /// Why, for the people there. "the server stops".
+    /// Why, for the people there; "the server stops" by default.
     pub message: String,
-    /// How long clients may take to get what is under way to them. 5 s.
+    /// How long clients may take to get what is under way to them; 5 s by default.
     pub deadline: Duration,
 }
 

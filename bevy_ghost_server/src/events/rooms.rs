@@ -76,7 +76,7 @@ pub struct MetadataChanged {
 pub struct MetadataRefused {
     /// The room's or the connection's entity.
     pub entity: Entity,
-    /// 1 to 64 bytes, without control characters.
+    /// As it was asked for; it need not be a valid key.
     pub key: String,
     /// The value that it was to have; `None`: none.
     pub value: Option<String>,
