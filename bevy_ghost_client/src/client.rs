@@ -1,13 +1,12 @@
 //! What is known about the connection right now.
 
-use std::{ops::AddAssign, time::Duration};
+use std::time::Duration;
 
 use bevy::prelude::*;
 use crossbeam_channel::Receiver;
-use ghost_sync_core::{
-    embed::ClientEnd,
-    wire::{ClientId, RoomName, SessionTicket},
-};
+use ghost_sync_core::wire::{ClientId, RoomName, SessionTicket};
+
+use crate::{ClientEnd, Traffic};
 
 /// Whether there is a connection; details are in [`GhostClient`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Reflect, States)]
@@ -62,30 +61,6 @@ impl GhostClient {
     /// sleeps until then; `None` while there is no connection and none is being made.
     pub fn wake(&self) -> Option<Receiver<()>> {
         self.wake.clone()
-    }
-}
-
-/// An amount of messages.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Reflect)]
-pub struct Traffic {
-    /// How many.
-    pub messages: u64,
-    /// Bytes of their payloads.
-    pub bytes: u64,
-}
-
-impl Traffic {
-    /// Counts one more message.
-    pub fn count(&mut self, payload: &[u8]) {
-        self.messages += 1;
-        self.bytes += payload.len() as u64;
-    }
-}
-
-impl AddAssign for Traffic {
-    fn add_assign(&mut self, more: Self) {
-        self.messages += more.messages;
-        self.bytes += more.bytes;
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn register(app: &mut App) {
     }
 }
 
-pub(crate) fn measure(
+pub(crate) fn record_diagnostics(
     mut diagnostics: Diagnostics,
     client: Res<GhostClient>,
     rooms: Res<JoinedRooms>,

@@ -1,19 +1,16 @@
 //! A client program without a window: the plugins it needs, and how it ends.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use bevy::{
-    app::{AppExit, PanicHandlerPlugin, PluginGroupBuilder, ScheduleRunnerPlugin, TaskPoolPlugin},
-    diagnostic::{DiagnosticsPlugin, FrameCountPlugin},
-    log::LogPlugin,
+    app::{AppExit, PluginGroupBuilder, ScheduleRunnerPlugin},
     prelude::*,
-    state::app::StatesPlugin,
-    time::TimePlugin,
 };
-use crossbeam_channel::{Receiver, Sender};
-use ghost_sync_core::embed::Network;
+use crossbeam_channel::Receiver;
 
-use crate::{ClientState, Disconnect, GhostClientSystems, GhostNetwork};
+use crate::{
+    ClientState, Disconnect, GhostClientSystems, GhostNetwork, listen_for_signals, without_window,
+};
 
 /// What a client without a window needs beside [`GhostClientPlugin`](crate::GhostClientPlugin),
 /// instead of `MinimalPlugins`: for a bot, or a program on a terminal. Logging, time, states,
@@ -31,19 +28,6 @@ impl PluginGroup for HeadlessClientPlugins {
     fn build(self) -> PluginGroupBuilder {
         without_window::<Self>().add(ScheduleRunnerPlugin::run_loop(FRAME)).add(GoodbyePlugin)
     }
-}
-
-/// What any program without a window needs, but for what runs and ends it.
-#[doc(hidden)]
-pub fn without_window<G: PluginGroup>() -> PluginGroupBuilder {
-    PluginGroupBuilder::start::<G>()
-        .add(PanicHandlerPlugin)
-        .add(LogPlugin::default())
-        .add(TaskPoolPlugin::default())
-        .add(FrameCountPlugin)
-        .add(TimePlugin)
-        .add(StatesPlugin)
-        .add(DiagnosticsPlugin)
 }
 
 /// Says goodbye when the program is told to end: on Ctrl-C, SIGTERM and SIGHUP the client
@@ -93,69 +77,10 @@ fn end_on_signal(
 
 const FRAME: Duration = Duration::from_nanos(16_666_667);
 
-/// Passes on what tells the program to end: Ctrl-C, SIGTERM, and that its terminal is gone.
-///
-/// # Errors
-/// When the operating system does not let the program listen.
-#[cfg(unix)]
-pub fn listen_for_signals(network: &Network, arrived: Sender<()>) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let _context = network.handle().enter();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    network.spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv() => {}
-            }
-            if arrived.send(()).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
-}
-
-/// Passes on what tells the program to end: Ctrl-C, and that its console or session is gone.
-///
-/// # Errors
-/// When the operating system does not let the program listen.
-#[cfg(windows)]
-pub fn listen_for_signals(network: &Network, arrived: Sender<()>) -> io::Result<()> {
-    use tokio::signal::windows;
-    let _context = network.handle().enter();
-    let mut interrupt = windows::ctrl_c()?;
-    let mut closed = windows::ctrl_close()?;
-    let mut shutdown = windows::ctrl_shutdown()?;
-    network.spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = closed.recv() => {}
-                _ = shutdown.recv() => {}
-            }
-            if arrived.send(()).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
-}
-
-/// Passes on nothing: this system has no signals.
-///
-/// # Errors
-/// None.
-#[cfg(not(any(unix, windows)))]
-pub fn listen_for_signals(_network: &Network, _arrived: Sender<()>) -> io::Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use bevy::state::app::StatesPlugin;
+
     use super::*;
 
     #[derive(Default, Resource)]

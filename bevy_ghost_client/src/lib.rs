@@ -3,43 +3,42 @@
 mod bridge;
 mod client;
 pub mod diagnostics;
-mod ended;
 mod entities;
 mod events;
-mod finding;
 mod headless;
-mod hearing;
-pub mod kept;
 mod plugin;
 mod requests;
 mod roster;
-pub mod schema;
-#[doc(hidden)]
-pub mod states;
-pub mod typed;
+mod shared;
 
-pub use bridge::{
-    ClientEnd, Connector, GhostNetwork, HostFence, LocalConnector, Network, Reconnect, Target,
-};
-pub use client::{ClientState, GhostClient, JoinedRooms, Traffic, connected, in_room};
-pub use ended::Ended;
-pub use entities::{Away, JoinedRoom, LocalPlayer, Member, MemberOf, Members, Metadata};
+pub use client::{ClientState, GhostClient, JoinedRooms, connected, in_room};
+pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members};
 pub use events::{
     Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
     MetadataChanged, PayloadReceived, Pinged, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
     Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
     Undecodable, Unsent, UnsentReason,
 };
-pub use finding::Roster;
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
     Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
     SessionTicket,
 };
-pub use ghost_sync_core::{client::ConnectError, relay::DisconnectReason};
-pub use headless::{GoodbyePlugin, HeadlessClientPlugins, listen_for_signals, without_window};
+pub use ghost_sync_core::{
+    client::ConnectError,
+    embed::{ClientEnd, Connector, LocalConnector, Network, Reconnect, Target},
+    relay::DisconnectReason,
+};
+pub use headless::{GoodbyePlugin, HeadlessClientPlugins};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
+pub use roster::Roster;
+#[doc(hidden)]
+pub use shared::states;
+pub use shared::{
+    Away, Ended, GhostNetwork, HostFence, Metadata, Traffic, kept, listen_for_signals, schema,
+    typed, without_window,
+};
 pub use typed::{
     Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, GhostReader, Heard, Raw, Sender,
     ToServer,

@@ -42,39 +42,50 @@ impl Plugin for GhostClientPlugin {
         app.init_state::<ClientState>()
             .init_resource::<GhostClient>()
             .init_resource::<JoinedRooms>()
-            .init_resource::<bridge::Link>()
-            .register_type::<Away>()
-            .register_type::<GhostClient>()
-            .register_type::<JoinedRoom>()
-            .register_type::<Member>()
-            .register_type::<MemberOf>()
-            .register_type::<Members>()
-            .register_type::<LocalPlayer>()
-            .register_type::<Metadata>()
-            .register_type_mutable_state::<ClientState>();
+            .init_resource::<bridge::NetworkThread>()
+            .init_resource::<bridge::Outbox>();
         crate::Ended::register(app);
         events::register(app);
         diagnostics::register(app);
         MessageRegistry::enable_client(app);
+        register_types(app);
+        add_observers(app);
 
-        app.add_observer(bridge::on_connect)
-            .add_observer(bridge::on_disconnect)
-            .add_observer(bridge::on_join)
-            .add_observer(bridge::on_leave)
-            .add_observer(bridge::on_room_removed)
-            .add_observer(bridge::on_ping)
-            .add_observer(bridge::on_list_rooms)
-            .add_observer(bridge::on_set_metadata);
-
-        app.add_systems(PreUpdate, bridge::receive.in_set(GhostClientSystems::Receive))
-            .add_systems(PostUpdate, bridge::send.in_set(GhostClientSystems::Send))
-            .add_systems(PostUpdate, diagnostics::measure.after(GhostClientSystems::Send));
+        app.add_systems(PreUpdate, bridge::receive.in_set(GhostClientSystems::Receive));
         if let Some(every) = self.ping_every {
             let due = resource_exists::<Time<Real>>.and_then(on_real_timer(every));
-            app.add_systems(Update, bridge::measure_rtt.run_if(crate::connected.and_then(due)));
+            app.add_systems(Update, bridge::ping.run_if(crate::connected.and_then(due)));
         }
+        app.add_systems(PostUpdate, bridge::send.in_set(GhostClientSystems::Send)).add_systems(
+            PostUpdate,
+            diagnostics::record_diagnostics.after(GhostClientSystems::Send),
+        );
     }
+
     fn finish(&self, app: &mut App) {
         states::finish(app);
     }
+}
+
+fn register_types(app: &mut App) {
+    app.register_type::<Away>()
+        .register_type::<GhostClient>()
+        .register_type::<JoinedRoom>()
+        .register_type::<Member>()
+        .register_type::<MemberOf>()
+        .register_type::<Members>()
+        .register_type::<LocalPlayer>()
+        .register_type::<Metadata>()
+        .register_type_mutable_state::<ClientState>();
+}
+
+fn add_observers(app: &mut App) {
+    app.add_observer(bridge::on_connect)
+        .add_observer(bridge::on_disconnect)
+        .add_observer(bridge::on_join)
+        .add_observer(bridge::on_leave)
+        .add_observer(bridge::on_room_removed)
+        .add_observer(bridge::on_ping)
+        .add_observer(bridge::on_list_rooms)
+        .add_observer(bridge::on_set_metadata);
 }

@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use bytes::Bytes;
 use ghost_sync_core::wire::{IfMissing, JoinOptions, Meta, Replay, SessionTicket};
 
-use crate::bridge::{Connector, LocalConnector, Reconnect, Target};
+use crate::{Connector, LocalConnector, Reconnect, Target};
 
 /// Asks for a connection; ends the one that is there.
 ///
@@ -230,7 +230,7 @@ pub struct ListRooms;
 /// Asks to change an entry of the own metadata.
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct SetMetadata {
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The new value; `None` removes the key.
     pub value: Option<String>,

@@ -7,7 +7,7 @@ use bevy::{
 
 use crate::{ConnectionStats, GhostServer, Rooms};
 
-/// Rooms.
+/// Rooms that are there, of the server's own and of clients' making.
 pub const ROOMS: DiagnosticPath = DiagnosticPath::const_new("ghost/server/rooms");
 /// Seats taken, in all rooms.
 pub const PLAYERS: DiagnosticPath = DiagnosticPath::const_new("ghost/server/players");
@@ -52,7 +52,7 @@ pub(crate) fn register(app: &mut App) {
     }
 }
 
-pub(crate) fn measure(
+pub(crate) fn record_diagnostics(
     mut diagnostics: Diagnostics,
     server: Res<GhostServer>,
     rooms: Res<Rooms>,

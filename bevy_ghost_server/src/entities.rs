@@ -8,10 +8,9 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, Traffic};
-use ghost_sync_core::{
-    relay::History,
-    wire::{ClientId, InvalidRoomName, RoomName, Seat},
-};
+use ghost_sync_core::wire::{ClientId, InvalidRoomName, RoomName, Seat};
+
+use crate::History;
 
 /// A room. Spawning one opens it to clients, despawning closes it.
 ///
@@ -215,9 +214,9 @@ pub struct ConnectionStats {
 #[component(immutable)]
 #[reflect(Component, Debug, from_reflect = false)]
 pub struct Player {
-    /// The public id of its client.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// Its number in the room.
+    /// Its number in the room, from 1 up, which nobody else gets there.
     pub seat: Seat,
 }
 

@@ -26,7 +26,7 @@ mod decision;
 use std::net::SocketAddr;
 
 use bevy::prelude::*;
-use bevy_ghost_client::{GhostMessage, Metadata, typed::Words};
+use bevy_ghost_client::{GhostMessage, Metadata, typed::Greeting};
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, MessageType, RoomName};
 
@@ -55,14 +55,14 @@ pub struct ConnectRequest {
 /// A client wants a seat in a room. Capacity is checked by the network thread.
 #[derive(Debug, EntityEvent)]
 pub struct JoinRequest {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it are asked.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// `Lobby` and `lobby` are two rooms.
     pub room_name: RoomName,
-    /// The entity of the client's connection.
+    /// The entity with the client's [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
@@ -104,11 +104,11 @@ pub struct JoinRequest {
 /// ```
 #[derive(Debug, Event)]
 pub struct CreateRoomRequest {
-    /// The name of the room.
+    /// The name that the room is to have; no room has it now.
     pub room_name: RoomName,
-    /// The entity of the client's connection.
+    /// The entity with the client's [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
@@ -152,16 +152,16 @@ pub struct CreateRoomRequest {
 /// ```
 #[derive(Debug, EntityEvent)]
 pub struct RelayRequest {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it are asked.
     #[event_target]
     pub room: Entity,
-    /// The player's entity.
+    /// The entity with [`Player`](crate::Player).
     pub player: Entity,
-    /// The entity of its connection.
+    /// The entity with its [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// What the payload is.
+    /// The number of its type, [`MessageType::RAW`] for bytes of no type.
     pub message_type: MessageType,
     /// The bytes, as the client sent them: not checked yet.
     pub payload: Bytes,
@@ -187,12 +187,12 @@ pub struct RelayRequest {
 /// ```
 #[derive(Debug, EntityEvent)]
 pub struct MetadataRequest {
-    /// The entity of the client's connection.
+    /// The entity with the client's [`Connection`](crate::Connection).
     #[event_target]
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The new value; `None` removes the key.
     pub value: Option<String>,
@@ -217,19 +217,19 @@ pub struct MetadataRequest {
 /// ```
 #[derive(Debug, EntityEvent)]
 pub struct GreetRequest {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room); observers attached to it are asked.
     #[event_target]
     pub room: Entity,
-    /// The room's name.
+    /// `Lobby` and `lobby` are two rooms.
     pub room_name: RoomName,
-    /// The entity of the client's connection.
+    /// The entity with the client's [`Connection`](crate::Connection).
     pub connection: Entity,
-    /// The client's public id.
+    /// The same in every room, for as long as the client's session goes on.
     pub client_id: ClientId,
     /// The player's entity, if it has its seat already: [`PlayerBack`](crate::PlayerBack)
     /// follows. `None` for a newcomer: [`PlayerJoined`](crate::PlayerJoined) follows.
     pub player: Option<Entity>,
-    pub(crate) words: Words,
+    pub(crate) greeting: Greeting,
 }
 
 impl GreetRequest {
@@ -241,7 +241,7 @@ impl GreetRequest {
     /// encoded, or whose type is not
     /// [registered](crate::GhostAppExt::add_ghost_message), is left out; the log says so.
     pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
-        self.words.say(message);
+        self.greeting.add(message);
     }
 }
 

@@ -1,21 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod asks;
 mod bridge;
 mod dedicated;
 pub mod diagnostics;
 mod entities;
 mod events;
-mod hearing;
 pub mod hooks;
-mod index;
-mod lifecycle;
 mod plugin;
 mod requests;
 mod rooms;
 mod runner;
 mod server;
-mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -23,10 +18,6 @@ pub use bevy_ghost_client::{
     Away, ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork,
     InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Network, Raw, RoomName,
     Seat, Traffic, typed,
-};
-pub use bridge::{
-    CreateOnJoin, DisconnectReason, GateConfig, IpPrefix, Limits, OverflowPolicy, Rate,
-    ServerHandle,
 };
 pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
 pub use entities::{
@@ -40,9 +31,15 @@ pub use events::{
     Undecodable, Unsent, UnsentReason,
 };
 pub use ghost_sync_core::{
-    relay::{CreateRoomError, MetaError},
+    ServerHandle,
+    relay::{
+        CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig, IpPrefix, Limits, MetaError,
+        OverflowPolicy, Rate,
+    },
     server::BindError,
 };
+// Plain values of the core that games do not see.
+pub(crate) use ghost_sync_core::relay::{AskId, History};
 pub use hooks::{
     ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, MetadataRequest, RelayRequest,
     Ticket,

@@ -8,7 +8,7 @@ use bevy_ghost_client::{GhostClientSystems, Metadata, states, typed::MessageRegi
 use crate::{
     Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig,
     RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge, diagnostics,
-    events, index::Index, lifecycle, rooms,
+    events, rooms,
 };
 
 /// When the server's work is done in a frame.
@@ -69,68 +69,81 @@ impl Plugin for GhostServerPlugin {
             .insert_resource(self.config.clone())
             .init_resource::<GhostServer>()
             .init_resource::<Rooms>()
-            .init_resource::<Index>()
-            .init_resource::<bridge::Link>()
+            .init_resource::<bridge::AllowedRooms>()
+            .init_resource::<bridge::Index>()
+            .init_resource::<bridge::NetworkThread>()
             .init_resource::<bridge::Outbox>()
-            .register_type::<Away>()
-            .register_type::<Connection>()
-            .register_type::<ConnectionStats>()
-            .register_type::<GhostServer>()
-            .register_type::<InRoom>()
-            .register_type::<Metadata>()
-            .register_type::<Player>()
-            .register_type::<Players>()
-            .register_type::<Room>()
-            .register_type::<RoomConfig>()
-            .register_type::<RoomStats>()
-            .register_type::<SeatOf>()
-            .register_type::<Seats>()
-            .register_type::<ServerConfig>()
-            .register_type_mutable_state::<ServerState>();
+            .init_resource::<bridge::Questions>();
         bevy_ghost_client::Ended::register(app);
         events::register(app);
         diagnostics::register(app);
         MessageRegistry::enable_server(app);
+        register_types(app);
+        add_observers(app);
 
-        app.add_observer(lifecycle::on_room_inserted)
-            .add_observer(lifecycle::on_room_discarded)
-            .add_observer(lifecycle::on_room_removed)
-            .add_observer(lifecycle::on_connection_removed)
-            .add_observer(lifecycle::on_player_removed)
-            .add_observer(lifecycle::on_kick)
-            .add_observer(lifecycle::on_close_connection)
-            .add_observer(lifecycle::on_close_room)
-            .add_observer(lifecycle::on_set_metadata)
-            .add_observer(bridge::on_start)
-            .add_observer(bridge::on_stop);
-
+        if self.start {
+            app.add_systems(PreStartup, |mut commands: Commands| commands.trigger(StartServer));
+        }
         // A client in the same app finds what its server did in the same frame.
-        app.configure_sets(PostUpdate, GhostClientSystems::Send.after(GhostServerSystems::Send))
-            .configure_sets(
-                PreUpdate,
-                GhostClientSystems::Receive.after(GhostServerSystems::Receive),
-            );
+        app.configure_sets(
+            PreUpdate,
+            GhostClientSystems::Receive.after(GhostServerSystems::Receive),
+        )
+        .configure_sets(PostUpdate, GhostClientSystems::Send.after(GhostServerSystems::Send));
+        let each_second =
+            resource_exists::<Time<Real>>.and_then(on_real_timer(Duration::from_secs(1)));
         app.add_systems(PreUpdate, bridge::receive.in_set(GhostServerSystems::Receive))
+            .add_systems(PreUpdate, bridge::measure_queues.run_if(each_second))
             .add_systems(
                 PostUpdate,
                 (
-                    rooms::carry_out,
-                    lifecycle::configure_rooms,
-                    lifecycle::tell_changed_metadata,
+                    rooms::open_and_close_rooms,
+                    bridge::configure_rooms,
+                    bridge::tell_metadata_changes,
                     bridge::send,
                 )
                     .chain()
                     .in_set(GhostServerSystems::Send),
             )
-            .add_systems(PostUpdate, diagnostics::measure.after(GhostServerSystems::Send));
-        let each_second =
-            resource_exists::<Time<Real>>.and_then(on_real_timer(Duration::from_secs(1)));
-        app.add_systems(PreUpdate, bridge::measure_queues.run_if(each_second));
-        if self.start {
-            app.add_systems(PreStartup, |mut commands: Commands| commands.trigger(StartServer));
-        }
+            .add_systems(
+                PostUpdate,
+                diagnostics::record_diagnostics.after(GhostServerSystems::Send),
+            );
     }
+
     fn finish(&self, app: &mut App) {
         states::finish(app);
     }
+}
+
+fn register_types(app: &mut App) {
+    app.register_type::<Away>()
+        .register_type::<Connection>()
+        .register_type::<ConnectionStats>()
+        .register_type::<GhostServer>()
+        .register_type::<InRoom>()
+        .register_type::<Metadata>()
+        .register_type::<Player>()
+        .register_type::<Players>()
+        .register_type::<Room>()
+        .register_type::<RoomConfig>()
+        .register_type::<RoomStats>()
+        .register_type::<SeatOf>()
+        .register_type::<Seats>()
+        .register_type::<ServerConfig>()
+        .register_type_mutable_state::<ServerState>();
+}
+
+fn add_observers(app: &mut App) {
+    app.add_observer(bridge::on_start)
+        .add_observer(bridge::on_stop)
+        .add_observer(bridge::on_room_inserted)
+        .add_observer(bridge::on_room_discarded)
+        .add_observer(bridge::on_room_removed)
+        .add_observer(bridge::on_connection_removed)
+        .add_observer(bridge::on_player_removed)
+        .add_observer(bridge::on_kick)
+        .add_observer(bridge::on_close_connection)
+        .add_observer(bridge::on_close_room)
+        .add_observer(bridge::on_set_metadata);
 }

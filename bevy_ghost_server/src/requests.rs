@@ -9,10 +9,10 @@ use bevy::prelude::*;
 /// Asks to put a player out of its room, with words for it; it stays connected.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct Kick {
-    /// The player's entity.
+    /// The entity with [`Player`](crate::Player).
     #[event_target]
     pub player: Entity,
-    /// Why.
+    /// Why, for the people there.
     pub message: String,
 }
 
@@ -26,10 +26,10 @@ impl Kick {
 /// Asks to cut a connection, with words for the client, which will not come back by itself.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct CloseConnection {
-    /// The connection's entity.
+    /// The entity with [`Connection`](crate::Connection).
     #[event_target]
     pub connection: Entity,
-    /// Why.
+    /// Why, for the people there.
     pub message: String,
 }
 
@@ -43,10 +43,10 @@ impl CloseConnection {
 /// Asks to close a room, with words for its players, who stay connected.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct CloseRoom {
-    /// The room's entity.
+    /// The entity with [`Room`](crate::Room).
     #[event_target]
     pub room: Entity,
-    /// Why.
+    /// Why, for the people there.
     pub message: String,
 }
 
@@ -63,9 +63,9 @@ impl CloseRoom {
 /// client cannot change it.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct SetMetadata {
-    /// The room's or the connection's entity.
+    /// The entity with [`Room`](crate::Room) or [`Connection`](crate::Connection).
     pub entity: Entity,
-    /// The key.
+    /// 1 to 64 bytes, without control characters.
     pub key: String,
     /// The new value; `None` removes the key.
     pub value: Option<String>,
@@ -88,9 +88,9 @@ pub struct StartServer;
 /// Room entities stay, and open again when the server starts again.
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct StopServer {
-    /// For the clients.
+    /// Why, for the people there; "the server stops" by default.
     pub message: String,
-    /// How long slow clients may take.
+    /// How long clients may take to get what is under way to them; 5 s by default.
     pub deadline: Duration,
 }
 

@@ -1,9 +1,9 @@
 //! The rooms by name, for those who prefer a resource to entities.
 
 use bevy::{platform::collections::HashMap, prelude::*};
-use ghost_sync_core::{relay::CreateRoomError, wire::RoomName};
+use ghost_sync_core::wire::RoomName;
 
-use crate::{CloseRoom, Room, RoomConfig};
+use crate::{CloseRoom, CreateRoomError, Room, RoomConfig};
 
 /// All [`Room`]s by name, and a way to open and close them.
 ///
@@ -70,7 +70,7 @@ impl Rooms {
 }
 
 /// Does what was asked of [`Rooms`] in this frame.
-pub(crate) fn carry_out(mut commands: Commands, mut rooms: ResMut<Rooms>) {
+pub(crate) fn open_and_close_rooms(mut commands: Commands, mut rooms: ResMut<Rooms>) {
     if rooms.wanted.is_empty() && rooms.unwanted.is_empty() {
         return;
     }

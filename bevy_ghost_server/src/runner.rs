@@ -9,7 +9,7 @@ use bevy::{
 use bevy_ghost_client::GhostClient;
 use crossbeam_channel::{Receiver, Select};
 
-use crate::bridge::Link;
+use crate::bridge::{NetworkThread, Questions};
 
 /// Updates the app whenever the network has something for it, and at each tick.
 ///
@@ -103,16 +103,16 @@ fn speed(time: &Time<Virtual>) -> f64 {
 
 /// Sleeps until something arrives (`true`) or `deadline` has come (`false`).
 fn sleep(world: &World, deadline: Instant) -> bool {
-    let link = world.get_resource::<Link>();
+    let server = world.get_resource::<NetworkThread>();
     let client = world.get_resource::<GhostClient>();
-    let wake = [link.and_then(Link::wake), client.and_then(GhostClient::wake)];
+    let wake = [server.and_then(NetworkThread::wake), client.and_then(GhostClient::wake)];
     let sources = world.get_resource::<WakeSources>();
     let mut select = Select::new();
     for wake in wake.iter().flatten() {
         select.recv(wake);
     }
-    if let Some(link) = link {
-        select.recv(&link.replies.1);
+    if let Some(questions) = world.get_resource::<Questions>() {
+        select.recv(questions.replies());
     }
     for source in sources.iter().flat_map(|sources| &sources.0) {
         select.recv(source);

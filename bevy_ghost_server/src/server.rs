@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bevy::prelude::*;
 use bevy_ghost_client::{LocalConnector, Traffic};
 
-use crate::bridge::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, ServerHandle};
+use crate::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, ServerHandle};
 
 /// The settings of the server, read when it starts. All have sensible defaults.
 #[derive(Clone, Debug, Reflect, Resource)]

@@ -35,7 +35,7 @@ use line::Line;
 
 /// A server app, its client apps, and the network between them.
 pub struct TestNet {
-    /// The server.
+    /// With `MinimalPlugins`, and [`GhostServerPlugin`] without a socket.
     pub server: App,
     /// The clients, numbered as [`connect`](Self::connect) returned.
     pub clients: Vec<App>,

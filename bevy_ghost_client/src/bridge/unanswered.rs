@@ -24,7 +24,7 @@ pub(super) struct Unanswered {
 const PINGS: usize = 4;
 
 impl Unanswered {
-    pub(super) fn ask(&mut self, command: &ClientCommand) {
+    pub(super) fn add(&mut self, command: &ClientCommand) {
         if let ClientCommand::Join { room, if_nowhere: false, .. } = command {
             self.joins.push(room.clone());
         } else if let ClientCommand::Ping = command {
@@ -43,7 +43,7 @@ impl Unanswered {
         }
     }
 
-    pub(super) fn hear(&mut self, event: &ServerEvent) {
+    pub(super) fn remove_answered(&mut self, event: &ServerEvent) {
         let request = if let ServerEvent::Error(RequestError { request, .. }) = event {
             Some(request)
         } else {

@@ -1,4 +1,4 @@
-//! What a frame asks of the network thread, in the words of the plugin.
+//! What a frame asks of the network thread, in the terms of the plugin.
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, typed::Stamp};
@@ -23,42 +23,42 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn create_room(&mut self, name: RoomName, config: &RoomConfig) {
+    pub(super) fn create_room(&mut self, name: RoomName, config: &RoomConfig) {
         self.push(ServerCommand::CreateRoom { name, config: self.to_core(config) });
     }
 
-    pub(crate) fn configure_room(&mut self, name: RoomName, config: &RoomConfig) {
+    pub(super) fn configure_room(&mut self, name: RoomName, config: &RoomConfig) {
         self.push(ServerCommand::ConfigureRoom { name, config: self.to_core(config) });
     }
 
-    pub(crate) fn close_room(&mut self, name: RoomName, message: String) {
+    pub(super) fn close_room(&mut self, name: RoomName, message: String) {
         self.push(ServerCommand::CloseRoom { name, message });
     }
 
-    pub(crate) fn remove(&mut self, conn: ConnId, room: RoomName, message: String) {
+    pub(super) fn kick(&mut self, conn: ConnId, room: RoomName, message: String) {
         self.push(ServerCommand::Remove { conn, room, message });
     }
 
-    pub(crate) fn kick(&mut self, conn: ConnId, message: String) {
+    pub(super) fn close_connection(&mut self, conn: ConnId, message: String) {
         self.push(ServerCommand::Kick { conn, message });
     }
 
-    pub(crate) fn set_room_meta(&mut self, room: RoomName, key: String, value: Option<String>) {
+    pub(super) fn set_room_meta(&mut self, room: RoomName, key: String, value: Option<String>) {
         self.push(ServerCommand::SetRoomMeta { room, key, value });
     }
 
-    pub(crate) fn set_client_meta(&mut self, conn: ConnId, key: String, value: Option<String>) {
+    pub(super) fn set_client_meta(&mut self, conn: ConnId, key: String, value: Option<String>) {
         self.push(ServerCommand::SetClientMeta { conn, key, value });
     }
 
     /// Gives a verdict; yes comes with what a newcomer is told.
-    pub(crate) fn answer(
+    pub(super) fn answer(
         &mut self,
         ask: AskId,
         verdict: Result<Vec<(MessageType, Bytes)>, String>,
     ) {
         let verdict = match verdict {
-            Ok(words) => Verdict::greet(words),
+            Ok(greeting) => Verdict::greet(greeting),
             Err(message) => Verdict::Reject { message },
         };
         if self.active {
@@ -67,7 +67,7 @@ impl Outbox {
     }
 
     /// Lets a client open a room.
-    pub(crate) fn answer_room(&mut self, ask: AskId, config: &RoomConfig) {
+    pub(super) fn answer_room(&mut self, ask: AskId, config: &RoomConfig) {
         let verdict = Verdict::CreateRoom { config: self.to_core(config) };
         if self.active {
             self.answers.push(ServerCommand::Answer { ask, verdict });
@@ -75,7 +75,7 @@ impl Outbox {
     }
 
     /// Says what newcomers are told of a room that a client opens.
-    pub(crate) fn describe_room(&mut self, room: &RoomName, metadata: &Metadata) {
+    pub(super) fn describe_room(&mut self, room: &RoomName, metadata: &Metadata) {
         for (key, value) in metadata.iter() {
             let (room, key, value) = (room.clone(), key.to_owned(), Some(value.to_owned()));
             self.answers.push(ServerCommand::SetRoomMeta { room, key, value });

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use bevy_ghost_client::{GhostMessage, typed::Words};
+use bevy_ghost_client::{GhostMessage, typed::Greeting};
 use crossbeam_channel::Sender;
 
-use crate::bridge::AskId;
+use crate::AskId;
 
 /// The state of one question while its observers run.
 #[derive(Debug)]
 pub(crate) struct Decision {
     ask: AskId,
-    /// Sorted, so that the words do not depend on the order of observers.
+    /// Sorted, so that the reason does not depend on the order of observers.
     reasons: BTreeSet<String>,
     tickets: usize,
     replies: Sender<Reply>,
@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) ask: AskId,
-    pub(crate) verdict: Result<Words, String>,
+    pub(crate) verdict: Result<Greeting, String>,
 }
 
 impl Decision {
@@ -44,7 +44,7 @@ impl Decision {
 
     pub(crate) fn defer(&mut self) -> Ticket {
         self.tickets += 1;
-        Ticket { ask: self.ask, words: Words::default(), replies: Some(self.replies.clone()) }
+        Ticket { ask: self.ask, greeting: Greeting::default(), replies: Some(self.replies.clone()) }
     }
 
     pub(crate) fn is_rejected(&self) -> bool {
@@ -69,7 +69,7 @@ impl Decision {
 #[must_use = "a ticket that is dropped rejects the request"]
 pub struct Ticket {
     ask: AskId,
-    words: Words,
+    greeting: Greeting,
     replies: Option<Sender<Reply>>,
 }
 
@@ -78,13 +78,13 @@ impl Ticket {
     /// ticket's holder knows: it comes after what is said there, and not again when a
     /// player's program is started anew. Other requests than joins have nobody to greet.
     pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
-        self.words.say(message);
+        self.greeting.add(message);
     }
 
     /// Grants the request, as far as this ticket goes.
     pub fn accept(mut self) {
-        let words = std::mem::take(&mut self.words);
-        self.reply(Ok(words));
+        let greeting = std::mem::take(&mut self.greeting);
+        self.reply(Ok(greeting));
     }
 
     /// Refuses the request; the reason reaches the client.
@@ -92,7 +92,7 @@ impl Ticket {
         self.reply(Err(reason.into()));
     }
 
-    fn reply(&mut self, verdict: Result<Words, String>) {
+    fn reply(&mut self, verdict: Result<Greeting, String>) {
         if let Some(replies) = self.replies.take() {
             // A server that is gone needs no answer.
             replies.send(Reply { ask: self.ask, verdict }).ok();

@@ -21,7 +21,7 @@ pub(super) struct Line(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     server: ServerHandle,
-    weather: Weather,
+    condition: Condition,
     /// Streams before this one are cut.
     first: u64,
     /// The number of the newest stream.
@@ -30,8 +30,8 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Weather {
-    Fine,
+enum Condition {
+    Open,
     /// Nothing goes through.
     Stalled,
     /// There is no way.
@@ -47,8 +47,8 @@ struct Stream {
 
 impl Line {
     pub(super) fn new(server: ServerHandle) -> Self {
-        let (weather, waiting) = (Weather::Fine, Vec::new());
-        Self(Arc::new(Mutex::new(State { server, weather, first: 1, last: 0, waiting })))
+        let (condition, waiting) = (Condition::Open, Vec::new());
+        Self(Arc::new(Mutex::new(State { server, condition, first: 1, last: 0, waiting })))
     }
 
     pub(super) fn connector(&self) -> Connector {
@@ -59,15 +59,15 @@ impl Line {
     pub(super) fn cut(&self) {
         let mut state = self.lock();
         state.first = state.last + 1;
-        state.change(Weather::Cut);
+        state.change(Condition::Cut);
     }
 
     pub(super) fn stall(&self) {
-        self.lock().change(Weather::Stalled);
+        self.lock().change(Condition::Stalled);
     }
 
     pub(super) fn mend(&self) {
-        self.lock().change(Weather::Fine);
+        self.lock().change(Condition::Open);
     }
 
     /// Leads to another server from the next stream on.
@@ -77,7 +77,7 @@ impl Line {
 
     fn connect(&self) -> io::Result<Stream> {
         let mut state = self.lock();
-        if state.weather == Weather::Cut {
+        if state.condition == Condition::Cut {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         state.last += 1;
@@ -90,8 +90,8 @@ impl Line {
 }
 
 impl State {
-    fn change(&mut self, weather: Weather) {
-        self.weather = weather;
+    fn change(&mut self, condition: Condition) {
+        self.condition = condition;
         self.waiting.drain(..).for_each(Waker::wake);
     }
 }
@@ -106,7 +106,7 @@ impl Stream {
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             state.waiting.push(cx.waker().clone());
         }
-        if state.weather == Weather::Stalled { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if state.condition == Condition::Stalled { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -178,7 +178,6 @@ fn a_client_that_does_not_read_shows_in_the_queue_and_in_what_was_dropped() {
 }
 
 fn hello() -> ClientMessage<'static> {
-    let (magic, version) = (MAGIC, VERSION);
     ClientMessage::Hello(Hello::default())
 }
 

@@ -156,6 +156,7 @@ fn who_repeats_unknown_requests_is_limited_like_anybody() {
     let mut closed = None;
     for _ in 0..100 {
         world.bytes(peer, &unknown(12));
+        world.pump();
         closed = closed.or(world.closed(peer));
         world.take(peer);
     }

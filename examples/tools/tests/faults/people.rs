@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, ClientMessage, CloseReason, Decoder, Hello, MAGIC, ServerEvent, ServerMessage,
+    Client, ClientMessage, CloseReason, Decoder, Hello, ServerEvent, ServerMessage,
 };
 use tokio::time::timeout;
 

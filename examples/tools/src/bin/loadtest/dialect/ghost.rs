@@ -4,8 +4,8 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Decoder, Hello, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType,
-    RoomId, SendFlags, ServerMessage, Welcome,
+    ClientMessage, CloseReason, Decoder, Hello, JoinOptions, MAX_SERVER_FRAME, MessageType, RoomId,
+    SendFlags, ServerMessage, Welcome,
 };
 
 use super::{Entered, Entry, Session};

@@ -1,0 +1,31 @@
+//! The handle of the network thread.
+
+use bevy::prelude::*;
+use ghost_sync_core::embed::{ClientBridge, ClientCommand};
+
+use super::unanswered::Unanswered;
+use crate::events::UnsentReason;
+
+#[derive(Default, Resource)]
+pub(crate) struct NetworkThread {
+    pub(super) bridge: Option<ClientBridge>,
+    /// Whether the bridge was told to end.
+    pub(super) ending: bool,
+    /// Whether the server may be that of this app, see [`HostFence`](crate::HostFence).
+    pub(super) own_server: bool,
+    /// Where it is, if it has an address.
+    pub(super) addr: Option<String>,
+    pub(super) unanswered: Unanswered,
+}
+
+impl NetworkThread {
+    /// The bridge, unless it was told to end.
+    pub(super) fn bridge(&mut self) -> Option<&mut ClientBridge> {
+        self.bridge.as_mut().filter(|_| !self.ending)
+    }
+
+    pub(super) fn send(&mut self, command: ClientCommand) -> Result<(), UnsentReason> {
+        let bridge = self.bridge().ok_or(UnsentReason::NotConnected)?;
+        bridge.send(command).map_err(|_full| UnsentReason::OutboxFull)
+    }
+}

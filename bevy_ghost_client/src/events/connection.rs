@@ -1,0 +1,98 @@
+//! The connection, and answers to what was asked of it.
+
+use std::time::Duration;
+
+use bevy::prelude::*;
+use ghost_sync_core::wire::{ClientId, Refusal, ResumeFailure, RoomName, RoomSummary};
+
+use crate::{ClientEnd, DisconnectReason};
+
+/// The server has greeted this client; rooms can be joined. Told again, without a
+/// [`Disconnected`] in between, when it greets it anew after [`ResumeFailed`].
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Connected {
+    /// The id that others will see; a new one each time, unless the session of an earlier
+    /// process goes on.
+    pub client_id: ClientId,
+    /// The rooms in which that has seats, if it goes on
+    /// ([`Connect::session`](crate::Connect::session)): for each, [`Joined`](crate::Joined) and
+    /// [`Rejoined`](crate::Rejoined) follow. `None`: this client is somebody new.
+    pub resumed: Option<Vec<RoomName>>,
+}
+
+/// The link is lost, and another one is looked for. The server holds the seats for a
+/// while: this client stays in its rooms and [`Connected`](crate::ClientState::Connected),
+/// and what is written leaves later. [`Resumed`], [`ResumeFailed`] or [`Disconnected`]
+/// says how it ends.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Reconnecting {
+    /// Why; its `Display` is for people.
+    pub reason: DisconnectReason,
+}
+
+/// There is a link again and nothing was missed: what happened meanwhile follows, and
+/// what was written is carried out once.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Resumed;
+
+/// There is a link again, but the server has forgotten this client. It gets another id
+/// ([`Connected`]) and asks for its rooms again: [`Rejoined`](crate::Rejoined) follows where it
+/// is let in, [`Left`](crate::Left) elsewhere. [`Refused`] tells of messages that may or may not
+/// have arrived, but not of positions and effects ([`latest`](crate::Broadcast::latest) and
+/// [`volatile`](crate::Broadcast::volatile)), unless they were to be acknowledged.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct ResumeFailed {
+    /// Why; its `Display` is for people.
+    pub reason: ResumeFailure,
+}
+
+/// There is no connection any more, or the attempt to get one failed. This
+/// client is in no room any more when observers hear this. Not told while the link is
+/// lost but the seats are held: that is [`Reconnecting`]. Nor of a connection that the game
+/// itself replaces with another [`Connect`](crate::Connect).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Disconnected {
+    /// Why; its `Display` is for people.
+    pub reason: ClientEnd,
+    /// When the next attempt follows by itself; `None` if none does.
+    pub retry_in: Option<Duration>,
+}
+
+/// The server did not do what was asked for (other than to join, which is
+/// [`JoinRefused`](crate::JoinRefused)).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Refused {
+    /// What, in words for people.
+    pub request: String,
+    /// The room's entity, if it was about one that this client is in.
+    pub room: Option<Entity>,
+    /// Which broadcast or message to the server, counted as in [`Acked`](crate::Acked).
+    pub reference: Option<u64>,
+    /// Why; its `Display` is for people.
+    pub reason: Refusal,
+}
+
+/// Answers [`Ping`](crate::Ping), and tells what the plugin measures by itself
+/// ([`GhostClientPlugin::ping_every`](crate::GhostClientPlugin::ping_every)).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Pinged {
+    /// From the network thread to the server and back.
+    pub rtt: Duration,
+}
+
+/// Answers [`ListRooms`](crate::ListRooms).
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomList {
+    /// How many rooms there are, including those not listed here.
+    pub count: u32,
+    /// The first of them, sorted by name.
+    pub rooms: Vec<RoomSummary>,
+}

@@ -1,0 +1,23 @@
+//! Makes one side of typed messages work in an app.
+
+use bevy::app::App;
+
+use super::{check, directions::Side, registry::MessageRegistry};
+
+impl MessageRegistry {
+    /// Makes the client's envelopes of all types, present and future, known to the app.
+    pub fn enable_client(app: &mut App) {
+        enable(app, Side::Client);
+    }
+
+    /// Makes the server's envelopes of all types, present and future, known to the app.
+    pub fn enable_server(app: &mut App) {
+        enable(app, Side::Server);
+    }
+}
+
+fn enable(app: &mut App, side: Side) {
+    if MessageRegistry::add_side(app, side) {
+        app.add_observer(check::explain_unregistered);
+    }
+}

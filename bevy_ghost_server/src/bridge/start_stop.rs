@@ -1,0 +1,166 @@
+//! Starts the server on the network thread, and stops it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bevy::prelude::*;
+use bevy_ghost_client::{
+    Ended, GhostNetwork, HostFence,
+    typed::{MessageRegistry, Stamp},
+};
+use ghost_sync_core::{
+    Server, ServerBuilder,
+    embed::{ServerBridge, ServerCommand},
+};
+
+use super::{
+    allowed_rooms::AllowedRooms, facts, observers, outbox::Outbox, questions::Questions,
+    thread::NetworkThread,
+};
+use crate::{
+    GhostServer, Room, RoomConfig, ServerConfig, ServerState, StartServer, StopServer,
+    events::{GhostServerEvent, ServerFailed, ServerStarted, ServerStopped, StartError, publish},
+};
+
+pub(crate) fn on_start(_: On<StartServer>, mut commands: Commands) {
+    commands.queue(start);
+}
+
+pub(crate) fn on_stop(stop: On<StopServer>, mut commands: Commands) {
+    let StopServer { message, deadline } = stop.clone();
+    commands.queue(move |world: &mut World| shut_down(world, message, deadline));
+}
+
+fn start(world: &mut World) {
+    let mut thread = world.resource_mut::<NetworkThread>();
+    if thread.bridge.is_some() {
+        thread.start_again = thread.stopping.is_some();
+        return;
+    }
+    let network = match GhostNetwork::of(world) {
+        Ok(network) => network,
+        Err(error) => {
+            let reason = StartError::NoThread(Arc::new(error));
+            return publish(world, ServerFailed { reason });
+        }
+    };
+    let registry = world.resource::<MessageRegistry>();
+    let (protocol, typed) = (registry.protocol(), registry.has_types());
+    let mut outbox = world.resource_mut::<Outbox>();
+    outbox.active = true;
+    outbox.typed = typed;
+    let room_defaults = outbox.to_core(&RoomConfig::default());
+    let mut builder = builder(world.resource::<ServerConfig>()).room_defaults(room_defaults);
+    if let Some(protocol) = protocol {
+        builder = builder.protocol(protocol);
+    }
+    let bridge = ServerBridge::start(&network, builder);
+    let connector = world
+        .resource_mut::<NetworkThread>()
+        .connector
+        .get_or_insert_with(|| bridge.local())
+        .clone();
+    connector.lead_to(bridge.handle());
+    let mut server = world.resource_mut::<GhostServer>();
+    server.connector = Some(connector);
+    server.handle = Some(bridge.handle());
+    let max_payload = world.resource::<ServerConfig>().max_payload;
+    let mut thread = world.resource_mut::<NetworkThread>();
+    thread.bridge = Some(bridge);
+    thread.max_payload = max_payload;
+    set_state(world, ServerState::Starting);
+    let mut rooms = world.query_filtered::<(Entity, &Room), Without<Ended>>();
+    let rooms: Vec<_> =
+        rooms.iter(world).map(|(entity, room)| (entity, room.name().clone())).collect();
+    for (entity, name) in rooms {
+        observers::open_room(world, entity, name);
+    }
+}
+
+fn shut_down(world: &mut World, message: String, deadline: Duration) {
+    let mut outbox = world.resource_mut::<Outbox>();
+    if outbox.active {
+        outbox.push(ServerCommand::Shutdown { message, deadline });
+        let mut thread = world.resource_mut::<NetworkThread>();
+        thread.stopping.get_or_insert_with(Stamp::now);
+        thread.start_again = false;
+        set_state(world, ServerState::Stopping);
+    }
+}
+
+pub(super) fn started(world: &mut World, addr: Option<SocketAddr>) {
+    match addr {
+        Some(addr) => info!("the server listens on {addr}"),
+        None => info!("the server runs, for clients of this process"),
+    }
+    world.resource_mut::<GhostServer>().addr = addr;
+    set_state(world, ServerState::Running);
+    publish(world, ServerStarted { addr });
+}
+
+pub(super) fn failed(world: &mut World, reason: StartError) {
+    end(world, ServerFailed { reason });
+}
+
+pub(super) fn stopped(world: &mut World) {
+    info!("the server has stopped");
+    end(world, ServerStopped);
+}
+
+/// Forgets the server, tells its end, and starts the next if that was asked for.
+fn end<'a, E>(world: &mut World, fact: E)
+where
+    E: Clone + Event<Trigger<'a>: Default> + Into<GhostServerEvent> + Message,
+{
+    let again = world.resource::<NetworkThread>().start_again;
+    forget(world);
+    publish(world, fact);
+    if again {
+        start(world);
+    }
+}
+
+fn forget(world: &mut World) {
+    world.remove_resource::<HostFence>();
+    let mut thread = world.resource_mut::<NetworkThread>();
+    *thread = NetworkThread { connector: thread.connector.take(), ..NetworkThread::default() };
+    // The channel of the tickets goes too: those of this server must not answer questions of the
+    // next, which have the same numbers.
+    *world.resource_mut::<Questions>() = Questions::default();
+    *world.resource_mut::<AllowedRooms>() = AllowedRooms::default();
+    *world.resource_mut::<Outbox>() = Outbox::default();
+    facts::forget_all(world);
+    set_state(world, ServerState::Stopped);
+}
+
+fn set_state(world: &mut World, state: ServerState) {
+    NextState::set_if_neq(&mut world.resource_mut::<NextState<ServerState>>(), state);
+}
+
+fn builder(config: &ServerConfig) -> ServerBuilder {
+    let builder = match &config.bind {
+        Some(addr) => Server::builder().bind(addr.clone()),
+        None => Server::builder().local_only(),
+    };
+    let builder = match &config.client_meta_keys {
+        Some(keys) => builder.client_meta_keys(keys.iter().cloned()),
+        None => builder,
+    };
+    builder
+        .max_clients(config.max_clients)
+        .max_payload(config.max_payload)
+        .max_rooms(config.max_rooms)
+        .rooms_per_client(config.rooms_per_client)
+        .idle_timeout(config.idle_timeout)
+        .ping_interval(config.ping_interval)
+        .ask_timeout(config.ask_timeout)
+        .channel_capacity(config.channel_capacity)
+        .outbox_limit(config.outbox_limit)
+        .overflow(config.overflow)
+        .create_on_join(config.create_on_join)
+        .handshake_timeout(config.handshake_timeout)
+        .resume_grace(config.resume_grace)
+        .history_limit(config.history_limit)
+        .limits(config.limits.clone())
+        .gate(config.gate.clone())
+        .retry_after(config.retry_after)
+}

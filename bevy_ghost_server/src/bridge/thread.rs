@@ -1,0 +1,56 @@
+//! The handle of the network thread.
+
+use bevy::prelude::*;
+use bevy_ghost_client::{LocalConnector, typed::Stamp};
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use ghost_sync_core::embed::ServerBridge;
+
+use crate::events::UnsentReason;
+
+#[derive(Resource)]
+pub(crate) struct NetworkThread {
+    pub(super) bridge: Option<ServerBridge>,
+    /// When it was asked to stop.
+    pub(super) stopping: Option<Stamp>,
+    /// Whether another is to start after it.
+    pub(super) start_again: bool,
+    /// Bytes of one payload at most.
+    pub(super) max_payload: usize,
+    /// The way to whichever server this app runs.
+    pub(super) connector: Option<LocalConnector>,
+}
+
+impl Default for NetworkThread {
+    fn default() -> Self {
+        Self {
+            bridge: None,
+            stopping: None,
+            start_again: false,
+            max_payload: usize::MAX,
+            connector: None,
+        }
+    }
+}
+
+impl NetworkThread {
+    /// Says when there is something to receive; `None` while no server is there.
+    pub(crate) fn wake(&self) -> Option<Receiver<()>> {
+        self.bridge.as_ref().map(ServerBridge::wake)
+    }
+
+    /// Whether rooms may be asked for: not of a server that is about to stop.
+    pub(super) fn takes_rooms(&self) -> bool {
+        self.bridge.is_some() && self.stopping.is_none()
+    }
+
+    /// Whether something may be said at all.
+    pub(super) fn check(&self, stamp: &Stamp, payload: &Bytes) -> Result<(), UnsentReason> {
+        let stopped = self.stopping.as_ref().is_some_and(|stopping| stamp > stopping);
+        if self.bridge.is_none() || stopped {
+            return Err(UnsentReason::NotRunning);
+        }
+        let (len, max) = (payload.len(), self.max_payload);
+        if len > max { Err(UnsentReason::TooLarge { len, max }) } else { Ok(()) }
+    }
+}
