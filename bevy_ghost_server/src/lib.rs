@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod asks;
+#[cfg(doctest)]
+mod book;
 mod bridge;
 mod dedicated;
 pub mod diagnostics;
