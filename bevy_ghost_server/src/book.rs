@@ -11,4 +11,7 @@ macro_rules! chapters {
 
 chapters! {
     start
+    rooms
+    messages
+    rules
 }
