@@ -14,4 +14,6 @@ chapters! {
     rooms
     messages
     rules
+    links
+    testing
 }
