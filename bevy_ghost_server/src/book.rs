@@ -16,4 +16,6 @@ chapters! {
     rules
     links
     testing
+    deploying
+    settings
 }
