@@ -10,6 +10,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    introduction
     start
     rooms
     messages
@@ -18,4 +19,5 @@ chapters! {
     testing
     deploying
     settings
+    coming
 }
