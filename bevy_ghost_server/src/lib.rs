@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(doctest)]
+mod book;
 mod bridge;
 mod dedicated;
 pub mod diagnostics;

@@ -21,7 +21,7 @@ use bevy_ghost_server::{
     testing::{TestNet, record, recorded},
 };
 use bytes::BytesMut;
-use ghost_sync_core::wire::{ClientMessage, Hello, JoinOptions, MAGIC};
+use ghost_sync_core::wire::{ClientMessage, Hello, JoinOptions};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 fn value(app: &App, path: DiagnosticPath) -> f64 {
