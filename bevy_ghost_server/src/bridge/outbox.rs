@@ -36,11 +36,11 @@ impl Outbox {
     }
 
     pub(super) fn kick(&mut self, conn: ConnId, room: RoomName, message: String) {
-        self.push(ServerCommand::Remove { conn, room, message });
+        self.push(ServerCommand::Kick { conn, room, message });
     }
 
     pub(super) fn close_connection(&mut self, conn: ConnId, message: String) {
-        self.push(ServerCommand::Kick { conn, message });
+        self.push(ServerCommand::Disconnect { conn, message });
     }
 
     pub(super) fn set_room_meta(&mut self, room: RoomName, key: String, value: Option<String>) {

@@ -221,13 +221,13 @@ fn execute(
         ServerCommand::CloseRoom { name, message } => {
             let _ = relay.close_room(now, name.as_str(), &message, out);
         }
-        ServerCommand::Remove { conn, room, message } => {
+        ServerCommand::Kick { conn, room, message } => {
             let held = relay.rooms_of(conn).find(|(_, name)| **name == room).map(|(id, _)| id);
             if let Some(held) = held {
                 let _ = relay.remove(now, conn, held, &message, out);
             }
         }
-        ServerCommand::Kick { conn, message } => {
+        ServerCommand::Disconnect { conn, message } => {
             let _ = relay.kick(now, conn, &message, out);
         }
         ServerCommand::Broadcast { room, delivery, except, message_type, payload } => {

@@ -153,11 +153,16 @@ impl ServerHandle {
         self.look(|relay| Some(relay.queue_len(relay.conn_of(client)?)))
     }
 
-    /// Ends a client's connection; it is told why.
+    /// Ends a client's connection; it is told why, and does not come back by itself.
+    /// [`kick`](Self::kick) takes only its seat in a room.
     ///
     /// # Errors
     /// [`ClientNotFound`] if it is gone already.
-    pub fn kick(&self, client: ClientId, message: impl AsRef<str>) -> Result<(), ClientNotFound> {
+    pub fn disconnect(
+        &self,
+        client: ClientId,
+        message: impl AsRef<str>,
+    ) -> Result<(), ClientNotFound> {
         let message = message.as_ref();
         let shard = &self.service.shard;
         shard.act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message, out))

@@ -67,11 +67,11 @@ impl Writer {
     /// Passes on what a stream holds back; `Pending` while it cannot, after which `cx` is woken
     /// when it may. A socket holds nothing back.
     pub(super) fn poll_flush(&mut self, cx: Option<&mut Context<'_>>) -> Poll<io::Result<()>> {
-        match (self, cx) {
-            (Self::Tcp(_), _) => Poll::Ready(Ok(())),
-            (Self::Stream(stream), Some(cx)) => Pin::new(stream.get_mut()).poll_flush(cx),
-            (Self::Stream(stream), None) => {
-                Pin::new(stream.get_mut()).poll_flush(&mut Context::from_waker(Waker::noop()))
+        match self {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Stream(stream) => {
+                let mut nobody = Context::from_waker(Waker::noop());
+                Pin::new(stream.get_mut()).poll_flush(cx.unwrap_or(&mut nobody))
             }
         }
     }

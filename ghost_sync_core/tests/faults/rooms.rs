@@ -85,7 +85,7 @@ async fn fault_98_nothing_of_a_kicked_client_comes_after_its_leave() {
         let bytes = frame(&broadcast(room, b"still here")).repeat(50);
         peer.say_bytes(&bytes).await.unwrap();
         tokio::task::yield_now().await;
-        rig.server.kick(victim, "enough").unwrap();
+        rig.server.disconnect(victim, "enough").unwrap();
         let _ = peer.say_bytes(&bytes).await;
         // The honest clients check that only members are heard.
         let end = peer.end().await;

@@ -116,7 +116,7 @@ async fn halves_work_apart_and_the_stream_ends_with_the_connection() {
     let sender = asking.await.unwrap();
     other.broadcast(b"hi").await.unwrap();
     assert!(matches!(next_of(&mut receiver).await, Some(Ok(ServerEvent::Broadcast { .. }))));
-    server.kick(sender.client_id(), "bye").unwrap();
+    server.disconnect(sender.client_id(), "bye").unwrap();
     let kicked = DisconnectReason::Closed(CloseReason::Kicked { message: "bye".into() });
     assert_eq!(next_of(&mut receiver).await, Some(Err(kicked.clone())));
     assert_eq!(next_of(&mut receiver).await, None);

@@ -139,12 +139,12 @@ async fn values_last_as_long_as_their_room_or_client() {
 async fn a_client_removed_from_a_room_stays_connected() {
     let server = server().await;
     let mut client = join(&server, "lobby").await;
-    server.remove_from_room(client.client_id(), "lobby", "time out").unwrap();
+    server.kick(client.client_id(), "lobby", "time out").unwrap();
     let ServerEvent::Left { reason, .. } = next(&mut client).await else { panic!() };
     assert_eq!(reason, LeaveReason::Kicked { message: "time out".into() });
     client.join("lobby").await.unwrap();
     hear_joined(&mut client, "lobby").await;
-    assert!(server.remove_from_room(client.client_id(), "cellar", "").is_err());
+    assert!(server.kick(client.client_id(), "cellar", "").is_err());
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_handle_works_on_a_thread_without_a_runtime() {
     let thread = std::thread::spawn(move || {
         there.create_room("cellar").unwrap();
         there.broadcast("lobby", b"from afar").unwrap();
-        there.remove_from_room(id, "lobby", "bye").unwrap();
+        there.kick(id, "lobby", "bye").unwrap();
         drop(there.connect_local());
         there.begin_shutdown("over", Duration::from_secs(1));
     });
@@ -172,7 +172,7 @@ async fn a_handle_after_the_end_returns_errors() {
     let client = join(&server, "lobby").await;
     server.shutdown().await;
     assert_eq!(server.create_room("new"), Err(CreateRoomError::Stopped));
-    assert!(server.kick(client.client_id(), "").is_err());
+    assert!(server.disconnect(client.client_id(), "").is_err());
     assert!(server.send_to(client.client_id(), b"").is_err());
     assert_eq!(server.client_count(), 0);
     assert_eq!(server.broadcast_all(b""), Ok(0));
@@ -228,8 +228,8 @@ async fn what_the_program_hands_over_may_ask_the_server() {
             let _ = server.send_to(nobody, me());
             let _ = server.send_to_many([nobody], me());
             let _ = server.broadcast_all(me());
-            let _ = server.kick(nobody, me());
-            let _ = server.remove_from_room(nobody, me(), me());
+            let _ = server.disconnect(nobody, me());
+            let _ = server.kick(nobody, me(), me());
             let _ = server.room_exists(me());
             let _ = server.room_clients(me());
             let _ = server.room_client_count(me());

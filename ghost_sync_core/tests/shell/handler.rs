@@ -190,7 +190,7 @@ async fn a_handler_may_call_back_into_the_server() {
         }
         fn on_broadcast(&self, client: ClientId, room: &str, data: &[u8]) {
             let _ = self.0.broadcast(room, data.to_ascii_uppercase());
-            let _ = self.0.remove_from_room(client, room, "shouting");
+            let _ = self.0.kick(client, room, "shouting");
         }
     }
     let server = serve(Server::builder().handler_with(Busy)).await;

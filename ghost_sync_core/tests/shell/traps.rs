@@ -106,7 +106,7 @@ async fn a_kick_closes_the_connection_and_panics_nowhere() {
     let server = serve(Server::builder().handler(ear)).await;
     let mut victim = join(&server, "lobby").await;
     let mut witness = join(&server, "lobby").await;
-    server.kick(victim.client_id(), "cheating").unwrap();
+    server.disconnect(victim.client_id(), "cheating").unwrap();
     let reason = CloseReason::Kicked { message: "cheating".into() };
     loop {
         match victim.recv().await {
@@ -121,7 +121,7 @@ async fn a_kick_closes_the_connection_and_panics_nowhere() {
     assert_eq!((client_id, why), (victim.client_id(), kicked));
     assert_eq!(ears.end().await, DisconnectReason::Closed(reason));
     assert_eq!(server.client_count(), 1);
-    assert!(server.kick(victim.client_id(), "again").is_err());
+    assert!(server.disconnect(victim.client_id(), "again").is_err());
 }
 
 #[tokio::test]

@@ -45,8 +45,8 @@ pub enum ServerCommand {
         /// What its players are told.
         message: String,
     },
-    /// Puts a client out of a room.
-    Remove {
+    /// Puts a client out of a room; it stays connected.
+    Kick {
         /// Which client.
         conn: ConnId,
         /// Which room; one that was deleted, too.
@@ -55,7 +55,7 @@ pub enum ServerCommand {
         message: String,
     },
     /// Ends a connection.
-    Kick {
+    Disconnect {
         /// Which.
         conn: ConnId,
         /// What the client is told.

@@ -83,10 +83,11 @@ impl ServerHandle {
     }
 
     /// Puts a client out of a room; it is told why and stays connected.
+    /// [`disconnect`](Self::disconnect) ends its connection.
     ///
     /// # Errors
     /// [`ClientNotFound`] if it is not in that room.
-    pub fn remove_from_room(
+    pub fn kick(
         &self,
         client: ClientId,
         room: impl AsRef<str>,
