@@ -1,0 +1,19 @@
+//! What travels. Server and clients call the same function.
+
+use bevy::prelude::*;
+use bevy_ghost_client::{prelude::*, schema};
+
+pub fn protocol(app: &mut App) {
+    app.add_ghost_message::<At>().from_clients();
+    app.add_ghost_message::<It>().from_server();
+}
+
+/// Where a player says it is. Sent as `latest`: only the newest matters, also for who comes late.
+#[derive(Clone, SchemaRead, SchemaWrite)]
+pub struct At(#[wincode(with = "schema::Vec2")] pub Vec2);
+
+/// Who is it now. Reliable: everybody hears of each, in one order.
+#[derive(Clone, SchemaRead, SchemaWrite)]
+pub struct It(pub Seat);
+
+pub const SIZE: f32 = 40.0;
