@@ -1,6 +1,7 @@
 //! What waits for one connection alone, in order.
 
 mod item;
+mod kept;
 
 use std::collections::VecDeque;
 
@@ -147,67 +148,6 @@ impl Outbox {
         }
     }
 
-    /// The client has `count` numbered frames. `false`: so many were never sent.
-    pub(super) fn confirm(&mut self, count: u64) -> bool {
-        if count > self.gone + self.kept.len() as u64 {
-            return false;
-        }
-        while self.gone < count && !self.kept.is_empty() {
-            self.give_up_kept();
-        }
-        true
-    }
-
-    /// Numbered frames that can no longer be sent again.
-    pub(super) fn gone(&self) -> u64 {
-        self.gone
-    }
-
-    /// Everything numbered that the client has not got, to be sent again, in
-    /// order; events and the rest are dropped. Confirm first.
-    pub(super) fn rewind(&mut self, most: Threshold) -> Vec<Item> {
-        self.take_back(most);
-        let mut kept = std::mem::take(&mut self.kept);
-        if planted!("message-lost-at-resume") {
-            kept.pop_back();
-        }
-        self.kept_bytes = 0;
-        let waiting = self.take();
-        let numbered = kept.into_iter().chain(waiting).filter(|item| item.kind.is_numbered());
-        // What is sent again is not owed for a request of this link.
-        let requeued = numbered.map(|item| {
-            let kind = if item.kind == ItemKind::Reply { ItemKind::Lane } else { item.kind };
-            Item { kind, ..item }
-        });
-        let mut items: Vec<Item> = Vec::new();
-        for item in requeued {
-            let mut at = items.len();
-            if let ItemKind::Spared { room, seat, .. } = item.kind {
-                let after = items.iter().position(|other| other.kind.is_after(room, seat));
-                at = after.unwrap_or(at);
-            }
-            items.insert(at, item);
-        }
-        items
-    }
-
-    /// Keeps nothing for another link any more: there will be none.
-    pub(super) fn forget_kept(&mut self) {
-        self.gone += self.kept.len() as u64;
-        (self.kept, self.kept_bytes, self.keep) = (VecDeque::new(), 0, 0);
-    }
-
-    /// Drops what would mean nothing on another link.
-    pub(super) fn lose_link(&mut self, most: Threshold) {
-        self.take_partial();
-        self.take_back(most);
-        for item in self.take() {
-            if item.kind.is_numbered() {
-                self.push(item.kind, item.frame);
-            }
-        }
-    }
-
     /// Takes what may be lost; `at_once`: or else not at all, as where a client is behind.
     ///
     /// At most so much waits as `most` says: the oldest are given up.
@@ -300,16 +240,6 @@ impl Outbox {
         }
     }
 
-    fn give_up_kept(&mut self) {
-        if let Some(item) = self.kept.pop_front() {
-            self.kept_bytes -= item.cost();
-            self.gone += 1;
-        }
-        if self.kept.is_empty() {
-            self.kept = VecDeque::new();
-        }
-    }
-
     /// Everything that waits, but for the rest of a frame.
     pub(super) fn take(&mut self) -> VecDeque<Item> {
         self.bytes = 0;
@@ -372,16 +302,6 @@ impl Outbox {
     /// Frames that wait, but for rosters and asides.
     pub(super) fn frames(&self) -> usize {
         self.items.len() - self.roster_frames - self.aside_frames + usize::from(self.rest() > 0)
-    }
-
-    /// Bytes that may be kept of what was written.
-    pub(super) fn keep(&self) -> usize {
-        self.keep
-    }
-
-    /// Bytes of memory that numbered frames take which were written and not confirmed.
-    pub(super) fn kept_bytes(&self) -> usize {
-        self.kept_bytes
     }
 
     /// Answers that wait.
