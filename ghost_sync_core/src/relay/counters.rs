@@ -1,13 +1,22 @@
 //! Counters near their end: what has run out is refused, nothing begins anew.
 
-use std::{io::IoSlice, net::SocketAddr, time::Instant};
+use std::{
+    io::IoSlice,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 
-use super::*;
+use super::{
+    Relay,
+    config::{CreateOnJoin, History, RelayConfig, RoomConfig},
+    error::CreateRoomError,
+    event::{Input, LinkId, Output, RelayEvent},
+};
 use crate::wire::{
-    ClientMessage, Decoder, Delivery, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType, Replay,
-    Seat, SendFlags,
+    ClientId, ClientMessage, Decoder, Delivery, JoinOptions, MAGIC, MAX_SERVER_FRAME, MessageType,
+    Refusal, Replay, RoomId, RoomName, Seat, Secret, SendFlags, ServerMessage, VERSION,
 };
 
 /// A relay with clients that hear everything at once.
