@@ -36,6 +36,7 @@ mod meta;
 mod moderation;
 mod outbox;
 mod pace;
+mod plants;
 mod prefix;
 mod queries;
 mod questions;

@@ -15,7 +15,7 @@ use super::{
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     meta::clamp_u32,
-    prefix,
+    plants, prefix,
     session::{Connection, SeatRef, Secrets, Session, Threshold},
 };
 use crate::wire::{ClientId, CloseReason, Decoder, MAX_HELLO, ServerMessage};
@@ -125,7 +125,7 @@ impl Relay {
     /// Ends what is held past the limits: of one address its oldest, of all the oldest of
     /// the site that most are held for, so that a flood puts out its own.
     fn bound_away(&mut self, now: Instant, from: SocketAddr, out: &mut Vec<Output>) {
-        if planted!("any-number-away") {
+        if plants::any_number_away() {
             return;
         }
         if let Some(address) = self.gate.key(from)
@@ -143,7 +143,7 @@ impl Relay {
     }
 
     fn first_to_go(&self) -> Option<ConnId> {
-        if planted!("away-flood-evicts-others") {
+        if plants::flood_evicts_others() {
             let longest = self.away.places.iter().min_by_key(|(_, (_, number))| *number);
             return longest.map(|(conn, _)| conn);
         }
@@ -172,10 +172,7 @@ impl Relay {
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
-        let grace = self.config.resume_grace;
-        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
-        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
-        let until = now + grace;
+        let until = now + plants::grace(self.config.resume_grace);
         self.unblock(conn);
         self.set_behind(conn, false);
         let Some(connection) = self.conns.get_mut(conn) else { return };
@@ -210,7 +207,7 @@ impl Relay {
         let Some(found) = self.rooms.get_mut(&room) else { return };
         found.set_away(seat, true);
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted && !planted!("away-not-told") {
+        if !deleted && plants::away_is_told() {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
             });

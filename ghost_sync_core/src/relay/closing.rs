@@ -7,6 +7,7 @@ use super::{
     deadlines::Due,
     event::{ConnId, DisconnectReason, LinkId, Output, RelayEvent},
     outbox::ItemKind,
+    plants,
     session::{Connection, Session},
 };
 use crate::wire::{ClientId, CloseReason, Secret, ServerMessage};
@@ -172,7 +173,7 @@ impl Relay {
             self.blocked.remove(&conn);
             self.blocked.insert(rest);
         }
-        if !planted!("old-link-not-fenced") {
+        if plants::old_link_is_fenced() {
             self.links[link] = rest;
         }
         self.deadlines.add(due, Due::Connection(rest));

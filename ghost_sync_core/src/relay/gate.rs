@@ -12,6 +12,7 @@ pub use config::GateConfig;
 
 use super::{
     limits::{Bucket, Rate},
+    plants,
     prefix::household,
 };
 
@@ -127,10 +128,7 @@ impl Gate {
 
     /// For how long nobody from `addr` may come in.
     pub(super) fn barred_for(&self, now: u64, addr: SocketAddr) -> Option<Duration> {
-        let left = self.find(addr)?.barred_until.saturating_sub(now);
-        if planted!("bar-forgotten") {
-            return None;
-        }
+        let left = plants::bar(self.find(addr)?.barred_until.saturating_sub(now));
         (left > 0).then(|| Duration::from_nanos(left))
     }
 

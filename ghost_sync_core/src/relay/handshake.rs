@@ -11,6 +11,7 @@ use super::{
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
     meta::{MetaMap, clamp_u32},
     outbox::ItemKind,
+    plants,
     questions::AskTarget,
     restart::Restart,
     session::{Connection, Session},
@@ -215,8 +216,7 @@ impl Relay {
     /// Why a new client cannot be taken, if every place is taken.
     fn no_place(&self) -> Option<CloseReason> {
         let max = self.config.max_clients;
-        let most = max.saturating_add(usize::from(planted!("one-client-too-many")));
-        (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
+        (self.clients.len() >= plants::places(max)).then(|| CloseReason::MaxClientsReached {
             max: clamp_u32(max),
             retry_after_ms: millis(self.config.retry_after),
         })

@@ -10,6 +10,7 @@ use super::{
     membership::Words,
     meta::clamp_u32,
     outbox::ItemKind,
+    plants,
     questions::AskTarget,
     session::{Connection, JoinStage, PendingJoin},
 };
@@ -74,7 +75,7 @@ impl Relay {
     /// What a join does where its room is missing.
     fn creation(&self, options: &JoinOptions) -> CreateOnJoin {
         match options.if_missing {
-            IfMissing::Refuse if !planted!("refuse-makes-a-room") => CreateOnJoin::Never,
+            IfMissing::Refuse if plants::refuse_makes_no_room() => CreateOnJoin::Never,
             IfMissing::Default | IfMissing::Refuse | IfMissing::Create { .. } => {
                 self.config.create_on_join
             }
@@ -110,10 +111,7 @@ impl Relay {
         if let Err(reason) = self.may_make_room(now, conn) {
             return self.finish_join(conn, Err(reason));
         }
-        let mut epoch = self.random();
-        if planted!("epoch-used-again") {
-            epoch = 7;
-        }
+        let epoch = plants::epoch(self.random());
         match self.create_room(now, name, epoch, config, out) {
             Ok(room) => self.ask_join(now, conn, room, out),
             Err(_) => {

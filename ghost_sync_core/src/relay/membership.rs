@@ -10,6 +10,7 @@ use super::{
     log::Origin,
     meta::clamp_u32,
     outbox::ItemKind,
+    plants,
     room::Member,
     session::SeatRef,
 };
@@ -106,15 +107,11 @@ impl Relay {
             members: clamp_u32(found.members().len()),
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
-            former: if planted!("former-forgotten") || since > seq {
-                Vec::new()
-            } else {
-                found.former(since)
-            },
+            former: if plants::no_former(since > seq) { Vec::new() } else { found.former(since) },
         };
         let joined = joined.to_frame();
         let mut kind = ItemKind::Joined { room };
-        if planted!("event-overtakes-join") {
+        if plants::event_overtakes_join() {
             kind = ItemKind::After { room, seat, before: u64::MAX };
         }
         self.push_frame(conn, kind, joined);
@@ -153,13 +150,13 @@ impl Relay {
         let (name, deleted, before) = (found.name.clone(), found.deleted, found.log.next());
         let silent = !spoke && !deleted;
         found.retire(held.seat, client_id, before, silent.then_some(joined));
-        if planted!("left-twice") && !goes_on && !deleted {
+        if plants::left_twice() && !goes_on && !deleted {
             self.append(now, room, Origin::unheard(held.seat), 128, |buf, seq| {
                 let (seat, reason) = (held.seat, LeaveReason::Left);
                 ServerMessage::PlayerLeft { room, seq, seat, reason }.encode(buf);
             });
         }
-        if !deleted && (goes_on || !planted!("left-not-told-after-grace")) {
+        if !deleted && plants::leave_is_told(goes_on) {
             let reason = reason.clone();
             let seat = held.seat;
             self.append(now, room, Origin::unheard(seat), 128, |buf, seq| {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use change::{MetaChange, OwnedChange};
 
-use super::error::MetaError;
+use super::{error::MetaError, plants};
 use crate::wire::{MAX_META_BYTES, MAX_META_ENTRIES, Meta, Refusal, check_meta_key};
 
 /// A bounded string map; each change adds one to its version.
@@ -93,7 +93,7 @@ impl MetaMap {
         if_version: Option<u64>,
     ) -> Result<(), MetaError> {
         check_meta_key(key).map_err(|why| MetaError::InvalidKey { key: shown(key), why })?;
-        if owner == Owner::Client && self.is_servers(key) && !planted!("locked-key-changed") {
+        if owner == Owner::Client && self.is_servers(key) && plants::locks_hold() {
             return Err(MetaError::OwnedByServer(key.to_owned()));
         }
         if if_version.is_some_and(|expected| expected != self.version) {

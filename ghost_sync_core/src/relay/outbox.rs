@@ -11,6 +11,7 @@ pub(super) use item::{Item, ItemKind};
 
 use super::{
     asides::{Aside, Asides},
+    plants,
     session::{SeatRef, Threshold},
 };
 use crate::wire::ServerMessage;
@@ -110,7 +111,7 @@ impl Outbox {
         }
         self.kept_bytes += item.cost();
         self.kept.push_back(item);
-        while self.kept_bytes > self.keep && !planted!("kept-without-bound") {
+        while self.kept_bytes > plants::most_kept(self.keep) {
             self.give_up_kept();
         }
     }
@@ -173,7 +174,7 @@ impl Outbox {
     pub(super) fn admit_asides(&mut self, seats: &[SeatRef]) {
         let Some(mut asides) = self.asides.take() else { return };
         for (Aside { about, frame }, missed) in asides.take(seats) {
-            if planted!("aside-given-twice") && about.key.is_some() {
+            if plants::aside_given_twice() && about.key.is_some() {
                 self.push(ItemKind::Aside { about, missed }, frame.clone());
             }
             self.push(ItemKind::Aside { about, missed }, frame);

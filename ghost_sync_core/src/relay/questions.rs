@@ -6,6 +6,7 @@ use super::{
     Relay,
     deadlines::{Due, millis},
     event::{AskId, ConnId, LinkId, Output, Question, Verdict},
+    plants,
     session::{JoinStage, Session},
 };
 use crate::wire::{CloseReason, Refusal};
@@ -107,12 +108,12 @@ impl Relay {
     }
 
     pub(super) fn ask_expired(&mut self, now: Instant, ask: AskId, out: &mut Vec<Output>) {
-        if planted!("late-answer-counts") {
+        if plants::late_answer_counts() {
             return;
         }
         if let Some(pending) = self.asks.remove(&ask) {
             let after_ms = millis(self.config.ask_timeout);
-            if planted!("timeout-means-yes") {
+            if plants::timeout_means_yes() {
                 return self.decided(now, ask, pending.target, Verdict::Accept, out);
             }
             self.refused(now, ask, pending.target, Refusal::TimedOut { after_ms }, out);

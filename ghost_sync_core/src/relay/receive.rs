@@ -9,6 +9,7 @@ use super::{
     handshake::{Hello, check_version},
     meta::clamp_u32,
     outbox::ItemKind,
+    plants,
     resume::Ticket,
     session::{Connection, Session, Told},
 };
@@ -191,7 +192,7 @@ impl Relay {
             }
             (Session::Open, message) => {
                 // It spoke after it was given its new secret: it has that.
-                if !planted!("old-secret-stays-good") {
+                if plants::old_secret_ends() {
                     connection.secrets.old = None;
                 }
                 self.request(now, conn, message, out);

@@ -11,6 +11,7 @@ use super::{
     membership::Words,
     meta::MetaMap,
     outbox::Outbox,
+    plants,
     questions::AskTarget,
     session::Session,
 };
@@ -155,8 +156,7 @@ impl Relay {
                 (member.joined, member.since, member.own) = (next - 1, next, 0);
             }
             self.greet(conn, held.room, held.seat, next - 1, next, 0);
-            let words = restart.words(held.room);
-            let words = if planted!("new-process-not-greeted") { &[] } else { words };
+            let words = plants::first_words(restart.words(held.room));
             self.tell_first(conn, held.room, words);
         }
     }

@@ -9,6 +9,7 @@ use super::{
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     outbox::ItemKind,
+    plants,
     room::Room,
     session::{SeatRef, Secrets, Session, Threshold, Told},
 };
@@ -76,11 +77,8 @@ impl Relay {
     }
 
     fn find_session(&self, ticket: &Ticket) -> Result<ConnId, Denied> {
-        if ticket.epoch != self.epoch && planted!("wrong-resume-failure") {
-            return Err(Denied::Failed(ResumeFailure::Expired));
-        }
         if ticket.epoch != self.epoch {
-            return Err(Denied::Failed(ResumeFailure::EpochChanged));
+            return Err(Denied::Failed(plants::epoch_changed()));
         }
         let conn = self.session_of(&ticket.session)?;
         // One that was under way for longer than a later one, or one of a program that
@@ -97,11 +95,9 @@ impl Relay {
     pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
             let known = self.barred.iter().find(|barred| {
-                !planted!("kick-while-away-forgotten")
-                    && barred.client_id == ticket.client_id
-                    && barred.secrets.open_to(&ticket.secret)
+                barred.client_id == ticket.client_id && barred.secrets.open_to(&ticket.secret)
             });
-            return Err(match known {
+            return Err(match plants::ended_while_away(known) {
                 Some(barred) => Denied::Barred(barred.reason.clone()),
                 None => Denied::Failed(ResumeFailure::Expired),
             });
@@ -126,10 +122,8 @@ impl Relay {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
-        let (addr, mut secret) = (new.addr, new.secrets.newest);
-        if planted!("secret-not-new") {
-            secret = self.conns[conn].secrets.newest;
-        }
+        let (addr, secret) = (new.addr, new.secrets.newest);
+        let secret = plants::new_secret(secret, || self.conns[conn].secrets.newest);
         self.forget(greeter, out);
         self.links[link] = conn;
         self.no_longer_away(conn);
@@ -147,10 +141,8 @@ impl Relay {
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.told = Told::default();
-        if planted!("references-per-link") {
-            connection.reference = 0;
-        }
-        if planted!("limit-forgotten-on-reconnect") {
+        connection.reference = plants::reference(connection.reference);
+        if plants::limits_begin_anew() {
             connection.budget.refill();
         }
         connection.outbox.lose_link(Threshold::of(&self.config));
@@ -176,13 +168,8 @@ impl Relay {
         let connection = &mut self.conns[conn];
         connection.attempt = ticket.attempt;
         connection.is_new_program = false;
-        let (secret, mut received) = (connection.secrets.newest, connection.requests);
-        if planted!("request-carried-out-twice") {
-            received = received.saturating_sub(1);
-        }
-        if planted!("request-skipped-at-resume") {
-            received += 1;
-        }
+        let secret = connection.secrets.newest;
+        let received = plants::carried_out(connection.requests);
         self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
         let outbox = &mut self.conns[conn].outbox;
         plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
@@ -222,7 +209,7 @@ impl Relay {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get(&room) else { return };
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted && !planted!("back-not-told") {
+        if !deleted && plants::back_is_told() {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerBack { room, seq, seat }.encode(buf);
             });

@@ -24,6 +24,7 @@ use super::{
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::{Company, Pending},
+    plants,
     reliable::ReliableLog,
     roster::Roster,
 };
@@ -269,10 +270,8 @@ impl Room {
             Replay::Nothing | Replay::Since { .. } => joined,
         };
         let from = wanted.max(most).max(self.log.first());
+        let from = plants::history_from(from, self.log.first()..joined);
         // Its own join is no history to it.
-        if planted!("history-without-end") && from < joined && from > self.log.first() {
-            return from - 1;
-        }
         if from >= joined { joined + 1 } else { from }
     }
 
@@ -287,7 +286,7 @@ impl Room {
         seq: u64,
         joined: Option<u64>,
     ) {
-        if !planted!("values-of-leavers-stay") {
+        if plants::values_go_with_leavers() {
             self.latest.forget_all(seat);
         }
         let keys = (seat, String::new())..(Seat(seat.0.saturating_add(1)), String::new());
@@ -363,8 +362,8 @@ impl Room {
         if self.next_seat > LAST_SEAT {
             return true;
         }
-        let more = usize::from(planted!("one-seat-too-many"));
-        self.config.capacity.is_some_and(|seats| self.members.len() >= seats.get() as usize + more)
+        let seats = self.config.capacity.map(|seats| plants::seats(seats.get() as usize));
+        seats.is_some_and(|seats| self.members.len() >= seats)
     }
 
     /// How many last changes of metadata are known.

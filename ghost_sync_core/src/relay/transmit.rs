@@ -13,6 +13,7 @@ use super::{
     event::{ConnId, LinkId, Output},
     log::Run,
     outbox::ItemKind,
+    plants,
     room::Room,
     session::{Blocked, Connection, SeatRef, Threshold},
 };
@@ -115,7 +116,7 @@ impl Relay {
                             seq
                         } else {
                             let len = usize::try_from(end - position).unwrap_or(rest.len());
-                            let len = if planted!("rest-of-frame-lost") { 0 } else { len };
+                            let len = plants::rest_of_frame(len);
                             of_event = true;
                             partial = Some(Bytes::copy_from_slice(&rest[..len]));
                             room.log.skip_own(seq + 1, held.seat)

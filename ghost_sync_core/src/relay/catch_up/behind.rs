@@ -1,7 +1,10 @@
 //! What a member that is behind has been told of what it is not given.
 
 use crate::{
-    relay::{log::Class, log::Entry},
+    relay::{
+        log::{Class, Entry},
+        plants,
+    },
     wire::{Delivery, Seat},
 };
 
@@ -52,10 +55,9 @@ impl Behind {
     /// Whether it is not given an event of the log.
     pub(in crate::relay) fn leaves_out(&self, seq: u64, entry: &Entry) -> bool {
         let class = entry.origin.class;
-        (entry.superseded && !planted!("superseded-is-sent"))
+        plants::is_superseded(entry.superseded)
             || class == Class::Message(Delivery::Volatile) && self.skips(seq)
-            || class == Class::Message(Delivery::Reliable) && planted!("reliable-dropped")
-            || class == Class::Control && planted!("control-dropped")
+            || plants::drops(class)
     }
 
     pub(super) fn skips(&self, seq: u64) -> bool {

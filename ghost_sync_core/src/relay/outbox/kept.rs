@@ -7,7 +7,7 @@ use super::{
     Outbox,
     item::{Item, ItemKind},
 };
-use crate::relay::session::Threshold;
+use crate::relay::{plants, session::Threshold};
 
 impl Outbox {
     /// The client has `count` numbered frames. `false`: so many were never sent.
@@ -31,7 +31,7 @@ impl Outbox {
     pub(in crate::relay) fn rewind(&mut self, most: Threshold) -> Vec<Item> {
         self.take_back(most);
         let mut kept = std::mem::take(&mut self.kept);
-        if planted!("message-lost-at-resume") {
+        if plants::message_lost_at_resume() {
             kept.pop_back();
         }
         self.kept_bytes = 0;

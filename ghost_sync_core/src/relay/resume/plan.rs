@@ -9,6 +9,7 @@ use crate::{
         catch_up::{Behind, Reader},
         event::ConnId,
         outbox::{Item, ItemKind},
+        plants,
         room::Room,
         session::{SeatRef, Threshold},
     },
@@ -30,8 +31,7 @@ impl Relay {
             let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
             return Err(Refused::Failed(too_old));
         }
-        let less = u64::from(planted!("confirmed-message-again"));
-        if !connection.outbox.confirm(ticket.received.saturating_sub(less)) {
+        if !connection.outbox.confirm(plants::confirmed(ticket.received)) {
             let received = ticket.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
@@ -106,9 +106,7 @@ impl Relay {
             let (since, own) = (member.since, member.own);
             let place = Place { held: *held, since, end: room.log.next(), own };
             let (next, behind) = place.reads_on(Some(room), told.remove(&held.room))?;
-            let next = if planted!("replay-starts-late") { next + 1 } else { next };
-            let next = if planted!("replay-starts-early") { next.max(2) - 1 } else { next };
-            seats.push((*held, next, behind));
+            seats.push((*held, plants::replay_from(next), behind));
         }
         if let Some((room, _)) = told.pop_first() {
             return Err(Refused::Bogus(format!("{room:?}, which it is not in")));
@@ -142,10 +140,7 @@ impl Stay {
         budget: &mut usize,
         items: &mut Vec<Item>,
     ) -> Result<(), Refused> {
-        let Some(room) = room else { return Ok(()) };
-        if planted!("ended-stay-not-replayed") {
-            return Ok(());
-        }
+        let Some(room) = plants::room_of_ended_stay(room) else { return Ok(()) };
         let end = until.min(self.before);
         let behind = std::mem::take(&mut self.behind);
         let (place, range) = ((self.joined, self.next), (end, self.before));
@@ -184,7 +179,7 @@ impl Place {
         let last = told.map_or_else(|| since.saturating_sub(1), |told| told.last);
         let next = last.saturating_add(1);
         let known = told.map_or(0, |told| told.own);
-        if next < since && !planted!("resume-reads-the-past") {
+        if next < plants::first_of_stay(since) {
             let first = since - 1;
             return Err(Refused::Bogus(format!("event {last} of a stay that began after {first}")));
         }
