@@ -11,7 +11,7 @@ use super::{
     event::{AskId, ConnId, Output, RelayEvent},
     meta::clamp_u32,
     outbox::ItemKind,
-    session::{Session, Told},
+    session::{Session, Unacked},
 };
 use crate::wire::{CloseReason, RoomId, ServerMessage};
 
@@ -191,7 +191,7 @@ impl Relay {
             connection.liveness.missed += 1;
         }
         connection.liveness.ping = Some((nonce, now));
-        connection.told = Told::default();
+        connection.unacked = Unacked::default();
         let received = connection.requests;
         self.push(conn, ItemKind::Control, &ServerMessage::Ping { nonce, received });
     }

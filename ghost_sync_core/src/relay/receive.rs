@@ -11,7 +11,7 @@ use super::{
     outbox::ItemKind,
     plants,
     resume::Ticket,
-    session::{Connection, Session, Told},
+    session::{Connection, Session, Unacked},
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, FrameTooLong, ServerMessage, SessionTicket,
@@ -95,11 +95,11 @@ impl Relay {
     fn count_request(&mut self, conn: ConnId, len: usize) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.requests += 1;
-        connection.told.frames += 1;
-        connection.told.bytes += len;
-        let untold = connection.told;
-        if untold.frames >= UNTOLD_REQUESTS || untold.bytes >= UNTOLD_BYTES {
-            connection.told = Told::default();
+        connection.unacked.frames += 1;
+        connection.unacked.bytes += len;
+        let unacked = connection.unacked;
+        if unacked.frames >= UNACKED_REQUESTS || unacked.bytes >= UNACKED_BYTES {
+            connection.unacked = Unacked::default();
             let count = connection.requests;
             if !self.config.resume_grace.is_zero() {
                 self.push(conn, ItemKind::Control, &ServerMessage::Received { count });
@@ -233,8 +233,8 @@ fn cost_of(message: &ClientMessage<'_>) -> usize {
 const AT_ONCE: usize = 128;
 
 /// Requests, and bytes of them, after which a client is told that they arrived.
-const UNTOLD_REQUESTS: usize = 256;
-const UNTOLD_BYTES: usize = 64 << 10;
+const UNACKED_REQUESTS: usize = 256;
+const UNACKED_BYTES: usize = 64 << 10;
 
 /// Answers that may wait at all, whether or not the socket is full.
 const MAX_UNSENT_REPLIES: usize = 1024;

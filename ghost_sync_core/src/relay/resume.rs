@@ -11,7 +11,7 @@ use super::{
     outbox::ItemKind,
     plants,
     room::Room,
-    session::{SeatRef, Secrets, Session, Threshold, Told},
+    session::{SeatRef, Secrets, Session, Threshold, Unacked},
 };
 use crate::wire::{CloseReason, Progress, ResumeFailure, Secret, ServerMessage, SessionTicket};
 use plan::{Plan, Refused};
@@ -140,7 +140,7 @@ impl Relay {
         connection.liveness.next_ping = next_ping;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
-        connection.told = Told::default();
+        connection.unacked = Unacked::default();
         connection.reference = plants::reference(connection.reference);
         if plants::limits_begin_anew() {
             connection.budget.refill();

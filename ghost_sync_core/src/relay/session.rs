@@ -56,7 +56,7 @@ pub(super) struct Connection {
     pub(super) reference: u64,
     /// Requests received so far, and what the client knows of that.
     pub(super) requests: u64,
-    pub(super) told: Told,
+    pub(super) unacked: Unacked,
     pub(super) joins: VecDeque<PendingJoin>,
     /// Broadcasts that wait for the host's verdict, oldest first.
     pub(super) moderated: Undecided<OwnedBroadcast>,
@@ -109,7 +109,7 @@ pub(super) struct Secrets {
 
 /// Requests that the client was not told about yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Unacked {
     pub(super) frames: usize,
     pub(super) bytes: usize,
 }
@@ -210,7 +210,7 @@ impl Connection {
             meta: MetaMap::new(MetaLimit::CLIENT),
             reference: 0,
             requests: 0,
-            told: Told::default(),
+            unacked: Unacked::default(),
             joins: VecDeque::new(),
             moderated: Undecided::default(),
             budget: Budget::default(),
