@@ -35,6 +35,7 @@ mod membership;
 mod meta;
 mod moderation;
 mod outbox;
+mod overflow;
 mod pace;
 mod plants;
 mod prefix;
@@ -42,7 +43,7 @@ mod queries;
 mod questions;
 mod receive;
 mod reliable;
-mod relief;
+
 mod requests;
 mod restart;
 mod resume;

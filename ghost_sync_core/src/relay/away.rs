@@ -179,7 +179,7 @@ impl Relay {
         connection.outbox.lose_link(Threshold::of(&self.config));
         connection.session = Session::Away { until, reason: reason.clone() };
         connection.decoder = Decoder::new(MAX_HELLO);
-        connection.relief = self.config.outbox_limit;
+        connection.recount_at = self.config.outbox_limit;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.liveness.partial = None;

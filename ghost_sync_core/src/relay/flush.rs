@@ -90,7 +90,7 @@ impl Relay {
         }
         self.pace.reuse(due);
         for conn in blocked {
-            self.relieve_if_behind(now, conn, out);
+            self.check_overflow(now, conn, out);
             self.note_congestion(now, conn);
         }
         let mut listed = std::mem::take(&mut self.ready);
@@ -99,7 +99,7 @@ impl Relay {
             connection.ready = false;
             match connection.link {
                 _ if connection.blocked.is_some() => {
-                    self.relieve_if_behind(now, conn, out);
+                    self.check_overflow(now, conn, out);
                     self.note_congestion(now, conn);
                 }
                 Some(link) => {

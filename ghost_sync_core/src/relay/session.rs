@@ -70,7 +70,7 @@ pub(super) struct Connection {
     /// Whether it is given what is newest, and gaps for the rest, until it has caught up.
     pub(super) behind: bool,
     /// When so many bytes wait, they are counted exactly.
-    pub(super) relief: usize,
+    pub(super) recount_at: usize,
     /// Whether it is listed among the connections with something to send.
     pub(super) ready: bool,
     /// When the deadlines are looked at next.
@@ -225,7 +225,7 @@ impl Connection {
             },
             blocked: None,
             behind: false,
-            relief: config.outbox_limit,
+            recount_at: config.outbox_limit,
             ready: false,
             due: now,
         }

@@ -149,7 +149,7 @@ impl Relay {
         if let Some(connection) = self.conns.get_mut(conn).filter(|found| found.is_open()) {
             connection.outbox.take_back(Threshold::of(&self.config));
         }
-        self.relieve_if_behind(now, conn, out);
+        self.check_overflow(now, conn, out);
         self.note_congestion(now, conn);
     }
 
@@ -224,7 +224,7 @@ impl Relay {
             return self.forget(conn, out);
         }
         if connection.behind {
-            connection.relief = self.config.outbox_limit;
+            connection.recount_at = self.config.outbox_limit;
             self.set_behind(conn, false);
             self.trim_rooms_of(conn);
         }
