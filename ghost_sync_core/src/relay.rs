@@ -113,7 +113,7 @@ pub struct Relay {
     /// Sessions that were ended while away, with what they are to be told.
     barred: VecDeque<Barred>,
     /// Deleted rooms that somebody may still have to be told about, the oldest first.
-    buried: VecDeque<RoomId>,
+    deleted: VecDeque<RoomId>,
     /// When which room's history is looked at next.
     histories: BTreeSet<(Instant, RoomId)>,
     /// The last of them that could give up nothing when all took too much.
@@ -157,7 +157,7 @@ impl Relay {
             greeters: VecDeque::new(),
             away: Away::default(),
             barred: VecDeque::new(),
-            buried: VecDeque::new(),
+            deleted: VecDeque::new(),
             histories: BTreeSet::new(),
             passed: None,
             history_bytes: 0,

@@ -62,7 +62,7 @@ impl Relay {
             self.gate.refill();
             // In whatever order: each moves by itself.
             self.rooms.values_mut().for_each(|room| room.postpone(late));
-            for room in self.buried.iter().copied() {
+            for room in self.deleted.iter().copied() {
                 if let Some(found) = self.rooms.get_mut(&room)
                     && let Some(at) = &mut found.expires
                 {

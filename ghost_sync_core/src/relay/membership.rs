@@ -149,7 +149,7 @@ impl Relay {
         };
         let (name, deleted, before) = (found.name.clone(), found.deleted, found.log.next());
         let silent = !spoke && !deleted;
-        found.retire(held.seat, client_id, before, silent.then_some(joined));
+        found.forget_seat(held.seat, client_id, before, silent.then_some(joined));
         if plants::left_twice() && !goes_on && !deleted {
             self.append(now, room, Origin::unheard(held.seat), 128, |buf, seq| {
                 let (seat, reason) = (held.seat, LeaveReason::Left);
@@ -186,7 +186,7 @@ impl Relay {
             return;
         }
         if found.deleted {
-            return self.bury(now, room);
+            return self.expire_deleted(now, room);
         }
         out.push(Output::Event(RelayEvent::RoomEmptied { room, name: found.name.clone() }));
         self.expire_when_empty(now, room);

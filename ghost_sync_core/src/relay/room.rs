@@ -279,7 +279,7 @@ impl Room {
     /// once the log has forgotten event `seq`.
     /// `joined` is the event of its join, if that and the end mean nothing to those who have
     /// not heard of it yet.
-    pub(super) fn retire(
+    pub(super) fn forget_seat(
         &mut self,
         seat: Seat,
         client_id: ClientId,
