@@ -65,7 +65,7 @@ use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
 use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
-use away::{Away, Barred};
+use away::{Away, EndedAway};
 use deadlines::Deadlines;
 use gate::Gate;
 use outbox::ItemKind;
@@ -111,7 +111,7 @@ pub struct Relay {
     greeters: VecDeque<ConnId>,
     away: Away,
     /// Sessions that were ended while away, with what they are to be told.
-    barred: VecDeque<Barred>,
+    ended_away: VecDeque<EndedAway>,
     /// Deleted rooms that somebody may still have to be told about, the oldest first.
     deleted: VecDeque<RoomId>,
     /// When which room's history is looked at next.
@@ -156,7 +156,7 @@ impl Relay {
             first_connect: None,
             greeters: VecDeque::new(),
             away: Away::default(),
-            barred: VecDeque::new(),
+            ended_away: VecDeque::new(),
             deleted: VecDeque::new(),
             histories: BTreeSet::new(),
             passed: None,

@@ -243,12 +243,12 @@ impl Relay {
     }
 
     /// Remembers what a session that is ended while it is away is to be told.
-    pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
+    pub(super) fn note_ended_away(&mut self, conn: ConnId, reason: CloseReason) {
         let Some(connection) = self.conns.get(conn) else { return };
         let (client_id, secrets) = (connection.client_id, connection.secrets);
-        self.barred.push_back(Barred { client_id, secrets, reason });
-        if self.barred.len() > MAX_BARRED {
-            self.barred.pop_front();
+        self.ended_away.push_back(EndedAway { client_id, secrets, reason });
+        if self.ended_away.len() > MAX_ENDED_AWAY {
+            self.ended_away.pop_front();
         }
     }
 
@@ -268,14 +268,14 @@ const MIN_AWAY: usize = 16;
 
 /// A session that was ended while it was away, with what it is to be told.
 #[derive(Debug)]
-pub(super) struct Barred {
+pub(super) struct EndedAway {
     pub(super) client_id: ClientId,
     pub(super) secrets: Secrets,
     pub(super) reason: CloseReason,
 }
 
 /// Ended sessions whose ends are remembered.
-const MAX_BARRED: usize = 256;
+const MAX_ENDED_AWAY: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -31,7 +31,7 @@ impl Relay {
             return self.go_away(now, conn, reason_to_part, out);
         }
         if self.conns.get(conn).is_some_and(Connection::is_away) {
-            self.bar(conn, reason);
+            self.note_ended_away(conn, reason);
             return self.end_session(now, conn, reason_to_part, out);
         }
         let for_too_much = matches!(

@@ -344,7 +344,7 @@ impl Relay {
             }
         }
         self.refusing = Some(reason.clone());
-        self.barred.clear();
+        self.ended_away.clear();
         for conn in conns {
             self.close(now, conn, reason.clone(), out);
         }

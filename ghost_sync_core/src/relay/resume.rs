@@ -43,7 +43,7 @@ impl Relay {
         let held = match self.find_session(ticket) {
             Ok(held) => held,
             Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
-            Err(Denied::Barred(reason)) => return self.close(now, conn, reason, out),
+            Err(Denied::Ended(reason)) => return self.close(now, conn, reason, out),
         };
         if let Err(reason) = self.may_resume(now, held, ticket) {
             return self.close(now, conn, reason, out);
@@ -94,11 +94,11 @@ impl Relay {
     /// The connection whose session a ticket is for.
     pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
-            let known = self.barred.iter().find(|barred| {
-                barred.client_id == ticket.client_id && barred.secrets.open_to(&ticket.secret)
+            let known = self.ended_away.iter().find(|ended| {
+                ended.client_id == ticket.client_id && ended.secrets.open_to(&ticket.secret)
             });
             return Err(match plants::ended_while_away(known) {
-                Some(barred) => Denied::Barred(barred.reason.clone()),
+                Some(ended) => Denied::Ended(ended.reason.clone()),
                 None => Denied::Failed(ResumeFailure::Expired),
             });
         };
@@ -224,5 +224,5 @@ impl Relay {
 pub(super) enum Denied {
     Failed(ResumeFailure),
     /// The session was ended on purpose.
-    Barred(CloseReason),
+    Ended(CloseReason),
 }
