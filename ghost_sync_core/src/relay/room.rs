@@ -153,15 +153,15 @@ impl Room {
         {
             self.log.supersede(older);
         }
-        let firm = origin.is_firm();
+        let must_arrive = origin.must_arrive();
         if let Class::Message(_) = origin.class {
             for seat in origin.spared.seats() {
                 if let Some(member) = self.member_mut(seat) {
                     member.own += 1;
-                    member.spoke |= firm && seat == origin.sender;
+                    member.spoke |= must_arrive && seat == origin.sender;
                 }
             }
-            if firm
+            if must_arrive
                 && !origin.spares(origin.sender)
                 && let Some(sender) = self.member_mut(origin.sender)
             {

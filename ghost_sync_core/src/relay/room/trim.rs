@@ -117,7 +117,7 @@ impl Room {
                 if is_newest && self.behind == 0 {
                     self.newest.remove(&(origin.sender, key));
                 }
-            } else if origin.is_firm() && !entry.superseded {
+            } else if origin.must_arrive() && !entry.superseded {
                 // Whoever needs an older one needs this one too.
                 let is_needed = wanted <= seq || self.reliable.front().is_some();
                 if self.config.history.reliable > 0 || is_needed {
