@@ -8,7 +8,7 @@ use super::{
     deadlines::millis,
     event::{ConnId, LinkId, Output},
     limits::{Bucket, Limits, Rate},
-    resume::Ticket,
+    resume::ResumeAttempt,
 };
 use crate::wire::{CloseReason, Progress, Refusal, RoomId};
 
@@ -171,7 +171,7 @@ impl Relay {
         &mut self,
         now: Instant,
         conn: ConnId,
-        ticket: &Ticket,
+        ticket: &ResumeAttempt,
     ) -> Result<(), CloseReason> {
         let past = |Progress { room, last, .. }: &Progress| {
             let log = &self.rooms.get(room)?.log;

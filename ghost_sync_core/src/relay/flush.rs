@@ -1,5 +1,5 @@
-//! When a room's events go out, and to whom: each event is logged, and the room waits for company or
-//! its tick.
+//! When a room's events go out, and to whom: an event is logged, then the room waits for company
+//! or for its tick.
 
 use std::time::{Duration, Instant};
 

@@ -107,7 +107,7 @@ impl Relay {
         &mut self,
         now: Instant,
         conn: ConnId,
-        hello: Hello<'_>,
+        hello: HelloFields<'_>,
         out: &mut Vec<Output>,
     ) {
         let differs = |known: &&Protocol| {
@@ -223,7 +223,7 @@ impl Relay {
     }
 }
 
-pub(super) struct Hello<'a> {
+pub(super) struct HelloFields<'a> {
     pub(super) magic: [u8; 4],
     pub(super) version: u16,
     pub(super) protocol: u64,

@@ -231,11 +231,11 @@ impl Relay {
             let Ok(connection) = self.present(*conn) else { continue };
             let kind = match room {
                 Some(room) => match connection.seat_in(room) {
-                    Some(_) if plants::words_overtake() => ItemKind::Lane,
+                    Some(_) if plants::words_overtake() => ItemKind::Message,
                     Some(seat) => ItemKind::After { room, seat, before },
                     None => continue,
                 },
-                None => ItemKind::Lane,
+                None => ItemKind::Message,
             };
             self.push_frame(*conn, kind, frame.clone());
             receivers += 1;

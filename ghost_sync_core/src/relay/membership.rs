@@ -23,7 +23,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         room: RoomId,
-        words: Words,
+        words: FirstWords,
         out: &mut Vec<Output>,
     ) {
         if self.config.rooms_per_client == 1 {
@@ -76,7 +76,11 @@ impl Relay {
     ) {
         for (message_type, payload) in words {
             let message_type = *message_type;
-            self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
+            self.push(
+                conn,
+                ItemKind::Message,
+                &ServerMessage::Direct { room, message_type, payload },
+            );
         }
         let Some(seat) = self.conns.get(conn).and_then(|found| found.seat_in(room)) else { return };
         for frame in self.rooms[&room].retained(seat) {
@@ -194,4 +198,4 @@ impl Relay {
 }
 
 /// What a newcomer is told first.
-pub(super) type Words = Vec<(MessageType, Bytes)>;
+pub(super) type FirstWords = Vec<(MessageType, Bytes)>;

@@ -290,7 +290,7 @@ impl Outbox {
             ItemKind::Control
             | ItemKind::Pong
             | ItemKind::Reply
-            | ItemKind::Lane
+            | ItemKind::Message
             | ItemKind::Joined { .. }
             | ItemKind::After { .. }
             | ItemKind::Spared { .. }

@@ -81,7 +81,7 @@ impl Relay {
         };
         let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
             JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
-            JoinStage::Waiting => None,
+            JoinStage::New => None,
         });
         let moderated = connection.moderated.take(|_| true).into_iter().map(|request| request.ask);
         let meta = connection.meta_asked.take(|_| true).into_iter().map(|request| request.ask);

@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::{
     Relay,
     event::{ConnId, LinkId, Output},
-    handshake::{Hello, check_version},
+    handshake::{HelloFields, check_version},
     meta::clamp_u32,
     outbox::ItemKind,
     plants,
-    resume::Ticket,
+    resume::ResumeAttempt,
     session::{Connection, Session, Unacked},
 };
 use crate::wire::{
@@ -163,7 +163,7 @@ impl Relay {
                 Session::Greeting { .. },
                 ClientMessage::Hello { magic, version, protocol, data, meta, session },
             ) => {
-                let hello = Hello { magic, version, protocol, data, meta, session };
+                let hello = HelloFields { magic, version, protocol, data, meta, session };
                 self.hello(now, conn, hello, out);
             }
             (
@@ -181,7 +181,7 @@ impl Relay {
             ) => match check_version(magic, version).and_then(|()| self.check_bar(now, conn)) {
                 Ok(()) => {
                     let session = SessionTicket { client_id, secret };
-                    let ticket = Ticket { epoch, session, attempt, received, rooms };
+                    let ticket = ResumeAttempt { epoch, session, attempt, received, rooms };
                     self.resume(now, conn, &ticket, out);
                 }
                 Err(reason) => self.close(now, conn, reason, out),

@@ -205,7 +205,7 @@ impl Relay {
         let seq = self.append_broadcast(now, seat, spared, broadcast);
         if flags.contains(SendFlags::ACK) {
             let reference = plants::acknowledged(reference);
-            self.push(conn, ItemKind::Lane, &ServerMessage::Ack { room, reference, seq });
+            self.push(conn, ItemKind::Message, &ServerMessage::Ack { room, reference, seq });
         }
         let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
             return;

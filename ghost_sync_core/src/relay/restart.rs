@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     Relay,
     event::{AskId, ConnId, DisconnectReason, Output, Question, RelayEvent},
-    membership::Words,
+    membership::FirstWords,
     meta::MetaMap,
     outbox::Outbox,
     plants,
@@ -32,7 +32,7 @@ pub(super) struct Restart {
 #[derive(Debug)]
 pub(super) enum Greeting {
     Asked(AskId),
-    Decided(Words),
+    Decided(FirstWords),
 }
 
 impl Relay {
@@ -90,7 +90,7 @@ impl Relay {
         now: Instant,
         greeter: ConnId,
         ask: AskId,
-        words: Words,
+        words: FirstWords,
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get_mut(greeter) else { return };

@@ -17,7 +17,7 @@ use crate::wire::{CloseReason, Progress, ResumeFailure, Secret, ServerMessage, S
 use plan::{Plan, Refused};
 
 /// What a client shows to take its session up again.
-pub(super) struct Ticket {
+pub(super) struct ResumeAttempt {
     pub(super) epoch: u64,
     pub(super) session: SessionTicket,
     pub(super) attempt: u32,
@@ -33,7 +33,7 @@ impl Relay {
         &mut self,
         now: Instant,
         conn: ConnId,
-        ticket: &Ticket,
+        ticket: &ResumeAttempt,
         out: &mut Vec<Output>,
     ) {
         if std::mem::replace(&mut self.conns[conn].tried_resume, true) {
@@ -76,7 +76,7 @@ impl Relay {
         self.push(conn, ItemKind::Control, &ServerMessage::ResumeFailed { reason });
     }
 
-    fn find_session(&self, ticket: &Ticket) -> Result<ConnId, Denied> {
+    fn find_session(&self, ticket: &ResumeAttempt) -> Result<ConnId, Denied> {
         if ticket.epoch != self.epoch {
             return Err(Denied::Failed(plants::epoch_changed()));
         }
@@ -159,7 +159,7 @@ impl Relay {
         now: Instant,
         greeter: ConnId,
         conn: ConnId,
-        ticket: &Ticket,
+        ticket: &ResumeAttempt,
         plan: Plan,
         out: &mut Vec<Output>,
     ) {

@@ -54,7 +54,7 @@ pub(super) struct Connection {
     pub(super) meta: MetaMap,
     /// Broadcasts and messages to the host received so far.
     pub(super) reference: u64,
-    /// Requests received so far, and what the client knows of that.
+    /// Requests received so far, and those that the client was not told of.
     pub(super) requests: u64,
     pub(super) unacked: Unacked,
     pub(super) joins: VecDeque<PendingJoin>,
@@ -131,7 +131,7 @@ pub(super) struct PendingJoin {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum JoinStage {
-    Waiting,
+    New,
     CreatingRoom(AskId),
     Asking { ask: AskId, room: RoomId },
 }

@@ -16,7 +16,8 @@ pub(in crate::relay) struct Behind {
     pub(super) announced: u64,
     /// Whether it was told of these that not all follow.
     pub(super) told: bool,
-    /// Own messages, and such that it is left out of, among those that the log has forgotten and that are not announced.
+    /// Own messages, and such that it is left out of, among those that the log has forgotten and
+    /// that are not announced.
     pub(super) own: u64,
     /// Ranges, in rising order, whose `Volatile` messages it is not given.
     pub(super) skip: Vec<(u64, u64)>,

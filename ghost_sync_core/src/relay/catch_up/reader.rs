@@ -1,4 +1,5 @@
-//! Reads a room's events for one member that is behind: what it may not miss, and gaps for the rest.
+//! Reads a room's events for one member that is behind: what it may not miss, and gaps for
+//! the rest.
 
 use bytes::Bytes;
 

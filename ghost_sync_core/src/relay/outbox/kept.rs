@@ -1,5 +1,5 @@
-//! Numbered frames that were written stay until the client confirms them, so that a session can go on
-//! over another link.
+//! Numbered frames that were written: they are kept until the client confirms them, so that its
+//! session can go on over another link.
 
 use std::collections::VecDeque;
 
@@ -39,7 +39,7 @@ impl Outbox {
         let numbered = kept.into_iter().chain(waiting).filter(|item| item.kind.is_numbered());
         // What is sent again is not owed for a request of this link.
         let requeued = numbered.map(|item| {
-            let kind = if item.kind == ItemKind::Reply { ItemKind::Lane } else { item.kind };
+            let kind = if item.kind == ItemKind::Reply { ItemKind::Message } else { item.kind };
             Item { kind, ..item }
         });
         let mut items: Vec<Item> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Ticket;
+use super::ResumeAttempt;
 use crate::{
     relay::{
         Relay,
@@ -18,7 +18,7 @@ use crate::{
 
 impl Relay {
     /// What the session is to be sent, if nothing of it is lost.
-    pub(super) fn plan(&mut self, conn: ConnId, ticket: &Ticket) -> Result<Plan, Refused> {
+    pub(super) fn plan(&mut self, conn: ConnId, ticket: &ResumeAttempt) -> Result<Plan, Refused> {
         let connection = self.conns.get_mut(conn).expect("the caller found it");
         let lost = connection.outbox.gone();
         let mut told = BTreeMap::new();
@@ -88,7 +88,7 @@ impl Relay {
                 ItemKind::Control
                 | ItemKind::Pong
                 | ItemKind::Reply
-                | ItemKind::Lane
+                | ItemKind::Message
                 | ItemKind::Joined { .. }
                 | ItemKind::Roster
                 | ItemKind::Spared { .. }

@@ -46,7 +46,7 @@ impl Room {
         self.forget_former();
     }
 
-    /// Forgets the older half of its history, for want of room.
+    /// Forgets the older half of its history, to free memory for other rooms.
     pub(in crate::relay) fn trim_half(&mut self) {
         let before = self.kept_bytes();
         let first = self.log.first();

@@ -1,4 +1,4 @@
-//! What newer events say as well: values and changes that were replaced, and those that newcomers are told.
+//! Newest values and changes: which events they replace, and which of them newcomers are told.
 
 use bytes::Bytes;
 
