@@ -46,6 +46,14 @@ enum Site {
     Outside,
 }
 
+/// A session that was ended while it was away, with what it is to be told.
+#[derive(Debug)]
+pub(super) struct EndedAway {
+    pub(super) client_id: ClientId,
+    pub(super) secrets: Secrets,
+    pub(super) reason: CloseReason,
+}
+
 impl Away {
     pub(super) fn len(&self) -> usize {
         self.places.len()
@@ -265,14 +273,6 @@ impl Relay {
 
 /// Clients that may be away, at least.
 const MIN_AWAY: usize = 16;
-
-/// A session that was ended while it was away, with what it is to be told.
-#[derive(Debug)]
-pub(super) struct EndedAway {
-    pub(super) client_id: ClientId,
-    pub(super) secrets: Secrets,
-    pub(super) reason: CloseReason,
-}
 
 /// Ended sessions whose ends are remembered.
 const MAX_ENDED_AWAY: usize = 256;

@@ -20,6 +20,16 @@ use crate::wire::{
     ClientId, CloseReason, MAGIC, Meta, Protocol, Secret, ServerMessage, SessionTicket, VERSION,
 };
 
+/// A hello that was not looked at yet.
+pub(super) struct HelloFields<'a> {
+    pub(super) magic: [u8; 4],
+    pub(super) version: u16,
+    pub(super) protocol: u64,
+    pub(super) data: &'a [u8],
+    pub(super) meta: Vec<Meta>,
+    pub(super) session: Option<SessionTicket>,
+}
+
 impl Relay {
     /// Whether another connection from `addr` may be added. One that may not is dropped
     /// without an answer; ask before anything is allocated for it.
@@ -221,15 +231,6 @@ impl Relay {
             retry_after_ms: millis(self.config.retry_after),
         })
     }
-}
-
-pub(super) struct HelloFields<'a> {
-    pub(super) magic: [u8; 4],
-    pub(super) version: u16,
-    pub(super) protocol: u64,
-    pub(super) data: &'a [u8],
-    pub(super) meta: Vec<Meta>,
-    pub(super) session: Option<SessionTicket>,
 }
 
 pub(super) fn check_version(magic: [u8; 4], version: u16) -> Result<(), CloseReason> {

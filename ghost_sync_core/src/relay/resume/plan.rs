@@ -16,6 +16,22 @@ use crate::{
     wire::{Progress, ResumeFailure, RoomId},
 };
 
+/// What a session that goes on is sent: its own messages and, per seat, from where on it
+/// reads.
+pub(super) struct Plan {
+    pub(super) items: Vec<Item>,
+    pub(super) seats: Vec<(SeatRef, u64, Behind)>,
+}
+
+/// A stay in a room that is over, and which of its events is next to be told.
+struct Stay {
+    held: SeatRef,
+    joined: u64,
+    next: u64,
+    before: u64,
+    behind: Behind,
+}
+
 impl Relay {
     /// What the session is to be sent, if nothing of it is lost.
     pub(super) fn plan(&mut self, conn: ConnId, ticket: &ResumeAttempt) -> Result<Plan, Refused> {
@@ -113,22 +129,6 @@ impl Relay {
         }
         Ok(Plan { items, seats })
     }
-}
-
-/// What a session that goes on is sent: its own messages and, per seat, from where on it
-/// reads.
-pub(super) struct Plan {
-    pub(super) items: Vec<Item>,
-    pub(super) seats: Vec<(SeatRef, u64, Behind)>,
-}
-
-/// A stay in a room that is over, and which of its events is next to be told.
-struct Stay {
-    held: SeatRef,
-    joined: u64,
-    next: u64,
-    before: u64,
-    behind: Behind,
 }
 
 impl Stay {
