@@ -8,6 +8,17 @@
 //! for each of them [`Relay::transmit`] and [`Relay::sent`] until nothing is
 //! left or the socket is full ([`Relay::blocked`]). [`Relay::next_deadline`] says
 //! when to come back at the latest.
+//!
+//! The files, as a connection meets them:
+//!
+//! - It comes and goes: `handshake`, `closing`; without a link `away`, back `resume` or, as a
+//!   program that was started again, `restart`.
+//! - It speaks: `receive` cuts and counts frames, `requests` carries them out, `joins` and
+//!   `membership` give and free seats, `questions` asks the host.
+//! - It hears: `flush` says when a room's events go out, `transmit` what is written next,
+//!   `catch_up` what is left out for a member that is behind, `overflow` what is too much.
+//! - The host: `host` acts, `queries` looks up, `rooms` makes and deletes rooms.
+//! - A room: `room` its members, `log` its events, `history` how long they are kept.
 
 mod asides;
 mod away;
@@ -109,6 +120,7 @@ pub struct Relay {
     first_connect: Option<Instant>,
     /// Connections that may not have said hello, the oldest first.
     greeters: VecDeque<ConnId>,
+    /// Connections without a link.
     away: Away,
     /// Sessions that were ended while away, with what they are to be told.
     ended_away: VecDeque<EndedAway>,
