@@ -8,6 +8,17 @@
 //! for each of them [`Relay::transmit`] and [`Relay::sent`] until nothing is
 //! left or the socket is full ([`Relay::blocked`]). [`Relay::next_deadline`] says
 //! when to come back at the latest.
+//!
+//! The files, as a connection meets them:
+//!
+//! - It comes and goes: `handshake`, `closing`; without a link `away`, back `resume` or, as a
+//!   program that was started again, `restart`.
+//! - It speaks: `receive` cuts and counts frames, `requests` carries them out, `joins` and
+//!   `membership` give and free seats, `questions` asks the host.
+//! - It hears: `flush` says when a room's events go out, `transmit` what is written next,
+//!   `catch_up` what is left out for a member that is behind, `overflow` what is too much.
+//! - The host: `host` acts, `queries` looks up, `rooms` makes and deletes rooms.
+//! - A room: `room` its members, `log` its events, `history` how long they are kept.
 
 mod asides;
 mod away;
@@ -35,13 +46,15 @@ mod membership;
 mod meta;
 mod moderation;
 mod outbox;
+mod overflow;
 mod pace;
+mod plants;
 mod prefix;
 mod queries;
 mod questions;
 mod receive;
 mod reliable;
-mod relief;
+
 mod requests;
 mod restart;
 mod resume;
@@ -63,7 +76,7 @@ use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
 use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
-use away::{Away, Barred};
+use away::{Away, EndedAway};
 use deadlines::Deadlines;
 use gate::Gate;
 use outbox::ItemKind;
@@ -108,11 +121,12 @@ pub struct Relay {
     first_connect: Option<Instant>,
     /// Connections that may not have said hello, the oldest first.
     greeters: VecDeque<ConnId>,
+    /// Connections without a link.
     away: Away,
     /// Sessions that were ended while away, with what they are to be told.
-    barred: VecDeque<Barred>,
+    ended_away: VecDeque<EndedAway>,
     /// Deleted rooms that somebody may still have to be told about, the oldest first.
-    buried: VecDeque<RoomId>,
+    deleted: VecDeque<RoomId>,
     /// When which room's history is looked at next.
     histories: BTreeSet<(Instant, RoomId)>,
     /// The last of them that could give up nothing when all took too much.
@@ -155,8 +169,8 @@ impl Relay {
             first_connect: None,
             greeters: VecDeque::new(),
             away: Away::default(),
-            barred: VecDeque::new(),
-            buried: VecDeque::new(),
+            ended_away: VecDeque::new(),
+            deleted: VecDeque::new(),
             histories: BTreeSet::new(),
             passed: None,
             history_bytes: 0,

@@ -15,7 +15,7 @@ use super::{
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     meta::clamp_u32,
-    prefix,
+    plants, prefix,
     session::{Connection, SeatRef, Secrets, Session, Threshold},
 };
 use crate::wire::{ClientId, CloseReason, Decoder, MAX_HELLO, ServerMessage};
@@ -44,6 +44,14 @@ enum Site {
     /// From outside of the gate, all together: a flood from there puts out its own kind, not
     /// those whose addresses are known.
     Outside,
+}
+
+/// A session that was ended while it was away, with what it is to be told.
+#[derive(Debug)]
+pub(super) struct EndedAway {
+    pub(super) client_id: ClientId,
+    pub(super) secrets: Secrets,
+    pub(super) reason: CloseReason,
 }
 
 impl Away {
@@ -125,7 +133,7 @@ impl Relay {
     /// Ends what is held past the limits: of one address its oldest, of all the oldest of
     /// the site that most are held for, so that a flood puts out its own.
     fn bound_away(&mut self, now: Instant, from: SocketAddr, out: &mut Vec<Output>) {
-        if planted!("any-number-away") {
+        if plants::any_number_away() {
             return;
         }
         if let Some(address) = self.gate.key(from)
@@ -143,7 +151,7 @@ impl Relay {
     }
 
     fn first_to_go(&self) -> Option<ConnId> {
-        if planted!("away-flood-evicts-others") {
+        if plants::flood_evicts_others() {
             let longest = self.away.places.iter().min_by_key(|(_, (_, number))| *number);
             return longest.map(|(conn, _)| conn);
         }
@@ -172,17 +180,14 @@ impl Relay {
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
-        let grace = self.config.resume_grace;
-        let grace = if planted!("grace-too-short") { grace / 2 } else { grace };
-        let grace = if planted!("grace-too-long") { grace * 2 } else { grace };
-        let until = now + grace;
+        let until = now + plants::grace(self.config.resume_grace);
         self.unblock(conn);
         self.set_behind(conn, false);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.outbox.lose_link(Threshold::of(&self.config));
         connection.session = Session::Away { until, reason: reason.clone() };
         connection.decoder = Decoder::new(MAX_HELLO);
-        connection.relief = self.config.outbox_limit;
+        connection.recount_at = self.config.outbox_limit;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
         connection.liveness.partial = None;
@@ -210,7 +215,7 @@ impl Relay {
         let Some(found) = self.rooms.get_mut(&room) else { return };
         found.set_away(seat, true);
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted && !planted!("away-not-told") {
+        if !deleted && plants::away_is_told() {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerAway { room, seq, seat }.encode(buf);
             });
@@ -246,12 +251,12 @@ impl Relay {
     }
 
     /// Remembers what a session that is ended while it is away is to be told.
-    pub(super) fn bar(&mut self, conn: ConnId, reason: CloseReason) {
+    pub(super) fn note_ended_away(&mut self, conn: ConnId, reason: CloseReason) {
         let Some(connection) = self.conns.get(conn) else { return };
         let (client_id, secrets) = (connection.client_id, connection.secrets);
-        self.barred.push_back(Barred { client_id, secrets, reason });
-        if self.barred.len() > MAX_BARRED {
-            self.barred.pop_front();
+        self.ended_away.push_back(EndedAway { client_id, secrets, reason });
+        if self.ended_away.len() > MAX_ENDED_AWAY {
+            self.ended_away.pop_front();
         }
     }
 
@@ -269,16 +274,8 @@ impl Relay {
 /// Clients that may be away, at least.
 const MIN_AWAY: usize = 16;
 
-/// A session that was ended while it was away, with what it is to be told.
-#[derive(Debug)]
-pub(super) struct Barred {
-    pub(super) client_id: ClientId,
-    pub(super) secrets: Secrets,
-    pub(super) reason: CloseReason,
-}
-
 /// Ended sessions whose ends are remembered.
-const MAX_BARRED: usize = 256;
+const MAX_ENDED_AWAY: usize = 256;
 
 #[cfg(test)]
 mod tests {

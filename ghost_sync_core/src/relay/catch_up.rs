@@ -33,7 +33,7 @@ impl Relay {
             return;
         }
         self.drop_superseded(conn, out);
-        self.relieve_if_behind(now, conn, out);
+        self.check_overflow(now, conn, out);
         self.admit_asides(conn);
         self.read_on(conn, WINDOW, out);
     }

@@ -7,6 +7,7 @@ use super::{
     deadlines::Due,
     event::{ConnId, DisconnectReason, LinkId, Output, RelayEvent},
     outbox::ItemKind,
+    plants,
     session::{Connection, Session},
 };
 use crate::wire::{ClientId, CloseReason, Secret, ServerMessage};
@@ -30,7 +31,7 @@ impl Relay {
             return self.go_away(now, conn, reason_to_part, out);
         }
         if self.conns.get(conn).is_some_and(Connection::is_away) {
-            self.bar(conn, reason);
+            self.note_ended_away(conn, reason);
             return self.end_session(now, conn, reason_to_part, out);
         }
         let for_too_much = matches!(
@@ -172,7 +173,7 @@ impl Relay {
             self.blocked.remove(&conn);
             self.blocked.insert(rest);
         }
-        if !planted!("old-link-not-fenced") {
+        if plants::old_link_is_fenced() {
             self.links[link] = rest;
         }
         self.deadlines.add(due, Due::Connection(rest));

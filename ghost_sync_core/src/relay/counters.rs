@@ -8,10 +8,15 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::*;
+use super::{
+    Relay,
+    config::{CreateOnJoin, History, RelayConfig, RoomConfig},
+    error::CreateRoomError,
+    event::{Input, LinkId, Output, RelayEvent},
+};
 use crate::wire::{
-    ClientMessage, Decoder, Delivery, Hello, JoinOptions, MAX_SERVER_FRAME, MessageType, Refusal,
-    Replay, Seat, Secret, SendFlags,
+    ClientId, ClientMessage, Decoder, Delivery, Hello, JoinOptions, MAX_SERVER_FRAME, MessageType,
+    Refusal, Replay, RoomId, RoomName, Seat, Secret, SendFlags, ServerMessage,
 };
 
 /// A relay with clients that hear everything at once.

@@ -11,7 +11,7 @@ use super::{
     event::{AskId, ConnId, Output, RelayEvent},
     meta::clamp_u32,
     outbox::ItemKind,
-    session::{Session, Told},
+    session::{Session, Unacked},
 };
 use crate::wire::{CloseReason, RoomId, ServerMessage};
 
@@ -62,7 +62,7 @@ impl Relay {
             self.gate.refill();
             // In whatever order: each moves by itself.
             self.rooms.values_mut().for_each(|room| room.postpone(late));
-            for room in self.buried.iter().copied() {
+            for room in self.deleted.iter().copied() {
                 if let Some(found) = self.rooms.get_mut(&room)
                     && let Some(at) = &mut found.expires
                 {
@@ -191,7 +191,7 @@ impl Relay {
             connection.liveness.missed += 1;
         }
         connection.liveness.ping = Some((nonce, now));
-        connection.told = Told::default();
+        connection.unacked = Unacked::default();
         let received = connection.requests;
         self.push(conn, ItemKind::Control, &ServerMessage::Ping { nonce, received });
     }

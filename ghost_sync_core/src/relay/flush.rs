@@ -1,5 +1,5 @@
-//! When a room's events go out, and to whom: each event is logged, and the room waits for company or
-//! its tick.
+//! When a room's events go out, and to whom: an event is logged, then the room waits for company
+//! or for its tick.
 
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ impl Relay {
         }
         self.pace.reuse(due);
         for conn in blocked {
-            self.relieve_if_behind(now, conn, out);
+            self.check_overflow(now, conn, out);
             self.note_congestion(now, conn);
         }
         let mut listed = std::mem::take(&mut self.ready);
@@ -99,7 +99,7 @@ impl Relay {
             connection.ready = false;
             match connection.link {
                 _ if connection.blocked.is_some() => {
-                    self.relieve_if_behind(now, conn, out);
+                    self.check_overflow(now, conn, out);
                     self.note_congestion(now, conn);
                 }
                 Some(link) => {

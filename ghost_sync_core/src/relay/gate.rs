@@ -12,6 +12,7 @@ pub use config::GateConfig;
 
 use super::{
     limits::{Bucket, Rate},
+    plants,
     prefix::household,
 };
 
@@ -19,7 +20,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Gate {
     config: GateConfig,
-    entries: HashMap<IpAddr, Entry>,
+    holders: HashMap<IpAddr, Holder>,
     /// Addresses that nobody is connected from, by when they were last heard of.
     idle: BTreeMap<u64, IpAddr>,
     last_use: u64,
@@ -27,7 +28,7 @@ pub(super) struct Gate {
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct Holder {
     links: usize,
     /// Links that have not said who they are, or are being decided about.
     half_open: usize,
@@ -42,7 +43,7 @@ struct Entry {
 
 impl Gate {
     pub(super) fn new(config: GateConfig) -> Self {
-        Self { config, entries: HashMap::new(), idle: BTreeMap::new(), last_use: 0, turned_away: 0 }
+        Self { config, holders: HashMap::new(), idle: BTreeMap::new(), last_use: 0, turned_away: 0 }
     }
 
     /// What stands for an address; `None`: it is outside of the gate.
@@ -61,10 +62,10 @@ impl Gate {
     pub(super) fn admits(&mut self, now: u64, addr: SocketAddr) -> bool {
         let Some(key) = self.key(addr) else { return true };
         let GateConfig { connections, half_open, attempts, .. } = self.config;
-        let entry = self.entry(key);
-        let admitted = entry.links < connections
-            && entry.half_open < half_open
-            && entry.attempts.check(now, attempts, 1).is_ok();
+        let holder = self.holder(key);
+        let admitted = holder.links < connections
+            && holder.half_open < half_open
+            && holder.attempts.check(now, attempts, 1).is_ok();
         self.used(key);
         self.turned_away += u64::from(!admitted);
         admitted
@@ -77,20 +78,20 @@ impl Gate {
 
     /// There is a link from `addr` that has not said who it is.
     pub(super) fn connected(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| {
-            entry.links += 1;
-            entry.half_open += 1;
+        self.change(addr, |holder| {
+            holder.links += 1;
+            holder.half_open += 1;
         });
     }
 
     /// A link is no longer half open.
     pub(super) fn greeted(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| entry.half_open = entry.half_open.saturating_sub(1));
+        self.change(addr, |holder| holder.half_open = holder.half_open.saturating_sub(1));
     }
 
     /// A link is gone.
     pub(super) fn disconnected(&mut self, addr: SocketAddr) {
-        self.change(addr, |entry| entry.links = entry.links.saturating_sub(1));
+        self.change(addr, |holder| holder.links = holder.links.saturating_sub(1));
     }
 
     /// Whether a join from `addr` may make a room; if not, how long it has to wait.
@@ -101,7 +102,7 @@ impl Gate {
         rate: Option<Rate>,
     ) -> Result<(), Duration> {
         let Some(key) = self.key(addr) else { return Ok(()) };
-        let made = self.entry(key).rooms.check(now, rate, 1);
+        let made = self.holder(key).rooms.check(now, rate, 1);
         self.used(key);
         made
     }
@@ -111,15 +112,15 @@ impl Gate {
     pub(super) fn strike(&mut self, now: u64, addr: SocketAddr) -> Option<Duration> {
         let key = self.key(addr)?;
         let bar = nanos(self.config.bar);
-        let entry = self.entry(key);
-        if entry.barred_until <= now {
-            if now - entry.barred_until > STRIKES_LAST {
-                entry.strikes = 0;
+        let holder = self.holder(key);
+        if holder.barred_until <= now {
+            if now - holder.barred_until > STRIKES_LAST {
+                holder.strikes = 0;
             }
-            let longer = 1_u64.checked_shl(entry.strikes).unwrap_or(u64::MAX);
-            entry.strikes = entry.strikes.saturating_add(1);
+            let longer = 1_u64.checked_shl(holder.strikes).unwrap_or(u64::MAX);
+            holder.strikes = holder.strikes.saturating_add(1);
             let longest = LONGEST_BAR.max(bar);
-            entry.barred_until = now.saturating_add(bar.saturating_mul(longer).min(longest));
+            holder.barred_until = now.saturating_add(bar.saturating_mul(longer).min(longest));
         }
         self.used(key);
         self.barred_for(now, addr)
@@ -127,50 +128,47 @@ impl Gate {
 
     /// For how long nobody from `addr` may come in.
     pub(super) fn barred_for(&self, now: u64, addr: SocketAddr) -> Option<Duration> {
-        let left = self.find(addr)?.barred_until.saturating_sub(now);
-        if planted!("bar-forgotten") {
-            return None;
-        }
+        let left = plants::bar(self.find(addr)?.barred_until.saturating_sub(now));
         (left > 0).then(|| Duration::from_nanos(left))
     }
 
     /// Forgets what was used up, but no bars.
     pub(super) fn refill(&mut self) {
         // In whatever order: each by itself.
-        for entry in self.entries.values_mut() {
-            (entry.attempts, entry.rooms) = (Bucket::default(), Bucket::default());
+        for holder in self.holders.values_mut() {
+            (holder.attempts, holder.rooms) = (Bucket::default(), Bucket::default());
         }
     }
 
-    fn find(&self, addr: SocketAddr) -> Option<&Entry> {
-        self.entries.get(&self.key(addr)?)
+    fn find(&self, addr: SocketAddr) -> Option<&Holder> {
+        self.holders.get(&self.key(addr)?)
     }
 
-    fn entry(&mut self, key: IpAddr) -> &mut Entry {
-        self.entries.entry(key).or_default()
+    fn holder(&mut self, key: IpAddr) -> &mut Holder {
+        self.holders.entry(key).or_default()
     }
 
-    fn change(&mut self, addr: SocketAddr, change: impl FnOnce(&mut Entry)) {
+    fn change(&mut self, addr: SocketAddr, change: impl FnOnce(&mut Holder)) {
         let Some(key) = self.key(addr) else { return };
-        change(self.entry(key));
+        change(self.holder(key));
         self.used(key);
     }
 
     /// An address was heard of: it is forgotten after others.
     fn used(&mut self, key: IpAddr) {
         self.last_use += 1;
-        let Some(entry) = self.entries.get_mut(&key) else { return };
-        if let Some(before) = entry.used.take() {
+        let Some(holder) = self.holders.get_mut(&key) else { return };
+        if let Some(before) = holder.used.take() {
             self.idle.remove(&before);
         }
-        if entry.links == 0 {
-            entry.used = Some(self.last_use);
+        if holder.links == 0 {
+            holder.used = Some(self.last_use);
             self.idle.insert(self.last_use, key);
         }
-        while self.entries.len() > self.config.entries
+        while self.holders.len() > self.config.entries
             && let Some((_, oldest)) = self.idle.pop_first()
         {
-            self.entries.remove(&oldest);
+            self.holders.remove(&oldest);
         }
     }
 }
@@ -319,8 +317,8 @@ mod tests {
             gate.connected(idle(number));
             gate.disconnected(idle(number));
         }
-        assert_eq!((gate.entries.len(), gate.idle.len()), (100, 99));
-        assert_eq!(gate.find(held).map(|entry| entry.links), Some(1));
+        assert_eq!((gate.holders.len(), gate.idle.len()), (100, 99));
+        assert_eq!(gate.find(held).map(|holder| holder.links), Some(1));
         assert!(gate.find(idle(9_999)).is_some() && gate.find(idle(9_000)).is_none());
     }
 }

@@ -11,6 +11,7 @@ use super::{
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
     meta::{MetaMap, clamp_u32},
     outbox::ItemKind,
+    plants,
     questions::AskTarget,
     restart::Restart,
     session::{Connection, Session},
@@ -18,6 +19,14 @@ use super::{
 use crate::wire::{
     ClientId, CloseReason, Extension, Hello, Protocol, Secret, ServerMessage, VERSIONS, Welcome,
 };
+
+/// What a client brings that begins a session.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub(super) meta: MetaMap,
+    pub(super) data: Bytes,
+    pub(super) user_agent: String,
+}
 
 impl Relay {
     /// Whether another connection from `addr` may be added. One that may not is dropped
@@ -219,20 +228,11 @@ impl Relay {
     /// Why a new client cannot be taken, if every place is taken.
     fn no_place(&self) -> Option<CloseReason> {
         let max = self.config.max_clients;
-        let most = max.saturating_add(usize::from(planted!("one-client-too-many")));
-        (self.clients.len() >= most).then(|| CloseReason::MaxClientsReached {
+        (self.clients.len() >= plants::places(max)).then(|| CloseReason::MaxClientsReached {
             max: clamp_u32(max),
             retry_after_ms: millis(self.config.retry_after),
         })
     }
-}
-
-/// What a client brings that begins a session.
-#[derive(Debug)]
-pub(super) struct Newcomer {
-    pub(super) meta: MetaMap,
-    pub(super) data: Bytes,
-    pub(super) user_agent: String,
 }
 
 /// What a client says that it is, for logs.

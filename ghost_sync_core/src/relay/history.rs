@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Relay;
+use super::{Relay, plants};
 use crate::wire::RoomId;
 
 impl Relay {
@@ -49,12 +49,10 @@ impl Relay {
     /// Keeps the rooms' histories within what they may take together: the rooms
     /// with the oldest events give up half of theirs.
     pub(super) fn bound_history(&mut self, now: Instant) {
-        if planted!("history-unbounded") {
-            return;
-        }
+        let limit = plants::history_limit(self.config.history_limit as u64);
         // From where it stopped: rooms that somebody still needs all of save no others.
         let (mut needed, mut is_again) = (0, self.passed.is_none());
-        while self.history_bytes > self.config.history_limit as u64 && needed < MAX_NEEDED {
+        while self.history_bytes > limit && needed < MAX_NEEDED {
             let after = self.passed.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.histories.range((after, Bound::Unbounded)).next().copied();
             let Some((due, room)) = next else {
@@ -80,7 +78,7 @@ impl Relay {
             self.histories.remove(&(due, room));
             self.watch_history(now, room);
         }
-        if self.history_bytes <= self.config.history_limit as u64 {
+        if self.history_bytes <= limit {
             self.passed = None;
         }
     }

@@ -11,6 +11,7 @@ use super::{
     log::{MAX_SPARED, Origin, Spared},
     meta::{MetaChange, Owner},
     outbox::ItemKind,
+    plants,
     requests::Broadcast,
     session::{Connection, SeatRef, Session, Threshold},
 };
@@ -50,7 +51,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), ClientNotFound> {
         self.present(conn)?;
-        if planted!("kicked-still-heard") && self.conns[conn].is_open() {
+        if plants::kicked_is_heard() && self.conns[conn].is_open() {
             let reason = CloseReason::Kicked { message: message.to_owned() };
             self.push(conn, ItemKind::Control, &ServerMessage::Close { reason });
             return Ok(());
@@ -230,11 +231,11 @@ impl Relay {
             let Ok(connection) = self.present(*conn) else { continue };
             let kind = match room {
                 Some(room) => match connection.seat_in(room) {
-                    Some(_) if planted!("words-overtake") => ItemKind::Lane,
+                    Some(_) if plants::words_overtake() => ItemKind::Message,
                     Some(seat) => ItemKind::After { room, seat, before },
                     None => continue,
                 },
-                None => ItemKind::Lane,
+                None => ItemKind::Message,
             };
             self.push_frame(*conn, kind, frame.clone());
             receivers += 1;
@@ -333,7 +334,7 @@ impl Relay {
                 self.schedule(conn);
             }
         }
-        if planted!("shutdown-forgets-away") {
+        if plants::shutdown_forgets_away() {
             conns.retain(|conn| !self.conns[*conn].is_away());
         }
         // What was said before still arrives; that everybody leaves need not.
@@ -343,7 +344,7 @@ impl Relay {
             }
         }
         self.refusing = Some(reason.clone());
-        self.barred.clear();
+        self.ended_away.clear();
         for conn in conns {
             self.close(now, conn, reason.clone(), out);
         }

@@ -1,5 +1,5 @@
-//! Joins until they are decided: the room is found or made, the host is asked, then there is a seat or
-//! a refusal.
+//! Joins until they are decided: the room is found or made, the host is asked, then there is a
+//! seat or a refusal.
 
 use std::time::Instant;
 
@@ -7,9 +7,10 @@ use super::{
     Relay,
     config::{CreateOnJoin, RoomConfig},
     event::{AskId, ConnId, Output, Question, RelayEvent},
-    membership::Words,
+    membership::FirstWords,
     meta::clamp_u32,
     outbox::ItemKind,
+    plants,
     questions::AskTarget,
     session::{Connection, JoinStage, PendingJoin},
 };
@@ -32,7 +33,7 @@ impl Relay {
             (Ok(_), Err(too_large)) => too_large,
             (Ok(_), Ok(())) if self.joins_too_much(conn) => Refusal::Busy,
             (Ok(name), Ok(())) => {
-                let (options, stage) = (options.copied(), JoinStage::Waiting);
+                let (options, stage) = (options.copied(), JoinStage::New);
                 let pending = PendingJoin { request, name, options, stage };
                 self.conns[conn].joins.push_back(pending);
                 return self.next_join(now, conn, out);
@@ -51,7 +52,7 @@ impl Relay {
     /// Goes on with the oldest undecided join until it has to wait.
     fn next_join(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         while let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front())
-            && pending.stage == JoinStage::Waiting
+            && pending.stage == JoinStage::New
         {
             let name = pending.name.clone();
             if let Some(room) = self.names.get(name.as_str()) {
@@ -74,7 +75,7 @@ impl Relay {
     /// What a join does where its room is missing.
     fn creation(&self, options: &JoinOptions) -> CreateOnJoin {
         match options.if_missing {
-            IfMissing::Refuse if !planted!("refuse-makes-a-room") => CreateOnJoin::Never,
+            IfMissing::Refuse if plants::refuse_makes_no_room() => CreateOnJoin::Never,
             IfMissing::Default | IfMissing::Refuse | IfMissing::Create { .. } => {
                 self.config.create_on_join
             }
@@ -111,10 +112,7 @@ impl Relay {
         if let Err(reason) = self.may_make_room(now, conn) {
             return self.finish_join(conn, Err(reason));
         }
-        let mut epoch = self.random();
-        if planted!("epoch-used-again") {
-            epoch = 7;
-        }
+        let epoch = plants::epoch(self.random());
         match self.create_room(now, name, epoch, config, out) {
             Ok(room) => self.ask_join(now, conn, room, out),
             Err(_) => {
@@ -183,7 +181,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         ask: AskId,
-        verdict: Result<Words, Refusal>,
+        verdict: Result<FirstWords, Refusal>,
         out: &mut Vec<Output>,
     ) {
         let Some(pending) = self.conns.get(conn).and_then(|found| found.joins.front()) else {

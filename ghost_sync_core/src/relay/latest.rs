@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::log::{Log, Spared};
+use super::{
+    log::{Log, Spared},
+    plants,
+};
 use crate::wire::{Delivery, HEADER_LEN, Seat, ServerMessage};
 
 /// The newest values of a room.
@@ -55,7 +58,7 @@ impl Latest {
         }
         while let Some(share) = self.shares.get(&sender)
             && (share.values.len() >= most || share.bytes + len > most_bytes)
-            && !planted!("one-sender-fills-retained")
+            && plants::shares_are_bounded()
         {
             self.forget_oldest(sender);
         }
@@ -135,9 +138,7 @@ impl Latest {
     pub(super) fn frames(&self, log: &Log, seat: Seat) -> Vec<Bytes> {
         // A new process has lost its own values; what it was left out of is still not for it.
         let is_withheld = |(sender, _, value): &(Seat, u32, &Value)| {
-            *sender == Seat::SERVER
-                && value.spared.contains(seat)
-                && !planted!("left-out-is-retained")
+            *sender == Seat::SERVER && value.spared.contains(seat) && plants::left_out_is_withheld()
         };
         let due = self.values().filter(|value| !is_withheld(value));
         let mut values: Vec<_> = due.map(|(.., value)| value).collect();

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::plants;
+
 /// So much in so much time, and how much of it at once.
 ///
 /// ```
@@ -90,9 +92,8 @@ impl Bucket {
         cost: u64,
     ) -> Result<(), Duration> {
         let Some(rate) = rate.filter(|_| cost > 0) else { return Ok(()) };
-        let (burst, time) = (rate.time(rate.burst), rate.time(cost));
-        let burst = if planted!("burst-forgotten") { 0 } else { burst };
-        let full = if planted!("bucket-refills-beyond-burst") { self.0 } else { self.0.max(now) };
+        let (burst, time) = (plants::burst(rate.time(rate.burst)), rate.time(cost));
+        let full = self.0.max(plants::filled_by(now));
         let missing = full.saturating_sub(now).saturating_add(time.min(burst));
         match missing.saturating_sub(burst) {
             0 => {

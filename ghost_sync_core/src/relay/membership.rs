@@ -10,6 +10,7 @@ use super::{
     log::Origin,
     meta::clamp_u32,
     outbox::ItemKind,
+    plants,
     room::Member,
     session::SeatRef,
 };
@@ -22,7 +23,7 @@ impl Relay {
         now: Instant,
         conn: ConnId,
         room: RoomId,
-        words: Words,
+        words: FirstWords,
         out: &mut Vec<Output>,
     ) {
         if self.config.rooms_per_client == 1 {
@@ -75,7 +76,11 @@ impl Relay {
     ) {
         for (message_type, payload) in words {
             let message_type = *message_type;
-            self.push(conn, ItemKind::Lane, &ServerMessage::Direct { room, message_type, payload });
+            self.push(
+                conn,
+                ItemKind::Message,
+                &ServerMessage::Direct { room, message_type, payload },
+            );
         }
         let Some(seat) = self.conns.get(conn).and_then(|found| found.seat_in(room)) else { return };
         for frame in self.rooms[&room].retained(seat) {
@@ -106,15 +111,11 @@ impl Relay {
             members: clamp_u32(found.members().len()),
             meta_version: found.meta.version(),
             meta: found.meta.to_vec(),
-            former: if planted!("former-forgotten") || since > seq {
-                Vec::new()
-            } else {
-                found.former(since)
-            },
+            former: if plants::no_former(since > seq) { Vec::new() } else { found.former(since) },
         };
         let joined = joined.to_frame();
         let mut kind = ItemKind::Joined { room };
-        if planted!("event-overtakes-join") {
+        if plants::event_overtakes_join() {
             kind = ItemKind::After { room, seat, before: u64::MAX };
         }
         self.push_frame(conn, kind, joined);
@@ -152,14 +153,14 @@ impl Relay {
         };
         let (name, deleted, before) = (found.name.clone(), found.deleted, found.log.next());
         let silent = !spoke && !deleted;
-        found.retire(held.seat, client_id, before, silent.then_some(joined));
-        if planted!("left-twice") && !goes_on && !deleted {
+        found.forget_seat(held.seat, client_id, before, silent.then_some(joined));
+        if plants::left_twice() && !goes_on && !deleted {
             self.append(now, room, Origin::unheard(held.seat), 128, |buf, seq| {
                 let (seat, reason) = (held.seat, LeaveReason::Left);
                 ServerMessage::PlayerLeft { room, seq, seat, reason }.encode(buf);
             });
         }
-        if !deleted && (goes_on || !planted!("left-not-told-after-grace")) {
+        if !deleted && plants::leave_is_told(goes_on) {
             let reason = reason.clone();
             let seat = held.seat;
             self.append(now, room, Origin::unheard(seat), 128, |buf, seq| {
@@ -189,7 +190,7 @@ impl Relay {
             return;
         }
         if found.deleted {
-            return self.bury(now, room);
+            return self.expire_deleted(now, room);
         }
         out.push(Output::Event(RelayEvent::RoomEmptied { room, name: found.name.clone() }));
         self.expire_when_empty(now, room);
@@ -197,4 +198,4 @@ impl Relay {
 }
 
 /// What a newcomer is told first.
-pub(super) type Words = Vec<(MessageType, Bytes)>;
+pub(super) type FirstWords = Vec<(MessageType, Bytes)>;

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use change::{MetaChange, OwnedChange};
 
-use super::error::MetaError;
+use super::{error::MetaError, plants};
 use crate::wire::{MAX_META_BYTES, MAX_META_ENTRIES, Meta, Refusal, check_meta_key};
 
 /// A bounded string map; each change adds one to its version.
 #[derive(Clone, Debug)]
 pub(super) struct MetaMap {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, MetaEntry>,
     /// Keys that the server has removed.
     removed: BTreeSet<String>,
     version: u64,
@@ -21,7 +21,7 @@ pub(super) struct MetaMap {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct MetaEntry {
     value: String,
     owner: Owner,
 }
@@ -33,7 +33,7 @@ pub(super) enum Owner {
     Client,
 }
 
-/// What each owner may have: one must not take up the room of the other.
+/// What each owner may have: one must not use up what the other may have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct MetaLimit {
     pub(super) bytes: usize,
@@ -54,7 +54,7 @@ impl MetaMap {
         let mut map = Self::new(limit);
         for (key, value) in entries {
             map.check(Owner::Client, &key, Some(&value), None)?;
-            map.entries.insert(key, Entry { value, owner: Owner::Client });
+            map.entries.insert(key, MetaEntry { value, owner: Owner::Client });
         }
         Ok(map)
     }
@@ -71,7 +71,7 @@ impl MetaMap {
         self.removed.remove(key);
         match value {
             Some(value) => {
-                self.entries.insert(key.to_owned(), Entry { value: value.to_owned(), owner });
+                self.entries.insert(key.to_owned(), MetaEntry { value: value.to_owned(), owner });
             }
             None => {
                 self.entries.remove(key);
@@ -93,7 +93,7 @@ impl MetaMap {
         if_version: Option<u64>,
     ) -> Result<(), MetaError> {
         check_meta_key(key).map_err(|why| MetaError::InvalidKey { key: shown(key), why })?;
-        if owner == Owner::Client && self.is_servers(key) && !planted!("locked-key-changed") {
+        if owner == Owner::Client && self.is_servers(key) && plants::locks_hold() {
             return Err(MetaError::OwnedByServer(key.to_owned()));
         }
         if if_version.is_some_and(|expected| expected != self.version) {
@@ -101,7 +101,7 @@ impl MetaMap {
         }
         let Some(value) = value else { return Ok(()) };
         let others = self.entries.iter().filter(|(of, entry)| *of != key && entry.owner == owner);
-        let size = |(key, entry): (&String, &Entry)| key.len() + entry.value.len();
+        let size = |(key, entry): (&String, &MetaEntry)| key.len() + entry.value.len();
         let MetaLimit { bytes: max_bytes, entries: max_entries, .. } = self.limit;
         let (mut bytes, mut entries) = (key.len() + value.len(), 1);
         for other in others {

@@ -1,6 +1,7 @@
 //! What waits for one connection alone, in order.
 
 mod item;
+mod kept;
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,7 @@ pub(super) use item::{Item, ItemKind};
 
 use super::{
     asides::{Aside, Asides},
+    plants,
     session::{SeatRef, Threshold},
 };
 use crate::wire::ServerMessage;
@@ -109,7 +111,7 @@ impl Outbox {
         }
         self.kept_bytes += item.cost();
         self.kept.push_back(item);
-        while self.kept_bytes > self.keep && !planted!("kept-without-bound") {
+        while self.kept_bytes > plants::most_kept(self.keep) {
             self.give_up_kept();
         }
     }
@@ -147,67 +149,6 @@ impl Outbox {
         }
     }
 
-    /// The client has `count` numbered frames. `false`: so many were never sent.
-    pub(super) fn confirm(&mut self, count: u64) -> bool {
-        if count > self.gone + self.kept.len() as u64 {
-            return false;
-        }
-        while self.gone < count && !self.kept.is_empty() {
-            self.give_up_kept();
-        }
-        true
-    }
-
-    /// Numbered frames that can no longer be sent again.
-    pub(super) fn gone(&self) -> u64 {
-        self.gone
-    }
-
-    /// Everything numbered that the client has not got, to be sent again, in
-    /// order; events and the rest are dropped. Confirm first.
-    pub(super) fn rewind(&mut self, most: Threshold) -> Vec<Item> {
-        self.take_back(most);
-        let mut kept = std::mem::take(&mut self.kept);
-        if planted!("message-lost-at-resume") {
-            kept.pop_back();
-        }
-        self.kept_bytes = 0;
-        let waiting = self.take();
-        let numbered = kept.into_iter().chain(waiting).filter(|item| item.kind.is_numbered());
-        // What is sent again is not owed for a request of this link.
-        let requeued = numbered.map(|item| {
-            let kind = if item.kind == ItemKind::Reply { ItemKind::Lane } else { item.kind };
-            Item { kind, ..item }
-        });
-        let mut items: Vec<Item> = Vec::new();
-        for item in requeued {
-            let mut at = items.len();
-            if let ItemKind::Spared { room, seat, .. } = item.kind {
-                let after = items.iter().position(|other| other.kind.is_after(room, seat));
-                at = after.unwrap_or(at);
-            }
-            items.insert(at, item);
-        }
-        items
-    }
-
-    /// Keeps nothing for another link any more: there will be none.
-    pub(super) fn forget_kept(&mut self) {
-        self.gone += self.kept.len() as u64;
-        (self.kept, self.kept_bytes, self.keep) = (VecDeque::new(), 0, 0);
-    }
-
-    /// Drops what would mean nothing on another link.
-    pub(super) fn lose_link(&mut self, most: Threshold) {
-        self.take_partial();
-        self.take_back(most);
-        for item in self.take() {
-            if item.kind.is_numbered() {
-                self.push(item.kind, item.frame);
-            }
-        }
-    }
-
     /// Takes what may be lost; `at_once`: or else not at all, as where a client is behind.
     ///
     /// At most so much waits as `most` says: the oldest are given up.
@@ -233,7 +174,7 @@ impl Outbox {
     pub(super) fn admit_asides(&mut self, seats: &[SeatRef]) {
         let Some(mut asides) = self.asides.take() else { return };
         for (Aside { about, frame }, missed) in asides.take(seats) {
-            if planted!("aside-given-twice") && about.key.is_some() {
+            if plants::aside_given_twice() && about.key.is_some() {
                 self.push(ItemKind::Aside { about, missed }, frame.clone());
             }
             self.push(ItemKind::Aside { about, missed }, frame);
@@ -300,16 +241,6 @@ impl Outbox {
         }
     }
 
-    fn give_up_kept(&mut self) {
-        if let Some(item) = self.kept.pop_front() {
-            self.kept_bytes -= item.cost();
-            self.gone += 1;
-        }
-        if self.kept.is_empty() {
-            self.kept = VecDeque::new();
-        }
-    }
-
     /// Everything that waits, but for the rest of a frame.
     pub(super) fn take(&mut self) -> VecDeque<Item> {
         self.bytes = 0;
@@ -359,7 +290,7 @@ impl Outbox {
             ItemKind::Control
             | ItemKind::Pong
             | ItemKind::Reply
-            | ItemKind::Lane
+            | ItemKind::Message
             | ItemKind::Joined { .. }
             | ItemKind::After { .. }
             | ItemKind::Spared { .. }
@@ -372,16 +303,6 @@ impl Outbox {
     /// Frames that wait, but for rosters and asides.
     pub(super) fn frames(&self) -> usize {
         self.items.len() - self.roster_frames - self.aside_frames + usize::from(self.rest() > 0)
-    }
-
-    /// Bytes that may be kept of what was written.
-    pub(super) fn keep(&self) -> usize {
-        self.keep
-    }
-
-    /// Bytes of memory that numbered frames take which were written and not confirmed.
-    pub(super) fn kept_bytes(&self) -> usize {
-        self.kept_bytes
     }
 
     /// Answers that wait.

@@ -6,6 +6,7 @@ use super::{
     Relay,
     deadlines::{Due, millis},
     event::{Admission, AskId, ConnId, LinkId, Output, Question, Verdict},
+    plants,
     session::{JoinStage, Session},
 };
 use crate::wire::{CloseReason, Refusal};
@@ -80,7 +81,7 @@ impl Relay {
         };
         let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
             JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
-            JoinStage::Waiting => None,
+            JoinStage::New => None,
         });
         let moderated = connection.moderated.take(|_| true).into_iter().map(|request| request.ask);
         let meta = connection.meta_asked.take(|_| true).into_iter().map(|request| request.ask);
@@ -107,12 +108,12 @@ impl Relay {
     }
 
     pub(super) fn ask_expired(&mut self, now: Instant, ask: AskId, out: &mut Vec<Output>) {
-        if planted!("late-answer-counts") {
+        if plants::late_answer_counts() {
             return;
         }
         if let Some(pending) = self.asks.remove(&ask) {
             let after_ms = millis(self.config.ask_timeout);
-            if planted!("timeout-means-yes") {
+            if plants::timeout_means_yes() {
                 return self.decided(now, ask, pending.target, Verdict::Accept, out);
             }
             self.refused(now, ask, pending.target, Refusal::TimedOut { after_ms }, out);

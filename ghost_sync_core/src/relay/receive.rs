@@ -8,7 +8,8 @@ use super::{
     event::{ConnId, LinkId, Output},
     meta::clamp_u32,
     outbox::ItemKind,
-    session::{Connection, Session, Told},
+    plants,
+    session::{Connection, Session, Unacked},
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, FrameTooLong, Refusal, RoomId, ServerMessage, Versions,
@@ -94,11 +95,11 @@ impl Relay {
     fn count_request(&mut self, conn: ConnId, len: usize) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.requests += 1;
-        connection.told.frames += 1;
-        connection.told.bytes += len;
-        let untold = connection.told;
-        if untold.frames >= UNTOLD_REQUESTS || untold.bytes >= UNTOLD_BYTES {
-            connection.told = Told::default();
+        connection.unacked.frames += 1;
+        connection.unacked.bytes += len;
+        let unacked = connection.unacked;
+        if unacked.frames >= UNACKED_REQUESTS || unacked.bytes >= UNACKED_BYTES {
+            connection.unacked = Unacked::default();
             let count = connection.requests;
             if !self.config.resume_grace.is_zero() {
                 self.push(conn, ItemKind::Control, &ServerMessage::Received { count });
@@ -199,7 +200,7 @@ impl Relay {
             }
             (Session::Open, message) => {
                 // It spoke after it was given its new secret: it has that.
-                if !planted!("old-secret-stays-good") {
+                if plants::old_secret_ends() {
                     connection.secrets.old = None;
                 }
                 self.request(now, conn, message, out);
@@ -242,8 +243,8 @@ const UNKNOWN_COST: usize = 4;
 const AT_ONCE: usize = 128;
 
 /// Requests, and bytes of them, after which a client is told that they arrived.
-const UNTOLD_REQUESTS: usize = 256;
-const UNTOLD_BYTES: usize = 64 << 10;
+const UNACKED_REQUESTS: usize = 256;
+const UNACKED_BYTES: usize = 64 << 10;
 
 /// Answers that may wait at all, whether or not the socket is full.
 const MAX_UNSENT_REPLIES: usize = 1024;

@@ -12,6 +12,7 @@ use super::{
     log::{Class, Origin, Spared},
     meta::{MetaChange, clamp_u32},
     outbox::ItemKind,
+    plants,
 };
 use crate::wire::{
     ClientMessage, CloseReason, Delivery, LeaveReason, MessageType, Refusal, RoomId, RoomSummary,
@@ -100,7 +101,7 @@ impl Relay {
         let (room, payload) = (broadcast.room, broadcast.payload);
         if let Err(reason) = self.may_say(now, conn, Some(room), payload.len()) {
             self.refuse(conn, room, reference, reason);
-            if !planted!("refused-but-relayed") {
+            if plants::refusals_count() {
                 return;
             }
         }
@@ -166,11 +167,12 @@ impl Relay {
 
     /// Whether clients may say that type at all.
     fn may_say_type(&self, message_type: MessageType) -> Result<(), Refusal> {
-        match self.config.protocol.as_ref().and_then(|it| it.denied_to_clients(message_type)) {
-            Some(name) if !planted!("server-type-from-client") => {
+        let known = self.config.protocol.as_ref();
+        match plants::denied(known.and_then(|it| it.denied_to_clients(message_type))) {
+            Some(name) => {
                 Err(Refusal::Forbidden { what: format!("{name} is said by the server alone") })
             }
-            Some(_) | None => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -196,13 +198,12 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Broadcast { room, flags, message_type, payload, .. } = broadcast;
-        let echo = flags.contains(SendFlags::ECHO) || planted!("own-words-come-back");
+        let echo = plants::echo(flags.contains(SendFlags::ECHO));
         let spared = if echo { Spared::NOBODY } else { Spared::one(seat) };
         let seq = self.append_broadcast(now, seat, spared, broadcast);
-        let reference =
-            if planted!("wrong-acknowledged") { reference.max(2) - 1 } else { reference };
         if flags.contains(SendFlags::ACK) {
-            self.push(conn, ItemKind::Lane, &ServerMessage::Ack { room, reference, seq });
+            let reference = plants::acknowledged(reference);
+            self.push(conn, ItemKind::Message, &ServerMessage::Ack { room, reference, seq });
         }
         let (Some(found), Some(connection)) = (self.rooms.get(&room), self.conns.get(conn)) else {
             return;
@@ -230,7 +231,7 @@ impl Relay {
         broadcast: Broadcast<'_>,
     ) -> u64 {
         let Broadcast { room, delivery, flags, message_type, payload } = broadcast;
-        let sender = if planted!("sender-of-another") { Seat(sender.0.min(1)) } else { sender };
+        let sender = plants::sender(sender);
         let size = payload.len() + BROADCAST_HEADER;
         let origin = Origin { sender, class: Class::Message(delivery), spared };
         let seq = self.append(now, room, origin, size, |buf, seq| {
@@ -238,7 +239,7 @@ impl Relay {
                 .encode(buf);
         });
         if let (Delivery::Latest(key), Some(found)) = (delivery, self.rooms.get_mut(&room)) {
-            let is_last = flags.contains(SendFlags::FORGET) && !planted!("forgotten-value-kept");
+            let is_last = plants::is_last(flags.contains(SendFlags::FORGET));
             found.remember(sender, key, seq, is_last);
         }
         seq

@@ -9,8 +9,9 @@ use super::{
     Relay,
     event::{AskId, ConnId, DisconnectReason, Output, Question, RelayEvent},
     handshake::Newcomer,
-    membership::Words,
+    membership::FirstWords,
     outbox::Outbox,
+    plants,
     questions::AskTarget,
     session::Session,
 };
@@ -30,7 +31,7 @@ pub(super) struct Restart {
 #[derive(Debug)]
 pub(super) enum Greeting {
     Asked(AskId),
-    Decided(Words),
+    Decided(FirstWords),
 }
 
 impl Relay {
@@ -88,7 +89,7 @@ impl Relay {
         now: Instant,
         greeter: ConnId,
         ask: AskId,
-        words: Words,
+        words: FirstWords,
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get_mut(greeter) else { return };
@@ -154,8 +155,7 @@ impl Relay {
                 (member.joined, member.since, member.own) = (next - 1, next, 0);
             }
             self.greet(conn, held.room, held.seat, next - 1, next, 0);
-            let words = restart.words(held.room);
-            let words = if planted!("new-process-not-greeted") { &[] } else { words };
+            let words = plants::first_words(restart.words(held.room));
             self.tell_first(conn, held.room, words);
         }
     }

@@ -9,8 +9,9 @@ use super::{
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     outbox::ItemKind,
+    plants,
     room::Room,
-    session::{SeatRef, Secrets, Session, Threshold, Told},
+    session::{SeatRef, Secrets, Session, Threshold, Unacked},
 };
 use crate::wire::{CloseReason, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket};
 use plan::{Plan, Refused};
@@ -31,7 +32,7 @@ impl Relay {
         let held = match self.find_session(resume) {
             Ok(held) => held,
             Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
-            Err(Denied::Barred(reason)) => return self.close(now, conn, reason, out),
+            Err(Denied::Ended(reason)) => return self.close(now, conn, reason, out),
         };
         if let Err(reason) = self.may_resume(now, held, resume) {
             return self.close(now, conn, reason, out);
@@ -65,11 +66,8 @@ impl Relay {
     }
 
     fn find_session(&self, resume: &Resume) -> Result<ConnId, Denied> {
-        if resume.epoch != self.epoch && planted!("wrong-resume-failure") {
-            return Err(Denied::Failed(ResumeFailure::Expired));
-        }
         if resume.epoch != self.epoch {
-            return Err(Denied::Failed(ResumeFailure::EpochChanged));
+            return Err(Denied::Failed(plants::epoch_changed()));
         }
         let conn = self.session_of(&resume.session)?;
         // One that was under way for longer than a later one, or one of a program that
@@ -85,13 +83,11 @@ impl Relay {
     /// The connection whose session a ticket is for.
     pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
-            let known = self.barred.iter().find(|barred| {
-                !planted!("kick-while-away-forgotten")
-                    && barred.client_id == ticket.client_id
-                    && barred.secrets.open_to(&ticket.secret)
+            let known = self.ended_away.iter().find(|ended| {
+                ended.client_id == ticket.client_id && ended.secrets.open_to(&ticket.secret)
             });
-            return Err(match known {
-                Some(barred) => Denied::Barred(barred.reason.clone()),
+            return Err(match plants::ended_while_away(known) {
+                Some(ended) => Denied::Ended(ended.reason.clone()),
                 None => Denied::Failed(ResumeFailure::Expired),
             });
         };
@@ -115,10 +111,8 @@ impl Relay {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
-        let (addr, mut secret) = (new.addr, new.secrets.newest);
-        if planted!("secret-not-new") {
-            secret = self.conns[conn].secrets.newest;
-        }
+        let (addr, secret) = (new.addr, new.secrets.newest);
+        let secret = plants::new_secret(secret, || self.conns[conn].secrets.newest);
         self.forget(greeter, out);
         self.links[link] = conn;
         self.no_longer_away(conn);
@@ -135,11 +129,9 @@ impl Relay {
         connection.liveness.next_ping = next_ping;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
-        connection.told = Told::default();
-        if planted!("references-per-link") {
-            connection.reference = 0;
-        }
-        if planted!("limit-forgotten-on-reconnect") {
+        connection.unacked = Unacked::default();
+        connection.reference = plants::reference(connection.reference);
+        if plants::limits_begin_anew() {
             connection.budget.refill();
         }
         connection.outbox.lose_link(Threshold::of(&self.config));
@@ -165,13 +157,8 @@ impl Relay {
         let connection = &mut self.conns[conn];
         connection.attempt = resume.attempt;
         connection.is_new_program = false;
-        let (secret, mut received) = (connection.secrets.newest, connection.requests);
-        if planted!("request-carried-out-twice") {
-            received = received.saturating_sub(1);
-        }
-        if planted!("request-skipped-at-resume") {
-            received += 1;
-        }
+        let secret = connection.secrets.newest;
+        let received = plants::carried_out(connection.requests);
         self.push(conn, ItemKind::Control, &ServerMessage::Resumed { secret, received });
         let outbox = &mut self.conns[conn].outbox;
         plan.items.into_iter().for_each(|item| outbox.push(item.kind, item.frame));
@@ -211,7 +198,7 @@ impl Relay {
         let SeatRef { room, seat } = held;
         let Some(found) = self.rooms.get(&room) else { return };
         let (name, deleted) = (found.name.clone(), found.deleted);
-        if !deleted && !planted!("back-not-told") {
+        if !deleted && plants::back_is_told() {
             self.append(now, room, Origin::of(seat), 32, |buf, seq| {
                 ServerMessage::PlayerBack { room, seq, seat }.encode(buf);
             });
@@ -226,5 +213,5 @@ impl Relay {
 pub(super) enum Denied {
     Failed(ResumeFailure),
     /// The session was ended on purpose.
-    Barred(CloseReason),
+    Ended(CloseReason),
 }

@@ -3,6 +3,7 @@
 mod info;
 mod member;
 mod trim;
+mod values;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,10 +20,11 @@ pub(super) use member::Member;
 use super::{
     catch_up::Behind,
     config::{MAX_TICK, RoomConfig},
-    latest::{Latest, Value},
+    latest::Latest,
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
     pace::{Company, Pending},
+    plants,
     reliable::ReliableLog,
     roster::Roster,
 };
@@ -151,15 +153,15 @@ impl Room {
         {
             self.log.supersede(older);
         }
-        let firm = origin.is_firm();
+        let must_arrive = origin.must_arrive();
         if let Class::Message(_) = origin.class {
             for seat in origin.spared.seats() {
                 if let Some(member) = self.member_mut(seat) {
                     member.own += 1;
-                    member.spoke |= firm && seat == origin.sender;
+                    member.spoke |= must_arrive && seat == origin.sender;
                 }
             }
-            if firm
+            if must_arrive
                 && !origin.spares(origin.sender)
                 && let Some(sender) = self.member_mut(origin.sender)
             {
@@ -167,48 +169,6 @@ impl Room {
             }
         }
         seq
-    }
-
-    /// Event `seq` changed `key` of a member's metadata, or of the room's: earlier changes
-    /// of it need not be told any more to those who have not heard of them.
-    pub(super) fn changed(&mut self, of: Seat, key: &str, seq: u64) {
-        if let Some(older) = self.changes.insert((of, key.to_owned()), seq) {
-            self.log.supersede(older);
-            self.reliable.supersede(older);
-        }
-        if self.changes.len() > self.changes_limit {
-            let oldest = self.oldest_kept();
-            self.changes.retain(|_, seq| *seq >= oldest);
-            self.changes_limit = MIN_NEWEST.max(self.changes.len() * 2);
-        }
-    }
-
-    /// Whether a newer event says all that event `seq`, a value of that sender and key, says.
-    pub(super) fn is_superseded(&self, sender: Seat, key: u32, seq: u64) -> bool {
-        let retained = self.latest.get(sender, key).map(|value| value.seq);
-        self.newest.get(&(sender, key)).copied().max(retained).is_some_and(|newest| newest > seq)
-    }
-
-    /// A copy of an event's frame, shared until the next flush.
-    pub(super) fn copy(&mut self, seq: u64) -> Bytes {
-        let Self { copies, log, .. } = self;
-        copies.entry(seq).or_insert_with(|| Bytes::copy_from_slice(log.bytes(seq))).clone()
-    }
-
-    /// The newest values that the log has forgotten, from event `from` on, in no order.
-    pub(super) fn latest_since(&self, from: u64) -> impl Iterator<Item = (u64, Origin)> {
-        let first = self.log.first();
-        let values = self.latest.values().filter(move |(.., it)| (from..first).contains(&it.seq));
-        values.map(|(sender, key, value)| {
-            let class = Class::Message(Delivery::Latest(key));
-            (value.seq, Origin { sender, class, spared: value.spared })
-        })
-    }
-
-    /// The frame of a newest value that the log has forgotten.
-    pub(super) fn latest_frame(&self, origin: Origin) -> Option<Bytes> {
-        let Class::Message(Delivery::Latest(key)) = origin.class else { return None };
-        self.latest.get(origin.sender, key)?.said()
     }
 
     /// The classes and sizes of the frames that a member is given from `cursor` on, if it
@@ -301,12 +261,6 @@ impl Room {
         self.born += by;
     }
 
-    /// The newest values, as frames for the member in `seat` that knows nothing yet, in the
-    /// order they were said.
-    pub(super) fn retained(&self, seat: Seat) -> Vec<Bytes> {
-        self.latest.frames(&self.log, seat)
-    }
-
     /// The first event for a newcomer whose join is event `joined`.
     pub(super) fn replay_from(&self, joined: u64, replay: Replay) -> u64 {
         let most = joined.saturating_sub(self.config.replay.into());
@@ -316,36 +270,23 @@ impl Room {
             Replay::Nothing | Replay::Since { .. } => joined,
         };
         let from = wanted.max(most).max(self.log.first());
+        let from = plants::history_from(from, self.log.first()..joined);
         // Its own join is no history to it.
-        if planted!("history-without-end") && from < joined && from > self.log.first() {
-            return from - 1;
-        }
         if from >= joined { joined + 1 } else { from }
-    }
-
-    /// Event `seq` is the newest value of its sender and key, or the last of it, which
-    /// newcomers are not told of.
-    pub(super) fn remember(&mut self, sender: Seat, key: u32, seq: u64, is_last: bool) {
-        if is_last {
-            return self.latest.forget(sender, key);
-        }
-        let Some(entry) = self.log.entry(seq) else { return };
-        let (len, spared) = (self.log.bytes(seq).len(), entry.origin.spared);
-        self.latest.said(sender, key, Value::new(seq, len, spared), self.config.retain);
     }
 
     /// Forgets the newest values of a seat that is given up, and who had it
     /// once the log has forgotten event `seq`.
     /// `joined` is the event of its join, if that and the end mean nothing to those who have
     /// not heard of it yet.
-    pub(super) fn retire(
+    pub(super) fn forget_seat(
         &mut self,
         seat: Seat,
         client_id: ClientId,
         seq: u64,
         joined: Option<u64>,
     ) {
-        if !planted!("values-of-leavers-stay") {
+        if plants::values_go_with_leavers() {
             self.latest.forget_all(seat);
         }
         let keys = (seat, String::new())..(Seat(seat.0.saturating_add(1)), String::new());
@@ -421,8 +362,8 @@ impl Room {
         if self.next_seat > LAST_SEAT {
             return true;
         }
-        let more = usize::from(planted!("one-seat-too-many"));
-        self.config.capacity.is_some_and(|seats| self.members.len() >= seats.get() as usize + more)
+        let seats = self.config.capacity.map(|seats| plants::seats(seats.get() as usize));
+        seats.is_some_and(|seats| self.members.len() >= seats)
     }
 
     /// How many last changes of metadata are known.

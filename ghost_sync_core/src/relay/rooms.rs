@@ -82,9 +82,9 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
-        let name = self.retire(now, room, message);
+        let name = self.delete(now, room, message);
         if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.bury(now, room);
+            self.expire_deleted(now, room);
         }
         let message = message.to_owned();
         out.push(Output::Event(RelayEvent::RoomDeleted { room, name, message }));
@@ -103,10 +103,10 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
-        let name = self.retire(now, room, message);
+        let name = self.delete(now, room, message);
         let message = message.to_owned();
         if self.rooms.get(&room).is_some_and(|found| found.members().is_empty()) {
-            self.bury(now, room);
+            self.expire_deleted(now, room);
         }
         while let Some(member) = self.rooms.get(&room).and_then(|found| found.members().first()) {
             let reason = LeaveReason::RoomDeleted { message: message.clone() };
@@ -127,7 +127,7 @@ impl Relay {
     }
 
     /// Takes a room's name away and tells its members, as its last event.
-    pub(super) fn retire(&mut self, now: Instant, room: RoomId, message: &str) -> RoomName {
+    pub(super) fn delete(&mut self, now: Instant, room: RoomId, message: &str) -> RoomName {
         self.append(now, room, Origin::of(Seat::SERVER), message.len() + 64, |buf, seq| {
             ServerMessage::RoomDeleted { room, seq, message }.encode(buf);
         });
@@ -155,7 +155,7 @@ impl Relay {
 
     /// Removes a deleted room that nobody is in, once nobody can come back who
     /// was.
-    pub(super) fn bury(&mut self, now: Instant, room: RoomId) {
+    pub(super) fn expire_deleted(&mut self, now: Instant, room: RoomId) {
         if self.config.resume_grace.is_zero() || self.refusing.is_some() {
             return self.remove_room(room);
         }
@@ -166,10 +166,10 @@ impl Relay {
             self.deadlines.remove(old, Due::Room(room));
         }
         self.deadlines.add(at, Due::Room(room));
-        self.buried.push_back(room);
+        self.deleted.push_back(room);
         self.trim_later(room);
-        if self.buried.len() > MAX_BURIED
-            && let Some(oldest) = self.buried.pop_front()
+        if self.deleted.len() > MAX_DELETED
+            && let Some(oldest) = self.deleted.pop_front()
         {
             self.remove_room(oldest);
         }
@@ -191,7 +191,7 @@ impl Relay {
         let Some(found) = self.rooms.get_mut(&room) else { return };
         if found.deleted {
             found.expires = None;
-            self.buried.retain(|buried| *buried != room);
+            self.deleted.retain(|deleted| *deleted != room);
             return self.remove_room(room);
         }
         if found.members().is_empty() && found.expires.is_some_and(|at| at <= now) {
@@ -202,4 +202,4 @@ impl Relay {
 }
 
 /// Deleted rooms that are kept for those who may come back.
-const MAX_BURIED: usize = 1024;
+const MAX_DELETED: usize = 1024;

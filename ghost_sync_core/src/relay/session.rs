@@ -23,6 +23,7 @@ use super::{
     event::{AskId, DisconnectReason, LinkId},
     meta::{MetaLimit, MetaMap, OwnedChange},
     outbox::Outbox,
+    plants,
     restart::Restart,
     undecided::Undecided,
 };
@@ -53,9 +54,9 @@ pub(super) struct Connection {
     pub(super) meta: MetaMap,
     /// Broadcasts and messages to the host received so far.
     pub(super) reference: u64,
-    /// Requests received so far, and what the client knows of that.
+    /// Requests received so far, and those that the client was not told of.
     pub(super) requests: u64,
-    pub(super) told: Told,
+    pub(super) unacked: Unacked,
     pub(super) joins: VecDeque<PendingJoin>,
     /// Broadcasts that wait for the host's verdict, oldest first.
     pub(super) moderated: Undecided<OwnedBroadcast>,
@@ -69,7 +70,7 @@ pub(super) struct Connection {
     /// Whether it is given what is newest, and gaps for the rest, until it has caught up.
     pub(super) behind: bool,
     /// When so many bytes wait, they are counted exactly.
-    pub(super) relief: usize,
+    pub(super) recount_at: usize,
     /// Whether it is listed among the connections with something to send.
     pub(super) ready: bool,
     /// When the deadlines are looked at next.
@@ -108,7 +109,7 @@ pub(super) struct Secrets {
 
 /// Requests that the client was not told about yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Unacked {
     pub(super) frames: usize,
     pub(super) bytes: usize,
 }
@@ -130,7 +131,7 @@ pub(super) struct PendingJoin {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum JoinStage {
-    Waiting,
+    New,
     CreatingRoom(AskId),
     Asking { ask: AskId, room: RoomId },
 }
@@ -209,7 +210,7 @@ impl Connection {
             meta: MetaMap::new(MetaLimit::CLIENT),
             reference: 0,
             requests: 0,
-            told: Told::default(),
+            unacked: Unacked::default(),
             joins: VecDeque::new(),
             moderated: Undecided::default(),
             budget: Budget::default(),
@@ -224,7 +225,7 @@ impl Connection {
             },
             blocked: None,
             behind: false,
-            relief: config.outbox_limit,
+            recount_at: config.outbox_limit,
             ready: false,
             due: now,
         }
@@ -271,7 +272,7 @@ impl Connection {
 
     /// The longest frame body it may send now.
     pub(super) fn max_frame(&self, config: &RelayConfig) -> usize {
-        if planted!("any-frame-length") {
+        if plants::any_frame_length() {
             return usize::MAX;
         }
         if self.is_open() {

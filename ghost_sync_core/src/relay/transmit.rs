@@ -13,6 +13,7 @@ use super::{
     event::{ConnId, LinkId, Output},
     log::Run,
     outbox::ItemKind,
+    plants,
     room::Room,
     session::{Blocked, Connection, SeatRef, Threshold},
 };
@@ -115,7 +116,7 @@ impl Relay {
                             seq
                         } else {
                             let len = usize::try_from(end - position).unwrap_or(rest.len());
-                            let len = if planted!("rest-of-frame-lost") { 0 } else { len };
+                            let len = plants::rest_of_frame(len);
                             of_event = true;
                             partial = Some(Bytes::copy_from_slice(&rest[..len]));
                             room.log.skip_own(seq + 1, held.seat)
@@ -148,7 +149,7 @@ impl Relay {
         if let Some(connection) = self.conns.get_mut(conn).filter(|found| found.is_open()) {
             connection.outbox.take_back(Threshold::of(&self.config));
         }
-        self.relieve_if_behind(now, conn, out);
+        self.check_overflow(now, conn, out);
         self.note_congestion(now, conn);
     }
 
@@ -223,7 +224,7 @@ impl Relay {
             return self.forget(conn, out);
         }
         if connection.behind {
-            connection.relief = self.config.outbox_limit;
+            connection.recount_at = self.config.outbox_limit;
             self.set_behind(conn, false);
             self.trim_rooms_of(conn);
         }

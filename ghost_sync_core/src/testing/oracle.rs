@@ -4,6 +4,7 @@
 
 mod anew;
 mod asides;
+mod author;
 mod delivery;
 mod end;
 mod events;
@@ -28,13 +29,13 @@ use super::{
 };
 use crate::{
     relay::{ConnId, LinkId, RelayMode},
-    wire::{
-        ClientId, ClientMessage, Delivery, MessageType, RoomId, RoomName, Seat, Secret,
-        ServerMessage,
-    },
+    wire::{ClientId, ClientMessage, Delivery, MessageType, RoomId, RoomName, Seat, ServerMessage},
 };
 
+pub(super) use author::{Author, Message, Stay};
 pub(super) use program::Expected;
+
+use author::Fate;
 use room::RoomLog;
 
 /// An invariant that did not hold.
@@ -157,91 +158,6 @@ pub(super) struct Away {
     pub(super) latest: Instant,
 }
 
-/// A simulated client: what its program did, and what it was given.
-#[derive(Debug, Default)]
-pub(super) struct Author {
-    pub(super) messages: Vec<Message>,
-    /// Where the references of the current session begin among the messages.
-    base: usize,
-    /// The current session.
-    pub(super) client_id: ClientId,
-    era: u32,
-    /// Whether something may still happen to it.
-    pub(super) over: bool,
-    pub(super) stays: BTreeMap<RoomId, Stay>,
-    /// Joins and lists that were asked for and not answered.
-    pub(super) joins_owed: i64,
-    pub(super) lists_owed: i64,
-    /// Whether errors and leaves after a failed resume may follow.
-    reckoning: bool,
-    /// It missed too much to resume, and asks to go on from what is now.
-    going_on: bool,
-    /// Where the messages of the next session begin.
-    next_base: usize,
-    /// It went on so: which joins were answered by that is not known.
-    went_on: bool,
-    leaves_due: usize,
-    reported: BTreeSet<usize>,
-    /// The session was ended on purpose while it was away.
-    barred: bool,
-    /// The server does not take what it asks for, again and again.
-    throttled: bool,
-    secret: Secret,
-    /// The secret before; of no use any more.
-    pub(super) old_secret: Option<Secret>,
-    /// Numbered messages of this session.
-    received: u64,
-    /// The server had no place for it.
-    pub(super) turned_away: bool,
-    /// What the server got from it, accepted or not.
-    offered: limits::Spent,
-    /// Links lost so far.
-    pub(super) losses: u32,
-    /// The server resumed it, and it does not know that yet.
-    resumed_unseen: bool,
-    /// The last event of each of its rooms when it was resumed last.
-    resumed_at: BTreeMap<RoomId, u64>,
-    /// The sessions of others that it goes on with.
-    inherited: BTreeSet<ClientId>,
-    /// The rooms where it has seats of an earlier process, and what it is told first there.
-    seats_before: BTreeMap<RoomId, Range<u32>>,
-}
-
-/// A broadcast or a message to the server.
-#[derive(Clone, Debug)]
-pub(super) struct Message {
-    pub(super) room: Option<RoomKey>,
-    pub(super) delivery: Option<Delivery>,
-    pub(super) echo: bool,
-    pub(super) ack: bool,
-    /// Whether it is the last value of its key.
-    pub(super) last: bool,
-    pub(super) message_type: MessageType,
-    /// The room's last event when it was said.
-    pub(super) floor: u64,
-    pub(super) len: usize,
-    fate: Fate,
-    verdict: Option<bool>,
-    asked: bool,
-    acked: bool,
-    /// Whether the server got it, over whatever link.
-    fed: bool,
-    /// Whether the server never got so much that it could be too much.
-    modest: bool,
-    /// Whether there was a link when it was said, and how many had been lost.
-    pub(super) open: bool,
-    pub(super) losses: u32,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Fate {
-    Open,
-    Accepted(u64),
-    Reported,
-    Refused,
-    Unknown,
-}
-
 /// A broadcast of the server program.
 #[derive(Clone, Copy, Debug)]
 struct Saying {
@@ -254,27 +170,6 @@ struct Direct {
     counter: u32,
     /// The room, and its next event when it was said.
     room: Option<(RoomKey, u64)>,
-}
-
-/// A stay of a client in a room, as the frames tell it.
-#[derive(Debug)]
-pub(super) struct Stay {
-    pub(super) key: RoomKey,
-    seat: Seat,
-    joined: u64,
-    /// The first event that it may be given.
-    first: u64,
-    pub(super) next: u64,
-    /// Members not listed yet.
-    listing: usize,
-    roster: BTreeMap<Seat, bool>,
-    /// Before this event some may be missing, as was announced.
-    loose: u64,
-    retained: VecDeque<u64>,
-    /// Events that it was told it is left out of.
-    spared: u64,
-    /// Later stays have higher ones.
-    pub(super) order: u64,
 }
 
 impl Oracle {
@@ -573,54 +468,6 @@ impl Oracle {
                 away.latest += late;
             }
             session.spent = limits::Spent::default();
-        }
-    }
-}
-
-impl Author {
-    /// What takes its session up, as far as it knows.
-    pub(super) fn secret(&self) -> Secret {
-        self.secret
-    }
-
-    /// Numbered messages that it has.
-    pub(super) fn received(&self) -> u64 {
-        self.received
-    }
-}
-
-impl Stay {
-    /// The first event that it may be given.
-    pub(super) fn first(&self) -> u64 {
-        self.first
-    }
-}
-
-impl Message {
-    pub(super) fn new(
-        room: Option<RoomKey>,
-        delivery: Option<Delivery>,
-        message_type: MessageType,
-        floor: u64,
-        len: usize,
-    ) -> Self {
-        Self {
-            room,
-            delivery,
-            echo: false,
-            ack: false,
-            last: false,
-            message_type,
-            floor,
-            len,
-            fate: Fate::Open,
-            verdict: None,
-            asked: false,
-            acked: false,
-            fed: false,
-            modest: true,
-            open: true,
-            losses: 0,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What a member that is behind has been told of what it is not given.
 
 use crate::{
-    relay::{log::Class, log::Entry},
+    relay::{
+        log::{Class, Entry},
+        plants,
+    },
     wire::{Delivery, Seat},
 };
 
@@ -13,7 +16,8 @@ pub(in crate::relay) struct Behind {
     pub(super) announced: u64,
     /// Whether it was told of these that not all follow.
     pub(super) told: bool,
-    /// Own messages, and such that it is left out of, among those that the log has forgotten and that are not announced.
+    /// Own messages, and such that it is left out of, among those that the log has forgotten and
+    /// that are not announced.
     pub(super) own: u64,
     /// Ranges, in rising order, whose `Volatile` messages it is not given.
     pub(super) skip: Vec<(u64, u64)>,
@@ -52,10 +56,9 @@ impl Behind {
     /// Whether it is not given an event of the log.
     pub(in crate::relay) fn leaves_out(&self, seq: u64, entry: &Entry) -> bool {
         let class = entry.origin.class;
-        (entry.superseded && !planted!("superseded-is-sent"))
+        plants::is_superseded(entry.superseded)
             || class == Class::Message(Delivery::Volatile) && self.skips(seq)
-            || class == Class::Message(Delivery::Reliable) && planted!("reliable-dropped")
-            || class == Class::Control && planted!("control-dropped")
+            || plants::drops(class)
     }
 
     pub(super) fn skips(&self, seq: u64) -> bool {

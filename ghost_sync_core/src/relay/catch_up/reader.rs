@@ -1,4 +1,5 @@
-//! Reads a room's events for one member that is behind: what it may not miss, and gaps for the rest.
+//! Reads a room's events for one member that is behind: what it may not miss, and gaps for
+//! the rest.
 
 use bytes::Bytes;
 
@@ -7,6 +8,7 @@ use crate::{
     relay::{
         log::{Class, Origin},
         outbox::{Item, ItemKind},
+        plants,
         reliable::Kept,
         room::Room,
         session::SeatRef,
@@ -149,8 +151,7 @@ impl<'a> Reader<'a> {
         let joined = usize::from((self.cursor..first).contains(&self.joined));
         let known = (reliable + values + joined) as u64;
         let missing = (first - self.cursor).saturating_sub(known);
-        let own = std::mem::take(&mut self.behind.own).min(missing);
-        let own = if planted!("own-forgotten-uncounted") { 0 } else { own };
+        let own = plants::own_forgotten(std::mem::take(&mut self.behind.own).min(missing));
         self.behind.told = own < missing;
         if self.behind.told {
             let (from, to) = (self.cursor, first - 1);
@@ -190,7 +191,7 @@ impl<'a> Reader<'a> {
         self.cursor += 1;
         self.budget = self.budget.saturating_sub(LOOK);
         let origin = entry.origin;
-        let leaks = planted!("left-out-is-replayed") && origin.leaves_out(self.seat);
+        let leaks = plants::leaks(origin.leaves_out(self.seat));
         if origin.spares(self.seat) && !leaks {
             self.own += u32::from(origin.withholds_message(self.seat));
             return;
@@ -238,7 +239,7 @@ impl<'a> Reader<'a> {
             Ok(ServerMessage::PlayerLeft { seat, .. }) => {
                 let at = self.behind.gone.iter().position(|gone| *gone == seat);
                 let gone = at.map(|at| self.behind.gone.swap_remove(at)).is_some();
-                gone && !planted!("end-of-the-unknown-told")
+                plants::is_unknown(gone)
             }
             _ => self.behind.gone.contains(&sender),
         }
@@ -261,10 +262,10 @@ impl<'a> Reader<'a> {
 
     fn tell_gap(&mut self, gap: Gap, reason: GapReason) {
         let (room, Gap { from, to, own }) = (self.id, gap);
-        if planted!("dropped-without-gap") {
+        if plants::gap_is_untold() {
             return;
         }
-        let to = if planted!("gap-too-long") { to + 1 } else { to };
+        let to = plants::end_of_gap(to);
         let frame = ServerMessage::Gap { room, from, to, own, reason }.to_frame();
         // What lies between two of these is not known.
         let forgotten = reason == GapReason::Forgotten || to < self.behind.announced;

@@ -71,7 +71,7 @@ fn announce(
         ItemKind::Control
         | ItemKind::Pong
         | ItemKind::Reply
-        | ItemKind::Lane
+        | ItemKind::Message
         | ItemKind::Roster
         | ItemKind::After { .. }
         | ItemKind::Spared { .. }
@@ -111,7 +111,7 @@ fn announce(
             ItemKind::Control
             | ItemKind::Pong
             | ItemKind::Reply
-            | ItemKind::Lane
+            | ItemKind::Message
             | ItemKind::Roster
             | ItemKind::After { .. }
             | ItemKind::Spared { .. }

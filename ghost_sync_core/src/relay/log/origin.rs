@@ -46,7 +46,7 @@ impl Origin {
     }
 
     /// Whether it must not be lost.
-    pub(in crate::relay) fn is_firm(&self) -> bool {
+    pub(in crate::relay) fn must_arrive(&self) -> bool {
         match self.class {
             Class::Control | Class::Message(Delivery::Reliable) => true,
             Class::Message(Delivery::Volatile | Delivery::Latest(_)) => false,

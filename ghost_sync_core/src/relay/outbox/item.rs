@@ -30,8 +30,8 @@ pub(in crate::relay) enum ItemKind {
     /// Answers a request; a peer may be owed a few only. Numbered, like all below
     /// but events and gaps.
     Reply,
-    /// Goes as soon as it can.
-    Lane,
+    /// A message for the client alone that belongs to no room's order; goes as soon as it can.
+    Message,
     /// Answers a join; gaps of an earlier stay in the room end here.
     Joined { room: RoomId },
     /// What a newcomer is told of a room: who is there, the newest values. Its size
@@ -62,7 +62,7 @@ impl ItemKind {
     pub(in crate::relay) fn is_numbered(self) -> bool {
         match self {
             Self::Reply
-            | Self::Lane
+            | Self::Message
             | Self::Joined { .. }
             | Self::Roster
             | Self::After { .. }

@@ -8,11 +8,28 @@ use crate::{
         catch_up::{Behind, Reader},
         event::ConnId,
         outbox::{Item, ItemKind},
+        plants,
         room::Room,
         session::{SeatRef, Threshold},
     },
     wire::{Progress, Resume, ResumeFailure, RoomId},
 };
+
+/// What a session that goes on is sent: its own messages and, per seat, from where on it
+/// reads.
+pub(super) struct Plan {
+    pub(super) items: Vec<Item>,
+    pub(super) seats: Vec<(SeatRef, u64, Behind)>,
+}
+
+/// A stay in a room that is over, and which of its events is next to be told.
+struct Stay {
+    held: SeatRef,
+    joined: u64,
+    next: u64,
+    before: u64,
+    behind: Behind,
+}
 
 impl Relay {
     /// What the session is to be sent, if nothing of it is lost.
@@ -29,8 +46,7 @@ impl Relay {
             let too_old = ResumeFailure::TooOld { room: RoomId(0), oldest: lost + 1 };
             return Err(Refused::Failed(too_old));
         }
-        let less = u64::from(planted!("confirmed-message-again"));
-        if !connection.outbox.confirm(resume.received.saturating_sub(less)) {
+        if !connection.outbox.confirm(plants::confirmed(resume.received)) {
             let received = resume.received;
             return Err(Refused::Bogus(format!("{received} messages confirmed, fewer were sent")));
         }
@@ -87,7 +103,7 @@ impl Relay {
                 ItemKind::Control
                 | ItemKind::Pong
                 | ItemKind::Reply
-                | ItemKind::Lane
+                | ItemKind::Message
                 | ItemKind::Joined { .. }
                 | ItemKind::Roster
                 | ItemKind::Spared { .. }
@@ -105,31 +121,13 @@ impl Relay {
             let (since, own) = (member.since, member.own);
             let place = Place { held: *held, since, end: room.log.next(), own };
             let (next, behind) = place.reads_on(Some(room), told.remove(&held.room))?;
-            let next = if planted!("replay-starts-late") { next + 1 } else { next };
-            let next = if planted!("replay-starts-early") { next.max(2) - 1 } else { next };
-            seats.push((*held, next, behind));
+            seats.push((*held, plants::replay_from(next), behind));
         }
         if let Some((room, _)) = told.pop_first() {
             return Err(Refused::Bogus(format!("{room:?}, which it is not in")));
         }
         Ok(Plan { items, seats })
     }
-}
-
-/// What a session that goes on is sent: its own messages and, per seat, from where on it
-/// reads.
-pub(super) struct Plan {
-    pub(super) items: Vec<Item>,
-    pub(super) seats: Vec<(SeatRef, u64, Behind)>,
-}
-
-/// A stay in a room that is over, and which of its events is next to be told.
-struct Stay {
-    held: SeatRef,
-    joined: u64,
-    next: u64,
-    before: u64,
-    behind: Behind,
 }
 
 impl Stay {
@@ -141,10 +139,7 @@ impl Stay {
         budget: &mut usize,
         items: &mut Vec<Item>,
     ) -> Result<(), Refused> {
-        let Some(room) = room else { return Ok(()) };
-        if planted!("ended-stay-not-replayed") {
-            return Ok(());
-        }
+        let Some(room) = plants::room_of_ended_stay(room) else { return Ok(()) };
         let end = until.min(self.before);
         let behind = std::mem::take(&mut self.behind);
         let (place, range) = ((self.joined, self.next), (end, self.before));
@@ -183,7 +178,7 @@ impl Place {
         let last = told.map_or_else(|| since.saturating_sub(1), |told| told.last);
         let next = last.saturating_add(1);
         let known = told.map_or(0, |told| told.own);
-        if next < since && !planted!("resume-reads-the-past") {
+        if next < plants::first_of_stay(since) {
             let first = since - 1;
             return Err(Refused::Bogus(format!("event {last} of a stay that began after {first}")));
         }

@@ -46,7 +46,7 @@ impl Room {
         self.forget_former();
     }
 
-    /// Forgets the older half of its history, for want of room.
+    /// Forgets the older half of its history, to free memory for other rooms.
     pub(in crate::relay) fn trim_half(&mut self) {
         let before = self.kept_bytes();
         let first = self.log.first();
@@ -117,7 +117,7 @@ impl Room {
                 if is_newest && self.behind == 0 {
                     self.newest.remove(&(origin.sender, key));
                 }
-            } else if origin.is_firm() && !entry.superseded {
+            } else if origin.must_arrive() && !entry.superseded {
                 // Whoever needs an older one needs this one too.
                 let is_needed = wanted <= seq || self.reliable.front().is_some();
                 if self.config.history.reliable > 0 || is_needed {

@@ -18,7 +18,7 @@ impl Relay {
     /// Drops or closes if more waits for `conn`, whose socket is full, than may.
     ///
     /// Looks at counts only, however much waits; but for the moment in which it is closed.
-    pub(super) fn relieve_if_behind(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+    pub(super) fn check_overflow(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         let Some(connection) = self.conns.get(conn).filter(|connection| connection.is_open())
         else {
             return;
@@ -43,8 +43,8 @@ impl Relay {
         }
         let lost = self.has_lost(conn);
         let must_stay = self.must_stay(conn);
-        let relief = self.conns.get(conn).map_or(usize::MAX, |found| found.relief);
-        if !lost && must_stay <= relief {
+        let recount_at = self.conns.get(conn).map_or(usize::MAX, |found| found.recount_at);
+        if !lost && must_stay <= recount_at {
             return;
         }
         let limit = self.config.outbox_limit;
@@ -52,9 +52,9 @@ impl Relay {
         if lost || exact > limit {
             return self.close_slow(now, conn, exact, out);
         }
-        // Its own messages take up the room: look again when there are more.
+        // Its own messages are counted too: look again when there are more.
         if let Some(connection) = self.conns.get_mut(conn) {
-            connection.relief = must_stay + limit / 8;
+            connection.recount_at = must_stay + limit / 8;
         }
     }
 
