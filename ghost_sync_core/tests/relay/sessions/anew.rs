@@ -1,6 +1,8 @@
 //! Programs that know nothing yet: newcomers, and those that were started again.
 
-use ghost_sync_core::{Delivery, MessageType, RelayEvent, SendFlags, ServerMessage, Verdict};
+use ghost_sync_core::{
+    Delivery, MessageType, RelayEvent, SendFlags, ServerMessage, Verdict, Welcome,
+};
 
 use super::{held, story, world};
 use crate::world::{Ticket, World};
@@ -43,7 +45,7 @@ fn the_rules_may_tell_a_newcomer_the_state_before_all_else() {
     world.join(alice, "a");
     let ask = world.asked.pop().unwrap().0;
     let words = ["snow", "dusk"].map(|text| (MessageType::RAW, bytes::Bytes::from(text)));
-    world.answer(ask, Verdict::AcceptWith { words: words.into() });
+    world.answer(ask, Verdict::greet(words.into()));
     let expected = ["Welcome", "Joined", "Roster", "direct snow", "direct dusk"];
     assert_eq!(story(&mut world, alice), expected);
 }
