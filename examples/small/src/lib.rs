@@ -6,7 +6,7 @@ use bevy::{log::LogPlugin, prelude::*, time::common_conditions::once_after_real_
 use bevy_ghost_client::{ClientEnd, prelude::*};
 use bevy_ghost_server::{GhostServer, ServerStarted, ServerStopped, StopServer};
 
-/// What each of them can be told.
+/// A small example of Ghost Sync: a server with some clients, or with --join one more client.
 #[derive(Clone, Debug, clap::Parser)]
 pub struct Options {
     /// Join this server (HOST:PORT) instead of starting one.
