@@ -19,7 +19,7 @@ use super::{
 ///
 /// Requests go out with `async` methods and are answered by events, which
 /// [`recv`](Self::recv) and the [`Stream`] return in order. A connection that is
-/// lost is replaced as [`Reconnect`] says, if the server holds sessions. Dropping
+/// lost is replaced as [`Reconnect`](super::Reconnect) says, if the server holds sessions. Dropping
 /// the client says goodbye, if the runtime still runs; [`close`](Self::close)
 /// waits for that.
 #[derive(Debug)]
