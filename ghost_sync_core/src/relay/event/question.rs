@@ -22,7 +22,7 @@ pub enum Verdict {
     /// Yes, and the newcomer is told this first, before anything that happens
     /// after its join: the state of the game, say. It waits to be sent like anything
     /// else: all of it should be well below half of
-    /// [`outbox_limit`](super::RelayConfig::outbox_limit). For other questions than
+    /// [`outbox_limit`](crate::relay::RelayConfig::outbox_limit). For other questions than
     /// [`Join`](Question::Join) and [`Greet`](Question::Greet) the same as
     /// [`Accept`](Self::Accept).
     AcceptWith {
@@ -30,7 +30,7 @@ pub enum Verdict {
         words: Vec<(MessageType, Bytes)>,
     },
     /// Yes, and the room is made with these settings, in place of the
-    /// [default ones](super::RelayConfig::room_defaults). For other questions than
+    /// [default ones](crate::relay::RelayConfig::room_defaults). For other questions than
     /// [`CreateRoom`](Question::CreateRoom) the same as [`Accept`](Self::Accept).
     CreateRoom {
         /// The room's settings.
