@@ -89,8 +89,11 @@ pub(super) fn denied<T>(rule: Option<T>) -> Option<T> {
 /// Whether an event is dropped that must not be.
 #[inline]
 pub(super) fn drops(class: Class) -> bool {
-    class == Class::Message(Delivery::Reliable) && planted!("reliable-dropped")
-        || class == Class::Control && planted!("control-dropped")
+    match class {
+        Class::Control => planted!("control-dropped"),
+        Class::Message(Delivery::Reliable) => planted!("reliable-dropped"),
+        Class::Message(Delivery::Volatile | Delivery::Latest(_)) => false,
+    }
 }
 
 /// Whether a broadcast comes back to its sender.

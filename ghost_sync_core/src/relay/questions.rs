@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     Relay,
     deadlines::{Due, millis},
-    event::{Admission, AskId, ConnId, LinkId, Output, Question, Verdict},
+    event::{Admission, AskId, ConnId, Output, Question, Verdict},
     plants,
     session::{JoinStage, Session},
 };
@@ -29,7 +29,7 @@ pub(super) struct PendingAsk {
 
 impl Relay {
     /// Whether the host decides about changes of metadata from here on, as
-    /// [`RelayConfig::ask_meta`] says at first.
+    /// [`RelayConfig::ask_meta`](super::RelayConfig::ask_meta) says at first.
     pub fn set_ask_meta(&mut self, ask: bool) {
         self.config.ask_meta = ask;
     }
@@ -41,7 +41,7 @@ impl Relay {
 
     /// The link of the new process that a question is about, if it is about one.
     #[cfg(feature = "testing")]
-    pub(crate) fn greeter_of(&self, ask: AskId) -> Option<LinkId> {
+    pub(crate) fn greeter_of(&self, ask: AskId) -> Option<super::LinkId> {
         let target = &self.asks.get(&ask)?.target;
         if let AskTarget::Greet(greeter) = target { self.link_of(*greeter) } else { None }
     }

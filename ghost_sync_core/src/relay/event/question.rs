@@ -23,7 +23,7 @@ pub enum Verdict {
     /// [`Greet`](Question::Greet) the same as [`Accept`](Self::Accept).
     Admit(Admission),
     /// Yes, and the room is made with these settings, in place of the
-    /// [default ones](super::RelayConfig::room_defaults). For other questions than
+    /// [default ones](crate::relay::RelayConfig::room_defaults). For other questions than
     /// [`CreateRoom`](Question::CreateRoom) the same as [`Accept`](Self::Accept).
     CreateRoom {
         /// The room's settings.

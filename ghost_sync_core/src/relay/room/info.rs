@@ -9,7 +9,8 @@ use crate::{
     wire::{Meta, RoomId, RoomName},
 };
 
-/// What happened in a room, from some event on: see [`Relay::history`](super::Relay::history).
+/// What happened in a room, from some event on: see
+/// [`Relay::history`](crate::relay::Relay::history).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RoomHistory {
