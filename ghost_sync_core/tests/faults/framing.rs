@@ -168,7 +168,7 @@ async fn fault_08_a_peer_that_just_stops_talking_gets_its_answers() {
 #[tokio::test]
 async fn fault_09_unknown_kinds_and_unknown_flags_end_the_connection() {
     let rig = Rig::new().await;
-    for kind in [12, 13, 0x7f, 0x80, 0xff] {
+    for kind in [0x80, 0x81, 0xff] {
         assert_eq!(ClientMessage::decode(&[kind]), Err(DecodeError::UnknownKind(kind)));
         is_a_violation(&rig, &framed(&[kind, 0, 0, 0])).await;
     }
@@ -181,6 +181,23 @@ async fn fault_09_unknown_kinds_and_unknown_flags_end_the_connection() {
             payload: b"",
         };
         is_a_violation(&rig, &frame(&message)).await;
+    }
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn fault_09_unknown_requests_are_refused_and_the_connection_goes_on() {
+    let rig = Rig::new().await;
+    for kind in [12, 13, 0x7f] {
+        assert_eq!(ClientMessage::decode(&[kind]), Err(DecodeError::UnknownKind(kind)));
+        let (mut peer, _) = Peer::joined(rig.addr).await;
+        peer.say_bytes(&framed(&[kind, 0, 0, 0])).await.unwrap();
+        let refused = peer.hear(|message| match message {
+            ServerMessage::Refused { reason, .. } => Some(reason),
+            _ => None,
+        });
+        assert_eq!(refused.await, Refusal::Unsupported { kind });
+        peer.sync().await;
     }
     rig.finish().await;
 }
@@ -210,13 +227,15 @@ async fn fault_12_names_and_keys_that_are_not_utf_8_end_the_connection() {
 #[tokio::test]
 async fn fault_14_counts_that_lie_end_the_connection() {
     let rig = Rig::new().await;
-    let mut bytes = frame(&hello());
-    // The count of metadata is the last of a hello.
-    let at = bytes.len() - 4;
-    bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());
-    let mut peer = Peer::connect(rig.addr).await;
-    peer.say_bytes(&bytes).await.unwrap();
-    assert!(matches!(peer.close_reason().await, CloseReason::Protocol { .. }));
+    // The last of a hello are the counts of metadata and extensions, around a session.
+    for from_the_end in [9, 4] {
+        let mut bytes = frame(&hello());
+        let at = bytes.len() - from_the_end;
+        bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        let mut peer = Peer::connect(rig.addr).await;
+        peer.say_bytes(&bytes).await.unwrap();
+        assert!(matches!(peer.close_reason().await, CloseReason::Protocol { .. }));
+    }
     let mut bytes = frame(&broadcast(RoomId(1), b""));
     let at = bytes.len() - 4;
     bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());

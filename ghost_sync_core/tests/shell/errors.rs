@@ -197,7 +197,7 @@ async fn payload_too_large_is_found_by_the_client_and_by_the_server() {
 #[tokio::test(start_paused = true)]
 async fn protocol_violations_reach_both_sides() {
     let (server, mut ears) = listening().await;
-    for garbage in [&[1, 0, 0, 0, 99][..], &[0, 0, 0, 0], &[2, 0, 0, 0, 8, 1]] {
+    for garbage in [&[1, 0, 0, 0, 200][..], &[0, 0, 0, 0], &[2, 0, 0, 0, 8, 1]] {
         let mut raw = Raw::open(server.connect_local()).await;
         raw.say_bytes(garbage).await;
         let reason = raw.close_reason().await;
