@@ -91,7 +91,7 @@ fn serve(runner: Runner, started: mpsc::Sender<(SocketAddr, Protocol)>) -> AppEx
         }
     }
     let mut plugin = GhostServerPlugin::bind("127.0.0.1:0");
-    plugin.config.limits = Limits::none();
+    plugin.config.relay.limits = Limits::none();
     app.add_plugins(plugin)
         .add_ghost_message::<Echo>()
         .add_systems(Startup, |mut commands: Commands| {

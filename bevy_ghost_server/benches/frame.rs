@@ -90,7 +90,12 @@ fn net(
 ) -> TestNet {
     let (channel_capacity, outbox_limit) = (1 << 20, 256 << 20);
     let limits = Limits::none();
-    let config = ServerConfig { channel_capacity, outbox_limit, limits, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig {
+        channel_capacity,
+        outbox_limit,
+        limits,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |app| {
         protocol(app);
         server(app);

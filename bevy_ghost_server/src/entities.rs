@@ -181,7 +181,7 @@ pub struct RoomStats {
 /// A client's connection. Despawning it cuts the connection.
 ///
 /// It outlives a network that fails: it is [`Away`](crate::Away) then, up to
-/// [`resume_grace`](crate::ServerConfig::resume_grace), if the client has a seat.
+/// [`resume_grace`](crate::RelayConfig::resume_grace), if the client has a seat.
 #[derive(Clone, Component, Debug, Reflect)]
 #[component(immutable)]
 #[reflect(Component, Debug, from_reflect = false)]

@@ -99,8 +99,9 @@ pub struct JoinRequest {
 /// }
 ///
 /// # let mut app = App::new();
-/// let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
-/// app.add_plugins(GhostServerPlugin::with(config)).add_observer(make_match);
+/// let server = GhostServerPlugin::local()
+///     .relay(|relay| relay.create_on_join = CreateOnJoin::Ask);
+/// app.add_plugins(server).add_observer(make_match);
 /// ```
 #[derive(Debug, Event)]
 pub struct CreateRoomRequest {
@@ -172,7 +173,7 @@ pub struct RelayRequest {
 ///
 /// Not asked about keys that the server has set ([`SetMetadata`](crate::SetMetadata)):
 /// clients cannot change those. What a client brings when it connects is in
-/// [`ConnectRequest`]. [`ServerConfig::client_meta_keys`](crate::ServerConfig::client_meta_keys)
+/// [`ConnectRequest`]. [`RelayConfig::client_meta_keys`](crate::RelayConfig::client_meta_keys)
 /// names the keys that clients may set at all.
 ///
 /// ```
@@ -237,7 +238,7 @@ impl GreetRequest {
     /// It reads [`FromServer`](crate::typed::FromServer). Several observers may add to it.
     ///
     /// All of it should be well below half of
-    /// [`outbox_limit`](crate::ServerConfig::outbox_limit). A message that cannot be
+    /// [`outbox_limit`](crate::RelayConfig::outbox_limit). A message that cannot be
     /// encoded, or whose type is not
     /// [registered](crate::GhostAppExt::add_ghost_message), is left out; the log says so.
     pub fn greet_with<T: GhostMessage>(&mut self, message: &T) {
@@ -257,7 +258,7 @@ macro_rules! decided {
             ///
             /// With several tickets all must be accepted. A ticket that is dropped
             /// means no, and so does one that is not answered within
-            /// [`ask_timeout`](crate::ServerConfig::ask_timeout).
+            /// [`ask_timeout`](crate::RelayConfig::ask_timeout).
             pub fn defer(&mut self) -> Ticket {
                 self.decision.defer()
             }

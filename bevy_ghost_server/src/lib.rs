@@ -36,7 +36,7 @@ pub use ghost_sync_core::{
     ServerHandle,
     relay::{
         CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig, IpPrefix, Limits, MetaError,
-        OverflowPolicy, Rate,
+        OverflowPolicy, Rate, RelayConfig,
     },
     server::BindError,
 };
@@ -61,10 +61,11 @@ pub mod prelude {
         FromConnection, FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin,
         GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, LeaveReason, Limits, Metadata,
         MetadataRequest, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
-        Players, Raw, RelayRequest, Relaying, Room, RoomClosed, RoomConfig, RoomEmptied,
-        RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig,
-        ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer, StopServer, Ticket,
-        ToConnection, ToEveryone, ToPlayer, ToRoom, Unsent, room_exists, server_running,
+        Players, Raw, RelayConfig, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
+        RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats,
+        ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
+        StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, Unsent, room_exists,
+        server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -6,9 +6,9 @@ use bevy::{prelude::*, time::common_conditions::on_real_timer};
 use bevy_ghost_client::{GhostClientSystems, Metadata, states, typed::MessageRegistry};
 
 use crate::{
-    Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, Room, RoomConfig,
-    RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge, diagnostics,
-    events, rooms,
+    Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, RelayConfig, Room,
+    RoomConfig, RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge,
+    diagnostics, events, rooms,
 };
 
 /// When the server's work is done in a frame.
@@ -47,6 +47,18 @@ impl GhostServerPlugin {
     /// With these settings.
     pub fn with(config: ServerConfig) -> Self {
         Self { config, start: true }
+    }
+
+    /// With other settings of the relay: `change` is given those that there are.
+    ///
+    /// ```
+    /// # use bevy_ghost_server::prelude::*;
+    /// let server = GhostServerPlugin::bind("0.0.0.0:7777").relay(|relay| relay.max_clients = 64);
+    /// ```
+    #[must_use]
+    pub fn relay(mut self, change: impl FnOnce(&mut RelayConfig)) -> Self {
+        change(&mut self.config.relay);
+        self
     }
 
     /// Waits for [`StartServer`].

@@ -1,91 +1,55 @@
 //! The server as a whole: its settings, and what is known about it right now.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{LocalConnector, Traffic};
 
-use crate::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, ServerHandle};
+use crate::{RelayConfig, ServerHandle};
 
-/// The settings of the server, read when it starts. All have sensible defaults.
+/// The settings of the server, read when it starts.
+///
+/// ```
+/// # use bevy_ghost_server::prelude::*;
+/// # use std::time::Duration;
+/// let config = ServerConfig {
+///     bind: Some("0.0.0.0:7000".to_owned()),
+///     relay: RelayConfig { resume_grace: Duration::from_secs(60), ..RelayConfig::for_games() },
+///     ..ServerConfig::default()
+/// };
+/// ```
 #[derive(Clone, Debug, Reflect, Resource)]
 #[reflect(Resource, Debug, Default)]
 pub struct ServerConfig {
-    /// Where to listen, as `host:port`; port 0 for any free one. `None`: only
-    /// connections of this process.
+    /// Where to listen, as `host:port`; `0.0.0.0:7777` by default. Port 0 takes any free one.
+    /// `None`: only connections of this process.
     pub bind: Option<String>,
-    /// Clients at once. 1,024.
-    pub max_clients: usize,
-    /// Bytes of one payload. 65,536.
-    pub max_payload: usize,
-    /// Rooms at once. 4,096.
-    pub max_rooms: usize,
-    /// Rooms that one client may be in. With 1 (the default) joining another leaves the first.
-    pub rooms_per_client: usize,
-    /// A client that says nothing for so long has lost its connection: it is
-    /// [`Away`](crate::Away) then. 10 s, as a game needs it: others see within that time that
-    /// a player is not there. Clients take it for the server's silence, too.
-    pub idle_timeout: Duration,
-    /// How often clients are pinged, which measures their distance too. 3 s.
-    pub ping_interval: Duration,
-    /// How long a new connection may take to say who it is. 5 s.
-    pub handshake_timeout: Duration,
-    /// How long the rules may take to decide a request, all frames and tickets
-    /// included; after that the answer is no. 2 s.
-    pub ask_timeout: Duration,
-    /// How long a client that lost its connection keeps its seats, to come back and miss
-    /// nothing. 30 s. Zero: it leaves at once.
-    pub resume_grace: Duration,
-    /// Bytes of history that all rooms together keep; the oldest goes first. 64 MiB.
-    pub history_limit: usize,
-    /// When clients that find the server full, or are told that it stops, are asked to come
-    /// back at the earliest. 1 s.
-    pub retry_after: Duration,
-    /// Messages that wait for a slow client. 1,024.
-    pub channel_capacity: usize,
-    /// Bytes that wait for a slow client. 1 MiB.
-    pub outbox_limit: usize,
-    /// What gives way when more would have to wait.
+    /// Threads that write to clients where many wait; `None` (the default): one a core, at most 4.
     #[reflect(ignore)]
-    pub overflow: OverflowPolicy,
-    /// How much clients may ask for in how much time. The defaults are for games of any kind.
-    #[reflect(ignore)]
-    pub limits: Limits,
-    /// How many connections may come from one address. 64, and none are counted that come
-    /// from this machine.
-    #[reflect(ignore)]
-    pub gate: GateConfig,
-    /// Keys of metadata that clients may set, when they connect and later; `None` (the
-    /// default): all. Those that the server has set are never theirs.
-    pub client_meta_keys: Option<Vec<String>>,
-    /// What happens when a client joins a room that is not there. Default: it is refused.
-    #[reflect(ignore)]
-    pub create_on_join: CreateOnJoin,
+    pub senders: Option<NonZeroUsize>,
+    /// Everything else. By default [with the times of games](RelayConfig::for_games).
+    ///
+    /// What rooms are like is said by the components of their entities, not by
+    /// [`room_defaults`](RelayConfig::room_defaults); what the plugin knows about itself is not
+    /// taken from [`host`](RelayConfig::host).
+    #[reflect(ignore, default = "RelayConfig::for_games")]
+    pub relay: RelayConfig,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             bind: Some("0.0.0.0:7777".to_owned()),
-            max_clients: 1024,
-            max_payload: 65_536,
-            max_rooms: 4096,
-            rooms_per_client: 1,
-            idle_timeout: Duration::from_secs(10),
-            ping_interval: Duration::from_secs(3),
-            handshake_timeout: Duration::from_secs(5),
-            ask_timeout: Duration::from_secs(2),
-            resume_grace: Duration::from_secs(30),
-            history_limit: 64 << 20,
-            retry_after: Duration::from_secs(1),
-            channel_capacity: 1024,
-            outbox_limit: 1 << 20,
-            overflow: OverflowPolicy::default(),
-            limits: Limits::default(),
-            gate: GateConfig::default(),
-            client_meta_keys: None,
-            create_on_join: CreateOnJoin::default(),
+            senders: None,
+            relay: RelayConfig::for_games(),
         }
+    }
+}
+
+impl From<RelayConfig> for ServerConfig {
+    /// On `0.0.0.0:7777`.
+    fn from(relay: RelayConfig) -> Self {
+        Self { relay, ..Self::default() }
     }
 }
 

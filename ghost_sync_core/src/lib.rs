@@ -42,10 +42,10 @@ pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingErr
 // By name, since the relay's `SendError` would hide that of the client.
 pub use relay::{
     Admission, Announcement, AskId, ClientNotFound, ConfigError, ConnId, CreateOnJoin,
-    CreateRoomError, GateConfig, History, Input, InvalidIpPrefix, IpPrefix, Limits, LinkId,
-    MIN_PROGRESS, MetaError, Offer, Output, OverflowPolicy, PastEvent, Question, QueueLen, Rate,
-    Relay, RelayConfig, RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo, RoomNotFound,
-    RoomSnapshot, SendError as ServerSendError, Verdict,
+    CreateRoomError, GateConfig, History, HostConfig, Input, InvalidIpPrefix, IpPrefix, Limits,
+    LinkId, MIN_PROGRESS, MetaError, Offer, Output, OverflowPolicy, PastEvent, Question, QueueLen,
+    Rate, Relay, RelayConfig, RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo,
+    RoomNotFound, RoomSnapshot, SendError as ServerSendError, Verdict,
 };
 #[cfg(feature = "server")]
 pub use server::{

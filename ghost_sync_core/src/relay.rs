@@ -86,7 +86,8 @@ use room::Room;
 use session::{Connection, SeatRef};
 
 pub use config::{
-    CreateOnJoin, History, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
+    CreateOnJoin, History, HostConfig, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode,
+    RoomConfig,
 };
 pub use error::{ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound, SendError};
 pub use event::{
@@ -155,7 +156,7 @@ impl Relay {
     pub fn new(config: RelayConfig) -> Self {
         let config = config.bounded();
         let mut relay = Self {
-            random: config.seed,
+            random: config.host.seed,
             gate: Gate::new(config.gate.clone()),
             config,
             conns: SlotMap::with_key(),

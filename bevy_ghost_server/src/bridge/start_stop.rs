@@ -63,7 +63,7 @@ fn start(world: &mut World) {
     let mut server = world.resource_mut::<GhostServer>();
     server.connector = Some(connector);
     server.handle = Some(bridge.handle());
-    let max_payload = world.resource::<ServerConfig>().max_payload;
+    let max_payload = world.resource::<ServerConfig>().relay.max_payload;
     let mut thread = world.resource_mut::<NetworkThread>();
     thread.bridge = Some(bridge);
     thread.max_payload = max_payload;
@@ -141,26 +141,9 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
         Some(addr) => Server::builder().bind(addr.clone()),
         None => Server::builder().local_only(),
     };
-    let builder = match &config.client_meta_keys {
-        Some(keys) => builder.client_meta_keys(keys.iter().cloned()),
+    let builder = builder.relay(config.relay.clone());
+    match config.senders {
+        Some(senders) => builder.senders(senders),
         None => builder,
-    };
-    builder
-        .max_clients(config.max_clients)
-        .max_payload(config.max_payload)
-        .max_rooms(config.max_rooms)
-        .rooms_per_client(config.rooms_per_client)
-        .idle_timeout(config.idle_timeout)
-        .ping_interval(config.ping_interval)
-        .ask_timeout(config.ask_timeout)
-        .channel_capacity(config.channel_capacity)
-        .outbox_limit(config.outbox_limit)
-        .overflow(config.overflow)
-        .create_on_join(config.create_on_join)
-        .handshake_timeout(config.handshake_timeout)
-        .resume_grace(config.resume_grace)
-        .history_limit(config.history_limit)
-        .limits(config.limits.clone())
-        .gate(config.gate.clone())
-        .retry_after(config.retry_after)
+    }
 }

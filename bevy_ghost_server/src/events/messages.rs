@@ -49,12 +49,12 @@ pub enum UnsentReason {
     /// alone say; the log names it.
     #[error("it is said by clients alone")]
     SaidByClients,
-    /// Split it, or raise [`max_payload`](crate::ServerConfig::max_payload).
+    /// Split it, or raise [`max_payload`](crate::RelayConfig::max_payload).
     #[error("a payload of {len} bytes is too large: at most {max} are allowed")]
     TooLarge {
         /// How long it is, in bytes.
         len: usize,
-        /// The [`max_payload`](crate::ServerConfig::max_payload) of the server, in bytes.
+        /// The [`max_payload`](crate::RelayConfig::max_payload) of the server, in bytes.
         max: usize,
     },
     /// Leave fewer out, or say it to those alone who are to hear it.
@@ -80,7 +80,7 @@ pub struct PayloadReceived {
     pub seq: Option<u64>,
     /// The number of its type, [`MessageType::RAW`] for bytes of no type.
     pub message_type: MessageType,
-    /// As they came: at most [`max_payload`](crate::ServerConfig::max_payload) bytes.
+    /// As they came: at most [`max_payload`](crate::RelayConfig::max_payload) bytes.
     pub payload: Bytes,
 }
 
@@ -99,6 +99,6 @@ pub struct Undecodable {
     pub seat: Option<(Entity, Entity)>,
     /// The name under which the type is registered.
     pub type_name: String,
-    /// As they came: at most [`max_payload`](crate::ServerConfig::max_payload) bytes.
+    /// As they came: at most [`max_payload`](crate::RelayConfig::max_payload) bytes.
     pub payload: Bytes,
 }

@@ -29,7 +29,7 @@ pub struct PlayerJoined {
 /// A seat is free. Told once for each [`PlayerJoined`], whatever the end was.
 ///
 /// Who loses the connection does not leave yet: that is [`PlayerAway`] first, and this
-/// only when [`resume_grace`](crate::ServerConfig::resume_grace) is over, with the reason
+/// only when [`resume_grace`](crate::RelayConfig::resume_grace) is over, with the reason
 /// for the loss.
 ///
 /// The player's entity still is there to the end of the frame, as
@@ -57,7 +57,7 @@ pub struct PlayerLeft {
 
 /// A player has lost its connection; its seat is held. Its entity and that of its
 /// connection are [`Away`](crate::Away). [`PlayerBack`] follows, or, after
-/// [`resume_grace`](crate::ServerConfig::resume_grace), [`PlayerLeft`].
+/// [`resume_grace`](crate::RelayConfig::resume_grace), [`PlayerLeft`].
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
 pub struct PlayerAway {

@@ -10,8 +10,8 @@ use bevy_ghost_client::{
     Refusal, Refused, ResumeFailed, SetMetadata, ToServer, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
-    ConnectionStats, GhostServer, Room, Rooms, ServerConfig, ServerState, StartServer, StopServer,
-    ToRoom,
+    ConnectionStats, GhostServer, RelayConfig, Room, Rooms, ServerConfig, ServerState, StartServer,
+    StopServer, ToRoom,
     testing::{TestNet, record, recorded},
 };
 
@@ -206,7 +206,7 @@ fn what_cannot_be_sent_is_handed_back() {
 
 #[test]
 fn what_is_too_large_for_the_server_is_unsent_and_not_refused() {
-    let config = ServerConfig { max_payload: 100, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig { max_payload: 100, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, lobby);
     let client = net.connect(|client| {
         record::<Unsent>(client);

@@ -176,7 +176,11 @@ fn what_a_newcomer_says_comes_with_its_player_in_the_frame_of_its_join() {
 #[test]
 fn what_is_more_than_a_frame_takes_comes_in_order_in_later_frames() {
     let (channel_capacity, outbox_limit) = (10_000, 64 << 20);
-    let config = ServerConfig { channel_capacity, outbox_limit, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig {
+        channel_capacity,
+        outbox_limit,
+        ..RelayConfig::for_games()
+    });
     let (mut net, [alice]) = lobby(config);
     let room = net.server.world().resource::<Rooms>().get("lobby").unwrap();
     const LEN: usize = 16 * 1024;
@@ -251,8 +255,10 @@ fn what_a_frame_says_to_rooms_and_players_is_counted_where_it_went() {
 
 #[test]
 fn who_floods_the_server_from_no_room_loses_its_own_words_only() {
-    let (mut net, [alice]) =
-        lobby(ServerConfig { limits: Limits::none(), ..ServerConfig::default() });
+    let (mut net, [alice]) = lobby(ServerConfig::from(RelayConfig {
+        limits: Limits::none(),
+        ..RelayConfig::for_games()
+    }));
     record::<Missed>(&mut net.server);
     let mallory = net.connect(protocol);
     let newcomer = net.connect(protocol);

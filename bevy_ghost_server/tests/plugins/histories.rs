@@ -134,7 +134,11 @@ fn after_any_history_both_sides_agree_and_each_join_has_one_end() {
         let rooms_per_client = 1 + random.below(2);
         // Who ends a connection whose link is lost cannot say goodbye.
         let resume_grace = Duration::from_secs(8);
-        let config = ServerConfig { rooms_per_client, resume_grace, ..ServerConfig::default() };
+        let config = ServerConfig::from(RelayConfig {
+            rooms_per_client,
+            resume_grace,
+            ..RelayConfig::for_games()
+        });
         let mut net = TestNet::with_config(config, |server| {
             record::<GhostServerEvent>(server);
             server.world_mut().spawn_batch(ROOMS.map(Room::new));

@@ -225,7 +225,10 @@ fn a_connection_is_refused_with_the_reason_of_the_rule() {
 
 #[test]
 fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
-    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Ask,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(|mut request: On<CreateRoomRequest>| {
             if request.room_name.as_str().starts_with("duel-") {
@@ -255,7 +258,10 @@ fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
 
 #[test]
 fn the_rules_of_a_granted_room_hold_for_the_very_first_joins() {
-    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Ask,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(|mut request: On<CreateRoomRequest>| {
             request.config = RoomConfig::seats(1);
@@ -274,7 +280,10 @@ fn the_rules_of_a_granted_room_hold_for_the_very_first_joins() {
 fn a_ticket_may_let_a_room_be_opened() {
     let ticket = Arc::new(Mutex::new(None));
     let taken = ticket.clone();
-    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Ask,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(move |mut request: On<CreateRoomRequest>| {
             request.config = RoomConfig::seats(3);

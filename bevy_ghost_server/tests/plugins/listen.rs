@@ -103,7 +103,11 @@ struct Told {
 fn real_host(server_first: bool) -> App {
     let mut app = App::new();
     app.add_plugins(MinimalPlugins);
-    let config = ServerConfig { bind: None, limits: Limits::none(), ..default() };
+    let config = ServerConfig {
+        bind: None,
+        relay: RelayConfig { limits: Limits::none(), ..RelayConfig::for_games() },
+        ..default()
+    };
     let (server, client) =
         (GhostServerPlugin::with(config), GhostClientPlugin { ping_every: None });
     if server_first {

@@ -172,7 +172,8 @@ fn joining_another_room_leaves_the_first() {
 
 #[test]
 fn a_connection_may_have_seats_in_several_rooms_where_allowed() {
-    let config = ServerConfig { rooms_per_client: 2, ..ServerConfig::default() };
+    let config =
+        ServerConfig::from(RelayConfig { rooms_per_client: 2, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, |server| {
         server.world_mut().spawn(Room::new("lobby"));
         server.world_mut().spawn(Room::new("cave"));

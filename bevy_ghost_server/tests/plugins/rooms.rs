@@ -129,7 +129,7 @@ fn a_second_room_of_the_same_name_is_refused_and_the_first_stays() {
 
 #[test]
 fn a_room_above_the_limit_is_refused() {
-    let config = ServerConfig { max_rooms: 1, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig { max_rooms: 1, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, record::<RoomRefused>);
     net.server.world_mut().spawn(Room::new("a"));
     let second = net.server.world_mut().spawn(Room::new("b")).id();
@@ -268,7 +268,10 @@ fn an_empty_room_is_removed_after_its_time_if_it_says_so() {
 }
 
 fn opened_by_clients() -> ServerConfig {
-    ServerConfig { create_on_join: CreateOnJoin::Always, ..ServerConfig::default() }
+    ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Always,
+        ..RelayConfig::for_games()
+    })
 }
 
 #[test]

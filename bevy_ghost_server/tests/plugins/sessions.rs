@@ -287,7 +287,8 @@ fn a_room_that_is_given_up_while_the_link_is_lost_is_left() {
 #[test]
 fn a_player_that_stays_away_leaves_once_when_the_grace_is_over() {
     let resume_grace = Duration::from_secs(10);
-    let (mut net, alice, bob) = lobby(ServerConfig { resume_grace, ..ServerConfig::default() });
+    let (mut net, alice, bob) =
+        lobby(ServerConfig::from(RelayConfig { resume_grace, ..RelayConfig::for_games() }));
     let (before, heard) = (server_told(&net).len(), count(&net, alice));
     net.cut(bob);
     net.advance(Duration::from_secs(9));
@@ -316,7 +317,7 @@ fn a_player_that_stays_away_leaves_once_when_the_grace_is_over() {
 #[test]
 fn a_client_may_look_for_its_server_for_longer_than_the_grace() {
     let resume_grace = Duration::from_secs(10);
-    let config = ServerConfig { resume_grace, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig { resume_grace, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, server);
     let bob = net.client(player);
     let connect = net.dial(bob).resume_for(Duration::from_secs(60));
@@ -338,7 +339,10 @@ fn a_client_may_look_for_its_server_for_longer_than_the_grace() {
 
 #[test]
 fn a_server_without_grace_holds_nobody() {
-    let config = ServerConfig { resume_grace: Duration::ZERO, ..ServerConfig::default() };
+    let config = ServerConfig::from(RelayConfig {
+        resume_grace: Duration::ZERO,
+        ..RelayConfig::for_games()
+    });
     let (mut net, alice, bob) = lobby(config);
     let (before, heard) = (server_told(&net).len(), count(&net, alice));
     net.cut(bob);

@@ -260,8 +260,9 @@ fn a_rule_decides_what_clients_call_themselves() {
 
 #[test]
 fn keys_that_are_not_listed_are_refused_to_clients() {
-    let keys = Some(vec!["name".to_owned()]);
-    let config = ServerConfig { client_meta_keys: keys, ..ServerConfig::default() };
+    let keys = Some(["name".to_owned()].into());
+    let config =
+        ServerConfig::from(RelayConfig { client_meta_keys: keys, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, server);
     let alice = net.connect(client);
     net.clients[alice].world_mut().trigger(SetMetadata::new("role", "admin"));
@@ -287,8 +288,9 @@ fn keys_that_are_not_listed_are_refused_to_clients() {
 
 #[test]
 fn a_change_that_was_refused_does_not_keep_its_client_from_coming_back() {
-    let keys = Some(vec!["name".to_owned()]);
-    let config = ServerConfig { client_meta_keys: keys, ..ServerConfig::default() };
+    let keys = Some(["name".to_owned()].into());
+    let config =
+        ServerConfig::from(RelayConfig { client_meta_keys: keys, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, server);
     let alice = net.connect(|app| {
         client(app);

@@ -191,7 +191,11 @@ fn rooms_are_made_as_their_creators_want_and_not_for_who_mistypes() {
         request.metadata.set("map", "cave");
     }
     let limits = Limits::default();
-    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, limits, ..default() };
+    let config = ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Ask,
+        limits,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |server| {
         lobby(server);
         server.add_observer(make);
@@ -400,7 +404,10 @@ fn the_maker_of_a_room_is_told_of_it_as_others_are_and_its_state_is_there_for_th
     struct Match;
     #[derive(Default, Resource)]
     struct Maps(Vec<Option<String>>);
-    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..default() };
+    let config = ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Ask,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |server| {
         lobby(server);
         server.add_observer(|mut request: On<CreateRoomRequest>| {
@@ -443,7 +450,10 @@ fn the_maker_of_a_room_is_told_of_it_as_others_are_and_its_state_is_there_for_th
 
 #[test]
 fn a_room_that_the_server_opens_meanwhile_keeps_what_it_says_of_it() {
-    let config = ServerConfig { create_on_join: CreateOnJoin::Ask, ..default() };
+    let config = ServerConfig::from(RelayConfig {
+        create_on_join: CreateOnJoin::Ask,
+        ..RelayConfig::for_games()
+    });
     let mut net = TestNet::with_config(config, |server| {
         lobby(server);
         server.init_resource::<Doors>().add_observer(

@@ -60,7 +60,11 @@ fn bot(dial: impl FnMut(Commands) + Send + Sync + 'static) -> AppExit {
 /// Who closes the window is gone five seconds later; who says goodbye, at once.
 fn at(bind: &str) -> GhostServerPlugin {
     let (bind, resume_grace) = (Some(bind.to_owned()), Duration::from_secs(5));
-    GhostServerPlugin::with(ServerConfig { bind, resume_grace, ..default() })
+    GhostServerPlugin::with(ServerConfig {
+        bind,
+        relay: RelayConfig { resume_grace, ..RelayConfig::for_games() },
+        ..default()
+    })
 }
 
 fn dial(addr: &str, name: &str) -> impl FnMut(Commands) + use<> {

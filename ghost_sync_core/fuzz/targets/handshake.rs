@@ -18,12 +18,12 @@ pub fn handshake(data: &[u8]) {
     let settings = dice.byte();
     let mut config = RelayConfig::default();
     config.limits = Limits::none();
-    config.ask_connect = settings & 1 != 0;
-    config.ask_join = settings & 2 != 0;
+    config.host.ask_connect = settings & 1 != 0;
+    config.host.ask_join = settings & 2 != 0;
     config.create_on_join = CreateOnJoin::Always;
     config.room_defaults = RoomConfig::default().observed();
     config.max_clients = if settings & 4 != 0 { 3 } else { 64 };
-    config.seed = 7;
+    config.host.seed = 7;
     let mut world = World::new(config);
 
     let stranger = world.connect();

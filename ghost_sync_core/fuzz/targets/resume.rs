@@ -24,7 +24,7 @@ pub fn resume(data: &[u8]) {
     config.room_defaults = RoomConfig::default().observed().replay(16);
     config.rooms_per_client = 4;
     config.outbox_limit = dice.one_of(&[1 << 20, 2048, 8192]);
-    config.seed = 7;
+    config.host.seed = 7;
     let mut world = World::new(config);
     let witness = member(&mut world, &["a", "b"]);
     let mut owner = member(&mut world, &["a", "b", "c"]);

@@ -63,8 +63,8 @@ fn config(dice: &mut Dice<'_>) -> RelayConfig {
     let mut config = RelayConfig::default();
     config.limits = Limits::none();
     let settings = dice.byte();
-    config.ask_connect = settings & 3 == 3;
-    config.ask_join = settings & 12 == 12;
+    config.host.ask_connect = settings & 3 == 3;
+    config.host.ask_join = settings & 12 == 12;
     config.create_on_join = match settings >> 4 & 3 {
         0 => CreateOnJoin::Never,
         1 => CreateOnJoin::Ask,
@@ -87,7 +87,7 @@ fn config(dice: &mut Dice<'_>) -> RelayConfig {
     config.max_payload = 512;
     config.max_rooms = 4;
     config.room_defaults = room(dice);
-    config.seed = 7;
+    config.host.seed = 7;
     config
 }
 

@@ -1,49 +1,63 @@
 //! What a relay allows, and for how long it waits.
 
-use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
+mod room;
+
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{deadlines::FOR_EVER, error::ConfigError, gate::GateConfig, limits::Limits};
 use crate::wire::{MAX_OVERHEAD, MAX_SERVER_FRAME, Protocol};
 
-/// Limits and habits of a relay. The defaults suit a few hundred small rooms.
+pub(super) use room::MAX_TICK;
+pub use room::{History, RelayMode, RoomConfig};
+
+/// The settings of a relay, and of every server around one: each stands here once.
+///
+/// The defaults suit a few hundred small rooms. Servers take it as a whole
+/// (`ServerBuilder::relay`, and Bevy's `ServerConfig`), or field by field.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct RelayConfig {
-    /// Clients at once, those that are away included. Twice as many connections
-    /// (but 128) may be in their handshake besides; who is silent longest then goes.
+    /// Clients at once, those that are away included: 1,024. Beside them, twice as many
+    /// connections may be in their handshake, and at least 128; beyond that the one that has been
+    /// silent longest is closed.
     pub max_clients: usize,
-    /// Bytes of one message's payload, up to [`MAX_SERVER_FRAME`] less [`MAX_OVERHEAD`].
+    /// Bytes of one message's payload: 65,536; at most [`MAX_SERVER_FRAME`] less
+    /// [`MAX_OVERHEAD`].
     pub max_payload: usize,
-    /// Rooms at once.
+    /// Rooms at once: 4,096.
     pub max_rooms: usize,
-    /// Rooms that one client may be in at once. With 1, joining another room
+    /// Rooms that one client may be in at once. With 1 (the default), joining another room
     /// leaves the first; above, a join past the limit is refused.
     pub rooms_per_client: usize,
-    /// Time without any frame after which a client is disconnected.
+    /// Time without any frame after which a client has lost its connection: 31 s, or 10 s
+    /// [for games](Self::for_games), where others see within that time that a player is not
+    /// there. Clients take it for the server's silence, too.
     pub idle_timeout: Duration,
-    /// Time between pings; two in a row without an answer disconnect.
+    /// Time between pings, which measure the round trip too: 13 s, or 3 s
+    /// [for games](Self::for_games). Two in a row without an answer disconnect.
     pub ping_interval: Duration,
-    /// Time from the connection to a complete hello.
+    /// Time from the connection to a complete hello: 5 s.
     pub handshake_timeout: Duration,
-    /// Time that an incomplete frame may stay incomplete.
+    /// Time that an incomplete frame may stay incomplete: 10 s.
     pub frame_timeout: Duration,
     /// Time within which a client whose socket is full must take
-    /// [`MIN_PROGRESS`] bytes or everything that waits.
+    /// [`MIN_PROGRESS`] bytes or everything that waits: 10 s.
     pub write_timeout: Duration,
-    /// Time that a closed connection gets to take its last bytes; `write_timeout` if its socket
+    /// Time that a closed connection gets to take its last bytes: 1 s; `write_timeout` if its socket
     /// is full, so that it hears why when it reads again.
     pub linger: Duration,
     /// Time that a client which lost its link keeps its seats, to come back and
-    /// miss nothing; zero: none, it leaves at once. At most a quarter of
-    /// `max_clients` (but 16) may be away; who is away longest goes first.
+    /// miss nothing: 30 s. Zero: none, it leaves at once. At most a quarter of `max_clients`,
+    /// and at least 16, may be away. Beyond that a seat is taken from the address that holds
+    /// most of them: the one that has been away longest.
     pub resume_grace: Duration,
-    /// Bytes of history that all rooms together keep. The oldest goes first.
+    /// Bytes of history that all rooms together keep: 64 MiB. The oldest goes first.
     pub history_limit: usize,
-    /// Time that the host has for a decision; later means no.
+    /// Time that the rules have for a decision, all frames and tickets of a Bevy server
+    /// included: 2 s. Later means no.
     pub ask_timeout: Duration,
-    /// Frames that may wait for one client before [`overflow`](Self::overflow) acts.
+    /// Frames that may wait for one client before [`overflow`](Self::overflow) acts: 1,024.
     pub channel_capacity: usize,
-    /// Bytes that may wait for one client. Droppable messages go at half of it;
+    /// Bytes that may wait for one client: 1 MiB. Droppable messages go at half of it;
     /// a client that fills all of it with what must not be dropped is
     /// disconnected. What a frame costs beside its bytes counts. As much may be kept of what
     /// was sent to it alone and not confirmed, and as much wait of rosters and values for
@@ -52,30 +66,41 @@ pub struct RelayConfig {
     /// a member is behind.
     pub outbox_limit: usize,
     /// When clients that are turned away, or put out by a shutdown, are asked to
-    /// come back at the earliest.
+    /// come back at the earliest: in 1 s.
     pub retry_after: Duration,
-    /// Answers (to pings, lists and refused requests) that may wait while a
-    /// client's socket is full.
+    /// Answers (to pings, lists and refused requests) that may wait while a client's socket is
+    /// full: 32.
     pub max_owed_replies: usize,
     /// What is dropped when a client is behind.
     pub overflow: OverflowPolicy,
     /// How much clients may ask for in how much time.
     pub limits: Limits,
-    /// How many connections may come from one address.
+    /// How many connections may come from one address: 64, and any number from this machine.
     pub gate: GateConfig,
-    /// What a join to a room that is not there does.
+    /// What a join to a room that is not there does. By default it is refused.
     pub create_on_join: CreateOnJoin,
-    /// Settings of rooms made by a join.
+    /// Settings of rooms that a join makes. A Bevy server gives each room its own components
+    /// instead.
     pub room_defaults: RoomConfig,
+    /// Keys of metadata that clients may set, in their hello and later; `None`: all but
+    /// those that the server has set.
+    pub client_meta_keys: Option<BTreeSet<String>>,
+    /// What the program around the relay is. Servers fill it in by themselves.
+    pub host: HostConfig,
+}
+
+/// What the program around a relay wants to be asked, and knows.
+///
+/// Of use to those who drive a [`Relay`](super::Relay) themselves; a server puts its own in the
+/// place of this.
+#[derive(Clone, Debug, Default)]
+pub struct HostConfig {
     /// Whether the host decides about each connection.
     pub ask_connect: bool,
     /// Whether the host decides about each join.
     pub ask_join: bool,
     /// Whether the host decides about each change that a client makes to its metadata.
     pub ask_meta: bool,
-    /// Keys of metadata that clients may set, in their hello and later; `None`: all but
-    /// those that the server has set.
-    pub client_meta_keys: Option<BTreeSet<String>>,
     /// The typed messages that the host knows: clients that know others are refused.
     /// `None`: it does not say, and fits every client.
     pub protocol: Option<Protocol>,
@@ -84,6 +109,13 @@ pub struct RelayConfig {
 }
 
 impl RelayConfig {
+    /// The defaults with the times of games: whoever falls silent is missed after 10 s, and is
+    /// asked every 3 s.
+    pub fn for_games() -> Self {
+        let (idle_timeout, ping_interval) = (Duration::from_secs(10), Duration::from_secs(3));
+        Self { idle_timeout, ping_interval, ..Self::default() }
+    }
+
     /// Whether a server with these settings can serve anybody. [`Relay::new`](super::Relay::new)
     /// takes any.
     ///
@@ -193,12 +225,8 @@ impl Default for RelayConfig {
             gate: GateConfig::default(),
             create_on_join: CreateOnJoin::default(),
             room_defaults: RoomConfig::default(),
-            ask_connect: false,
-            ask_join: false,
-            ask_meta: false,
             client_meta_keys: None,
-            protocol: None,
-            seed: 0,
+            host: HostConfig::default(),
         }
     }
 }
@@ -231,170 +259,4 @@ pub enum CreateOnJoin {
     Always,
     /// It makes the room if the host says so.
     Ask,
-}
-
-/// Settings of one room.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct RoomConfig {
-    /// Seats; `None`: only the server's own limit holds.
-    pub capacity: Option<NonZeroU32>,
-    /// What becomes of a broadcast.
-    pub mode: RelayMode,
-    /// Whether the host is shown broadcasts that are relayed.
-    pub observed: bool,
-    /// Whether clients see the room in lists.
-    pub listed: bool,
-    /// Time after which the room is deleted when nobody is in it; `None`: never.
-    pub remove_when_empty: Option<Duration>,
-    /// What is kept of the past, for those who come back.
-    pub history: History,
-    /// Events of the past that a newcomer may ask for.
-    pub replay: u32,
-    /// Values of `Latest` that are kept for newcomers of each client, up to 16 KiB of them
-    /// and 1 MiB for the room; past it the client's oldest goes. Of the server's own,
-    /// 1,024 and 256 KiB are kept besides. 64 by default.
-    pub retain: usize,
-    /// Time between two flushes of what is said, up to a second; `None`: as soon as can be.
-    pub tick: Option<Duration>,
-}
-
-/// How much of a room's past is kept: what all of `events`, `bytes` and `age` allow, and of
-/// what must not be lost as much as `reliable` and `age` do.
-///
-/// It is what a player that lost its connection can be given when it comes back,
-/// what newcomers may ask for, and what a recording is made of. A player that comes back is
-/// given every `Reliable` message and each change of membership and metadata that it missed,
-/// and the newest `Latest` values. Where the room does not keep all of that any more, the
-/// player keeps its seat and is told the room as it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct History {
-    /// Events. 8192 by default.
-    pub events: usize,
-    /// Bytes. 512 KiB by default.
-    pub bytes: usize,
-    /// Bytes of `Reliable` messages, membership and metadata beyond that, with what it costs
-    /// to find them again. 2 MiB by default.
-    pub reliable: usize,
-    /// Age. A minute by default; longer while somebody is away whose seat is held for longer.
-    pub age: Duration,
-}
-
-impl History {
-    /// Nothing is kept: who comes back after it missed something is told the room as it is.
-    pub const NONE: Self = Self { events: 0, bytes: 0, reliable: 0, age: Duration::ZERO };
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self { events: 8192, bytes: 512 << 10, reliable: 2 << 20, age: Duration::from_secs(60) }
-    }
-}
-
-impl Default for RoomConfig {
-    fn default() -> Self {
-        Self {
-            capacity: None,
-            mode: RelayMode::Relay,
-            observed: false,
-            listed: true,
-            remove_when_empty: None,
-            history: History::default(),
-            replay: 0,
-            retain: 64,
-            tick: None,
-        }
-    }
-}
-
-impl RoomConfig {
-    /// With this many seats; 0: only the server's own limit holds.
-    #[must_use]
-    pub fn capacity(mut self, seats: u32) -> Self {
-        self.capacity = NonZeroU32::new(seats);
-        self
-    }
-
-    /// With broadcasts treated like this.
-    #[must_use]
-    pub fn mode(mut self, mode: RelayMode) -> Self {
-        self.mode = mode;
-        self
-    }
-
-    /// With relayed broadcasts shown to the host.
-    #[must_use]
-    pub fn observed(mut self) -> Self {
-        self.observed = true;
-        self
-    }
-
-    /// Left out of the list that clients see.
-    #[must_use]
-    pub fn unlisted(mut self) -> Self {
-        self.listed = false;
-        self
-    }
-
-    /// With this much of the past kept.
-    #[must_use]
-    pub fn history(mut self, history: History) -> Self {
-        self.history = history;
-        self
-    }
-
-    /// With up to so many events of the past for newcomers who ask; none by default.
-    #[must_use]
-    pub fn replay(mut self, events: u32) -> Self {
-        self.replay = events;
-        self
-    }
-
-    /// With up to so many values of `Latest` of each client kept for newcomers, 64 by
-    /// default; see [`retain`](Self::retain).
-    #[must_use]
-    pub fn retain(mut self, values: usize) -> Self {
-        self.retain = values;
-        self
-    }
-
-    /// With what is said sent at most once in this time, all of it together.
-    ///
-    /// Without a tick (the default) a message leaves at once, or, when the server's core is
-    /// nearly full (85 %), after a wait for others that lasts at most 12 ms and is as short as
-    /// the load allows. With a tick everybody gets one batch a tick, whatever the load: a
-    /// message waits half a tick on average and a whole one at most, and costs less where
-    /// others come along. Measured with 16 rooms of 16 players who speak at 60 Hz and a tick
-    /// of 16 ms: 8 ms in the median for 32 % of a core. With 64 such rooms the server makes
-    /// batches nearly as large by itself.
-    /// What was said after a silence of a tick leaves at once; a batch of 16 KiB, or of a quarter of
-    /// [`outbox_limit`](RelayConfig::outbox_limit), leaves early; an answer to one client takes along
-    /// what waits for it. A tick is cut to one second, zero is none.
-    #[must_use]
-    pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick = (!tick.is_zero()).then_some(tick);
-        self
-    }
-
-    /// Deleted after this time without players.
-    #[must_use]
-    pub fn remove_when_empty(mut self, after: Duration) -> Self {
-        self.remove_when_empty = Some(after);
-        self
-    }
-}
-
-/// The longest tick.
-pub(super) const MAX_TICK: Duration = Duration::from_secs(1);
-
-/// What becomes of a client's broadcast.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum RelayMode {
-    /// It goes to the members at once.
-    #[default]
-    Relay,
-    /// It goes to the host only.
-    Server,
-    /// The host is asked about each; order is kept per sender.
-    Moderated,
 }

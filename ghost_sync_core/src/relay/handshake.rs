@@ -123,7 +123,7 @@ impl Relay {
         };
         let reason = if let Err(reason) = hello.versions.check(hello.magic) {
             reason
-        } else if let Some(known) = self.config.protocol.as_ref().filter(differs) {
+        } else if let Some(known) = self.config.host.protocol.as_ref().filter(differs) {
             CloseReason::ProtocolMismatch {
                 server: known.hash(),
                 client: hello.protocol,
@@ -169,7 +169,7 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let Newcomer { meta, data, user_agent } = newcomer;
         connection.meta = meta;
-        if !self.config.ask_connect {
+        if !self.config.host.ask_connect {
             return self.open(now, conn, out);
         }
         let question = Question::Connect {

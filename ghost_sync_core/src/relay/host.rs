@@ -359,7 +359,7 @@ impl Relay {
     }
 
     fn check_words(&self, message_type: MessageType, payload: &[u8]) -> Result<(), SendError> {
-        let known = self.config.protocol.as_ref();
+        let known = self.config.host.protocol.as_ref();
         if let Some(name) = known.and_then(|known| known.denied_to_server(message_type)) {
             return Err(SendError::SaidByClients { name: name.to_owned() });
         }

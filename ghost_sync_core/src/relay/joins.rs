@@ -132,7 +132,7 @@ impl Relay {
         if let Err(reason) = self.may_join(conn, room) {
             return self.finish_join(conn, Err(reason));
         }
-        if !self.config.ask_join {
+        if !self.config.host.ask_join {
             return self.take_seat(now, conn, room, Vec::new(), out);
         }
         let connection = &self.conns[conn];

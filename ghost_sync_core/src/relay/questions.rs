@@ -31,7 +31,7 @@ impl Relay {
     /// Whether the host decides about changes of metadata from here on, as
     /// [`RelayConfig::ask_meta`](super::RelayConfig::ask_meta) says at first.
     pub fn set_ask_meta(&mut self, ask: bool) {
-        self.config.ask_meta = ask;
+        self.config.host.ask_meta = ask;
     }
 
     /// Whether the answer to a question still matters: nobody left, nothing timed out.

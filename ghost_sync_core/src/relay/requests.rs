@@ -167,7 +167,7 @@ impl Relay {
 
     /// Whether clients may say that type at all.
     fn may_say_type(&self, message_type: MessageType) -> Result<(), Refusal> {
-        let known = self.config.protocol.as_ref();
+        let known = self.config.host.protocol.as_ref();
         match plants::denied(known.and_then(|it| it.denied_to_clients(message_type))) {
             Some(name) => {
                 Err(Refusal::Forbidden { what: format!("{name} is said by the server alone") })

@@ -55,7 +55,7 @@ impl Relay {
             let Some(found) = self.rooms.get(&room).filter(|found| !found.deleted) else {
                 continue;
             };
-            if !self.config.ask_join || restart.asked.iter().any(|(asked, _)| *asked == room) {
+            if !self.config.host.ask_join || restart.asked.iter().any(|(asked, _)| *asked == room) {
                 continue;
             }
             let question = Question::Greet {

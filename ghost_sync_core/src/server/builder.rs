@@ -62,6 +62,16 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
+    /// All settings of the relay at once, in place of those that were given before. What is said
+    /// of the [host](RelayConfig::host) there counts for nothing: the server knows that itself.
+    #[must_use]
+    pub fn relay(mut self, config: RelayConfig) -> Self {
+        let protocol = self.relay.host.protocol.take();
+        self.relay = config;
+        self.relay.host.protocol = protocol;
+        self
+    }
+
     /// Where to listen, as `host:port`; `0.0.0.0:7777` by default. Port 0 takes a
     /// free one, which [`ServerHandle::local_addr`] then says. `[::]:7777` takes IPv6 and IPv4.
     #[must_use]
@@ -255,7 +265,7 @@ impl ServerBuilder {
     /// that was told nothing every server.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.relay.protocol = Some(protocol);
+        self.relay.host.protocol = Some(protocol);
         self
     }
 
@@ -307,12 +317,12 @@ impl ServerBuilder {
     pub fn build(self) -> Server {
         let Self { mut relay, senders, mut settings, sink } = self;
         settings.fault = relay.check().err();
-        relay.seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        relay.host.seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let asked = !matches!(sink, NewSink::Nobody);
         let is_handler = matches!(sink, NewSink::Handler(_));
-        relay.ask_connect = asked;
-        relay.ask_join = asked;
-        relay.ask_meta = matches!(sink, NewSink::Given(_));
+        relay.host.ask_connect = asked;
+        relay.host.ask_join = asked;
+        relay.host.ask_meta = matches!(sink, NewSink::Given(_));
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
         relay.room_defaults.observed |= is_handler;

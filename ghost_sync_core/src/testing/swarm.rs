@@ -50,7 +50,8 @@ pub(super) struct Swarm {
 impl Swarm {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5a4d);
-        let mut relay = RelayConfig { seed, ..RelayConfig::default() };
+        let mut relay = RelayConfig::default();
+        relay.host.seed = seed;
         relay.max_payload = 4096;
         relay.max_clients = pick(&mut rng, &[64, 64, 64, 64, 5, 2]);
         relay.max_rooms = pick(&mut rng, &[16, 16, 16, 3, 1]);
@@ -74,8 +75,8 @@ impl Swarm {
         );
         relay.create_on_join =
             pick(&mut rng, &[CreateOnJoin::Never, CreateOnJoin::Always, CreateOnJoin::Ask]);
-        relay.ask_connect = rng.u32(..5) == 0;
-        relay.ask_join = rng.u32(..3) == 0;
+        relay.host.ask_connect = rng.u32(..5) == 0;
+        relay.host.ask_join = rng.u32(..3) == 0;
         let history = History {
             events: pick(&mut rng, &[8192, 8192, 8192, 200, 20, 2, 0]),
             bytes: pick(&mut rng, &[512 << 10, 512 << 10, 8 << 10]),
@@ -102,13 +103,13 @@ impl Swarm {
         };
         // Drawn apart, so that the rest of a world stays what it is in each seed.
         let mut trust = Rng::with_seed(seed ^ 0x7257);
-        relay.ask_meta = trust.u32(..3) == 0;
+        relay.host.ask_meta = trust.u32(..3) == 0;
         if trust.u32(..4) == 0 {
             let keys = ["a", "name", "score"];
             relay.client_meta_keys = Some(keys.map(str::to_owned).into());
         }
         if trust.u32(..2) == 0 {
-            let known = relay.protocol.insert(Protocol::default());
+            let known = relay.host.protocol.insert(Protocol::default());
             known.add(SERVERS_TYPE, 1, Direction::FromServer);
         }
         let keys = pick(&mut trust, &[3, 3, 3, 200]);
@@ -116,7 +117,7 @@ impl Swarm {
         if crowd {
             relay.max_clients = 64;
             relay.resume_grace = Duration::from_secs(30);
-            relay.ask_join = false;
+            relay.host.ask_join = false;
             room = room.capacity(0);
         }
         (relay.limits, relay.gate) = limits(seed);

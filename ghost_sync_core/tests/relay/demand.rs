@@ -139,7 +139,7 @@ fn rooms_that_the_host_makes_for_joins_count_for_the_address() {
 
 #[test]
 fn a_second_join_of_the_same_room_moves_nobody() {
-    let mut world = World::with(|config| config.ask_join = true);
+    let mut world = World::with(|config| config.host.ask_join = true);
     world.room("den");
     let alice = world.client();
     join(&mut world, alice, "den", IfMissing::Default);

@@ -107,7 +107,7 @@ fn rules_are_told_what_program_a_client_says_it_is() {
         (b"\xff", "\u{fffd}".to_owned()),
         (&[b'x'; 1000], "x".repeat(128)),
     ] {
-        let mut world = World::with(|config| config.ask_connect = true);
+        let mut world = World::with(|config| config.host.ask_connect = true);
         let peer = world.socket();
         let extensions = vec![Extension { id: Extension::USER_AGENT, data: said }];
         world.say(peer, &ClientMessage::Hello(Hello { extensions, ..Hello::default() }));
@@ -167,7 +167,7 @@ fn who_repeats_unknown_requests_is_limited_like_anybody() {
 fn another_protocol_is_told_the_types_of_the_server() {
     let mut server = Protocol::default();
     server.add("Chat", 1, Direction::Both);
-    let mut world = World::with(|config| config.protocol = Some(server.clone()));
+    let mut world = World::with(|config| config.host.protocol = Some(server.clone()));
     let peer = world.socket();
     let hello = ClientMessage::Hello(Hello { protocol: 99, ..Hello::default() });
     world.say(peer, &hello);
@@ -184,7 +184,7 @@ fn a_side_that_was_told_of_no_types_is_checked_and_one_that_was_told_nothing_is_
     let sides = [None, Some(&empty), Some(&some)];
     for (at, server) in sides.into_iter().enumerate() {
         for (there, client) in sides.into_iter().enumerate() {
-            let mut world = World::with(|config| config.protocol = server.cloned());
+            let mut world = World::with(|config| config.host.protocol = server.cloned());
             let peer = world.socket();
             let hello = ClientMessage::Hello(Hello {
                 protocol: client.map_or(Protocol::UNCHECKED, Protocol::hash),

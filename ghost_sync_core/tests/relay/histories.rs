@@ -74,7 +74,7 @@ impl History {
             config.outbox_limit = outbox_limit;
             config.max_clients = 12;
             config.max_payload = 512;
-            config.seed = seed;
+            config.host.seed = seed;
         });
         world.write_limit = write_limit;
         Self {

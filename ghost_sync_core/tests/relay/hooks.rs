@@ -6,7 +6,7 @@ use ghost_sync_core::{
 use crate::world::{World, secs};
 
 fn asking() -> World {
-    World::with(|config| config.ask_join = true)
+    World::with(|config| config.host.ask_join = true)
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_client_that_goes_while_the_host_decides_leaves_nothing_behind() {
 
 #[test]
 fn a_refused_connection_is_told_why() {
-    let mut world = World::with(|config| config.ask_connect = true);
+    let mut world = World::with(|config| config.host.ask_connect = true);
     let alice = world.client();
     let (ask, _) = world.asked.pop().unwrap();
     world.answer(ask, Verdict::reject("banned"));

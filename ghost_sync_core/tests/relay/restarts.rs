@@ -10,7 +10,7 @@ use crate::world::{PeerId, World, secs};
 fn world() -> World {
     let mut world = World::with(|config: &mut RelayConfig| {
         config.resume_grace = secs(30);
-        config.ask_join = true;
+        config.host.ask_join = true;
         config.rooms_per_client = 2;
     });
     world.room("a");

@@ -124,7 +124,7 @@ fn where_no_key_is_listed_clients_set_nothing() {
 
 #[test]
 fn a_rule_decides_on_changes_of_metadata_in_the_order_in_which_they_were_asked_for() {
-    let mut world = World::with(|config| config.ask_meta = true);
+    let mut world = World::with(|config| config.host.ask_meta = true);
     let alice = world.client();
     for (key, value) in [("name", Some("admin")), ("name", Some("Alice")), ("name", None)] {
         assert_eq!(set_meta(&mut world, alice, key, value), []);
@@ -152,7 +152,7 @@ fn a_rule_decides_on_changes_of_metadata_in_the_order_in_which_they_were_asked_f
 
 #[test]
 fn what_the_server_sets_while_a_rule_decides_stays() {
-    let mut world = World::with(|config| config.ask_meta = true);
+    let mut world = World::with(|config| config.host.ask_meta = true);
     let alice = world.client();
     set_meta(&mut world, alice, "team", Some("red"));
     host_sets(&mut world, alice, "team", Some("blue"));
@@ -167,7 +167,7 @@ fn what_the_server_sets_while_a_rule_decides_stays() {
 #[test]
 fn changes_that_wait_for_a_rule_are_bounded_and_end_with_their_client() {
     let mut world = World::with(|config| {
-        config.ask_meta = true;
+        config.host.ask_meta = true;
         config.limits = Limits::none();
     });
     let alice = world.client();
@@ -183,7 +183,7 @@ fn changes_that_wait_for_a_rule_are_bounded_and_end_with_their_client() {
 
 fn typed() -> World {
     World::with(|config| {
-        let known = config.protocol.insert(ghost_sync_core::Protocol::default());
+        let known = config.host.protocol.insert(ghost_sync_core::Protocol::default());
         known.add("Score", 1, Direction::FromServer);
         known.add("Move", 2, Direction::FromClients);
         known.add("Chat", 0, Direction::Both);

@@ -32,7 +32,11 @@ fn main() -> AppExit {
 
 fn server(Options { bind, .. }: &Options) -> App {
     let bind = Some(bind.clone());
-    let config = ServerConfig { bind, create_on_join: CreateOnJoin::Ask, ..default() };
+    let config = ServerConfig {
+        bind,
+        relay: RelayConfig { create_on_join: CreateOnJoin::Ask, ..RelayConfig::for_games() },
+        ..default()
+    };
     let mut app = App::new();
     app.add_plugins((DedicatedServerPlugins.set(quiet()), GhostServerPlugin::with(config)));
     app.add_observer(allow);

@@ -50,7 +50,7 @@ impl Relay {
         change: MetaChange<'_>,
         out: &mut Vec<Output>,
     ) {
-        if !self.config.ask_meta {
+        if !self.config.host.ask_meta {
             return self.carry_out_meta(now, conn, change, out);
         }
         if let Err(reason) = self.may_change_meta(conn, change) {

@@ -56,7 +56,7 @@ impl Oracle {
                 continue;
             }
             let greeting = self.greetings.remove(&(link, room));
-            if self.swarm.relay.ask_join && greeting.is_none() {
+            if self.swarm.relay.host.ask_join && greeting.is_none() {
                 self.fail("I6", format!("the host is not asked how to greet in {room:?}"));
             }
             seats.insert(room, greeting.flatten().unwrap_or(0..0));

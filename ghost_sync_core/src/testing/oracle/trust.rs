@@ -19,7 +19,7 @@ pub(super) struct Wish {
 impl Oracle {
     /// A client said something of that type, and was heard.
     pub(in crate::testing) fn check_direction(&mut self, message_type: MessageType) {
-        let known = self.swarm.relay.protocol.as_ref();
+        let known = self.swarm.relay.host.protocol.as_ref();
         let denied = known.into_iter().flat_map(Protocol::types).any(|known| {
             !known.direction.allows_clients() && MessageType::of(&known.name) == message_type
         });
@@ -60,7 +60,7 @@ impl Oracle {
     ) {
         let config = &self.swarm.relay;
         let listed = config.client_meta_keys.as_ref().is_none_or(|keys| keys.contains(key));
-        let asks = config.ask_meta;
+        let asks = config.host.ask_meta;
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if matches!(cause, Cause::Host) {
             session.locked.insert(key.to_owned());

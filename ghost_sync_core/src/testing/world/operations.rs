@@ -370,7 +370,7 @@ impl World {
         self.prompt.clear();
         self.writable.clear();
         let mut config = self.swarm.relay.clone();
-        config.seed = self.unique();
+        config.host.seed = self.unique();
         self.relay = Relay::new(config);
         self.oracle.restarted();
         for name in 0..self.swarm.names {

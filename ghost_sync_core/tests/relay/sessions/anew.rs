@@ -11,7 +11,7 @@ use crate::world::{Ticket, World};
 fn a_seat_given_while_away_is_marked_so() {
     let mut world = World::with(|config| {
         held(config);
-        config.ask_join = true;
+        config.host.ask_join = true;
         config.rooms_per_client = 2;
     });
     world.room("a");
@@ -38,7 +38,7 @@ fn a_seat_given_while_away_is_marked_so() {
 fn the_rules_may_tell_a_newcomer_the_state_before_all_else() {
     let mut world = World::with(|config| {
         held(config);
-        config.ask_join = true;
+        config.host.ask_join = true;
     });
     world.room("a");
     let alice = world.client();

@@ -26,7 +26,8 @@ use std::{
 use args::Args;
 use clap::{CommandFactory, Parser};
 use ghost_sync_core::{
-    BindError, ConfigError, CreateOnJoin, History, RoomConfig, RoomName, Server, ServerBuilder,
+    BindError, ConfigError, CreateOnJoin, History, RelayConfig, RoomConfig, RoomName, Server,
+    ServerBuilder,
 };
 use ghost_sync_tools::{chain, descriptors};
 use tracing_subscriber::EnvFilter;
@@ -134,7 +135,10 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
 }
 
 fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
-    let history = History { bytes: args.history, age: args.history_age, ..History::default() };
+    let mut history = History { bytes: args.history, age: args.history_age, ..History::default() };
+    if args.history == 0 {
+        history.reliable = 0;
+    }
     let room = RoomConfig::default()
         .capacity(args.capacity)
         .history(history)
@@ -143,28 +147,26 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         .tick(args.tick);
     let made_on_join = room.clone().remove_when_empty(args.empty_room_timeout);
     let create = if args.create_on_join { CreateOnJoin::Always } else { CreateOnJoin::Never };
-    let builder = Server::builder()
-        .senders(args.threads)
-        .bind(&args.bind)
-        .max_clients(args.max_clients)
-        .max_payload(args.max_payload)
-        .max_rooms(args.max_rooms)
-        .rooms_per_client(args.rooms_per_client)
-        .idle_timeout(args.idle_timeout)
-        .ping_interval(args.ping_interval)
-        .channel_capacity(args.channel_capacity)
-        .outbox_limit(args.outbox_limit)
-        .overflow(args.overflow.into())
-        .resume_grace(args.resume_grace)
-        .history_limit(args.history_limit)
-        .limits(args.limits.limits())
-        .gate(args.limits.gate())
-        .create_on_join(create)
-        .room_defaults(made_on_join);
-    let builder = match &args.client_meta_keys {
-        Some(keys) => builder.client_meta_keys(keys.iter().cloned()),
-        None => builder,
+    let relay = RelayConfig {
+        max_clients: args.max_clients,
+        max_payload: args.max_payload,
+        max_rooms: args.max_rooms,
+        rooms_per_client: args.rooms_per_client,
+        idle_timeout: args.idle_timeout,
+        ping_interval: args.ping_interval,
+        channel_capacity: args.channel_capacity,
+        outbox_limit: args.outbox_limit,
+        overflow: args.overflow.into(),
+        resume_grace: args.resume_grace,
+        history_limit: args.history_limit,
+        limits: args.limits.limits(),
+        gate: args.limits.gate(),
+        create_on_join: create,
+        room_defaults: made_on_join,
+        client_meta_keys: args.client_meta_keys.clone().map(|keys| keys.into_iter().collect()),
+        ..RelayConfig::for_games()
     };
+    let builder = Server::builder().relay(relay).senders(args.threads).bind(&args.bind);
     rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))
 }
 

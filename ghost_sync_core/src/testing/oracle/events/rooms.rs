@@ -75,7 +75,7 @@ impl Oracle {
             } if *asked == conn && *about == room => Some(words.clone()),
             _ => None,
         };
-        if self.swarm.relay.ask_join && asked.is_none() {
+        if self.swarm.relay.host.ask_join && asked.is_none() {
             self.fail("I19", format!("{client_id} joined without the host's yes: {cause:?}"));
         }
         self.outcomes += usize::from(asked.is_some());

@@ -18,7 +18,7 @@ impl Oracle {
         addr: SocketAddr,
     ) {
         let asked = matches!(cause, Cause::Answer { conn: asked, about: About::Connect, accepted: true, .. } if *asked == conn);
-        if self.swarm.relay.ask_connect && !asked {
+        if self.swarm.relay.host.ask_connect && !asked {
             self.fail("I19", format!("{conn:?} is open without the host's yes: {cause:?}"));
         }
         let link = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
