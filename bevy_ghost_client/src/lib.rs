@@ -5,6 +5,7 @@ mod client;
 pub mod diagnostics;
 mod entities;
 mod events;
+mod exit;
 mod headless;
 mod plugin;
 mod requests;
@@ -19,6 +20,7 @@ pub use events::{
     Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
     Undecodable, Unsent, UnsentReason,
 };
+pub use exit::AtExit;
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
     Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
@@ -47,7 +49,7 @@ pub use typed::{
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Acked, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
+        Acked, AtExit, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
         Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt, GhostClient,
         GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins, Heard, Join,
         JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, LeaveReason, Left, ListRooms,

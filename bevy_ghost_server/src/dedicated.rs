@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use crate::{
     GhostServerSystems, ServerFailed, ServerState, ServerStopped, StopServer, WakeRunnerPlugin,
-    runner::WakeSources,
+    bridge::AtExit, runner::WakeSources,
 };
 
 /// What a dedicated server needs beside [`GhostServerPlugin`](crate::GhostServerPlugin),
@@ -54,6 +54,7 @@ impl Plugin for ShutdownPlugin {
         // Without the server plugin there is nothing to stop, but signals still end the app.
         kept::add_message::<ServerStopped>(app);
         kept::add_message::<ServerFailed>(app);
+        app.insert_resource(AtExit(self.stop.clone()));
         app.insert_resource(Signals { arrived, stop: self.stop.clone(), stopping: false })
             .add_systems(
                 PreUpdate,

@@ -3,6 +3,7 @@
 
 mod client;
 mod components;
+mod exits;
 mod frames;
 mod histories;
 mod hooks;
