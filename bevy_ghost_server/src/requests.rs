@@ -88,7 +88,7 @@ pub struct StartServer;
 /// Room entities stay, and open again when the server starts again.
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct StopServer {
-    /// Why, for the people there; "the server stops" by default.
+    /// Why, for the people there; empty by default: that it stops they are told anyway.
     pub message: String,
     /// How long clients may take to get what is under way to them; 5 s by default.
     pub deadline: Duration,
@@ -96,6 +96,6 @@ pub struct StopServer {
 
 impl Default for StopServer {
     fn default() -> Self {
-        Self { message: "the server stops".to_owned(), deadline: Duration::from_secs(5) }
+        Self { message: String::new(), deadline: Duration::from_secs(5) }
     }
 }

@@ -103,7 +103,7 @@ fn a_server_whose_app_exits_tells_its_clients() {
     net.settle();
     assert_eq!(recorded::<Reconnecting>(&net.clients[alice]).len(), 0);
     let [end] = recorded::<Disconnected>(&net.clients[alice]) else { panic!("not one end") };
-    assert_eq!(end.reason.to_string(), "the server is shutting down: the server stops");
+    assert_eq!(end.reason.to_string(), "the server is shutting down");
 }
 
 #[test]
@@ -124,5 +124,5 @@ fn a_host_whose_app_exits_tells_its_guests() {
     net.server.world_mut().write_message(AppExit::Success);
     net.settle();
     let [end] = recorded::<Disconnected>(&net.clients[guest]) else { panic!("not one end") };
-    assert_eq!(end.reason.to_string(), "the server is shutting down: the server stops");
+    assert_eq!(end.reason.to_string(), "the server is shutting down");
 }
