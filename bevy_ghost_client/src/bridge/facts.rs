@@ -60,11 +60,11 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             if world.resource::<JoinedRooms>().rejoining.contains(&room) {
                 close(world, &room, LeaveReason::Disconnected);
             }
-            info!("not let in to {room}: {reason}");
+            info!("not let into {room}: {reason}");
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
         ServerEvent::Error(RequestError { request: Request::Rejoin { room }, reason }) => {
-            info!("not let in to {room} again: {reason}");
+            info!("not let into {room} again: {reason}");
             close(world, &room, LeaveReason::Disconnected);
             publish(world, RejoinRefused { room_name: room, reason });
         }
