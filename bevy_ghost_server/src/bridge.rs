@@ -9,6 +9,7 @@
 mod allowed_rooms;
 mod facts;
 mod index;
+mod lines;
 mod messages;
 mod observers;
 mod outbox;

@@ -1,5 +1,7 @@
 //! Makes the entities what the network thread says they are, and tells the facts.
 
+use std::time::Instant;
+
 use bevy::prelude::*;
 use bevy_ghost_client::{Ended, Metadata};
 use bytes::Bytes;
@@ -50,13 +52,14 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
             Ended::mark(world, connection);
         }
         RelayEvent::ConnectionLost { conn, client_id, reason } => {
-            debug!("{client_id} has lost the connection: {reason}");
+            log(world, || format!("{client_id} is away: {reason}"));
             if let Some(connection) = find_connection(world, conn) {
                 world.entity_mut(connection).insert(Away);
             }
         }
         RelayEvent::ConnectionResumed { conn, client_id, addr, .. } => {
             let Some(connection) = find_connection(world, conn) else { return };
+            log(world, || format!("{client_id} is back"));
             let mut connection = world.entity_mut(connection);
             connection.remove::<Away>();
             if connection.get::<Connection>().is_some_and(|known| known.addr != addr) {
@@ -147,6 +150,15 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
             debug!("{client_id} did not come to {name:?}: {reason}");
         }
         other => debug!("an event that this version does not know: {other:?}"),
+    }
+}
+
+/// Says something of a client in the log, if there is room for it.
+fn log(world: &mut World, line: impl FnOnce() -> String) {
+    match world.resource_mut::<Index>().lines.take(Instant::now()) {
+        Some(0) => info!("{}", line()),
+        Some(left_out) => info!("{} ({left_out} lines like this were left out)", line()),
+        None => debug!("{}", line()),
     }
 }
 
