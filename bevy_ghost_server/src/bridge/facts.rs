@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bevy::prelude::*;
-use bevy_ghost_client::{Ended, Metadata};
+use bevy_ghost_client::{Ended, Metadata, NamedAs};
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::MetaOwner,
@@ -306,7 +306,8 @@ fn player_joined(
     if !is_there(world, room) || !is_there(world, connection) {
         return;
     }
-    let player = world.spawn((InRoom(room), SeatOf(connection), Player { client_id, seat })).id();
+    let seat_of = (SeatOf(connection), NamedAs(connection));
+    let player = world.spawn((InRoom(room), seat_of, Player { client_id, seat })).id();
     let record = SeatRecord {
         room,
         name: name.clone(),

@@ -8,6 +8,7 @@ mod frames;
 mod histories;
 mod hooks;
 mod listen;
+mod names;
 mod order;
 mod paused;
 mod players;

@@ -98,12 +98,6 @@ pub fn bots<B: Send + 'static>(
     }
 }
 
-/// The name that a client has given itself, without what a terminal would obey.
-pub fn name(client: impl Into<Option<Entity>>, clients: &Query<&Metadata>) -> String {
-    let client = client.into().and_then(|client| clients.get(client).ok());
-    printable(client.and_then(|client| client.get("name")).unwrap_or("somebody"))
-}
-
 /// A text from elsewhere, without what a terminal would obey.
 pub fn printable(text: &str) -> String {
     text.replace(char::is_control, "")
