@@ -21,7 +21,7 @@ pub use bevy_ghost_client::{
     InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Names, Network, Raw,
     RoomName, Seat, Traffic, typed,
 };
-pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
+pub use dedicated::{DedicatedServerPlugins, ExitWhenStoppedPlugin, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,
     RoomHistory, RoomStats, SeatOf, Seats,

@@ -85,7 +85,9 @@ pub struct StartServer;
 
 /// Asks to stop the server: clients are told, and get what is under way to them.
 ///
-/// Room entities stay, and open again when the server starts again.
+/// Room entities stay, and open again when the server starts again. The app goes on, but for
+/// one with the [`ExitWhenStoppedPlugin`](crate::ExitWhenStoppedPlugin), such as those with
+/// [`DedicatedServerPlugins`](crate::DedicatedServerPlugins).
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct StopServer {
     /// Why, for the people there; empty by default: that it stops they are told anyway.
