@@ -9,6 +9,7 @@
 
 mod commands;
 mod connection;
+mod exit;
 mod facts;
 mod messages;
 mod observers;
@@ -27,6 +28,7 @@ use crate::{
     GhostClient,
     typed::{Arrival, ClientOrigin, MessageRegistry},
 };
+pub(crate) use exit::end_with_app;
 pub(crate) use observers::{
     on_connect, on_disconnect, on_join, on_leave, on_list_rooms, on_ping, on_room_removed,
     on_set_metadata,

@@ -9,7 +9,8 @@ use bevy::{
 use crossbeam_channel::Receiver;
 
 use crate::{
-    ClientState, Disconnect, GhostClientSystems, GhostNetwork, listen_for_signals, without_window,
+    AtExit, ClientState, Disconnect, GhostClientSystems, GhostNetwork, listen_for_signals,
+    without_window,
 };
 
 /// What a client without a window needs beside [`GhostClientPlugin`](crate::GhostClientPlugin),
@@ -31,10 +32,11 @@ impl PluginGroup for HeadlessClientPlugins {
 }
 
 /// Says goodbye when the program is told to end: on Ctrl-C, SIGTERM and SIGHUP the client
-/// disconnects, then the app exits; on a second signal it exits at once.
+/// disconnects, then the app exits; on a second signal, or to
+/// [keep its seats](AtExit::KeepSeats), it exits at once.
 ///
-/// A program that ends without a word leaves its seats taken until the server has given it up.
-/// Games with a window have `DefaultPlugins`, which end the app on Ctrl-C too.
+/// Games with a window have `DefaultPlugins`, which end the app on Ctrl-C too. An app that
+/// exits says goodbye in any case; this plugin lets systems see the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GoodbyePlugin;
 
@@ -59,18 +61,22 @@ impl Plugin for GoodbyePlugin {
 fn end_on_signal(
     mut signals: ResMut<Signals>,
     state: Option<Res<State<ClientState>>>,
+    at_exit: Option<Res<AtExit>>,
     mut commands: Commands,
     mut exit: MessageWriter<AppExit>,
 ) {
+    let keeps_seats = at_exit.is_some_and(|at_exit| *at_exit == AtExit::KeepSeats);
     while signals.arrived.try_recv().is_ok() {
         if signals.ending {
             exit.write(AppExit::from_code(130));
         }
         signals.ending = true;
-        commands.trigger(Disconnect);
+        if !keeps_seats {
+            commands.trigger(Disconnect);
+        }
     }
     let over = state.is_none_or(|state| *state.get() == ClientState::Disconnected);
-    if signals.ending && over {
+    if signals.ending && (over || keeps_seats) {
         exit.write(AppExit::Success);
     }
 }
@@ -108,6 +114,21 @@ mod tests {
         assert_eq!(end_after(0, ClientState::Connected), (0, None));
         assert_eq!(end_after(1, ClientState::Connected), (1, None));
         assert_eq!(end_after(2, ClientState::Connected).1, Some(AppExit::from_code(130)));
+    }
+
+    #[test]
+    fn a_client_that_keeps_its_seats_ends_at_once_without_goodbye() {
+        let (sender, arrived) = crossbeam_channel::unbounded();
+        let mut app = App::new();
+        app.add_plugins(StatesPlugin)
+            .insert_state(ClientState::Connected)
+            .insert_resource(AtExit::KeepSeats)
+            .insert_resource(Signals { arrived, ending: false })
+            .add_observer(|_: On<Disconnect>| panic!("that is a goodbye"))
+            .add_systems(Update, end_on_signal);
+        sender.send(()).expect("it listens");
+        app.update();
+        assert_eq!(app.should_exit(), Some(AppExit::Success));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod client;
 pub mod diagnostics;
 mod entities;
 mod events;
+mod exit;
 mod headless;
 mod plugin;
 mod requests;
@@ -19,6 +20,7 @@ pub use events::{
     Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
     Undecodable, Unsent, UnsentReason,
 };
+pub use exit::AtExit;
 pub use ghost_sync_core::wire::{
     ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
     Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
@@ -33,12 +35,12 @@ pub use headless::{GoodbyePlugin, HeadlessClientPlugins};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
 pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
 pub use roster::Roster;
-#[doc(hidden)]
-pub use shared::states;
 pub use shared::{
-    Away, Ended, GhostNetwork, HostFence, Metadata, Traffic, kept, listen_for_signals, schema,
-    typed, without_window,
+    Away, Ended, GhostNetwork, HostFence, Metadata, Names, Traffic, kept, listen_for_signals,
+    schema, typed, without_window,
 };
+#[doc(hidden)]
+pub use shared::{NamedAs, say_without_log, states};
 pub use typed::{
     Broadcast, FromRoom, FromServer, GhostAppExt, GhostMessage, GhostReader, Heard, Raw, Sender,
     ToServer,
@@ -47,11 +49,11 @@ pub use typed::{
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Acked, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
+        Acked, AtExit, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
         Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt, GhostClient,
         GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins, Heard, Join,
         JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, LeaveReason, Left, ListRooms,
-        LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Ping, Pinged,
+        LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Names, Ping, Pinged,
         PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Raw, Reconnecting, Refused,
         RejoinRefused, Rejoined, Replay, ResumeFailed, Resumed, RoomDeleted, RoomList, Roster,
         Seat, Sender, SessionTicket, SetMetadata, ToServer, Unsent, connected, in_room,

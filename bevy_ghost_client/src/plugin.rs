@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy::{prelude::*, time::common_conditions::on_real_timer};
 
 use crate::{
-    Away, ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
+    AtExit, Away, ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
     Members, Metadata, bridge, diagnostics, events, states, typed::MessageRegistry,
 };
 
@@ -40,6 +40,7 @@ impl Plugin for GhostClientPlugin {
     fn build(&self, app: &mut App) {
         states::enable(app);
         app.init_state::<ClientState>()
+            .init_resource::<AtExit>()
             .init_resource::<GhostClient>()
             .init_resource::<JoinedRooms>()
             .init_resource::<bridge::NetworkThread>()
@@ -60,6 +61,7 @@ impl Plugin for GhostClientPlugin {
             PostUpdate,
             diagnostics::record_diagnostics.after(GhostClientSystems::Send),
         );
+        app.add_systems(Last, bridge::end_with_app);
     }
 
     fn finish(&self, app: &mut App) {
@@ -68,7 +70,8 @@ impl Plugin for GhostClientPlugin {
 }
 
 fn register_types(app: &mut App) {
-    app.register_type::<Away>()
+    app.register_type::<AtExit>()
+        .register_type::<Away>()
         .register_type::<GhostClient>()
         .register_type::<JoinedRoom>()
         .register_type::<Member>()

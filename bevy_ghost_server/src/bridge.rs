@@ -9,6 +9,7 @@
 mod allowed_rooms;
 mod facts;
 mod index;
+mod lines;
 mod messages;
 mod observers;
 mod outbox;
@@ -38,7 +39,7 @@ pub(crate) use observers::{
 pub(crate) use outbox::Outbox;
 use payloads::PayloadRun;
 pub(crate) use questions::Questions;
-pub(crate) use start_stop::{on_start, on_stop};
+pub(crate) use start_stop::{AtExit, on_start, on_stop, stop_with_app};
 pub(crate) use thread::NetworkThread;
 
 /// Takes what the network thread has for us into the world.

@@ -4,30 +4,67 @@ use bevy::{
     app::{AppExit, PluginGroupBuilder},
     prelude::*,
 };
-use bevy_ghost_client::{GhostNetwork, kept, listen_for_signals, without_window};
+use bevy_ghost_client::{GhostNetwork, kept, listen_for_signals, say_without_log, without_window};
 use crossbeam_channel::Receiver;
 
 use crate::{
-    GhostServerSystems, ServerFailed, ServerState, ServerStopped, StopServer, WakeRunnerPlugin,
-    runner::WakeSources,
+    GhostServer, GhostServerSystems, ServerFailed, ServerState, ServerStopped, StopServer,
+    WakeRunnerPlugin, bridge::AtExit, runner::WakeSources,
 };
 
 /// What a dedicated server needs beside [`GhostServerPlugin`](crate::GhostServerPlugin),
 /// instead of `MinimalPlugins`: logging, time, states, diagnostics, the
-/// [`WakeRunnerPlugin`] and the [`ShutdownPlugin`].
+/// [`WakeRunnerPlugin`], the [`ShutdownPlugin`] and the [`ExitWhenStoppedPlugin`].
 #[derive(Debug, Default)]
 pub struct DedicatedServerPlugins;
 
 impl PluginGroup for DedicatedServerPlugins {
     fn build(self) -> PluginGroupBuilder {
-        without_window::<Self>().add(WakeRunnerPlugin::default()).add(ShutdownPlugin::default())
+        without_window::<Self>()
+            .add(WakeRunnerPlugin::default())
+            .add(ShutdownPlugin::default())
+            .add(ExitWhenStoppedPlugin)
+    }
+}
+
+/// Ends the program when its server has stopped, whoever [asked for that](StopServer), unless
+/// it is started again by then: with [`StartServer`](crate::StartServer) in the same frame, or
+/// in an observer of [`ServerStopped`].
+///
+/// Part of [`DedicatedServerPlugins`]. A program that goes on without its server disables it:
+///
+/// ```no_run
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_server::{ExitWhenStoppedPlugin, prelude::*};
+/// let plugins = DedicatedServerPlugins.build().disable::<ExitWhenStoppedPlugin>();
+/// App::new().add_plugins((plugins, GhostServerPlugin::default())).run();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExitWhenStoppedPlugin;
+
+impl Plugin for ExitWhenStoppedPlugin {
+    fn build(&self, app: &mut App) {
+        kept::add_message::<ServerStopped>(app);
+        app.add_systems(PreUpdate, exit_with_server.after(GhostServerSystems::Receive));
+    }
+}
+
+fn exit_with_server(
+    mut stopped: MessageReader<ServerStopped>,
+    server: Option<Res<GhostServer>>,
+    mut exit: MessageWriter<AppExit>,
+) {
+    let starts_again = server.is_some_and(|server| server.handle().is_some());
+    if stopped.read().count() > 0 && !starts_again {
+        exit.write(AppExit::Success);
     }
 }
 
 /// Ends the program in good order: on Ctrl-C, SIGTERM and SIGHUP the server stops as
 /// [`StopServer`] says, then the app exits; on a second signal it exits at once.
 ///
-/// A server that cannot start ends the app with an error.
+/// A server that cannot start ends the app with an error, which the log says, or the standard
+/// error stream where there is no log.
 #[derive(Clone, Debug, Default)]
 pub struct ShutdownPlugin {
     /// How the server stops.
@@ -54,6 +91,7 @@ impl Plugin for ShutdownPlugin {
         // Without the server plugin there is nothing to stop, but signals still end the app.
         kept::add_message::<ServerStopped>(app);
         kept::add_message::<ServerFailed>(app);
+        app.insert_resource(AtExit(self.stop.clone()));
         app.insert_resource(Signals { arrived, stop: self.stop.clone(), stopping: false })
             .add_systems(
                 PreUpdate,
@@ -92,7 +130,9 @@ fn exit_when_stopped(
         exit.write(AppExit::Success);
     }
     for failure in failed.read() {
-        error!("the server cannot start: {}", failure.reason);
+        let why = format!("the server cannot start: {}", failure.reason);
+        say_without_log(&why);
+        error!("{why}");
         exit.write(AppExit::error());
     }
 }

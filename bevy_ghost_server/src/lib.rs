@@ -18,10 +18,10 @@ pub mod testing;
 
 pub use bevy_ghost_client::{
     Away, ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork,
-    InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Network, Raw, RoomName,
-    Seat, Traffic, typed,
+    InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Names, Network, Raw,
+    RoomName, Seat, Traffic, typed,
 };
-pub use dedicated::{DedicatedServerPlugins, ShutdownPlugin};
+pub use dedicated::{DedicatedServerPlugins, ExitWhenStoppedPlugin, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,
     RoomHistory, RoomStats, SeatOf, Seats,
@@ -60,7 +60,7 @@ pub mod prelude {
         ConnectionOpened, CreateOnJoin, CreateRoomRequest, DedicatedServerPlugins, Ended,
         FromConnection, FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin,
         GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, LeaveReason, Limits, Metadata,
-        MetadataRequest, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
+        MetadataRequest, Names, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
         Players, Raw, RelayConfig, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
         RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats,
         ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,

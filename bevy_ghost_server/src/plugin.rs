@@ -82,6 +82,7 @@ impl Plugin for GhostServerPlugin {
             .init_resource::<GhostServer>()
             .init_resource::<Rooms>()
             .init_resource::<bridge::AllowedRooms>()
+            .init_resource::<bridge::AtExit>()
             .init_resource::<bridge::Index>()
             .init_resource::<bridge::NetworkThread>()
             .init_resource::<bridge::Outbox>()
@@ -120,7 +121,8 @@ impl Plugin for GhostServerPlugin {
             .add_systems(
                 PostUpdate,
                 diagnostics::record_diagnostics.after(GhostServerSystems::Send),
-            );
+            )
+            .add_systems(Last, bridge::stop_with_app);
     }
 
     fn finish(&self, app: &mut App) {

@@ -85,10 +85,12 @@ pub struct StartServer;
 
 /// Asks to stop the server: clients are told, and get what is under way to them.
 ///
-/// Room entities stay, and open again when the server starts again.
+/// Room entities stay, and open again when the server starts again. The app goes on, but for
+/// one with the [`ExitWhenStoppedPlugin`](crate::ExitWhenStoppedPlugin), such as those with
+/// [`DedicatedServerPlugins`](crate::DedicatedServerPlugins).
 #[derive(Clone, Debug, Event, Reflect)]
 pub struct StopServer {
-    /// Why, for the people there; "the server stops" by default.
+    /// Why, for the people there; empty by default: that it stops they are told anyway.
     pub message: String,
     /// How long clients may take to get what is under way to them; 5 s by default.
     pub deadline: Duration,
@@ -96,6 +98,6 @@ pub struct StopServer {
 
 impl Default for StopServer {
     fn default() -> Self {
-        Self { message: "the server stops".to_owned(), deadline: Duration::from_secs(5) }
+        Self { message: String::new(), deadline: Duration::from_secs(5) }
     }
 }

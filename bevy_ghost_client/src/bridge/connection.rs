@@ -11,7 +11,7 @@ use ghost_sync_core::{
 
 use super::{commands, facts, outbox::Outbox, thread::NetworkThread, unanswered::refuse};
 use crate::{
-    ClientEnd, ClientState, GhostClient, GhostNetwork, Target,
+    ClientEnd, ClientState, CloseReason, DisconnectReason, GhostClient, GhostNetwork, Target,
     events::{Connected, Disconnected, publish},
     requests::Connect,
     typed::{MessageRegistry, Stamp},
@@ -97,8 +97,12 @@ pub(super) fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Optio
     let to = world.resource::<NetworkThread>().addr.as_ref().map(|addr| format!(" to {addr}"));
     let to = to.unwrap_or_default();
     match retry_in {
+        Some(wait) if is_in_order(&reason) => {
+            info!("no connection{to}: {reason}; the next attempt is in {wait:.1?}");
+        }
         Some(wait) => warn!("no connection{to}: {reason}; the next attempt is in {wait:.1?}"),
         None if matches!(reason, ClientEnd::Requested) => info!("disconnected"),
+        None if is_in_order(&reason) => info!("no connection{to}: {reason}"),
         None => warn!("no connection{to}: {reason}"),
     }
     end(world, retry_in.is_none());
@@ -109,6 +113,14 @@ pub(super) fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Optio
         if retry_in.is_none() { ClientState::Disconnected } else { ClientState::Reconnecting };
     set_state(world, state);
     publish(world, Disconnected { reason, retry_in });
+}
+
+/// Whether nothing is wrong: the server says that it stops.
+fn is_in_order(reason: &ClientEnd) -> bool {
+    matches!(
+        reason,
+        ClientEnd::Disconnect(DisconnectReason::Closed(CloseReason::ServerShutdown { .. }))
+    )
 }
 
 /// Takes down what belonged to a connection; what else waits for an answer then goes on to

@@ -60,11 +60,11 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             if world.resource::<JoinedRooms>().rejoining.contains(&room) {
                 close(world, &room, LeaveReason::Disconnected);
             }
-            info!("not let in to {room}: {reason}");
+            info!("not let into {room}: {reason}");
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
         ServerEvent::Error(RequestError { request: Request::Rejoin { room }, reason }) => {
-            info!("not let in to {room} again: {reason}");
+            info!("not let into {room} again: {reason}");
             close(world, &room, LeaveReason::Disconnected);
             publish(world, RejoinRefused { room_name: room, reason });
         }
@@ -143,6 +143,7 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             for player in local_players(world) {
                 world.entity_mut(player).insert(Away);
             }
+            info!("the link is lost: {reason}; looking for another");
             publish(world, Reconnecting { reason });
         }
         ServerEvent::Resumed => {
@@ -150,12 +151,14 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             for player in local_players(world) {
                 world.entity_mut(player).remove::<Away>();
             }
+            info!("connected again, nothing was missed");
             publish(world, Resumed);
         }
         ServerEvent::ResumeFailed { reason } => {
             world.resource_mut::<GhostClient>().away = false;
             let mut rooms = world.resource_mut::<JoinedRooms>();
             rooms.rejoining = rooms.rooms.iter().map(|(name, _)| name.clone()).collect();
+            info!("connected again, but all rooms begin anew: {reason}");
             publish(world, ResumeFailed { reason });
         }
         // The bridge tells it as a connection.

@@ -16,6 +16,8 @@ pub(crate) struct NetworkThread {
     /// Where it is, if it has an address.
     pub(super) addr: Option<String>,
     pub(super) unanswered: Unanswered,
+    /// Whether the end of the app is to be no goodbye, see [`AtExit`](crate::AtExit).
+    pub(super) keeps_seats: bool,
 }
 
 impl NetworkThread {
@@ -27,5 +29,15 @@ impl NetworkThread {
     pub(super) fn send(&mut self, command: ClientCommand) -> Result<(), UnsentReason> {
         let bridge = self.bridge().ok_or(UnsentReason::NotConnected)?;
         bridge.send(command).map_err(|_full| UnsentReason::OutboxFull)
+    }
+}
+
+impl Drop for NetworkThread {
+    fn drop(&mut self) {
+        // Whoever crashes comes back, if anybody kept the ticket.
+        let keeps_seats = self.keeps_seats || std::thread::panicking();
+        if let Some(bridge) = self.bridge() {
+            bridge.keep_seats(keeps_seats);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use bevy::{
     app::{PanicHandlerPlugin, PluginGroupBuilder, TaskPoolPlugin},
     diagnostic::{DiagnosticsPlugin, FrameCountPlugin},
-    log::LogPlugin,
+    log::{LogPlugin, tracing},
     prelude::*,
     state::app::StatesPlugin,
     time::TimePlugin,
@@ -25,6 +25,13 @@ pub fn without_window<G: PluginGroup>() -> PluginGroupBuilder {
         .add(TimePlugin)
         .add(StatesPlugin)
         .add(DiagnosticsPlugin)
+}
+
+/// Says on the standard error stream why the program ends, if nobody keeps a log that says it.
+pub fn say_without_log(why: &str) {
+    if !tracing::enabled!(tracing::Level::ERROR) {
+        eprintln!("{why}");
+    }
 }
 
 /// Passes on what tells the program to end: Ctrl-C, SIGTERM, and that its terminal is gone.

@@ -1,7 +1,9 @@
 //! Makes the entities what the network thread says they are, and tells the facts.
 
+use std::time::Instant;
+
 use bevy::prelude::*;
-use bevy_ghost_client::{Ended, Metadata};
+use bevy_ghost_client::{Ended, Metadata, NamedAs};
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::MetaOwner,
@@ -50,13 +52,14 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
             Ended::mark(world, connection);
         }
         RelayEvent::ConnectionLost { conn, client_id, reason } => {
-            debug!("{client_id} has lost the connection: {reason}");
+            log(world, || format!("{client_id} is away: {reason}"));
             if let Some(connection) = find_connection(world, conn) {
                 world.entity_mut(connection).insert(Away);
             }
         }
         RelayEvent::ConnectionResumed { conn, client_id, addr, .. } => {
             let Some(connection) = find_connection(world, conn) else { return };
+            log(world, || format!("{client_id} is back"));
             let mut connection = world.entity_mut(connection);
             connection.remove::<Away>();
             if connection.get::<Connection>().is_some_and(|known| known.addr != addr) {
@@ -147,6 +150,15 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
             debug!("{client_id} did not come to {name:?}: {reason}");
         }
         other => debug!("an event that this version does not know: {other:?}"),
+    }
+}
+
+/// Says something of a client in the log, if there is room for it.
+fn log(world: &mut World, line: impl FnOnce() -> String) {
+    match world.resource_mut::<Index>().lines.take(Instant::now()) {
+        Some(0) => info!("{}", line()),
+        Some(left_out) => info!("{} ({left_out} lines like this were left out)", line()),
+        None => debug!("{}", line()),
     }
 }
 
@@ -294,7 +306,8 @@ fn player_joined(
     if !is_there(world, room) || !is_there(world, connection) {
         return;
     }
-    let player = world.spawn((InRoom(room), SeatOf(connection), Player { client_id, seat })).id();
+    let seat_of = (SeatOf(connection), NamedAs(connection));
+    let player = world.spawn((InRoom(room), seat_of, Player { client_id, seat })).id();
     let record = SeatRecord {
         room,
         name: name.clone(),

@@ -12,6 +12,7 @@ use ghost_sync_core::{
     wire::{ClientId, RoomId, RoomName, Seat},
 };
 
+use super::lines::Lines;
 use crate::RoomConfig;
 
 #[derive(Default, Resource)]
@@ -26,6 +27,8 @@ pub(crate) struct Index {
     pub(super) pending: VecDeque<(RoomName, Entity)>,
     /// Clients that did not get in for their typed messages.
     pub(super) mismatches: u64,
+    /// What the log says of clients that are away or back.
+    pub(super) lines: Lines,
     /// What to say to whoever is on that entity when it is despawned.
     pub(super) closing_messages: HashMap<Entity, String>,
 }

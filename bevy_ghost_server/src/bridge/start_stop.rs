@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bevy::prelude::*;
+use bevy::{ecs::message::MessageCursor, prelude::*};
 use bevy_ghost_client::{
     Ended, GhostNetwork, HostFence,
     typed::{MessageRegistry, Stamp},
@@ -20,6 +20,10 @@ use crate::{
     GhostServer, Room, RoomConfig, ServerConfig, ServerState, StartServer, StopServer,
     events::{GhostServerEvent, ServerFailed, ServerStarted, ServerStopped, StartError, publish},
 };
+
+/// How the server stops when its app exits.
+#[derive(Default, Resource)]
+pub(crate) struct AtExit(pub(crate) StopServer);
 
 pub(crate) fn on_start(_: On<StartServer>, mut commands: Commands) {
     commands.queue(start);
@@ -84,6 +88,19 @@ fn shut_down(world: &mut World, message: String, deadline: Duration) {
         thread.stopping.get_or_insert_with(Stamp::now);
         thread.start_again = false;
         set_state(world, ServerState::Stopping);
+    }
+}
+
+/// Stops the server in the frame in which the app exits, unless that was asked for; clients are
+/// told while the rest of the app ends.
+pub(crate) fn stop_with_app(world: &mut World, mut exits: Local<MessageCursor<AppExit>>) {
+    let messages = world.get_resource::<Messages<AppExit>>();
+    let exiting = messages.is_some_and(|messages| exits.read(messages).count() > 0);
+    if exiting && world.resource::<NetworkThread>().stopping.is_none() {
+        let StopServer { message, deadline } = world.resource::<AtExit>().0.clone();
+        shut_down(world, message, deadline);
+        let commands = std::mem::take(&mut world.resource_mut::<Outbox>().commands);
+        super::flush(world, commands.into_iter().map(|(_, command)| command));
     }
 }
 

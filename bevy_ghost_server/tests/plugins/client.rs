@@ -283,7 +283,7 @@ fn a_client_whose_server_stops_says_reconnecting_and_when() {
     net.run_until("the client is told", |net| state(net, client) == ClientState::Reconnecting);
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
     assert!(gone.retry_in.is_some());
-    assert!(gone.reason.to_string().contains("the server stops"), "{}", gone.reason);
+    assert!(gone.reason.to_string() == "the server is shutting down", "{}", gone.reason);
     assert!(net.clients[client].world().resource::<JoinedRooms>().is_empty());
     assert_eq!(net.clients[client].world().resource::<GhostClient>().client_id, None);
 }

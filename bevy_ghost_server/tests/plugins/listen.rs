@@ -177,3 +177,24 @@ fn a_hosts_own_client_is_back_when_its_server_is_started_again() {
     let told = app.world().resource::<Told>();
     assert_eq!((told.joined, &told.refused[..]), (3, &[][..]));
 }
+
+/// Opens a room, connects or joins.
+fn step(which: u8) -> impl FnMut(Res<GhostServer>, Commands) {
+    move |server, mut commands| match which {
+        0 => drop(commands.spawn(Room::new("lobby"))),
+        1 => commands.trigger(Connect::local(server.connector().expect("it starts"))),
+        _ => commands.trigger(Join::new("lobby")),
+    }
+}
+
+#[test]
+fn the_order_in_which_a_host_opens_connects_and_joins_does_not_matter() {
+    for [first, second, third] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    {
+        let mut app = real_host(true);
+        app.add_systems(Startup, (step(first), step(second), step(third)).chain());
+        run_until_told(&mut app, 1);
+        let refused = &app.world().resource::<Told>().refused;
+        assert!(refused.is_empty(), "{first}, {second}, {third}: {refused:?}");
+    }
+}

@@ -3,10 +3,12 @@
 
 mod client;
 mod components;
+mod exits;
 mod frames;
 mod histories;
 mod hooks;
 mod listen;
+mod names;
 mod order;
 mod paused;
 mod players;

@@ -58,6 +58,15 @@ fn a_type_that_nobody_registered_is_named_with_the_line_to_add() {
 }
 
 #[test]
+fn a_host_is_told_of_a_type_once() {
+    let words = last_words(|app| {
+        app.add_plugins((GhostClientPlugin::default(), GhostServerPlugin::local()));
+        app.add_systems(Update, |_: MessageReader<FromRoom<Chat>>| {});
+    });
+    assert_eq!(words.lines().count(), 1, "{words}");
+}
+
+#[test]
 fn an_envelope_of_the_other_side_is_named_with_the_plugin_to_add() {
     let words = last_words(|app| {
         app.add_plugins(GhostClientPlugin::default()).add_ghost_message::<Chat>();

@@ -4,7 +4,7 @@ use std::{env, path::Path, thread, time::Duration};
 
 use bevy::{log::LogPlugin, prelude::*, time::common_conditions::once_after_real_delay};
 use bevy_ghost_client::{ClientEnd, prelude::*};
-use bevy_ghost_server::{GhostServer, ServerStarted, ServerStopped, StopServer};
+use bevy_ghost_server::{GhostServer, ServerStarted, StopServer};
 
 /// A small example of Ghost Sync: a server with some clients, or with --join one more client.
 #[derive(Clone, Debug, clap::Parser)]
@@ -42,9 +42,6 @@ impl Options {
         app.add_observer(|started: On<ServerStarted>| {
             let Some(addr) = started.addr else { return };
             println!("listening; in another terminal: {} --join {addr}", program());
-        });
-        app.add_observer(|_: On<ServerStopped>, mut exit: MessageWriter<AppExit>| {
-            exit.write(AppExit::Success);
         });
         app.run()
     }
@@ -96,12 +93,6 @@ pub fn bots<B: Send + 'static>(
         let connect = Connect::local(connector.clone());
         thread::spawn(move || app(connect, bot).run());
     }
-}
-
-/// The name that a client has given itself, without what a terminal would obey.
-pub fn name(client: impl Into<Option<Entity>>, clients: &Query<&Metadata>) -> String {
-    let client = client.into().and_then(|client| clients.get(client).ok());
-    printable(client.and_then(|client| client.get("name")).unwrap_or("somebody"))
 }
 
 /// A text from elsewhere, without what a terminal would obey.

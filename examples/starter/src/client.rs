@@ -13,43 +13,40 @@ pub struct Chase(pub Seat);
 
 pub fn client(app: &mut App) {
     app.add_plugins(GhostClientPlugin::default()).insert_resource(Chase(Seat::SERVER));
-    app.add_systems(Update, (appear, hear, heed, steer).chain()).add_systems(FixedUpdate, say);
+    app.add_systems(Update, (appear, hear, steer).chain()).add_systems(FixedUpdate, say);
 }
 
 /// By its seat, so that a square looks the same everywhere.
-fn appear(new: Query<(Entity, &Member, &Metadata), Added<Member>>, mut commands: Commands) {
-    for (entity, member, metadata) in &new {
+fn appear(new: Query<(Entity, &Member), Added<Member>>, names: Names, mut commands: Commands) {
+    for (entity, member) in &new {
         let turn = member.seat.0 as f32 * 2.4;
-        let color = Color::hsl(turn.to_degrees() % 360.0, 0.8, 0.7);
-        let name = Text2d::new(metadata.get("name").unwrap_or("?"));
         commands.entity(entity).try_insert((
-            Sprite::from_color(color, Vec2::splat(SIZE)),
+            Sprite::from_color(Color::hsl(turn.to_degrees() % 360.0, 0.8, 0.7), Vec2::splat(SIZE)),
             Transform::from_translation((Vec2::from_angle(turn) * HALF * 0.7).extend(0.0)),
-            children![(name, Transform::from_xyz(0.0, SIZE, 0.0).with_scale(Vec3::splat(0.7)))],
+            children![(Text2d::new(names.of(entity)), Transform::from_xyz(0.0, SIZE, 0.0))],
         ));
     }
 }
 
-fn hear(mut said: MessageReader<FromRoom<At>>, mut squares: Query<&mut Transform>) {
-    for FromRoom { sender, message: At(at), .. } in said.read() {
-        let square = sender.player().and_then(|player| squares.get_mut(player).ok());
-        square.into_iter().for_each(|mut it| it.translation = at.clamp(-HALF, HALF).extend(0.0));
-    }
-}
-
-/// Greeting and news, in the order in which they came; who is it is larger.
-fn heed(
-    mut it: GhostReader<It>,
+/// Who is it is larger.
+fn hear(
+    mut places: MessageReader<FromRoom<At>>,
+    mut it: MessageReader<FromRoom<It>>,
     mut chase: ResMut<Chase>,
-    mut all: Query<(&Member, &mut Transform)>,
+    mut squares: Query<(&Member, &mut Transform)>,
 ) {
+    for FromRoom { sender, message: At(at), .. } in places.read() {
+        if let Some(Ok((_, mut square))) = sender.player().map(|player| squares.get_mut(player)) {
+            square.translation = at.clamp(-HALF, HALF).extend(0.0);
+        }
+    }
     it.read().for_each(|said| chase.0 = said.message.0);
-    for (member, mut square) in &mut all {
+    for (member, mut square) in &mut squares {
         square.scale = Vec3::splat(if member.seat == chase.0 { 1.4 } else { 1.0 });
     }
 }
 
-/// By keys; where there are none by itself, after the others if it is it, else away from it.
+/// By keys; a bot has none, and goes to the nearest if it is it, else away from it.
 fn steer(
     time: Res<Time>,
     keys: Option<Res<ButtonInput<KeyCode>>>,
@@ -60,9 +57,9 @@ fn steer(
     let (Member { seat, .. }, mut me) = me.into_inner();
     let (at, it) = (me.translation.truncate(), *seat == chase.0);
     let wish = if let Some(keys) = keys {
-        let way = |key, way| if keys.pressed(key) { way } else { Vec2::ZERO };
-        let sideways = way(KeyCode::ArrowLeft, Vec2::NEG_X) + way(KeyCode::ArrowRight, Vec2::X);
-        sideways + way(KeyCode::ArrowDown, Vec2::NEG_Y) + way(KeyCode::ArrowUp, Vec2::Y)
+        let axis = |less, more| f32::from(keys.pressed(more)) - f32::from(keys.pressed(less));
+        let sideways = axis(KeyCode::ArrowLeft, KeyCode::ArrowRight);
+        Vec2::new(sideways, axis(KeyCode::ArrowDown, KeyCode::ArrowUp))
     } else {
         let others = others.iter().filter(|(other, _)| it || other.seat == chase.0);
         let ways = others.map(|(_, other)| other.translation.truncate() - at);

@@ -8,11 +8,11 @@ pub fn protocol(app: &mut App) {
     app.add_ghost_message::<It>().from_server();
 }
 
-/// Where a player says it is. Sent as `latest`: only the newest matters, also for who comes late.
+/// Where a player says it is.
 #[derive(Clone, SchemaRead, SchemaWrite)]
 pub struct At(#[wincode(with = "schema::Vec2")] pub Vec2);
 
-/// Who is it now. Reliable: everybody hears of each, in one order.
+/// Who is it now.
 #[derive(Clone, SchemaRead, SchemaWrite)]
 pub struct It(pub Seat);
 

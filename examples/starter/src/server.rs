@@ -6,7 +6,7 @@ use bevy_ghost_server::prelude::*;
 use crate::protocol::{At, It, SIZE};
 
 pub fn server(app: &mut App) {
-    app.insert_resource(Chase(Entity::PLACEHOLDER, 0.0)).add_observer(greet);
+    app.insert_resource(Chase(Entity::PLACEHOLDER, 0.0));
     app.add_systems(Update, (hear, referee).chain());
     app.world_mut().spawn(Room::new("yard"));
 }
@@ -15,13 +15,6 @@ pub fn server(app: &mut App) {
 #[derive(Resource)]
 struct Chase(Entity, f32);
 
-/// Who comes in is told first who is it.
-fn greet(mut request: On<GreetRequest>, chase: Res<Chase>, players: Query<&Player>) {
-    if let Ok(player) = players.get(chase.0) {
-        request.greet_with(&It(player.seat));
-    }
-}
-
 fn hear(mut said: MessageReader<FromPlayer<At>>, mut commands: Commands) {
     for FromPlayer { player, message: At(place), .. } in said.read() {
         commands.entity(*player).try_insert(Transform::from_translation(place.extend(0.0)));
@@ -29,6 +22,7 @@ fn hear(mut said: MessageReader<FromPlayer<At>>, mut commands: Commands) {
 }
 
 /// Whom it touches is it, a second later at the earliest. If it is gone, somebody else is.
+/// Sent as `latest`, so that who comes late hears of it too.
 fn referee(
     time: Res<Time>,
     room: Single<Entity, With<Room>>,
@@ -46,6 +40,6 @@ fn referee(
     };
     if let Some((it, player, _)) = next {
         *chase = Chase(it, now);
-        out.write(ToRoom::new(*room, It(player.seat)));
+        out.write(ToRoom::new(*room, It(player.seat)).latest(0));
     }
 }

@@ -20,7 +20,6 @@ fn enter(net: &mut TestNet, x: f32) -> usize {
     let client = net.connect(|client| {
         protocol(client);
         record::<FromRoom<It>>(client);
-        record::<FromServer<It>>(client);
         record::<FromRoom<At>>(client);
     });
     net.join(client, "yard");
@@ -67,8 +66,7 @@ fn who_comes_late_is_told_who_is_it_and_where_everybody_is() {
     enter(&mut net, 50.0);
     let late = enter(&mut net, 200.0);
     let client = &net.clients[late];
-    let greeting = recorded::<FromServer<It>>(client).first().map(|said| said.message.0);
-    assert_eq!(greeting, Some(Seat(1)));
+    assert_eq!(it(&net, late), Some(Seat(1)));
     let place = recorded::<FromRoom<At>>(client).first().map(|said| said.message.0.x);
     assert_eq!(place, Some(50.0));
 }

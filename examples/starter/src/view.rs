@@ -29,12 +29,13 @@ pub fn view(app: &mut App) {
 fn news(
     client: Res<GhostClient>,
     chase: Res<Chase>,
-    squares: Query<(&Member, &Metadata, Has<LocalPlayer>)>,
+    squares: Query<(Entity, &Member, Has<LocalPlayer>)>,
+    names: Names,
 ) -> String {
-    let it = squares.iter().find(|(member, ..)| member.seat == chase.0);
+    let it = squares.iter().find(|(_, member, _)| member.seat == chase.0);
     match (it, &client.last_reason) {
         (Some((.., true)), _) => "you are it: touch somebody".to_owned(),
-        (Some((_, it, _)), _) => format!("run from {}", it.get("name").unwrap_or("somebody")),
+        (Some((it, ..)), _) => format!("run from {}", names.of(it)),
         (None, Some(reason)) => format!("no server: {reason}"),
         (None, None) => "coming in ...".to_owned(),
     }

@@ -295,6 +295,13 @@ impl ClientSender {
         self.state.room().await;
     }
 
+    /// Ends without goodbye, as if the link were lost: the server holds the seats.
+    /// Requests made before still leave.
+    pub(crate) async fn hang_up(&self) {
+        self.state.hang_up();
+        self.state.finished().await;
+    }
+
     /// Says goodbye and waits until that has left, for a second at most.
     /// Requests made before still leave.
     pub async fn close(&self) {

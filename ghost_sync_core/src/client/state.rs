@@ -180,6 +180,14 @@ impl State {
         }
     }
 
+    /// Ends without goodbye: to the server the link is lost.
+    pub(super) fn hang_up(&self) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            state.finish(End::Clean);
+        }
+    }
+
     /// Waits until the task has written the last bytes, or gave up.
     pub(super) async fn finished(&self) {
         loop {

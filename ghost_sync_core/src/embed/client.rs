@@ -8,7 +8,10 @@ mod session;
 mod update;
 mod wanted;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crossbeam_channel::Receiver;
 
@@ -41,6 +44,7 @@ pub struct ClientBridge {
     /// Bytes of commands that were not sent.
     queued: usize,
     updates: Arc<Updates<ClientUpdate, usize>>,
+    keeps_seats: Arc<AtomicBool>,
     _network: Network,
 }
 
@@ -66,11 +70,13 @@ impl ClientBridge {
     ) -> Self {
         let (commands, orders) = commands();
         let updates = Updates::new(0);
-        let session = Session::new(builder, target, reconnect, orders, updates.clone());
+        let keeps_seats = Arc::new(AtomicBool::new(false));
+        let (told, keeps) = (updates.clone(), keeps_seats.clone());
+        let session = Session::new(builder, target, reconnect, orders, told, keeps);
         let end = |reason| ClientUpdate::Disconnected { reason, retry_in: None };
         let mut last = LastWord::new(updates.clone(), end(ClientEnd::NetworkEnded));
         network.spawn_bridge(async move { last.set(end(session.run().await)) });
-        Self { commands, queued: 0, updates, _network: network.clone() }
+        Self { commands, queued: 0, updates, keeps_seats, _network: network.clone() }
     }
 
     /// Appends what happened since the last call to `updates`: some 2 MiB at most; more
@@ -117,6 +123,13 @@ impl ClientBridge {
     /// program may not have known: nobody carries them out, or tells of them.
     pub fn take_lost(&mut self) -> Vec<ClientCommand> {
         self.commands.take_lost()
+    }
+
+    /// From now on the end of this client, by [`ClientCommand::Disconnect`] or by dropping it,
+    /// is no goodbye (or is one again): the server holds the seats for its grace, as if the
+    /// link had been lost, and whoever has the ticket may take them.
+    pub fn keep_seats(&self, keep: bool) {
+        self.keeps_seats.store(keep, Ordering::Release);
     }
 
     /// Gets a token whenever there is something to [`poll`](Self::poll): to sleep

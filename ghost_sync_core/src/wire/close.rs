@@ -1,6 +1,6 @@
 //! Why a connection, a membership or a request ended.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use super::{InvalidMetaKey, ProtocolType, RoomId, Versions};
 use wincode::{SchemaRead, SchemaWrite};
@@ -14,7 +14,7 @@ pub enum CloseReason {
     #[wincode(tag = 1)]
     Requested,
     /// The server stops. Reconnect later.
-    #[error("the server is shutting down: {message}")]
+    #[error("the server is shutting down{}", Words(.message))]
     #[wincode(tag = 2)]
     ServerShutdown {
         /// What the operator says about it.
@@ -91,14 +91,14 @@ pub enum CloseReason {
         retry_after_ms: u32,
     },
     /// The server's rules refused the connection.
-    #[error("connection refused: {message}")]
+    #[error("connection refused{}", Words(.message))]
     #[wincode(tag = 104)]
     ConnectionRefused {
         /// The reason given by the rules.
         message: String,
     },
     /// Somebody in charge ended the connection. Do not reconnect by yourself.
-    #[error("kicked: {message}")]
+    #[error("kicked{}", Words(.message))]
     #[wincode(tag = 105)]
     Kicked {
         /// The reason given.
@@ -281,13 +281,13 @@ pub enum LeaveReason {
     #[error("too slow")]
     TooSlow,
     /// Somebody in charge removed it.
-    #[error("kicked: {message}")]
+    #[error("kicked{}", Words(.message))]
     Kicked {
         /// The reason given.
         message: String,
     },
     /// The room is gone.
-    #[error("the room was deleted: {message}")]
+    #[error("the room was deleted{}", Words(.message))]
     RoomDeleted {
         /// The reason given.
         message: String,
@@ -436,9 +436,31 @@ impl Refusal {
     }
 }
 
+/// What somebody says about an end, behind what it is; they may say nothing.
+struct Words<'a>(&'a str);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_without_words_says_only_what_it_is() {
+        let stop = |message: &str| CloseReason::ServerShutdown {
+            message: message.to_owned(),
+            retry_after_ms: 0,
+        };
+        assert_eq!(stop("").to_string(), "the server is shutting down");
+        assert_eq!(stop("update").to_string(), "the server is shutting down: update");
+        assert_eq!(CloseReason::Kicked { message: String::new() }.to_string(), "kicked");
+        let deleted = LeaveReason::RoomDeleted { message: String::new() };
+        assert_eq!(deleted.to_string(), "the room was deleted");
+    }
 
     #[test]
     fn the_code_is_the_tag_on_the_wire() {

@@ -8,10 +8,11 @@ use bevy::{
         system::{Commands, Local},
         world::World,
     },
-    log::{error, tracing},
+    log::error,
 };
 
 use super::registry::MessageRegistry;
+use crate::shared::say_without_log;
 
 /// Looks through what the systems of a schedule need, before the schedule runs for the first
 /// time: Bevy stops the program where such a system runs, without saying what to do. A system
@@ -31,10 +32,7 @@ pub(super) fn explain_unregistered(
         {
             let registered = world.resource::<MessageRegistry>().has_rust_type(envelope.payload);
             let complaint = envelope.explain(registered);
-            if !tracing::enabled!(tracing::Level::ERROR) {
-                // Nobody keeps a log.
-                eprintln!("{complaint}");
-            }
+            say_without_log(&complaint);
             error!("{complaint}");
             commands.queue(|world: &mut World| {
                 world.resource_mut::<MessageRegistry>().complain(complaint);

@@ -1,6 +1,6 @@
 //! Makes one side of typed messages work in an app.
 
-use bevy::app::App;
+use bevy::{app::App, ecs::resource::Resource};
 
 use super::{check, directions::Side, registry::MessageRegistry};
 
@@ -17,7 +17,13 @@ impl MessageRegistry {
 }
 
 fn enable(app: &mut App, side: Side) {
-    if MessageRegistry::add_side(app, side) {
-        app.add_observer(check::explain_unregistered);
+    let explained = app.world().contains_resource::<Explained>();
+    MessageRegistry::add_side(app, side);
+    if !explained {
+        app.init_resource::<Explained>().add_observer(check::explain_unregistered);
     }
 }
+
+/// Types that nobody registered are explained once, though an app may have both plugins.
+#[derive(Default, Resource)]
+struct Explained;

@@ -147,16 +147,15 @@ impl MessageRegistry {
         self.undecodable
     }
 
-    /// Makes one side's envelopes of all types, present and future, known to the app; `false`
-    /// where they are.
-    pub(super) fn add_side(app: &mut App, side: Side) -> bool {
+    /// Makes one side's envelopes of all types, present and future, known to the app.
+    pub(super) fn add_side(app: &mut App, side: Side) {
         let mut registry = app.world_mut().get_resource_or_init::<Self>();
         let known = match side {
             Side::Client => &mut registry.client,
             Side::Server => &mut registry.server,
         };
         if std::mem::replace(known, true) {
-            return false;
+            return;
         }
         Self::add_raw(app);
         for type_fns in Self::all_type_fns(app.world()) {
@@ -165,7 +164,6 @@ impl MessageRegistry {
                 Side::Server => (type_fns.add_server)(app),
             }
         }
-        true
     }
 
     /// Everything that the systems of a client have written, in the order in which they did.

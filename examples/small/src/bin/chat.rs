@@ -14,7 +14,7 @@ use bevy::{prelude::*, time::common_conditions::on_timer};
 use bevy_ghost_client::{PlayerJoined, PlayerLeft, prelude::*};
 use bevy_ghost_server::prelude::*;
 use clap::Parser;
-use ghost_sync_small::{Options, bots, client, name, printable, quiet};
+use ghost_sync_small::{Options, bots, client, printable, quiet};
 
 #[derive(SchemaRead, SchemaWrite)]
 struct Line(String);
@@ -63,17 +63,17 @@ fn reader(connect: Connect, you: String) -> App {
     app.add_systems(Update, listen).add_systems(Update, move |mut out: MessageWriter<_>| {
         out.write_batch(typed.try_iter().map(|line| Broadcast::new(Line(line))));
     });
-    app.add_observer(|it: On<PlayerJoined>, who: Query<&Metadata>| {
-        println!("* {} is here", name(it.player, &who));
+    app.add_observer(|it: On<PlayerJoined>, names: Names| {
+        println!("* {} is here", printable(names.of(it.player)));
     });
-    app.add_observer(|it: On<PlayerLeft>, who: Query<&Metadata>| {
-        println!("* {} {}", name(it.player, &who), it.reason);
+    app.add_observer(|it: On<PlayerLeft>, names: Names| {
+        println!("* {} {}", printable(names.of(it.player)), it.reason);
     });
     app
 }
 
-fn listen(mut said: MessageReader<FromRoom<Line>>, who: Query<&Metadata>) {
+fn listen(mut said: MessageReader<FromRoom<Line>>, names: Names) {
     for FromRoom { sender, message: Line(line), .. } in said.read() {
-        println!("{}: {}", name(sender.player(), &who), printable(line));
+        println!("{}: {}", printable(names.of(sender.player())), printable(line));
     }
 }

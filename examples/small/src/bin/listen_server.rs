@@ -14,7 +14,7 @@ use bevy::{prelude::*, time::common_conditions::on_timer};
 use bevy_ghost_client::{PlayerJoined, prelude::*};
 use bevy_ghost_server::prelude::*;
 use clap::Parser;
-use ghost_sync_small::{Options, bots, client, name, quiet};
+use ghost_sync_small::{Options, bots, client, printable, quiet};
 
 /// How often the ball was hit.
 #[derive(SchemaRead, SchemaWrite)]
@@ -50,7 +50,7 @@ struct Rally(u32, u32);
 
 fn play(app: &mut App) {
     app.add_ghost_message::<Hit>().from_clients();
-    app.add_systems(PostStartup, |mut to: Commands| to.trigger(Join::new("court")));
+    app.add_systems(Startup, |mut to: Commands| to.trigger(Join::new("court")));
     let pace = on_timer(Duration::from_millis(400));
     app.init_resource::<Rally>().add_observer(serve);
     app.add_systems(Update, (hear, answer.run_if(pace)).chain());
@@ -61,11 +61,11 @@ fn serve(_: On<PlayerJoined>, mut rally: ResMut<Rally>) {
     rally.0 = rally.0.max(rally.1.saturating_add(1));
 }
 
-fn hear(mut hits: MessageReader<FromRoom<Hit>>, mut rally: ResMut<Rally>, who: Query<&Metadata>) {
+fn hear(mut hits: MessageReader<FromRoom<Hit>>, mut rally: ResMut<Rally>, names: Names) {
     for FromRoom { sender, message: Hit(count), .. } in hits.read() {
         println!(
             "{}: {} {count}",
-            name(sender.player(), &who),
+            printable(names.of(sender.player())),
             ["pong", "ping"][*count as usize % 2]
         );
         rally.0 = rally.0.max(count.saturating_add(1));

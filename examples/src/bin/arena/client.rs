@@ -90,8 +90,8 @@ pub(crate) struct Ghost {
 
 impl Ghost {
     /// Before the board names it.
-    fn stranger(metadata: Option<&Metadata>) -> Self {
-        let name = rules::name(metadata.and_then(|metadata| metadata.get("name")), &[]);
+    fn stranger(wish: Option<&str>) -> Self {
+        let name = rules::name(wish, &[]);
         Self { name, color: INK, crowned: false, away: false }
     }
 }
@@ -118,15 +118,10 @@ pub(crate) struct Catch {
 }
 
 /// We are in: our ghost steps out of the portal. Others appear as their poses come.
-fn enter(
-    joined: On<Joined>,
-    mut commands: Commands,
-    mut arena: ResMut<Arena>,
-    who: Query<&Metadata>,
-) {
+fn enter(joined: On<Joined>, mut commands: Commands, mut arena: ResMut<Arena>, who: Names) {
     arena.haunt = Haunt::index(joined.room_name.as_str()).unwrap_or(0);
     let at = Transform::from_translation(HAUNTS[arena.haunt].exit().extend(0.0));
-    let ghost = Ghost::stranger(who.get(joined.player).ok());
+    let ghost = Ghost::stranger(who.get(joined.player));
     commands.entity(joined.player).insert((Me::default(), at, ghost));
 }
 
@@ -200,7 +195,7 @@ fn hear(
     time: Res<Time<Real>>,
     mut commands: Commands,
     mut poses: MessageReader<FromRoom<Pose>>,
-    who: Query<&Metadata>,
+    who: Names,
     mut others: Query<&mut Other>,
     mut arena: ResMut<Arena>,
 ) {
@@ -213,7 +208,7 @@ fn hear(
             arena.loss.1 += 1.0;
         } else if let Ok(mut entity) = commands.get_entity(player) {
             let at = Transform::from_translation(pose.at().extend(0.0));
-            entity.insert((Other::new(*pose, now), at, Ghost::stranger(who.get(player).ok())));
+            entity.insert((Other::new(*pose, now), at, Ghost::stranger(who.get(player))));
         }
     }
 }

@@ -103,12 +103,12 @@ fn advise(failed: On<ServerFailed>) {
 fn welcome(
     opened: On<ConnectionOpened>,
     mut commands: Commands,
-    who: Query<&Metadata>,
+    who: Names,
     others: Query<&Contestant, Without<Ended>>,
 ) {
     let names: Vec<_> = others.iter().map(|other| other.name.as_str()).collect();
     let colors: Vec<_> = others.iter().map(|other| other.color).collect();
-    let wish = who.get(opened.connection).ok().and_then(|metadata| metadata.get("name"));
+    let wish = who.get(opened.connection);
     commands.entity(opened.connection).insert(Contestant {
         name: rules::name(wish, &names),
         color: rules::lowest_free(&colors),

@@ -1,6 +1,13 @@
 //! The background half of a client bridge: connects, serves, connects again.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -37,6 +44,8 @@ pub(super) struct Session {
     reconnect: Reconnect,
     orders: Orders<ClientCommand>,
     updates: Arc<Updates<ClientUpdate, usize>>,
+    /// Whether the end is to be no goodbye.
+    keeps_seats: Arc<AtomicBool>,
     wanted: Wanted,
     held: Held,
     /// Whether there was a connection: before the first, what is said waits.
@@ -50,11 +59,12 @@ impl Session {
         reconnect: Reconnect,
         orders: Orders<ClientCommand>,
         updates: Arc<Updates<ClientUpdate, usize>>,
+        keeps_seats: Arc<AtomicBool>,
     ) -> Self {
         let builder = builder.reconnect(reconnect.clone());
         let wanted = Wanted::default();
         let (held, met) = (Held::default(), false);
-        Self { builder, target, reconnect, orders, updates, wanted, held, met }
+        Self { builder, target, reconnect, orders, updates, keeps_seats, wanted, held, met }
     }
 
     /// Returns why there will be no connection any more.
@@ -253,7 +263,7 @@ impl Session {
                         Asked::AsMuch => {}
                         Asked::Over => over = true,
                         Asked::Disconnect => {
-                            sender.close().await;
+                            self.part(sender).await;
                             return ClientEnd::Requested;
                         }
                     }
@@ -261,11 +271,20 @@ impl Session {
                 batch = self.orders.next(), if due.is_empty() => match batch {
                     Some(batch) => due.extend(batch.into_iter().map(Due::Command)),
                     None => {
-                        sender.close().await;
+                        self.part(sender).await;
                         return ClientEnd::Requested;
                     }
                 },
             }
+        }
+    }
+
+    /// Ends the connection as the program wants it.
+    async fn part(&self, sender: &ClientSender) {
+        if self.keeps_seats.load(Ordering::Acquire) {
+            sender.hang_up().await;
+        } else {
+            sender.close().await;
         }
     }
 

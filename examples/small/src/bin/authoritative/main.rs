@@ -14,7 +14,7 @@ use bevy::prelude::*;
 use bevy_ghost_client::prelude::*;
 use bevy_ghost_server::prelude::*;
 use clap::Parser;
-use ghost_sync_small::{Options, bots, client, name, quiet};
+use ghost_sync_small::{Options, bots, client, quiet};
 use race::{LENGTH, Push, Track, protocol, rules};
 
 fn main() -> AppExit {
@@ -49,13 +49,13 @@ fn watcher(connect: Connect, name: String) -> App {
     app
 }
 
-fn watch(mut tracks: MessageReader<FromRoom<Track>>, seats: Roster, who: Query<&Metadata>) {
+fn watch(mut tracks: MessageReader<FromRoom<Track>>, seats: Roster, names: Names) {
     for FromRoom { room, message: Track(runners), .. } in tracks.read() {
         let mut line = vec!['.'; LENGTH as usize];
         for (seat, at) in runners {
             let Some(runner) = seats.by_seat(*room, *seat) else { continue };
             if let Some(place) = line.get_mut(*at as usize) {
-                *place = name(runner, &who).chars().next().unwrap_or('?');
+                *place = names.of(runner).chars().find(|c| !c.is_control()).unwrap_or('?');
             }
         }
         println!("{}", line.into_iter().collect::<String>());
