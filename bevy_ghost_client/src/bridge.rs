@@ -19,10 +19,7 @@ mod thread;
 mod unanswered;
 
 use bevy::prelude::*;
-use ghost_sync_core::{
-    ServerEvent,
-    embed::{ClientCommand, ClientUpdate},
-};
+use ghost_sync_core::{Request, ServerEvent, embed::ClientUpdate};
 
 use crate::{
     GhostClient,
@@ -82,7 +79,7 @@ fn apply(world: &mut World, event: ServerEvent) {
         Vec::new()
     };
     facts::apply(world, event);
-    in_vain.into_iter().for_each(|question| refuse(world, question));
+    in_vain.iter().for_each(|request| refuse(world, request));
 }
 
 /// Hands what the systems have written and asked to the network thread, in the order in
@@ -98,9 +95,7 @@ pub(crate) fn send(world: &mut World) {
 
 /// Asks how far the server is, for [`GhostClient::rtt`].
 pub(crate) fn ping(mut thread: ResMut<NetworkThread>, client: Res<GhostClient>) {
-    if !client.away
-        && thread.bridge().is_some_and(|bridge| bridge.send(ClientCommand::Ping).is_ok())
-    {
+    if !client.away && thread.bridge().is_some_and(|bridge| bridge.send(Request::Ping).is_ok()) {
         thread.unanswered.ping(false);
     }
 }

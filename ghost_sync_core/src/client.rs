@@ -14,6 +14,7 @@ mod event;
 mod hello;
 mod inbox;
 mod reconnect;
+mod request;
 mod session;
 
 // The shell.
@@ -40,8 +41,9 @@ mod task;
 
 pub use address::{AddressFault, InvalidAddress, ServerAddr};
 pub use error::{ConnectError, SendError, TryRecvError};
-pub use event::{Request, RequestError, Sender, ServerEvent};
+pub use event::{Sender, ServerEvent};
 pub use reconnect::Reconnect;
+pub use request::{Request, RequestError, RequestKind};
 
 #[cfg(feature = "client")]
 pub use {

@@ -2,7 +2,10 @@
 //! made.
 
 use bevy::prelude::*;
-use ghost_sync_core::embed::{ClientBridge, ClientCommand};
+use ghost_sync_core::{
+    Request,
+    embed::{ClientBridge, ClientCommand},
+};
 
 use super::{
     messages::{self, Outgoing},
@@ -46,24 +49,28 @@ pub(super) fn ask(world: &mut World, command: ClientCommand) {
     }
     let mut thread = world.resource_mut::<NetworkThread>();
     let thread = &mut *thread;
-    match thread.bridge.as_mut().filter(|_| !thread.ending) {
-        Some(bridge) => {
-            thread.unanswered.add(&command);
-            thread.ending = matches!(command, ClientCommand::Disconnect);
+    match (thread.bridge.as_mut().filter(|_| !thread.ending), command) {
+        (Some(bridge), command) => {
+            match &command {
+                ClientCommand::Request(request) => thread.unanswered.add(request),
+                ClientCommand::Disconnect => thread.ending = true,
+                _ => {}
+            }
             // Only messages wait for room in the outbox.
             bridge.send(command).ok();
         }
-        None if let ClientCommand::Join { room, .. } = &command => {
+        (None, ClientCommand::Request(join @ Request::Join { .. })) => {
             // The last wish for a room counts; they wait for the next `Connect`.
-            let same = |other: &ClientCommand| matches!(other, ClientCommand::Join { room: other, .. } if other == room);
             let joins = &mut world.resource_mut::<Outbox>().early_joins;
-            joins.retain(|other| !same(other));
-            joins.push(command);
+            joins.retain(|other| other.room() != join.room());
+            joins.push(join);
         }
-        None => refused.push(command),
+        (None, ClientCommand::Request(request)) => refused.push(request),
+        // What it would end has ended.
+        (None, _) => {}
     }
-    for command in refused {
-        refuse(world, command);
+    for request in refused {
+        refuse(world, &request);
     }
 }
 
@@ -78,6 +85,8 @@ pub(super) fn flush(world: &mut World) {
     }
     let lost = world.resource_mut::<NetworkThread>().bridge.as_mut().map(ClientBridge::take_lost);
     for command in lost.into_iter().flatten() {
-        messages::lose(world, command);
+        if let ClientCommand::Request(request) = command {
+            messages::lose(world, request);
+        }
     }
 }

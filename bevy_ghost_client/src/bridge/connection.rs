@@ -28,8 +28,8 @@ pub(super) fn connect(world: &mut World, connect: Connect, when: &Stamp) {
     let network = match GhostNetwork::of(world) {
         Ok(network) => network,
         Err(error) => {
-            for command in std::mem::take(&mut world.resource_mut::<Outbox>().early_joins) {
-                refuse(world, command);
+            for join in std::mem::take(&mut world.resource_mut::<Outbox>().early_joins) {
+                refuse(world, &join);
             }
             return disconnected(world, ClientEnd::NoThread(Arc::new(error)), None);
         }
@@ -56,7 +56,7 @@ pub(super) fn connect(world: &mut World, connect: Connect, when: &Stamp) {
     thread.bridge = Some(bridge);
     (thread.own_server, thread.addr) = (own_server, addr);
     for join in std::mem::take(&mut world.resource_mut::<Outbox>().early_joins) {
-        commands::ask(world, join);
+        commands::ask(world, join.into());
     }
     set_state(world, ClientState::Connecting);
 }
@@ -144,8 +144,8 @@ fn end(world: &mut World, for_good: bool) {
         thread.bridge = None;
         thread.ending = false;
     }
-    for command in in_vain {
-        refuse(world, command);
+    for request in in_vain {
+        refuse(world, &request);
     }
 }
 

@@ -2,8 +2,7 @@
 
 use bevy::prelude::*;
 use ghost_sync_core::{
-    Request, RequestError, ServerEvent,
-    embed::ClientCommand,
+    Request, RequestError, RequestKind, ServerEvent,
     wire::{ClientId, LeaveReason, Meta, Refusal, RoomName, Seat},
 };
 
@@ -23,7 +22,7 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
     match event {
         // The game has given the seat up while it was lost.
         ServerEvent::Joined { room, rejoined: true, .. } if is_leaving(world, &room) => {
-            world.resource_mut::<Outbox>().push(ClientCommand::Leave { room });
+            world.resource_mut::<Outbox>().push(Request::Leave { room });
         }
         ServerEvent::Joined {
             client_id,
@@ -56,35 +55,42 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
                 publish(world, Rejoined { room, room_name, player, seat, former });
             }
         }
-        ServerEvent::Error(RequestError { request: Request::Join { room }, reason }) => {
+        ServerEvent::Error(RequestError {
+            request: RequestKind::Join,
+            room: Some(room),
+            reason,
+            ..
+        }) => {
             if world.resource::<JoinedRooms>().rejoining.contains(&room) {
                 close(world, &room, LeaveReason::Disconnected);
             }
             info!("not let into {room}: {reason}");
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
-        ServerEvent::Error(RequestError { request: Request::Rejoin { room }, reason }) => {
+        ServerEvent::Error(RequestError {
+            request: RequestKind::Rejoin,
+            room: Some(room),
+            reason,
+            ..
+        }) => {
             info!("not let into {room} again: {reason}");
             close(world, &room, LeaveReason::Disconnected);
             publish(world, RejoinRefused { room_name: room, reason });
         }
         // It stays as it is.
         ServerEvent::AlreadyJoined { .. } => {}
-        // The network thread counts from 1 what it sends; this it did not.
+        // The network thread counts what it sends; this it did not.
         ServerEvent::Error(RequestError {
-            request: Request::Broadcast { reference: 0, .. } | Request::Send { reference: 0, .. },
+            request: RequestKind::Broadcast | RequestKind::Send,
+            reference: None,
             reason,
+            ..
         }) => publish(world, Unsent { message: None, reason: unsent_reason(&reason) }),
-        ServerEvent::Error(RequestError { request, reason }) => {
-            let room = request.room().and_then(|room| find_room(world, room));
-            let reference = if let Request::Broadcast { reference, .. }
-            | Request::Send { reference, .. } = request
-            {
-                Some(reference)
-            } else {
-                None
-            };
-            publish(world, Refused { request: request.to_string(), room, reference, reason });
+        ServerEvent::Error(error) => {
+            let request = error.in_words();
+            let RequestError { room, reference, reason, .. } = error;
+            let room = room.and_then(|room| find_room(world, &room));
+            publish(world, Refused { request, room, reference, reason });
         }
         ServerEvent::Left { room, reason } => close(world, &room, reason),
         ServerEvent::PlayerJoined { client_id, room: room_name, seat, seq, meta, .. } => {

@@ -2,7 +2,7 @@
 
 use bevy::prelude::*;
 use ghost_sync_core::{
-    embed::ClientCommand,
+    Request,
     wire::{Delivery, RoomName},
 };
 
@@ -62,13 +62,13 @@ impl Outgoing {
             Some(room) => Some(self.name(world, room)?),
             None => None,
         };
-        let command = match to {
+        let request = match to {
             ClientReceiver::Room { delivery, flags } => {
-                ClientCommand::Broadcast { room, delivery, flags, message_type, payload }
+                Request::Broadcast { room, delivery, flags, message_type, payload }
             }
-            ClientReceiver::Server => ClientCommand::Send { room, message_type, payload },
+            ClientReceiver::Server => Request::Send { room, message_type, payload },
         };
-        world.resource_mut::<NetworkThread>().send(command)
+        world.resource_mut::<NetworkThread>().send(request)
     }
 
     /// The room that was joined last, as of then.
@@ -95,13 +95,13 @@ impl Outgoing {
 
 /// Tells what was said, or asked, when the connection had ended for good and the game could not
 /// know. Joins, pings and lists are told as unanswered.
-pub(super) fn lose(world: &mut World, command: ClientCommand) {
-    if let ClientCommand::Broadcast { message_type, payload, .. }
-    | ClientCommand::Send { message_type, payload, .. } = command
+pub(super) fn lose(world: &mut World, request: Request) {
+    if let Request::Broadcast { message_type, payload, .. }
+    | Request::Send { message_type, payload, .. } = request
     {
         let reason = UnsentReason::NotConnected;
         publish(world, Unsent { message: Some((message_type, payload)), reason });
-    } else if let ClientCommand::SetMeta { .. } = command {
-        refuse(world, command);
+    } else if let Request::SetMeta { .. } = request {
+        refuse(world, &request);
     }
 }

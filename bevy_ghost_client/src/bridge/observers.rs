@@ -2,6 +2,7 @@
 
 use bevy::prelude::*;
 use ghost_sync_core::{
+    Request,
     embed::ClientCommand,
     wire::{Refusal, RoomName},
 };
@@ -26,7 +27,7 @@ pub(crate) fn on_disconnect(_: On<Disconnect>, mut outbox: ResMut<Outbox>) {
 pub(crate) fn on_join(join: On<Join>, mut outbox: ResMut<Outbox>, mut commands: Commands) {
     let Join { room, options, if_nowhere } = join.clone();
     match RoomName::new(&room) {
-        Ok(room) => outbox.push(ClientCommand::Join { room, options, if_nowhere }),
+        Ok(room) => outbox.push(Request::Join { room, options, if_nowhere }),
         Err(error) => {
             let why = error.to_string();
             let reason = Refusal::InvalidRoomName { room: room.clone(), why };
@@ -65,7 +66,7 @@ fn give_up(room: Entity, mut rooms: ResMut<JoinedRooms>, mut outbox: ResMut<Outb
     let Some(at) = rooms.rooms.iter().position(|&(_, known)| known == room) else { return };
     outbox.left.push((Stamp::now(), rooms.current()));
     let (name, room) = rooms.rooms.remove(at);
-    outbox.push(ClientCommand::Leave { room: name.clone() });
+    outbox.push(Request::Leave { room: name.clone() });
     rooms.leaving.push((name, room));
 }
 
@@ -77,16 +78,16 @@ pub(crate) fn on_ping(
 ) {
     if client.away {
         // Nothing could be measured.
-        commands.queue(|world: &mut World| refuse(world, ClientCommand::Ping));
+        commands.queue(|world: &mut World| refuse(world, &Request::Ping));
     } else {
-        outbox.push(ClientCommand::Ping);
+        outbox.push(Request::Ping);
     }
 }
 
 pub(crate) fn on_list_rooms(_: On<ListRooms>, mut outbox: ResMut<Outbox>) {
-    outbox.push(ClientCommand::ListRooms);
+    outbox.push(Request::ListRooms);
 }
 
 pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut outbox: ResMut<Outbox>) {
-    outbox.push(ClientCommand::SetMeta { key: set.key.clone(), value: set.value.clone() });
+    outbox.push(Request::SetMeta { key: set.key.clone(), value: set.value.clone() });
 }

@@ -1,7 +1,7 @@
 //! What the game has asked and written, until it leaves at the end of the frame.
 
 use bevy::prelude::*;
-use ghost_sync_core::embed::ClientCommand;
+use ghost_sync_core::{Request, embed::ClientCommand};
 
 use crate::typed::{ClientPayload, Stamp};
 
@@ -16,12 +16,12 @@ pub(crate) struct Outbox {
     pub(super) left: Vec<(Stamp, Option<Entity>)>,
     /// Joins asked for while there was no connection: they wait for the next
     /// [`Connect`](crate::Connect).
-    pub(super) early_joins: Vec<ClientCommand>,
+    pub(super) early_joins: Vec<Request>,
 }
 
 impl Outbox {
     /// Notes what is asked, and that it is asked now.
-    pub(super) fn push(&mut self, command: ClientCommand) {
-        self.commands.push((Stamp::now(), command));
+    pub(super) fn push(&mut self, command: impl Into<ClientCommand>) {
+        self.commands.push((Stamp::now(), command.into()));
     }
 }

@@ -1,7 +1,7 @@
 //! The handle of the network thread.
 
 use bevy::prelude::*;
-use ghost_sync_core::embed::{ClientBridge, ClientCommand};
+use ghost_sync_core::{Request, embed::ClientBridge};
 
 use super::unanswered::Unanswered;
 use crate::events::UnsentReason;
@@ -26,9 +26,9 @@ impl NetworkThread {
         self.bridge.as_mut().filter(|_| !self.ending)
     }
 
-    pub(super) fn send(&mut self, command: ClientCommand) -> Result<(), UnsentReason> {
+    pub(super) fn send(&mut self, request: Request) -> Result<(), UnsentReason> {
         let bridge = self.bridge().ok_or(UnsentReason::NotConnected)?;
-        bridge.send(command).map_err(|_full| UnsentReason::OutboxFull)
+        bridge.send(request).map_err(|_full| UnsentReason::OutboxFull)
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use bevy::prelude::*;
 use ghost_sync_core::{
-    Request, RequestError, ServerEvent,
-    embed::ClientCommand,
+    Request, RequestError, RequestKind, ServerEvent,
     wire::{JoinOptions, Refusal, RoomName},
 };
 
@@ -24,12 +23,12 @@ pub(super) struct Unanswered {
 const PINGS: usize = 4;
 
 impl Unanswered {
-    pub(super) fn add(&mut self, command: &ClientCommand) {
-        if let ClientCommand::Join { room, if_nowhere: false, .. } = command {
+    pub(super) fn add(&mut self, request: &Request) {
+        if let Request::Join { room, if_nowhere: false, .. } = request {
             self.joins.push(room.clone());
-        } else if let ClientCommand::Ping = command {
+        } else if let Request::Ping = request {
             self.ping(true);
-        } else if let ClientCommand::ListRooms = command {
+        } else if let Request::ListRooms = request {
             self.lists += 1;
         }
     }
@@ -44,58 +43,60 @@ impl Unanswered {
     }
 
     pub(super) fn remove_answered(&mut self, event: &ServerEvent) {
-        let request = if let ServerEvent::Error(RequestError { request, .. }) = event {
-            Some(request)
-        } else {
-            None
-        };
-        if let ServerEvent::Joined { room, .. } | ServerEvent::AlreadyJoined { room } = event {
-            self.joins.retain(|joining| joining != room);
-        } else if let Some(Request::Join { room }) = request {
-            self.joins.retain(|joining| joining != room);
-        } else if matches!(event, ServerEvent::Pong { .. }) || request == Some(&Request::Ping) {
+        let answered =
+            if let ServerEvent::Joined { room, .. } | ServerEvent::AlreadyJoined { room } = event {
+                Some((RequestKind::Join, Some(room)))
+            } else if let ServerEvent::Pong { .. } = event {
+                Some((RequestKind::Ping, None))
+            } else if let ServerEvent::Rooms { .. } = event {
+                Some((RequestKind::ListRooms, None))
+            } else if let ServerEvent::Error(RequestError { request, room, .. }) = event {
+                Some((*request, room.as_ref()))
+            } else {
+                None
+            };
+        let Some((kind, room)) = answered else { return };
+        if kind == RequestKind::Join {
+            self.joins.retain(|joining| Some(joining) != room);
+        } else if kind == RequestKind::Ping {
             self.pings.pop_front();
-        } else if matches!(event, ServerEvent::Rooms { .. }) || request == Some(&Request::ListRooms)
-        {
+        } else if kind == RequestKind::ListRooms {
             self.lists = self.lists.saturating_sub(1);
         }
     }
 
     /// The pings that the game waits for; none is on its way any more.
-    pub(super) fn take_pings(&mut self) -> impl Iterator<Item = ClientCommand> + use<> {
+    pub(super) fn take_pings(&mut self) -> impl Iterator<Item = Request> + use<> {
         let asked = std::mem::take(&mut self.pings).into_iter().filter(|asked| *asked);
-        asked.map(|_| ClientCommand::Ping)
+        asked.map(|_| Request::Ping)
     }
 
     /// The lists of rooms that the game waits for; the session that they were asked in is over.
-    pub(super) fn take_lists(&mut self) -> impl Iterator<Item = ClientCommand> + use<> {
-        std::iter::repeat_n(ClientCommand::ListRooms, std::mem::take(&mut self.lists))
+    pub(super) fn take_lists(&mut self) -> impl Iterator<Item = Request> + use<> {
+        std::iter::repeat_n(Request::ListRooms, std::mem::take(&mut self.lists))
     }
 
     /// The joins that the game waits for; nobody will ask for them again.
-    pub(super) fn take_joins(&mut self) -> impl Iterator<Item = ClientCommand> + use<> {
+    pub(super) fn take_joins(&mut self) -> impl Iterator<Item = Request> + use<> {
         std::mem::take(&mut self.joins).into_iter().map(|room| {
             let (options, if_nowhere) = (JoinOptions::default(), false);
-            ClientCommand::Join { room, options, if_nowhere }
+            Request::Join { room, options, if_nowhere }
         })
     }
 }
 
 /// Tells the game that nobody is there to do what it asked.
-pub(super) fn refuse(world: &mut World, command: ClientCommand) {
-    let request = if let ClientCommand::Join { room, .. } = command {
-        let room_name = room.to_string();
-        return publish(world, JoinRefused { room_name, reason: Refusal::NotConnected });
-    } else if let ClientCommand::Ping = command {
-        Request::Ping
-    } else if let ClientCommand::ListRooms = command {
-        Request::ListRooms
-    } else if let ClientCommand::SetMeta { .. } = command {
-        Request::SetMeta
-    } else {
-        // What it would end has ended.
-        return;
-    };
-    let (request, reason) = (request.to_string(), Refusal::NotConnected);
-    publish(world, Refused { request, room: None, reference: None, reason });
+pub(super) fn refuse(world: &mut World, request: &Request) {
+    let reason = Refusal::NotConnected;
+    match (request.kind(), request.room()) {
+        (RequestKind::Join, Some(room)) => {
+            publish(world, JoinRefused { room_name: room.to_string(), reason });
+        }
+        // What it would end has ended, and messages are told as unsent.
+        (RequestKind::Leave | RequestKind::Broadcast | RequestKind::Send, _) => {}
+        (kind, _) => {
+            let request = kind.to_string();
+            publish(world, Refused { request, room: None, reference: None, reason });
+        }
+    }
 }

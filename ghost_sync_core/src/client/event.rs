@@ -3,15 +3,16 @@
 
 mod sender;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::wire::{
     ClientId, Delivery, DisconnectReason, GapReason, LeaveReason, MemberInfo, MessageType, Meta,
-    Refusal, ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
+    ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
 };
 
+use super::RequestError;
 pub use sender::Sender;
 
 /// Something that happened, as [`Client::recv`](super::Client::recv) returns it.
@@ -274,7 +275,7 @@ impl ServerEvent {
             | Self::Gap { room, .. }
             | Self::Ack { room, .. } => Some(room),
             Self::Direct { room, .. } => room.as_ref(),
-            Self::Error(error) => error.request.room(),
+            Self::Error(error) => error.room.as_ref(),
             Self::Pong { .. }
             | Self::Rooms { .. }
             | Self::Reconnecting { .. }
@@ -352,86 +353,4 @@ pub(super) fn member_cost(member: &MemberInfo) -> usize {
 
 fn meta_cost(meta: &[Meta]) -> usize {
     meta.iter().map(|(key, value)| size_of::<Meta>() + key.len() + value.len()).sum()
-}
-
-/// Why something that a client asked for was not done.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{request}: {reason}")]
-pub struct RequestError {
-    /// What was asked for.
-    pub request: Request,
-    /// Why it was not done; says what to change. The server's reason, or
-    /// [`NotConnected`](Refusal::NotConnected) or [`Unconfirmed`](Refusal::Unconfirmed),
-    /// which only a client itself finds.
-    pub reason: Refusal,
-}
-
-/// Something that a client asked the server for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Request {
-    /// A seat.
-    Join {
-        /// The room.
-        room: RoomName,
-    },
-    /// A seat that the client asked for by itself, in place of one that it had before the
-    /// server forgot it: its program asked for nothing, and is in that room no more.
-    Rejoin {
-        /// The room.
-        room: RoomName,
-    },
-    /// To give a seat up.
-    Leave {
-        /// The room, unless it was left in the meantime.
-        room: Option<RoomName>,
-    },
-    /// A message to everybody else in a room.
-    Broadcast {
-        /// The room, unless it was left in the meantime.
-        room: Option<RoomName>,
-        /// What [`broadcast`](super::Client::broadcast) returned.
-        reference: u64,
-    },
-    /// A message to the server program.
-    Send {
-        /// The room that it was about.
-        room: Option<RoomName>,
-        /// What [`send`](super::Client::send) returned.
-        reference: u64,
-    },
-    /// A change of the own metadata.
-    SetMeta,
-    /// The list of rooms.
-    ListRooms,
-    /// How long an answer takes.
-    Ping,
-}
-
-impl Request {
-    /// The room that the request was about, if it was about one.
-    pub fn room(&self) -> Option<&RoomName> {
-        match self {
-            Self::Join { room } | Self::Rejoin { room } => Some(room),
-            Self::Leave { room } | Self::Broadcast { room, .. } | Self::Send { room, .. } => {
-                room.as_ref()
-            }
-            Self::SetMeta | Self::ListRooms | Self::Ping => None,
-        }
-    }
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Join { room } => write!(f, "join {room:?}"),
-            Self::Rejoin { room } => write!(f, "join {room:?} again"),
-            Self::Leave { .. } => f.write_str("leave"),
-            Self::Broadcast { reference, .. } => write!(f, "broadcast {reference}"),
-            Self::Send { reference, .. } => write!(f, "send {reference}"),
-            Self::SetMeta => f.write_str("set metadata"),
-            Self::ListRooms => f.write_str("list rooms"),
-            Self::Ping => f.write_str("ping"),
-        }
-    }
 }

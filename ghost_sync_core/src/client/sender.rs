@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{SendError, session::Session, state::State};
+use super::{Request, SendError, session::Session, state::State};
 
 /// The sending half of a [`Client`](super::Client). Clones speak for the same
 /// connection; requests leave in the order in which they were made.
@@ -142,7 +142,7 @@ impl ClientSender {
         options: JoinOptions,
     ) -> Result<(), SendError> {
         let room = RoomName::new(room.as_ref())?;
-        self.state.request(|session| session.join(room.clone(), options.clone())).await
+        self.ask(Request::Join { room, options, if_nowhere: false }).await
     }
 
     /// As [`join_with`](Self::join_with), but only if this client is in no room and has
@@ -158,8 +158,7 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
     ) -> Result<bool, SendError> {
         let (room, options) = (RoomName::new(room.as_ref())?, with_data(data));
-        let ask = |session: &mut Session| session.join_if_nowhere(room.clone(), options.clone());
-        self.state.request(ask).await
+        self.request(Request::Join { room, options, if_nowhere: true }).await
     }
 
     /// Gives up the seat that was taken last. Answered by
@@ -168,7 +167,11 @@ impl ClientSender {
     /// # Errors
     /// [`SendError::NotInRoom`] and what else keeps a request from being sent.
     pub async fn leave(&self) -> Result<(), SendError> {
-        self.state.request(|session| session.leave(None)).await
+        let ask = |session: &mut Session| {
+            let room = session.current_room().ok_or(SendError::NotInRoom)?;
+            session.request(link::now(), &Request::Leave { room })
+        };
+        self.state.request(ask).await.map(drop)
     }
 
     /// Gives up the seat in `room`.
@@ -176,13 +179,13 @@ impl ClientSender {
     /// # Errors
     /// As [`leave`](Self::leave).
     pub async fn leave_room(&self, room: impl AsRef<str>) -> Result<(), SendError> {
-        let room = room.as_ref();
-        self.state.request(|session| session.leave(Some(room))).await
+        let room = RoomName::new(room.as_ref()).map_err(|_| SendError::NotInRoom)?;
+        self.ask(Request::Leave { room }).await
     }
 
     /// Says something to everybody else in the room that was joined last,
     /// reliably. Returns the message's reference, for
-    /// [`Request`](super::Request) and [`Ack`](super::ServerEvent::Ack).
+    /// [`RequestError`](super::RequestError) and [`Ack`](super::ServerEvent::Ack).
     ///
     /// # Errors
     /// [`SendError::NotInRoom`] and [`SendError::PayloadTooLarge`], and what else
@@ -248,7 +251,7 @@ impl ClientSender {
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
     pub async fn ping(&self) -> Result<(), SendError> {
-        self.state.request(|session| session.ping(link::now())).await
+        self.ask(Request::Ping).await
     }
 
     /// Asks for the server's rooms; answered by [`Rooms`](super::ServerEvent::Rooms).
@@ -256,7 +259,7 @@ impl ClientSender {
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
     pub async fn list_rooms(&self) -> Result<(), SendError> {
-        self.state.request(Session::list_rooms).await
+        self.ask(Request::ListRooms).await
     }
 
     /// Sets an entry of the own metadata, which everybody in the own rooms can
@@ -269,8 +272,8 @@ impl ClientSender {
         key: impl AsRef<str>,
         value: impl AsRef<str>,
     ) -> Result<(), SendError> {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        self.state.request(|session| session.set_meta(key, Some(value))).await
+        let (key, value) = (key.as_ref().to_owned(), Some(value.as_ref().to_owned()));
+        self.ask(Request::SetMeta { key, value }).await
     }
 
     /// Removes an entry of the own metadata.
@@ -278,8 +281,17 @@ impl ClientSender {
     /// # Errors
     /// As [`set_meta`](Self::set_meta).
     pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
-        let key = key.as_ref();
-        self.state.request(|session| session.set_meta(key, None)).await
+        let key = key.as_ref().to_owned();
+        self.ask(Request::SetMeta { key, value: None }).await
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), SendError> {
+        self.request(request).await.map(drop)
+    }
+
+    /// Makes a request; returns whether there was something to ask for.
+    async fn request(&self, request: Request) -> Result<bool, SendError> {
+        self.state.request(|session| session.request(link::now(), &request)).await
     }
 
     /// Makes a request now, or not.

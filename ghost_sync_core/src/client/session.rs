@@ -35,10 +35,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions, MAX_SERVER_FRAME,
-    RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
+    Refusal, RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
 };
 
-use super::{ConnectError, Reconnect, Request, RequestError, Sender, ServerEvent, hello::OwnHello};
+use super::{
+    ConnectError, Reconnect, RequestError, RequestKind, Sender, ServerEvent, hello::OwnHello,
+};
 use lane::Lane;
 use membership::{Membership, Place};
 use pings::Pings;
@@ -157,10 +159,10 @@ impl Asked {
         Self { room, options: JoinOptions::default(), rejoined: true }
     }
 
-    /// As the program is told of it.
-    fn request(self) -> Request {
-        let Self { room, rejoined, .. } = self;
-        if rejoined { Request::Rejoin { room } } else { Request::Join { room } }
+    /// That it was not granted, and why.
+    fn refused(self, reason: Refusal) -> RequestError {
+        let request = if self.rejoined { RequestKind::Rejoin } else { RequestKind::Join };
+        RequestError { request, room: Some(self.room), reference: None, reason }
     }
 }
 

@@ -91,7 +91,8 @@ impl ClientBridge {
     /// # Errors
     /// [`OutboxFull`] for messages, when the background has not kept up with
     /// those of earlier frames. Other commands are always taken.
-    pub fn send(&mut self, command: ClientCommand) -> Result<(), OutboxFull> {
+    pub fn send(&mut self, command: impl Into<ClientCommand>) -> Result<(), OutboxFull> {
+        let command = command.into();
         let says = command.is_said();
         let cost = command.cost();
         if says && self.queued > 0 && self.queued + cost > OUTBOX {

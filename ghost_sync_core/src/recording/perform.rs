@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     client::{
-        Client, ClientBuilder, ClientSender, ConnectError, Request, SendError, SendOptions,
+        Client, ClientBuilder, ClientSender, ConnectError, RequestKind, SendError, SendOptions,
         ServerEvent,
     },
     wire::{
@@ -437,12 +437,12 @@ impl Actor {
             ServerEvent::PlayerMeta { seat, .. } if self.seat == Some(seat) => {
                 self.changes.pop_front();
             }
-            ServerEvent::Error(error) => match error.request {
-                Request::Broadcast { reference, .. } => {
+            ServerEvent::Error(error) => match (error.request, error.reference) {
+                (RequestKind::Broadcast, Some(reference)) => {
                     let seq = self.answered(reference);
                     self.refused.extend(seq.map(|seq| (seq, error.reason)));
                 }
-                Request::SetMeta => {
+                (RequestKind::SetMeta, _) => {
                     let seq = self.changes.pop_front();
                     self.refused.extend(seq.map(|seq| (seq, error.reason)));
                 }

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientId, MessageType, Refusal, Request, RequestError, Secret, Server, ServerEvent,
-    ServerHandle, ServerMessage, VERSIONS, Welcome, embed::*,
+    Client, ClientId, MessageType, Refusal, Request, RequestError, RequestKind, Secret, Server,
+    ServerEvent, ServerHandle, ServerMessage, VERSIONS, Welcome, embed::*,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +18,7 @@ use tokio::{
 use crate::world::{STEPS, join, name, poll};
 
 fn set_name(value: String) -> ClientCommand {
-    ClientCommand::SetMeta { key: "name".into(), value: Some(value) }
+    Request::SetMeta { key: "name".into(), value: Some(value) }.into()
 }
 
 /// Takes connections for a server, and cuts them when asked.
@@ -136,7 +136,7 @@ fn a_client_that_left_and_joined_joins_again_after_a_cut() {
     let mut client = Cuttable::new();
     client.send([join("lobby")]);
     client.hear_joined();
-    client.send([ClientCommand::Leave { room: name("lobby") }, join("lobby")]);
+    client.send([Request::Leave { room: name("lobby") }.into(), join("lobby")]);
     client.hear_joined();
     client.cut.notify_one();
     client.hear_joined();
@@ -198,11 +198,10 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
         yield_now().await;
         client.poll(&mut updates);
     }
-    let send =
-        |payload| ClientCommand::Send { room: None, message_type: MessageType::RAW, payload };
+    let send = |payload| Request::Send { room: None, message_type: MessageType::RAW, payload };
     client.send(send(Bytes::from(vec![1; 12 << 20]))).unwrap();
     client.flush();
-    for command in [join("lobby"), ClientCommand::Ping, ClientCommand::Disconnect] {
+    for command in [join("lobby"), Request::Ping.into(), ClientCommand::Disconnect] {
         client.send(command).unwrap();
     }
     client.flush();
@@ -225,12 +224,14 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
             updates[..],
             [
                 ClientUpdate::Event(ServerEvent::Error(RequestError {
-                    request: Request::Ping,
-                    reason: Refusal::NotConnected
+                    request: RequestKind::Ping,
+                    reason: Refusal::NotConnected,
+                    ..
                 })),
                 ClientUpdate::Event(ServerEvent::Error(RequestError {
-                    request: Request::Join { .. },
-                    reason: Refusal::NotConnected
+                    request: RequestKind::Join,
+                    reason: Refusal::NotConnected,
+                    ..
                 })),
                 ClientUpdate::Disconnected { reason: ClientEnd::Requested, retry_in: None }
             ]

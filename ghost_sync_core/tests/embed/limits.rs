@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    Client, ClientMessage, Delivery, GapReason, MessageType, RelayEvent, RelayMode, RoomConfig,
-    RoomId, SendFlags, ServerEvent, Verdict, embed::*,
+    Client, ClientMessage, Delivery, GapReason, MessageType, RelayEvent, RelayMode, Request,
+    RoomConfig, RoomId, SendFlags, ServerEvent, Verdict, embed::*,
 };
 use tokio::{io::AsyncWriteExt, task::yield_now};
 
@@ -25,7 +25,7 @@ async fn a_frame_that_stands_still_loses_volatile_messages_and_stays_connected()
                 _ => payload.clone(),
             };
             let (room, flags, message_type) = (None, SendFlags::NONE, MessageType::RAW);
-            let said = ClientCommand::Broadcast { room, delivery, flags, message_type, payload };
+            let said = Request::Broadcast { room, delivery, flags, message_type, payload };
             first.send(said).unwrap();
         }
         first.flush();
@@ -175,7 +175,7 @@ async fn what_waits_for_a_server_program_that_stands_still_is_bounded() {
         for _ in 0..512 {
             let value = "v".repeat(1500);
             world.server.handle().set_client_meta(client_id, "key", &value).unwrap();
-            client.send(ClientCommand::SetMeta { key: "own".into(), value: Some(value) }).unwrap();
+            client.send(Request::SetMeta { key: "own".into(), value: Some(value) }).unwrap();
         }
         client.flush();
         for _ in 0..STEPS {

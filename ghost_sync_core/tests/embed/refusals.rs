@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ghost_sync_core::{
     Client, ConnectError, Delivery, MessageType, MetaError, Refusal, RelayEvent, Request,
-    RequestError, SendFlags, ServerEvent, embed::*, link::LocalStream,
+    RequestError, RequestKind, SendFlags, ServerEvent, embed::*, link::LocalStream,
 };
 use tokio::{runtime::Handle, task::yield_now};
 
@@ -23,7 +23,7 @@ async fn what_cannot_be_said_comes_back() {
     let [ServerEvent::Error(early), ServerEvent::Error(late)] = &events[..] else {
         panic!("{events:?}")
     };
-    assert!(matches!(early.request, Request::Broadcast { reference: 0, .. }));
+    assert_eq!((early.request, early.reference), (RequestKind::Broadcast, None));
     assert_eq!(late.reason, Refusal::NotInRoom);
 }
 
@@ -113,15 +113,15 @@ async fn what_the_program_cannot_say_or_set_comes_back_to_it_in_order() {
 async fn what_cannot_wait_for_a_connection_is_refused_as_such() {
     let (mut client, _lines) = parted(Client::builder()).await;
     let room = Some(name("lobby"));
-    let say = ClientCommand::Broadcast {
+    let say = Request::Broadcast {
         room: room.clone(),
         delivery: Delivery::Reliable,
         flags: SendFlags::NONE,
         message_type: MessageType::RAW,
         payload: Bytes::new(),
     };
-    for command in [ClientCommand::Ping, ClientCommand::ListRooms, say] {
-        client.send(command).unwrap();
+    for request in [Request::Ping, Request::ListRooms, say] {
+        client.send(request).unwrap();
     }
     client.flush();
     for _ in 0..STEPS {
@@ -130,12 +130,14 @@ async fn what_cannot_wait_for_a_connection_is_refused_as_such() {
     let refused: Vec<_> = events(poll(&mut client))
         .into_iter()
         .map(|event| match event {
-            ServerEvent::Error(error) => (error.request, error.reason),
+            ServerEvent::Error(error) => (error.request, error.room, error.reference, error.reason),
             event => panic!("{event:?}"),
         })
         .collect();
-    let requests = [Request::Ping, Request::ListRooms, Request::Broadcast { room, reference: 0 }];
-    assert_eq!(refused, requests.map(|request| (request, Refusal::NotConnected)));
+    let requests =
+        [(RequestKind::Ping, None), (RequestKind::ListRooms, None), (RequestKind::Broadcast, room)];
+    let expected = requests.map(|(request, room)| (request, room, None, Refusal::NotConnected));
+    assert_eq!(refused, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,10 +202,8 @@ async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
     let target = Target::Through(nowhere);
     let mut client =
         ClientBridge::connect(&network, Client::builder(), target, Reconnect::default());
-    let set = |key: &str, len| ClientCommand::SetMeta {
-        key: key.to_owned(),
-        value: Some("v".repeat(len)),
-    };
+    let set =
+        |key: &str, len| Request::SetMeta { key: key.to_owned(), value: Some("v".repeat(len)) };
     for command in [set("", 1), set("k", 2048), set("k", 2047)] {
         client.send(command).unwrap();
     }
@@ -214,7 +214,9 @@ async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
     let refused: Vec<_> = events(poll(&mut client))
         .into_iter()
         .map(|event| match event {
-            ServerEvent::Error(RequestError { request: Request::SetMeta, reason }) => reason,
+            ServerEvent::Error(RequestError { request: RequestKind::SetMeta, reason, .. }) => {
+                reason
+            }
             event => panic!("{event:?}"),
         })
         .collect();
@@ -244,7 +246,10 @@ async fn what_is_flushed_when_the_client_has_ended_comes_back() {
     client.send(say(b"later still")).unwrap();
     client.flush();
     let lost = client.take_lost();
-    assert!(matches!(lost[..], [ClientCommand::Broadcast { .. }]), "of one flush: {lost:?}");
+    assert!(
+        matches!(lost[..], [ClientCommand::Request(Request::Broadcast { .. })]),
+        "of one flush: {lost:?}"
+    );
     assert!(client.take_lost().is_empty());
     let updates = poll(&mut client);
     let [.., ClientUpdate::Disconnected { retry_in: None, .. }] = &updates[..] else {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Client, Delivery, JoinOptions, MessageType, RelayEvent, Replay, RoomConfig, ServerEvent,
-    embed::*,
+    Client, Delivery, JoinOptions, MessageType, RelayEvent, Replay, Request, RoomConfig,
+    ServerEvent, embed::*,
 };
 
 use crate::world::{World, events, name, poll, say};
@@ -91,7 +91,7 @@ async fn messages_beyond_the_outbox_are_not_taken() {
         taken += 1;
     }
     assert_eq!(taken, (1 << 20) / 60_200);
-    client.send(ClientCommand::Ping).unwrap();
+    client.send(Request::Ping).unwrap();
     client.flush();
     client.send(say(b"again")).unwrap();
 }
@@ -129,7 +129,7 @@ async fn a_join_may_ask_for_what_was_said_before() {
     let mut newcomer = world.connect(Client::builder());
     let options = JoinOptions { replay: Replay::Last(8), ..JoinOptions::default() };
     let room = name("lobby");
-    newcomer.send(ClientCommand::Join { room, options, if_nowhere: false }).unwrap();
+    newcomer.send(Request::Join { room, options, if_nowhere: false }).unwrap();
     newcomer.flush();
     world.step().await;
     let said: Vec<_> = events(poll(&mut newcomer))

@@ -8,7 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     Client, ClientId, ClientMessage, Delivery, Hello, JoinOptions, Limits, MessageType, RelayEvent,
-    RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, Verdict,
+    Request, RoomConfig, RoomName, SendFlags, Server, ServerEvent, ServerHandle, Verdict,
     embed::*,
     link::{Conditioner, LocalStream},
 };
@@ -97,17 +97,18 @@ pub(crate) fn name(name: &str) -> RoomName {
 
 pub(crate) fn join(room: &str) -> ClientCommand {
     let (room, options) = (name(room), JoinOptions::default());
-    ClientCommand::Join { room, options, if_nowhere: false }
+    Request::Join { room, options, if_nowhere: false }.into()
 }
 
 pub(crate) fn say(payload: &'static [u8]) -> ClientCommand {
-    ClientCommand::Broadcast {
+    Request::Broadcast {
         room: None,
         delivery: Delivery::Reliable,
         flags: SendFlags::NONE,
         message_type: MessageType::RAW,
         payload: Bytes::from_static(payload),
     }
+    .into()
 }
 
 pub(crate) fn poll(client: &mut ClientBridge) -> Vec<ClientUpdate> {

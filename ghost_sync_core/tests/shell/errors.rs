@@ -5,8 +5,9 @@ use std::time::Duration;
 use ghost_sync_core::{
     Client, ClientMessage, CloseReason, ConnectError, ConnectInfo, CreateRoomError, Delivery,
     Direction, DisconnectReason, HEADER_LEN, Hello, MAX_OVERHEAD, MessageType, Mismatch, Protocol,
-    Refusal, Request, RoomId, RoomNotFound, Secret, SendFlags, Server, ServerEvent, ServerHandler,
-    ServerMessage, TypeMismatch, VERSIONS, Verdict, Versions, Welcome, client::SendError,
+    Refusal, RequestKind, RoomId, RoomNotFound, Secret, SendFlags, Server, ServerEvent,
+    ServerHandler, ServerMessage, TypeMismatch, VERSIONS, Verdict, Versions, Welcome,
+    client::SendError,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -218,7 +219,7 @@ async fn room_not_found_reaches_both_sides() {
     let mut client = connect(&server).await;
     client.join("nowhere").await.unwrap();
     let ServerEvent::Error(error) = next(&mut client).await else { panic!() };
-    assert_eq!(error.request, Request::Join { room: name("nowhere") });
+    assert_eq!((error.request, error.room), (RequestKind::Join, Some(name("nowhere"))));
     assert_eq!(error.reason, Refusal::RoomNotFound { room: "nowhere".into() });
     assert_eq!(server.delete_room("nowhere"), Err(RoomNotFound("nowhere".into())));
     assert!(server.broadcast("nowhere", b"").is_err());

@@ -8,8 +8,8 @@ use std::{
 
 use ghost_sync_core::{
     Client, ClientBuilder, ClientId, ClientMessage, CloseReason, DisconnectReason, IfMissing,
-    JoinOptions, MemberInfo, MessageType, Refusal, Request, ResumeFailure, RoomId, Seat, Secret,
-    ServerEvent, ServerMessage, VERSIONS, Welcome,
+    JoinOptions, MemberInfo, MessageType, Refusal, RequestKind, ResumeFailure, RoomId, Seat,
+    Secret, ServerEvent, ServerMessage, VERSIONS, Welcome,
     client::{Reconnect, SendError},
 };
 use tokio::{
@@ -371,10 +371,10 @@ async fn a_rejoin_that_is_refused_is_not_taken_for_a_join_of_the_program() {
     for request in [2, 3] {
         tell(&mut server, &ServerMessage::JoinRefused { request, reason: reason.clone() }).await;
     }
-    for request in [Request::Rejoin { room: name("lobby") }, Request::Join { room: name("lobby") }]
-    {
+    for request in [RequestKind::Rejoin, RequestKind::Join] {
         let ServerEvent::Error(error) = next(&mut client).await else { panic!() };
-        assert_eq!((error.request, &error.reason), (request, &reason));
+        assert_eq!((error.request, error.room), (request, Some(name("lobby"))));
+        assert_eq!(error.reason, reason);
     }
 }
 

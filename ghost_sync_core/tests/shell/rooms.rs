@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    ClientId, CreateOnJoin, JoinInfo, LeaveReason, Refusal, RelayMode, Request, RoomConfig,
+    ClientId, CreateOnJoin, JoinInfo, LeaveReason, Refusal, RelayMode, RequestKind, RoomConfig,
     SendOptions, Server, ServerEvent, ServerHandler, Verdict,
 };
 
@@ -51,7 +51,7 @@ async fn a_full_room_refuses_the_next_client_until_somebody_leaves() {
     let mut second = connect(&server).await;
     second.join("duel").await.unwrap();
     let ServerEvent::Error(error) = next(&mut second).await else { panic!() };
-    assert_eq!(error.request, Request::Join { room: name("duel") });
+    assert_eq!((error.request, error.room), (RequestKind::Join, Some(name("duel"))));
     assert_eq!(error.reason, Refusal::RoomFull { room: "duel".into(), capacity: 1 });
     first.close().await;
     tokio::time::sleep(Duration::from_millis(1)).await;

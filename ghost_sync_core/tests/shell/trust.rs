@@ -2,7 +2,7 @@
 
 use ghost_sync_core::{
     AsyncServerHandler, Client, ClientId, ConnectError, Delivery, Direction, InvalidMetaKey,
-    MessageType, Protocol, Refusal, Request, SendFlags, SendOptions, Server, ServerEvent,
+    MessageType, Protocol, Refusal, RequestKind, SendFlags, SendOptions, Server, ServerEvent,
     ServerHandle, ServerHandler, Verdict, client::SendError,
 };
 
@@ -51,7 +51,7 @@ async fn changes(client: &mut Client, sets: &[(&str, &str)]) -> Vec<Result<Strin
         match next(client).await {
             ServerEvent::PlayerMeta { value, .. } => came.push(Ok(value.unwrap())),
             ServerEvent::Error(error) => {
-                assert_eq!(error.request, Request::SetMeta);
+                assert_eq!(error.request, RequestKind::SetMeta);
                 came.push(Err(error.reason.to_string()));
             }
             _ => {}

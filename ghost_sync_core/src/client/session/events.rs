@@ -9,7 +9,7 @@ use crate::wire::{
 };
 
 use super::{
-    Asked, Kind, MAX_LATE, MAX_PONGS, Membership, Place, Request, RequestError, ServerEvent,
+    Asked, Kind, MAX_LATE, MAX_PONGS, Membership, Place, RequestError, RequestKind, ServerEvent,
     Session, Violation,
 };
 
@@ -82,8 +82,9 @@ impl Session {
             }
             ServerMessage::JoinRefused { request, reason } => {
                 if self.lists.remove(&request) {
-                    let request = Request::ListRooms;
-                    events.push(ServerEvent::Error(RequestError { request, reason }));
+                    let (request, room, reference) = (RequestKind::ListRooms, None, None);
+                    let error = RequestError { request, room, reference, reason };
+                    events.push(ServerEvent::Error(error));
                     return Ok(());
                 }
                 let asked = self.answered(request)?;
@@ -92,7 +93,7 @@ impl Session {
                 events.push(if matches!(reason, Refusal::AlreadyJoined { .. }) {
                     ServerEvent::AlreadyJoined { room: asked.room }
                 } else {
-                    ServerEvent::Error(RequestError { request: asked.request(), reason })
+                    ServerEvent::Error(asked.refused(reason))
                 });
             }
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
@@ -296,32 +297,34 @@ impl Session {
     ) -> Result<ServerEvent, Violation> {
         let member = self.rooms.get_mut(&id);
         let room = member.as_ref().map(|member| member.name().clone());
-        let request = if reference == 0 {
+        let (request, reference) = if reference == 0 {
             if let Some(member) = member {
                 member.leaving = false;
             }
-            if id == RoomId(0) { Request::SetMeta } else { Request::Leave { room } }
+            let kind = if id == RoomId(0) { RequestKind::SetMeta } else { RequestKind::Leave };
+            (kind, None)
         } else {
             let kind = self.sent.kind(reference)?;
             self.sent.answered(reference);
             let reference = self.sent.number(reference);
-            match kind {
+            let kind = match kind {
                 Some(Kind::Broadcast) => {
                     if let Some(member) = member {
                         member.refused()?;
                     } else if let Some(late) = self.late.get_mut(&id) {
                         *late = late.saturating_sub(1);
                     }
-                    Request::Broadcast { room, reference }
+                    RequestKind::Broadcast
                 }
                 Some(Kind::Answered) => {
                     return Err(format!("two answers to message {reference}").into());
                 }
-                Some(Kind::Echo) | None => Request::Broadcast { room, reference },
-                Some(Kind::Send) => Request::Send { room, reference },
-            }
+                Some(Kind::Echo) | None => RequestKind::Broadcast,
+                Some(Kind::Send) => RequestKind::Send,
+            };
+            (kind, Some(reference))
         };
-        Ok(ServerEvent::Error(RequestError { request, reason }))
+        Ok(ServerEvent::Error(RequestError { request, room, reference, reason }))
     }
 
     /// A seat that an earlier process asked for.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    client::SendError,
+    client::{Request, SendError},
     wire::{
         ClientMessage, Delivery, DisconnectReason, JoinOptions, MessageType, RoomId, RoomName,
         SendFlags, check_meta_key,
@@ -13,11 +13,47 @@ use crate::{
 use super::{Asked, Kind, Membership, Phase, Session};
 
 impl Session {
-    /// Asks for a seat.
-    pub(crate) fn join(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
-        self.check_len(options.len())?;
-        self.ask_to_join(Asked { room, options, rejoined: false });
-        Ok(())
+    /// Makes a request; returns whether there was something to ask for.
+    pub(crate) fn request(&mut self, now: Instant, request: &Request) -> Result<bool, SendError> {
+        match request {
+            Request::Join { if_nowhere: true, .. } if !self.is_nowhere() => return Ok(false),
+            Request::Join { room, options, if_nowhere: _ } => {
+                self.check_len(options.len())?;
+                let (room, options) = (room.clone(), options.clone());
+                self.ask_to_join(Asked { room, options, rejoined: false });
+            }
+            Request::Leave { room } => {
+                self.check_open()?;
+                let (room, member) = self.find(Some(room.as_str()))?;
+                member.leaving = true;
+                self.ask(&ClientMessage::Leave { room });
+            }
+            Request::Broadcast { room, delivery, flags, message_type, payload } => {
+                let room = room.as_ref().map(RoomName::as_str);
+                self.broadcast(room, *delivery, *flags, *message_type, payload)?;
+            }
+            Request::Send { room, message_type, payload } => {
+                let room = room.clone().or_else(|| self.current_room());
+                self.send(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
+            }
+            Request::SetMeta { key, value } => self.set_meta(key, value.as_deref())?,
+            Request::ListRooms => {
+                self.check_open()?;
+                let request = self.number_request();
+                self.lists.insert(request);
+                self.ask(&ClientMessage::ListRooms { request });
+            }
+            Request::Ping => {
+                self.check_open()?;
+                // Not without a link: nothing could be measured.
+                if self.is_open()
+                    && let Some(nonce) = self.pings.start(now)
+                {
+                    ClientMessage::Ping { nonce }.encode(&mut self.outbox);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Asks for a seat in place of one of an earlier connection, without being told to.
@@ -27,30 +63,8 @@ impl Session {
         Ok(())
     }
 
-    /// Asks for a seat if there is none and none is asked for; returns whether it did.
-    pub(crate) fn join_if_nowhere(
-        &mut self,
-        room: RoomName,
-        options: JoinOptions,
-    ) -> Result<bool, SendError> {
-        let stays = self.rooms.values().any(|member| !member.leaving);
-        let nowhere = !stays && self.awaited.is_empty() && self.joins.is_empty();
-        if nowhere {
-            self.join(room, options)?;
-        }
-        Ok(nowhere)
-    }
-
-    /// Gives a seat up: that in `room`, or the last one taken.
-    pub(crate) fn leave(&mut self, room: Option<&str>) -> Result<(), SendError> {
-        self.check_open()?;
-        let (room, member) = self.find(room)?;
-        member.leaving = true;
-        self.ask(&ClientMessage::Leave { room });
-        Ok(())
-    }
-
-    /// Says something to a room: to `room`, or to the one joined last.
+    /// Says something to a room: to `room`, or to the one joined last. [`Request::Broadcast`],
+    /// with a payload that need not be kept.
     pub(crate) fn broadcast(
         &mut self,
         room: Option<&str>,
@@ -75,7 +89,8 @@ impl Session {
         Ok(self.sent.add(kind))
     }
 
-    /// Says something to the server program, about `room` or about none.
+    /// Says something to the server program, about `room` or about none. [`Request::Send`], with
+    /// a payload that need not be kept.
     pub(crate) fn send(
         &mut self,
         room: Option<&str>,
@@ -98,28 +113,8 @@ impl Session {
         (!member.is_listing()).then(|| member.name().clone())
     }
 
-    /// Asks how long an answer takes; not without a link.
-    pub(crate) fn ping(&mut self, now: Instant) -> Result<(), SendError> {
-        self.check_open()?;
-        if self.is_open()
-            && let Some(nonce) = self.pings.start(now)
-        {
-            ClientMessage::Ping { nonce }.encode(&mut self.outbox);
-        }
-        Ok(())
-    }
-
-    /// Asks for the list of rooms.
-    pub(crate) fn list_rooms(&mut self) -> Result<(), SendError> {
-        self.check_open()?;
-        let request = self.number_request();
-        self.lists.insert(request);
-        self.ask(&ClientMessage::ListRooms { request });
-        Ok(())
-    }
-
     /// Changes the own metadata.
-    pub(crate) fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
+    fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
         self.check_open()?;
         let max = self.max_payload();
         let len = key.len() + value.map_or(0, str::len);
@@ -164,6 +159,12 @@ impl Session {
         if !self.is_open() {
             self.outbox.truncate(start);
         }
+    }
+
+    /// Whether this client has no seat, and has asked for none.
+    fn is_nowhere(&self) -> bool {
+        let stays = self.rooms.values().any(|member| !member.leaving);
+        !stays && self.awaited.is_empty() && self.joins.is_empty()
     }
 
     fn check_open(&self) -> Result<(), SendError> {

@@ -9,7 +9,7 @@ use crate::wire::{
 };
 
 use super::{
-    Asked, Former, Greeted, Kind, Lane, Membership, Phase, Request, RequestError, ServerEvent,
+    Asked, Former, Greeted, Kind, Lane, Membership, Phase, RequestError, RequestKind, ServerEvent,
     Session, Violation,
 };
 
@@ -279,14 +279,13 @@ impl Session {
             })
             .map(|((room, kind, _), reference)| {
                 let room = self.rooms.get(&room).map(|room| room.name().clone());
-                let reference = self.sent.number(reference);
+                let reference = Some(self.sent.number(reference));
                 let request = match kind {
-                    Kind::Broadcast | Kind::Echo | Kind::Answered => {
-                        Request::Broadcast { room, reference }
-                    }
-                    Kind::Send => Request::Send { room, reference },
+                    Kind::Broadcast | Kind::Echo | Kind::Answered => RequestKind::Broadcast,
+                    Kind::Send => RequestKind::Send,
                 };
-                ServerEvent::Error(RequestError { request, reason: Refusal::Unconfirmed })
+                let reason = Refusal::Unconfirmed;
+                ServerEvent::Error(RequestError { request, room, reference, reason })
             })
             .collect();
         self.sent.start_anew();

@@ -8,7 +8,10 @@ use crate::wire::{
 };
 
 use super::*;
-use crate::{client::SendError, wire::Seat};
+use crate::{
+    client::{Request, SendError},
+    wire::Seat,
+};
 
 const ROOM: RoomId = RoomId(9);
 const ME: ClientId = ClientId::from_u128(1);
@@ -20,6 +23,10 @@ fn name() -> RoomName {
 
 fn wish(data: &'static [u8], replay: Replay) -> JoinOptions {
     JoinOptions { data: Bytes::from_static(data), replay, ..JoinOptions::default() }
+}
+
+fn join(data: &'static [u8], replay: Replay) -> Request {
+    Request::Join { room: name(), options: wish(data, replay), if_nowhere: false }
 }
 
 /// A session and the server's side of its conversation.
@@ -45,7 +52,7 @@ impl Talk {
     /// In a room, with the other member in seat 2 and event 10 the last.
     fn joined() -> Self {
         let mut talk = Self::open();
-        talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+        talk.ask(join(b"", Replay::Nothing));
         let (events, end) = talk.hear(&[joined(1, 2), roster(&[(1, ME), (2, OTHER)])]);
         assert_eq!((events.len(), end), (1, Ok(())));
         talk
@@ -89,6 +96,10 @@ impl Talk {
         assert_eq!(self.session.take_outbox(), goodbye);
     }
 
+    fn ask(&mut self, request: Request) {
+        assert_eq!(self.session.request(self.start, &request), Ok(true));
+    }
+
     fn say(&mut self) -> u64 {
         self.say_with(SendFlags::NONE).unwrap()
     }
@@ -96,6 +107,11 @@ impl Talk {
     fn say_with(&mut self, flags: SendFlags) -> Result<u64, SendError> {
         self.session.broadcast(None, Delivery::Reliable, flags, MessageType::RAW, b"hi")
     }
+}
+
+/// What was asked for.
+fn named(error: &RequestError) -> (RequestKind, Option<RoomName>, Option<u64>) {
+    (error.request, error.room.clone(), error.reference)
 }
 
 fn welcome() -> ServerMessage<'static> {
@@ -195,7 +211,7 @@ fn what_may_be_lost_says_how_much_was() {
 #[test]
 fn roster_pages_become_one_joined() {
     let mut talk = Talk::open();
-    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+    talk.ask(join(b"", Replay::Nothing));
     talk.accepts(&[joined(1, 3), roster(&[(1, ME), (2, OTHER)])], 0);
     assert_eq!(talk.say_with(SendFlags::NONE), Err(SendError::NotInRoom));
     let third = ClientId::from_u128(3);
@@ -212,10 +228,10 @@ fn roster_pages_become_one_joined() {
 #[test]
 fn a_broadcast_that_overtakes_the_join_answer_is_a_violation() {
     let mut talk = Talk::open();
-    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+    talk.ask(join(b"", Replay::Nothing));
     talk.violates(&[said(11, 2)]);
     let mut talk = Talk::open();
-    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+    talk.ask(join(b"", Replay::Nothing));
     talk.accepts(&[joined(1, 2)], 0);
     talk.violates(&[said(11, 2)]);
 }
@@ -230,7 +246,7 @@ fn the_bytes_of_a_stream_may_come_in_any_pieces() {
     said(12, 2).encode(&mut stream);
     for size in 1..=stream.len() {
         let mut talk = Talk::open();
-        talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+        talk.ask(join(b"", Replay::Nothing));
         let mut events = Vec::new();
         for piece in stream.chunks(size) {
             let piece = Bytes::copy_from_slice(piece);
@@ -265,8 +281,8 @@ fn a_refused_broadcast_takes_no_number() {
     let first = talk.say();
     talk.say();
     let events = talk.accepts(&[refused(first)], 1);
-    let request = Request::Broadcast { room: Some(name()), reference: first };
-    let error = RequestError { request, reason: Refusal::Busy };
+    let (request, room, reference) = (RequestKind::Broadcast, Some(name()), Some(first));
+    let error = RequestError { request, room, reference, reason: Refusal::Busy };
     assert_eq!(events, [ServerEvent::Error(error)]);
     talk.accepts(&[said(12, 2)], 1);
     talk.violates(&[refused(2)]);
@@ -331,7 +347,7 @@ fn a_sender_is_named_by_its_seat_until_the_seat_is_free() {
 #[test]
 fn nothing_of_a_room_follows_the_leave() {
     let mut talk = Talk::joined();
-    talk.session.leave(Some("lobby")).unwrap();
+    talk.ask(Request::Leave { room: name() });
     talk.accepts(&[said(11, 2), ServerMessage::Left { room: ROOM, reason: LeaveReason::Left }], 2);
     assert_eq!(talk.say_with(SendFlags::NONE), Err(SendError::NotInRoom));
     assert_eq!(talk.session.rooms().count(), 0);
@@ -345,7 +361,7 @@ fn a_refusal_after_leaving_is_still_told() {
     let left = ServerMessage::Left { room: ROOM, reason: LeaveReason::Left };
     let events = talk.accepts(&[left, refused(reference)], 2);
     let ServerEvent::Error(error) = &events[1] else { panic!("{events:?}") };
-    assert_eq!(error.request, Request::Broadcast { room: None, reference });
+    assert_eq!(named(error), (RequestKind::Broadcast, None, Some(reference)));
 }
 
 #[test]
@@ -365,7 +381,7 @@ fn pings_are_answered_and_own_pings_measured() {
     ClientMessage::Pong { nonce: 42, received: 0 }.encode(&mut pong);
     assert_eq!(talk.session.take_outbox(), pong);
     for _ in 0..9 {
-        talk.session.ping(talk.start).unwrap();
+        talk.ask(Request::Ping);
     }
     let rtt = Duration::from_millis(30);
     let pongs: Vec<_> = (1..=9).map(|nonce| ServerMessage::Pong { nonce }).collect();
@@ -403,10 +419,11 @@ fn refusals_without_a_number_name_their_request() {
         .into_iter()
         .map(|event| {
             let ServerEvent::Error(error) = event else { panic!("{event:?}") };
-            error.request
+            named(&error)
         })
         .collect();
-    assert_eq!(asked, [Request::Leave { room: Some(name()) }, Request::SetMeta]);
+    let expected = [(RequestKind::Leave, Some(name()), None), (RequestKind::SetMeta, None, None)];
+    assert_eq!(asked, expected);
 }
 
 #[test]
@@ -426,7 +443,7 @@ fn pings_beyond_what_can_be_answered_violate_the_protocol() {
 #[test]
 fn a_roster_that_takes_too_much_memory_violates_the_protocol() {
     let mut talk = Talk::open();
-    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+    talk.ask(join(b"", Replay::Nothing));
     talk.accepts(&[joined(1, u32::MAX)], 0);
     let page = |page: u32| {
         let member = |at| {

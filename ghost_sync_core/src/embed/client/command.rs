@@ -1,67 +1,20 @@
-//! What a frame-polled program may ask its client for.
+//! What a frame-polled program may tell its client to do.
 
-use bytes::Bytes;
-
-use crate::wire::{Delivery, JoinOptions, MessageType, RoomName, SendFlags};
+use crate::client::Request;
 
 /// Something that a client is to do.
 ///
 /// What is said before the first connection is there waits for it, like joins; what is said
-/// after a join waits for its answer. Of [`Latest`](Delivery::Latest) values the newest waits,
-/// [`Volatile`](Delivery::Volatile) ones do not, and 1 MiB may wait together. What cannot wait
-/// is told as [`ServerEvent::Error`](crate::client::ServerEvent::Error).
+/// after a join waits for its answer. Of [`Latest`](crate::wire::Delivery::Latest) values the
+/// newest waits, [`Volatile`](crate::wire::Delivery::Volatile) ones do not, and 1 MiB may wait
+/// together. What cannot wait is told as
+/// [`ServerEvent::Error`](crate::client::ServerEvent::Error). Seats and metadata are asked for
+/// on later connections too.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientCommand {
-    /// Asks for a seat; without a connection, as soon as there is one.
-    Join {
-        /// The room.
-        room: RoomName,
-        /// What else is wanted; of that not the replay when the client joins again by
-        /// itself.
-        options: JoinOptions,
-        /// Whether to ask only where the client is in no room then and has asked for
-        /// none. If it is somewhere, nothing is told about this join.
-        if_nowhere: bool,
-    },
-    /// Gives a seat up.
-    Leave {
-        /// The room.
-        room: RoomName,
-    },
-    /// Says something to a room.
-    Broadcast {
-        /// The room; `None` for the one that was joined last.
-        room: Option<RoomName>,
-        /// How hard to try.
-        delivery: Delivery,
-        /// Whether to echo, whether to acknowledge.
-        flags: SendFlags,
-        /// What the payload is.
-        message_type: MessageType,
-        /// The bytes.
-        payload: Bytes,
-    },
-    /// Says something to the server program.
-    Send {
-        /// The room that it is about; `None` for the one that was joined last, or none at all.
-        room: Option<RoomName>,
-        /// What the payload is.
-        message_type: MessageType,
-        /// The bytes.
-        payload: Bytes,
-    },
-    /// Measures the way to the server and back.
-    Ping,
-    /// Asks for the server's rooms.
-    ListRooms,
-    /// Sets or removes an entry of the own metadata, on later connections too.
-    SetMeta {
-        /// The key.
-        key: String,
-        /// The new value; `None` removes the key.
-        value: Option<String>,
-    },
+    /// Asks the server for something.
+    Request(Request),
     /// Says goodbye; nothing follows but
     /// [`Disconnected`](super::ClientUpdate::Disconnected).
     Disconnect,
@@ -70,21 +23,21 @@ pub enum ClientCommand {
 impl ClientCommand {
     /// Whether it says something, to a room or to the server.
     pub(super) fn is_said(&self) -> bool {
-        matches!(self, Self::Broadcast { .. } | Self::Send { .. })
+        matches!(self, Self::Request(request) if request.is_message())
     }
 
     /// What keeping the command costs, in bytes.
     pub(super) fn cost(&self) -> usize {
-        let payload = match self {
-            Self::Broadcast { payload, .. } | Self::Send { payload, .. } => payload.len(),
-            Self::Join { options, .. } => options.len(),
-            Self::Leave { .. }
-            | Self::Ping
-            | Self::ListRooms
-            | Self::SetMeta { .. }
-            | Self::Disconnect => 0,
-        };
-        size_of::<Self>() + payload
+        match self {
+            Self::Request(request) => request.cost(),
+            Self::Disconnect => size_of::<Self>(),
+        }
+    }
+}
+
+impl From<Request> for ClientCommand {
+    fn from(request: Request) -> Self {
+        Self::Request(request)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::wanted::Wish;
 use crate::{
-    client::{self, Request, SendError},
+    client::{self, Request, RequestError, SendError},
     embed::ClientCommand,
     link,
     wire::{Refusal, RoomName},
@@ -20,7 +20,8 @@ impl Due {
     /// Makes the request; returns whether it was to be made.
     pub(super) fn ask(&self, session: &mut client::Session) -> Result<bool, SendError> {
         match self {
-            Self::Command(command) => ask(session, command),
+            Self::Command(ClientCommand::Request(request)) => session.request(link::now(), request),
+            Self::Command(ClientCommand::Disconnect) => Ok(true),
             Self::Wish(wish) => wish.ask(session),
         }
     }
@@ -29,66 +30,19 @@ impl Due {
     pub(super) fn room(&self) -> Option<&RoomName> {
         match self {
             Self::Wish(wish) => Some(&wish.room),
-            Self::Command(command) => {
-                if let ClientCommand::Join { room, .. } = command {
-                    Some(room)
-                } else {
-                    None
-                }
-            }
+            Self::Command(ClientCommand::Request(Request::Join { room, .. })) => Some(room),
+            Self::Command(_) => None,
         }
     }
 
-    /// As the program is told of it.
-    pub(super) fn request(&self) -> Option<Request> {
+    /// As the program is told that it could not be asked for.
+    pub(super) fn unsent(&self, reason: Refusal) -> Option<RequestError> {
         match self {
-            Self::Command(command) => request_of(command),
-            Self::Wish(wish) => Some(wish.request()),
+            Self::Command(ClientCommand::Request(request)) => Some(request.unsent(reason)),
+            Self::Command(ClientCommand::Disconnect) => None,
+            Self::Wish(wish) => Some(wish.unsent(reason)),
         }
     }
-}
-
-/// Makes the request of a command; returns whether it was to be made.
-fn ask(session: &mut client::Session, command: &ClientCommand) -> Result<bool, SendError> {
-    match command {
-        ClientCommand::Join { room, options, if_nowhere: true } => {
-            return session.join_if_nowhere(room.clone(), options.clone());
-        }
-        ClientCommand::Join { room, options, if_nowhere: false } => {
-            session.join(room.clone(), options.clone())
-        }
-        ClientCommand::Leave { room } => session.leave(Some(room.as_str())),
-        ClientCommand::Broadcast { room, delivery, flags, message_type, payload } => {
-            let room = room.as_ref().map(RoomName::as_str);
-            session.broadcast(room, *delivery, *flags, *message_type, payload).map(|_| ())
-        }
-        ClientCommand::Send { room, message_type, payload } => {
-            let room = room.clone().or_else(|| session.current_room());
-            let room = room.as_ref().map(RoomName::as_str);
-            session.send(room, *message_type, payload).map(|_| ())
-        }
-        ClientCommand::Ping => session.ping(link::now()),
-        ClientCommand::ListRooms => session.list_rooms(),
-        ClientCommand::SetMeta { key, value } => session.set_meta(key, value.as_deref()),
-        ClientCommand::Disconnect => Ok(()),
-    }
-    .map(|()| true)
-}
-
-/// What a command asks for, as the program is told of it.
-pub(super) fn request_of(command: &ClientCommand) -> Option<Request> {
-    Some(match command {
-        ClientCommand::Join { room, .. } => Request::Join { room: room.clone() },
-        ClientCommand::Leave { room } => Request::Leave { room: Some(room.clone()) },
-        ClientCommand::Broadcast { room, .. } => {
-            Request::Broadcast { room: room.clone(), reference: 0 }
-        }
-        ClientCommand::Send { room, .. } => Request::Send { room: room.clone(), reference: 0 },
-        ClientCommand::Ping => Request::Ping,
-        ClientCommand::ListRooms => Request::ListRooms,
-        ClientCommand::SetMeta { .. } => Request::SetMeta,
-        ClientCommand::Disconnect => return None,
-    })
 }
 
 /// Why a request could not be sent, in the words that the server would have used.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    embed::ClientCommand,
+    client::Request,
     wire::{Delivery, Refusal, RoomName, SendFlags},
 };
 
@@ -11,7 +11,7 @@ use crate::{
 /// that was asked before them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    commands: VecDeque<(ClientCommand, Option<RoomName>)>,
+    requests: VecDeque<(Request, Option<RoomName>)>,
     bytes: usize,
 }
 
@@ -20,34 +20,34 @@ const MOST: usize = 1 << 20;
 
 impl Held {
     pub(super) fn is_empty(&self) -> bool {
-        self.commands.is_empty()
+        self.requests.is_empty()
     }
 
-    /// Keeps a command, until the join of the room `after` is answered. Of values that replace
+    /// Keeps a request, until the join of the room `after` is answered. Of values that replace
     /// each other the newest is kept; what is lost with a link is refused for the reason
     /// `lost`, and so is what is too much.
     pub(super) fn keep(
         &mut self,
-        command: &ClientCommand,
+        request: &Request,
         after: Option<RoomName>,
         lost: Refusal,
     ) -> Result<(), Refusal> {
-        if let ClientCommand::Broadcast { delivery, flags, .. } = command
+        if let Request::Broadcast { delivery, flags, .. } = request
             && !flags.contains(SendFlags::ACK)
         {
             match delivery {
                 Delivery::Reliable => {}
                 Delivery::Volatile => return Err(lost),
-                Delivery::Latest(key) => self.replace(command, after.as_ref(), *key),
+                Delivery::Latest(key) => self.replace(request, after.as_ref(), *key),
             }
         }
-        let cost = command.cost();
+        let cost = request.cost();
         if self.bytes + cost > MOST {
             let message = format!("{} bytes wait: at most {MOST} are allowed", self.bytes);
             return Err(Refusal::Rejected { message });
         }
         self.bytes += cost;
-        self.commands.push_back((command.clone(), after));
+        self.requests.push_back((request.clone(), after));
         Ok(())
     }
 
@@ -56,32 +56,32 @@ impl Held {
     pub(super) fn take(
         &mut self,
         waits: impl Fn(Option<&RoomName>) -> bool,
-    ) -> Vec<(ClientCommand, Option<RoomName>)> {
-        let (rest, due): (Vec<_>, Vec<_>) = std::mem::take(&mut self.commands)
+    ) -> Vec<(Request, Option<RoomName>)> {
+        let (rest, due): (Vec<_>, Vec<_>) = std::mem::take(&mut self.requests)
             .into_iter()
             .partition(|(_, after)| waits(after.as_ref()));
-        self.bytes = rest.iter().map(|(command, _)| command.cost()).sum();
-        self.commands = rest.into();
+        self.bytes = rest.iter().map(|(request, _)| request.cost()).sum();
+        self.requests = rest.into();
         due
     }
 
     /// A join of that room is not to be asked: nothing waits for it.
     pub(super) fn unbind(&mut self, room: &RoomName) {
-        for (_, after) in &mut self.commands {
+        for (_, after) in &mut self.requests {
             *after = after.take().filter(|after| after != room);
         }
     }
 
-    fn replace(&mut self, by: &ClientCommand, after: Option<&RoomName>, key: u32) {
-        let ClientCommand::Broadcast { room: to, .. } = by else { return };
-        let older = self.commands.iter().position(|(command, waits_for)| {
+    fn replace(&mut self, by: &Request, after: Option<&RoomName>, key: u32) {
+        let Request::Broadcast { room: to, .. } = by else { return };
+        let older = self.requests.iter().position(|(request, waits_for)| {
             matches!(
-                command,
-                ClientCommand::Broadcast { room, delivery: Delivery::Latest(other), flags, .. }
+                request,
+                Request::Broadcast { room, delivery: Delivery::Latest(other), flags, .. }
                     if room == to && *other == key && !flags.contains(SendFlags::ACK)
             ) && waits_for.as_ref() == after
         });
-        if let Some((older, _)) = older.and_then(|older| self.commands.remove(older)) {
+        if let Some((older, _)) = older.and_then(|older| self.requests.remove(older)) {
             self.bytes -= older.cost();
         }
     }
@@ -94,19 +94,19 @@ mod tests {
     use super::*;
     use crate::wire::MessageType;
 
-    fn said(delivery: Delivery, payload: &'static [u8]) -> ClientCommand {
+    fn said(delivery: Delivery, payload: &'static [u8]) -> Request {
         let (flags, message_type) = (SendFlags::NONE, MessageType::RAW);
         let payload = Bytes::from_static(payload);
-        ClientCommand::Broadcast { room: None, delivery, flags, message_type, payload }
+        Request::Broadcast { room: None, delivery, flags, message_type, payload }
     }
 
     fn payloads(held: &mut Held) -> Vec<Bytes> {
-        let commands = held.take(|_| false).into_iter();
-        let payload = |(command, _)| {
-            let ClientCommand::Broadcast { payload, .. } = command else { panic!("{command:?}") };
+        let requests = held.take(|_| false).into_iter();
+        let payload = |(request, _)| {
+            let Request::Broadcast { payload, .. } = request else { panic!("{request:?}") };
             payload
         };
-        commands.map(payload).collect()
+        requests.map(payload).collect()
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
     fn no_more_waits_than_the_limit() {
         static LARGE: [u8; 300 << 10] = [0; 300 << 10];
         let mut held = Held::default();
-        let mut keep = |command| held.keep(&command, None, Refusal::NotConnected);
+        let mut keep = |request| held.keep(&request, None, Refusal::NotConnected);
         let kept = (0..9).filter(|_| keep(said(Delivery::Reliable, &LARGE)).is_ok()).count();
         assert_eq!(kept, 3);
         for _ in 0..100 {

@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     Reconnect, Target,
-    due::{Due, refusal, request_of},
+    due::{Due, refusal},
     held::Held,
     wanted::{Noted, Wanted},
 };
@@ -70,15 +70,16 @@ impl Session {
     /// Returns why there will be no connection any more.
     pub(super) async fn run(mut self) -> ClientEnd {
         let reason = self.go_on().await;
-        for (command, _) in self.held.take(|_| false) {
-            self.refuse(request_of(&command), Refusal::NotConnected);
+        for (request, _) in self.held.take(|_| false) {
+            self.refuse(request.unsent(Refusal::NotConnected));
         }
         // What the program wanted of a connection that had ended, which it could not know.
         for command in self.orders.rest() {
-            if let ClientCommand::Join { .. } = command {
-                self.wanted.note(&command);
+            let ClientCommand::Request(request) = command else { continue };
+            if let Request::Join { .. } = request {
+                self.wanted.note(&request);
             } else {
-                self.refuse(request_of(&command), Refusal::NotConnected);
+                self.refuse(request.unsent(Refusal::NotConnected));
             }
         }
         self.give_up_wishes(|_| false);
@@ -126,13 +127,13 @@ impl Session {
         Ok(self.wait(connect).await??)
     }
 
-    /// Remembers what a command changes for later connections, but nothing that
+    /// Remembers what a request changes for later connections, but nothing that
     /// would keep the client from introducing itself.
-    fn note(&mut self, command: &ClientCommand) -> Result<Noted, Refusal> {
-        if let ClientCommand::SetMeta { key, value } = command {
+    fn note(&mut self, request: &Request) -> Result<Noted, Refusal> {
+        if let Request::SetMeta { key, value } = request {
             self.builder.change_meta(key, value.as_deref())?;
         }
-        Ok(self.wanted.note(command))
+        Ok(self.wanted.note(request))
     }
 
     /// Waits for something without a connection, and takes commands meanwhile.
@@ -156,25 +157,27 @@ impl Session {
         commands: impl IntoIterator<Item = ClientCommand>,
     ) -> Result<(), ClientEnd> {
         for command in commands {
-            match self.note(&command) {
-                Ok(Noted::Disconnect) => return Err(ClientEnd::Requested),
+            let ClientCommand::Request(request) = command else {
+                return Err(ClientEnd::Requested);
+            };
+            match self.note(&request) {
                 Ok(Noted::Later) => {}
                 Ok(Noted::Now) if !self.met => {
-                    let wish = self.wanted.rooms.last().filter(|_| command.is_said());
+                    let wish = self.wanted.rooms.last().filter(|_| request.is_message());
                     let after = wish.map(|wish| wish.room.clone());
-                    self.hold(&command, after, Refusal::NotConnected);
+                    self.hold(&request, after, Refusal::NotConnected);
                 }
-                Ok(Noted::Now) => self.refuse(request_of(&command), Refusal::NotConnected),
-                Err(reason) => self.refuse(request_of(&command), reason),
+                Ok(Noted::Now) => self.refuse(request.unsent(Refusal::NotConnected)),
+                Err(reason) => self.refuse(request.unsent(reason)),
             }
         }
         Ok(())
     }
 
-    /// Keeps a command for later.
-    fn hold(&mut self, command: &ClientCommand, after: Option<RoomName>, lost: Refusal) {
-        if let Err(reason) = self.held.keep(command, after, lost) {
-            self.refuse(request_of(command), reason);
+    /// Keeps a request for later.
+    fn hold(&mut self, request: &Request, after: Option<RoomName>, lost: Refusal) {
+        if let Err(reason) = self.held.keep(request, after, lost) {
+            self.refuse(request.unsent(reason));
         }
     }
 
@@ -185,17 +188,14 @@ impl Session {
             // Who was somewhere need not hear of a room that was for whoever is nowhere.
             let told = wish.owed && (!wish.if_nowhere || !self.met);
             if told && !is_asked_again(&wish.room) {
-                self.refuse(Some(wish.request()), Refusal::NotConnected);
+                self.refuse(wish.unsent(Refusal::NotConnected));
             }
         }
     }
 
     /// Tells the program that a request could not even be sent.
-    fn refuse(&self, request: Option<Request>, reason: Refusal) {
-        if let Some(request) = request {
-            let error = ServerEvent::Error(RequestError { request, reason });
-            self.updates.push(ClientUpdate::Event(error));
-        }
+    fn refuse(&self, error: RequestError) {
+        self.updates.push(ClientUpdate::Event(ServerEvent::Error(error)));
     }
 
     /// Serves a connection until it ends.
@@ -208,7 +208,7 @@ impl Session {
         self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
         let meta = self.builder.meta_changes().into_iter();
-        let meta = meta.map(|(key, value)| Due::Command(ClientCommand::SetMeta { key, value }));
+        let meta = meta.map(|(key, value)| Due::Command(Request::SetMeta { key, value }.into()));
         let rooms = self.wanted.rooms.iter().cloned().map(Due::Wish);
         let mut due: VecDeque<_> = meta.chain(rooms).collect();
         self.release(&mut due);
@@ -307,19 +307,19 @@ impl Session {
     /// Asks for what is due, as much of it as the outbox takes.
     fn ask(&mut self, sender: &ClientSender, due: &mut VecDeque<Due>) -> Asked {
         while let Some(next) = due.front() {
-            if let Due::Command(command) = next
-                && let Some(room) = self.awaited_room(command)
-            {
-                self.hold(command, Some(room), Refusal::NotInRoom);
-                due.pop_front();
-                continue;
-            }
             let noted = match next {
-                Due::Command(command) => self.note(command),
+                Due::Command(ClientCommand::Disconnect) => return Asked::Disconnect,
+                Due::Command(ClientCommand::Request(request)) => {
+                    if let Some(room) = self.awaited_room(request) {
+                        self.hold(request, Some(room), Refusal::NotInRoom);
+                        due.pop_front();
+                        continue;
+                    }
+                    self.note(request)
+                }
                 Due::Wish(_) => Ok(Noted::Later),
             };
             let result = match noted {
-                Ok(Noted::Disconnect) => return Asked::Disconnect,
                 Ok(Noted::Now | Noted::Later) => match sender.try_request(|it| next.ask(it)) {
                     Err(SendError::OutboxFull { .. }) => return Asked::AsMuch,
                     Err(SendError::Disconnected(_) | SendError::Closed) => return Asked::Over,
@@ -340,7 +340,7 @@ impl Session {
                     if let Some(room) = room {
                         self.wanted.cannot_be_asked(room);
                     }
-                    self.refuse(next.request(), reason);
+                    next.unsent(reason).into_iter().for_each(|error| self.refuse(error));
                 }
             }
             due.pop_front();
@@ -353,9 +353,9 @@ impl Session {
 impl Session {
     /// The room that a message is for, or may be, if the connection was asked for it before and
     /// has not answered.
-    fn awaited_room(&self, command: &ClientCommand) -> Option<RoomName> {
+    fn awaited_room(&self, request: &Request) -> Option<RoomName> {
         let joining = &self.wanted.joining;
-        if let ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. } = command {
+        if let Request::Broadcast { room, .. } | Request::Send { room, .. } = request {
             match room {
                 Some(room) => joining.contains(room).then(|| room.clone()),
                 None => joining.last().cloned(),
@@ -375,20 +375,18 @@ impl Session {
         let waits = |room: Option<&RoomName>| {
             room.is_some_and(|room| joining.contains(room) || to_ask.contains(&room))
         };
-        for (mut command, after) in self.held.take(waits).into_iter().rev() {
-            if let (
-                ClientCommand::Broadcast { room, .. } | ClientCommand::Send { room, .. },
-                Some(after),
-            ) = (&mut command, after)
+        for (mut request, after) in self.held.take(waits).into_iter().rev() {
+            if let (Request::Broadcast { room, .. } | Request::Send { room, .. }, Some(after)) =
+                (&mut request, after)
                 && room.is_none()
             {
                 *room = Some(after).filter(|after| self.wanted.is_in(after));
-                if room.is_none() && matches!(command, ClientCommand::Broadcast { .. }) {
-                    self.refuse(request_of(&command), Refusal::NotInRoom);
+                if room.is_none() && matches!(request, Request::Broadcast { .. }) {
+                    self.refuse(request.unsent(Refusal::NotInRoom));
                     continue;
                 }
             }
-            due.push_front(Due::Command(command));
+            due.push_front(Due::Command(request.into()));
         }
     }
 }

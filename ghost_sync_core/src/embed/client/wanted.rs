@@ -1,9 +1,9 @@
 //! Which rooms a program wants to be in, over any number of connections.
 
 use crate::{
-    client::{self, Request, RequestError, SendError, ServerEvent},
-    embed::ClientCommand,
-    wire::{JoinOptions, RoomName},
+    client::{self, Request, RequestError, RequestKind, SendError, ServerEvent},
+    link,
+    wire::{JoinOptions, Refusal, RoomName},
 };
 
 /// What the program wants, with and without a connection.
@@ -28,35 +28,32 @@ pub(super) struct Wish {
     pub(super) owed: bool,
 }
 
-/// When a command takes effect.
+/// When a request takes effect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Noted {
     /// Only on a connection.
     Now,
     /// On the next connection too.
     Later,
-    /// It ends the client.
-    Disconnect,
 }
 
 impl Wanted {
-    /// Remembers what a command changes for later connections.
-    pub(super) fn note(&mut self, command: &ClientCommand) -> Noted {
-        match command {
-            ClientCommand::Join { room, if_nowhere: true, .. } if self.find(room).is_some() => {}
-            ClientCommand::Join { room, options, if_nowhere } => {
+    /// Remembers what a request changes for later connections.
+    pub(super) fn note(&mut self, request: &Request) -> Noted {
+        match request {
+            Request::Join { room, if_nowhere: true, .. } if self.find(room).is_some() => {}
+            Request::Join { room, options, if_nowhere } => {
                 let (room, options, if_nowhere) = (room.clone(), options.clone(), *if_nowhere);
                 let joined = self.find(&room).is_some_and(|wish| wish.joined);
                 self.forget(&room);
                 self.rooms.push(Wish { room, options, if_nowhere, joined, owed: true });
             }
-            ClientCommand::Leave { room } => self.forget(room),
-            ClientCommand::SetMeta { .. } => {}
-            ClientCommand::Broadcast { .. }
-            | ClientCommand::Send { .. }
-            | ClientCommand::Ping
-            | ClientCommand::ListRooms => return Noted::Now,
-            ClientCommand::Disconnect => return Noted::Disconnect,
+            Request::Leave { room } => self.forget(room),
+            Request::SetMeta { .. } => {}
+            Request::Broadcast { .. }
+            | Request::Send { .. }
+            | Request::Ping
+            | Request::ListRooms => return Noted::Now,
         }
         Noted::Later
     }
@@ -83,7 +80,8 @@ impl Wanted {
             }
             return self.answered(room);
         } else if let ServerEvent::Error(RequestError {
-            request: Request::Join { room } | Request::Rejoin { room },
+            request: RequestKind::Join | RequestKind::Rejoin,
+            room: Some(room),
             ..
         }) = event
         {
@@ -151,15 +149,16 @@ impl Wish {
         if self.joined {
             options = options.again();
         }
-        match (self.if_nowhere, self.owed) {
-            (true, _) => session.join_if_nowhere(room, options),
-            (false, true) => session.join(room, options).map(|()| true),
-            (false, false) => session.rejoin(room, options).map(|()| true),
+        if !self.owed && !self.if_nowhere {
+            return session.rejoin(room, options).map(|()| true);
         }
+        let if_nowhere = self.if_nowhere;
+        session.request(link::now(), &Request::Join { room, options, if_nowhere })
     }
 
-    pub(super) fn request(&self) -> Request {
-        let room = self.room.clone();
-        if self.owed { Request::Join { room } } else { Request::Rejoin { room } }
+    /// As the program is told that it could not be asked for.
+    pub(super) fn unsent(&self, reason: Refusal) -> RequestError {
+        let request = if self.owed { RequestKind::Join } else { RequestKind::Rejoin };
+        RequestError { request, room: Some(self.room.clone()), reference: None, reason }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Fate, Mark, Message, Oracle};
 use crate::{
-    client::{Request, RequestError, ServerEvent},
+    client::{RequestError, RequestKind, ServerEvent},
     testing::stamp::Stamp,
     wire::{ClientId, Refusal},
 };
@@ -145,10 +145,10 @@ impl Oracle {
                     self.authors[author].joins_owed -= 1;
                 }
                 ServerEvent::Error(RequestError {
-                    request: Request::Join { .. } | Request::Rejoin { .. },
+                    request: RequestKind::Join | RequestKind::Rejoin,
                     ..
                 }) => self.authors[author].joins_owed -= 1,
-                ServerEvent::Error(error) if error.request == Request::ListRooms => {
+                ServerEvent::Error(error) if error.request == RequestKind::ListRooms => {
                     self.authors[author].lists_owed -= 1;
                 }
                 ServerEvent::Error(error) => self.told_refused(author, error),
@@ -174,12 +174,11 @@ impl Oracle {
 
     /// A program is told that the server did not do what it asked for.
     fn told_refused(&mut self, author: usize, error: &RequestError) {
-        let (Request::Broadcast { reference, .. } | Request::Send { reference, .. }) =
-            &error.request
-        else {
+        if !matches!(error.request, RequestKind::Broadcast | RequestKind::Send) {
             return;
-        };
-        let at = usize::try_from(*reference).unwrap_or(0).wrapping_sub(1);
+        }
+        let reference = error.reference.unwrap_or(0);
+        let at = usize::try_from(reference).unwrap_or(0).wrapping_sub(1);
         let Some(message) = self.authors[author].messages.get_mut(at) else {
             return self.fail("I13", format!("message {reference} is refused, never said"));
         };
@@ -205,9 +204,10 @@ impl Oracle {
                     None => self.fail("I9", format!("{author} left a room too many")),
                 }
             }
-            ServerEvent::Error(error) => match &error.request {
-                Request::Broadcast { reference, .. } | Request::Send { reference, .. } => {
-                    let at = usize::try_from(*reference).unwrap_or(0).wrapping_sub(1);
+            ServerEvent::Error(error) => match error.request {
+                RequestKind::Broadcast | RequestKind::Send => {
+                    let reference = error.reference.unwrap_or(0);
+                    let at = usize::try_from(reference).unwrap_or(0).wrapping_sub(1);
                     let state = &mut self.authors[author];
                     let fresh = state.reported.insert(at);
                     let fate = state.messages.get(at).map(|message| message.fate);

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{Mark, World};
+use crate::client::Request;
 use crate::testing::oracle::Stay;
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, Delivery, Hello, JoinOptions, MAGIC, MAX_OVERHEAD,
@@ -216,9 +217,7 @@ impl World {
         if self.players[at].resuming || link.up.ended || !self.oracle.is_linked(author, link.id) {
             return None;
         }
-        if self.players[at].session.list_rooms().is_ok() {
-            self.oracle.authors[author].lists_owed += 1;
-        }
+        self.ask(at, Request::ListRooms);
         self.flush(at);
         while self.links.get(&serial).is_some_and(|link| !link.up.bytes.is_empty()) {
             self.deliver_up(serial, usize::MAX);

@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use super::{Cause, Mark, World, clients::LONG};
 use crate::{
+    client::{Request, RequestKind},
     relay::{Announcement, MetaError, Relay, SendError},
     testing::{
         ops::{Op, OpKind},
@@ -38,26 +39,23 @@ impl World {
             OpKind::Send => self.send(at),
             OpKind::Join => self.join(at),
             OpKind::Leave => {
-                let room = self.some_room(at);
-                let room = room.as_ref().map(RoomName::as_str);
-                let _ = self.players[at].session.leave(room);
-                self.flush(at);
-            }
-            OpKind::SetMeta => {
-                let key = ["a", "b", "score", "name"][self.rng.usize(..4)];
-                let value = (self.rng.u32(..3) > 0).then(|| "v".repeat(self.rng.usize(..40)));
-                let _ = self.players[at].session.set_meta(key, value.as_deref());
-                self.flush(at);
-            }
-            OpKind::ListRooms => {
-                let player = &mut self.players[at];
-                if player.session.list_rooms().is_ok() {
-                    self.oracle.authors[player.author].lists_owed += 1;
+                if let Some(room) = self.some_room(at) {
+                    self.ask(at, Request::Leave { room });
                 }
                 self.flush(at);
             }
+            OpKind::SetMeta => {
+                let key = ["a", "b", "score", "name"][self.rng.usize(..4)].to_owned();
+                let value = (self.rng.u32(..3) > 0).then(|| "v".repeat(self.rng.usize(..40)));
+                self.ask(at, Request::SetMeta { key, value });
+                self.flush(at);
+            }
+            OpKind::ListRooms => {
+                self.ask(at, Request::ListRooms);
+                self.flush(at);
+            }
             OpKind::Ping => {
-                let _ = self.players[at].session.ping(self.now);
+                self.ask(at, Request::Ping);
                 self.flush(at);
             }
             OpKind::Connect => {
@@ -288,12 +286,23 @@ impl World {
             if_missing,
             ..JoinOptions::default()
         };
-        let player = &mut self.players[at];
-        let name = RoomName::new(&name).expect("names are short");
-        if player.session.join(name, options).is_ok() {
-            self.oracle.authors[player.author].joins_owed += 1;
-        }
+        let room = RoomName::new(&name).expect("names are short");
+        self.ask(at, Request::Join { room, options, if_nowhere: false });
         self.flush(at);
+    }
+
+    /// Makes a request, and notes what the client is owed for it.
+    pub(super) fn ask(&mut self, at: usize, request: Request) {
+        let player = &mut self.players[at];
+        if player.session.request(self.now, &request).is_err() {
+            return;
+        }
+        let author = &mut self.oracle.authors[player.author];
+        match request.kind() {
+            RequestKind::Join => author.joins_owed += 1,
+            RequestKind::ListRooms => author.lists_owed += 1,
+            _ => {}
+        }
     }
 
     pub(super) fn goodbye(&mut self, at: usize) {

@@ -33,7 +33,7 @@ fn heard(events: &[ServerEvent]) -> Vec<(u64, Option<ClientId>, bool)> {
 fn history_is_told_as_such_and_changes_nobody() {
     let (gone, came) = (ClientId::from_u128(3), ClientId::from_u128(4));
     let mut talk = Talk::open();
-    talk.session.join(name(), wish(b"", Replay::Last(9))).unwrap();
+    talk.ask(join(b"", Replay::Last(9)));
     talk.accepts(&[with_history(vec![(Seat(3), gone)]), roster(&[(1, ME), (2, OTHER)])], 1);
     let player_left = |seq, seat| ServerMessage::PlayerLeft {
         room: ROOM,
@@ -60,7 +60,7 @@ fn history_is_told_as_such_and_changes_nobody() {
 fn history_has_no_holes_but_for_gaps_and_the_own_join() {
     let open = |since_roster: bool| {
         let mut talk = Talk::open();
-        talk.session.join(name(), wish(b"", Replay::Last(9))).unwrap();
+        talk.ask(join(b"", Replay::Last(9)));
         talk.accepts(&[with_history(vec![])], 0);
         if since_roster {
             talk.accepts(&[roster(&[(1, ME), (2, OTHER)])], 1);
@@ -92,6 +92,6 @@ fn values_from_before_come_after_the_roster_and_have_no_place_in_the_order() {
     assert_eq!(heard(&events)[..2], [(4, Some(OTHER), true), (4, None, true)]);
     assert!(matches!(&events[0], ServerEvent::Broadcast { delivery: Delivery::Latest(8), .. }));
     let mut talk = Talk::open();
-    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+    talk.ask(join(b"", Replay::Nothing));
     talk.violates(&[joined(1, 2), value(2)]);
 }

@@ -92,15 +92,15 @@ fn whatever_a_server_says_the_client_ends_well() {
         if random.u8(..4) > 0 {
             talk = Talk::held();
             for _ in 0..2 {
-                talk.session.join(name(), wish(b"", Replay::Last(3))).unwrap();
+                talk.ask(join(b"", Replay::Last(3)));
             }
         }
         let mut events = Vec::new();
         for _ in 0..10 {
             match random.u8(..12) {
-                0 => drop(talk.session.join(name(), wish(b"", Replay::Last(3)))),
-                1 => drop(talk.session.leave(None)),
-                2 => drop(talk.session.ping(talk.start)),
+                0 => drop(talk.session.request(talk.start, &join(b"", Replay::Last(3)))),
+                1 => drop(talk.session.request(talk.start, &Request::Leave { room: name() })),
+                2 => drop(talk.session.request(talk.start, &Request::Ping)),
                 3 => drop(talk.session.take_outbox()),
                 4 => {
                     if talk.session.link_lost(&DisconnectReason::ConnectionReset) {

@@ -23,7 +23,7 @@ impl Talk {
     pub(super) fn held() -> Self {
         let mut talk = Self::new();
         talk.accepts(&[holding(ME)], 0);
-        talk.session.join(name(), wish(b"key", Replay::Last(3))).unwrap();
+        talk.ask(join(b"key", Replay::Last(3)));
         talk.accepts(&[joined(1, 2), roster(&[(1, ME), (2, OTHER)])], 1);
         talk.session.take_outbox();
         talk.accepts(&[ServerMessage::Received { count: 1 }], 0);
@@ -233,12 +233,13 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     let mut talk = Talk::held();
     talk.say();
     talk.session.send(None, MessageType::RAW, b"one").unwrap();
-    talk.session.set_meta("name", Some("Ann")).unwrap();
-    talk.session.set_meta("long", Some(&"v".repeat(90))).unwrap();
-    talk.session.set_meta("long", None).unwrap();
-    talk.session.list_rooms().unwrap();
-    let den = RoomName::new("den").unwrap();
-    talk.session.join(den, wish(b"x", Replay::Nothing)).unwrap();
+    let set = |key: &str, value| Request::SetMeta { key: key.to_owned(), value };
+    talk.ask(set("name", Some("Ann".to_owned())));
+    talk.ask(set("long", Some("v".repeat(90))));
+    talk.ask(set("long", None));
+    talk.ask(Request::ListRooms);
+    let (room, options) = (RoomName::new("den").unwrap(), wish(b"x", Replay::Nothing));
+    talk.ask(Request::Join { room, options, if_nowhere: false });
     talk.relink();
     talk.session.take_outbox();
     let events = talk.accepts(&[expired()], 3);
@@ -248,15 +249,12 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
         .map(|event| {
             let ServerEvent::Error(error) = event else { panic!("{event:?}") };
             assert_eq!(error.reason, Refusal::Unconfirmed);
-            error.request.clone()
+            named(error)
         })
         .collect();
     assert_eq!(
         asked,
-        [
-            Request::Broadcast { room: Some(name()), reference: 1 },
-            Request::Send { room: None, reference: 2 }
-        ]
+        [(RequestKind::Broadcast, Some(name()), Some(1)), (RequestKind::Send, None, Some(2))]
     );
     // What was refused in a hello would end the connection: it is asked for after it.
     talk.sends(&[hello(&[])]);
@@ -290,7 +288,7 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     assert_eq!(talk.say(), 3);
     let events = talk.accepts(&[refused(1)], 1);
     let ServerEvent::Error(error) = &events[0] else { panic!("{events:?}") };
-    assert_eq!(error.request, Request::Broadcast { room: Some(name()), reference: 3 });
+    assert_eq!(named(error), (RequestKind::Broadcast, Some(name()), Some(3)));
     talk.relink();
     talk.session.take_outbox();
     talk.accepts(&[resumed(5)], 1);
@@ -300,7 +298,7 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
 #[test]
 fn a_room_that_was_being_left_is_not_joined_again() {
     let mut talk = Talk::held();
-    talk.session.leave(None).unwrap();
+    talk.ask(Request::Leave { room: name() });
     talk.relink();
     let events = talk.accepts(&[expired()], 2);
     assert_eq!(events[1], ServerEvent::Left { room: name(), reason: LeaveReason::Left });
@@ -343,7 +341,7 @@ fn a_link_lost_while_beginning_anew_is_replaced_too() {
 fn a_seat_whose_roster_is_not_complete_outlives_its_link() {
     let mut talk = Talk::new();
     talk.accepts(&[holding(ME)], 0);
-    talk.session.join(name(), wish(b"", Replay::Last(3))).unwrap();
+    talk.ask(join(b"", Replay::Last(3)));
     talk.accepts(&[joined(1, 2), roster(&[(1, ME)])], 0);
     talk.session.take_outbox();
     talk.relink();
@@ -352,7 +350,7 @@ fn a_seat_whose_roster_is_not_complete_outlives_its_link() {
 
     let mut talk = Talk::new();
     talk.accepts(&[holding(ME)], 0);
-    talk.session.join(name(), wish(b"", Replay::Last(3))).unwrap();
+    talk.ask(join(b"", Replay::Last(3)));
     talk.accepts(&[joined(1, 2), roster(&[(1, ME)])], 0);
     talk.relink();
     talk.accepts(&[expired(), holding(OTHER)], 2);
@@ -380,13 +378,13 @@ fn a_message_that_was_answered_is_not_called_lost() {
     let events = talk.accepts(&[expired()], 2);
     assert!(matches!(events[0], ServerEvent::ResumeFailed { .. }));
     let ServerEvent::Error(error) = &events[1] else { panic!() };
-    assert!(matches!(error.request, Request::Broadcast { reference: 2, .. }), "{error:?}");
+    assert!(matches!(named(error), (RequestKind::Broadcast, _, Some(2))), "{error:?}");
 }
 
 #[test]
 fn a_broadcast_on_its_way_may_be_said_in_the_next_stay() {
     let mut talk = Talk::held();
-    talk.session.join(name(), wish(b"", Replay::Nothing)).unwrap();
+    talk.ask(join(b"", Replay::Nothing));
     talk.say();
     // Put out, in again, and only then heard.
     let left = ServerMessage::Left { room: ROOM, reason: LeaveReason::Left };
@@ -495,11 +493,12 @@ fn nobody_is_told_of_positions_and_effects_that_a_session_took_along() {
     let told = talk.accepts(&[expired()], 4);
     let numbers = told.iter().filter_map(|event| {
         if let ServerEvent::Error(RequestError {
-            request: Request::Broadcast { reference, .. } | Request::Send { reference, .. },
+            request: RequestKind::Broadcast | RequestKind::Send,
+            reference,
             ..
         }) = event
         {
-            Some(*reference)
+            *reference
         } else {
             None
         }

@@ -1,0 +1,186 @@
+//! What a client may ask its server for: the one list of it, and how a request is named that
+//! was refused.
+//!
+//! Another kind of request is another [`ClientMessage`](crate::wire::ClientMessage), a variant
+//! here, an arm in `session/requests.rs` that encodes it, and a method of
+//! [`ClientSender`](super::ClientSender).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::wire::{Delivery, JoinOptions, MessageType, Refusal, RoomName, SendFlags};
+
+/// Something to ask the server for. The methods of a [`Client`](super::Client) make these; a
+/// [`ClientBridge`](crate::embed::ClientBridge) is given them as they are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Request {
+    /// A seat.
+    Join {
+        /// The room.
+        room: RoomName,
+        /// What else is wanted; of that not the replay when the client joins again by
+        /// itself.
+        options: JoinOptions,
+        /// Whether to ask only where the client is in no room then and has asked for
+        /// none. If it is somewhere, nothing is told about this join.
+        if_nowhere: bool,
+    },
+    /// To give a seat up.
+    Leave {
+        /// The room.
+        room: RoomName,
+    },
+    /// A message to a room.
+    Broadcast {
+        /// The room; `None` for the one that was joined last.
+        room: Option<RoomName>,
+        /// How hard to try.
+        delivery: Delivery,
+        /// Whether to echo, whether to acknowledge.
+        flags: SendFlags,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// A message to the server program.
+    Send {
+        /// The room that it is about; `None` for the one that was joined last, or none at all.
+        room: Option<RoomName>,
+        /// What the payload is.
+        message_type: MessageType,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// A change of the own metadata.
+    SetMeta {
+        /// The key: 1 to 64 bytes, without control characters.
+        key: String,
+        /// The new value; `None` removes the key.
+        value: Option<String>,
+    },
+    /// The list of rooms.
+    ListRooms,
+    /// How long an answer takes.
+    Ping,
+}
+
+impl Request {
+    /// What kind of request it is.
+    pub fn kind(&self) -> RequestKind {
+        match self {
+            Self::Join { .. } => RequestKind::Join,
+            Self::Leave { .. } => RequestKind::Leave,
+            Self::Broadcast { .. } => RequestKind::Broadcast,
+            Self::Send { .. } => RequestKind::Send,
+            Self::SetMeta { .. } => RequestKind::SetMeta,
+            Self::ListRooms => RequestKind::ListRooms,
+            Self::Ping => RequestKind::Ping,
+        }
+    }
+
+    /// The room that it names, if it names one.
+    pub fn room(&self) -> Option<&RoomName> {
+        match self {
+            Self::Join { room, .. } | Self::Leave { room } => Some(room),
+            Self::Broadcast { room, .. } | Self::Send { room, .. } => room.as_ref(),
+            Self::SetMeta { .. } | Self::ListRooms | Self::Ping => None,
+        }
+    }
+
+    /// Whether it is a message, to a room or to the server.
+    pub(crate) fn is_message(&self) -> bool {
+        self.payload().is_some()
+    }
+
+    /// What keeping the request costs, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        let options = if let Self::Join { options, .. } = self { options.len() } else { 0 };
+        size_of::<Self>() + options + self.payload().map_or(0, Bytes::len)
+    }
+
+    /// That it was not even sent, and why.
+    pub(crate) fn unsent(&self, reason: Refusal) -> RequestError {
+        let (request, room) = (self.kind(), self.room().cloned());
+        RequestError { request, room, reference: None, reason }
+    }
+
+    fn payload(&self) -> Option<&Bytes> {
+        if let Self::Broadcast { payload, .. } | Self::Send { payload, .. } = self {
+            Some(payload)
+        } else {
+            None
+        }
+    }
+}
+
+/// The kinds of [`Request`]s, and what a client asks for by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RequestKind {
+    /// [`Request::Join`].
+    Join,
+    /// A seat that the client asked for by itself, in place of one that it had before the
+    /// server forgot it: its program asked for nothing, and is in that room no more.
+    Rejoin,
+    /// [`Request::Leave`].
+    Leave,
+    /// [`Request::Broadcast`].
+    Broadcast,
+    /// [`Request::Send`].
+    Send,
+    /// [`Request::SetMeta`].
+    SetMeta,
+    /// [`Request::ListRooms`].
+    ListRooms,
+    /// [`Request::Ping`].
+    Ping,
+}
+
+impl fmt::Display for RequestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Join => "join",
+            Self::Rejoin => "join again",
+            Self::Leave => "leave",
+            Self::Broadcast => "broadcast",
+            Self::Send => "send",
+            Self::SetMeta => "set metadata",
+            Self::ListRooms => "list rooms",
+            Self::Ping => "ping",
+        })
+    }
+}
+
+/// Why something that a client asked for was not done.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}: {reason}", self.in_words())]
+pub struct RequestError {
+    /// What was asked for.
+    pub request: RequestKind,
+    /// The room that it was about, if it was about one: of a seat given up and of messages
+    /// only while the client is in it.
+    pub room: Option<RoomName>,
+    /// Which message: what [`broadcast`](super::Client::broadcast) or
+    /// [`send`](super::Client::send) returned. `None` for everything else, and for a message
+    /// that a [`ClientBridge`](crate::embed::ClientBridge) could not even send.
+    pub reference: Option<u64>,
+    /// Why it was not done; says what to change. The server's reason, or
+    /// [`NotConnected`](Refusal::NotConnected) or [`Unconfirmed`](Refusal::Unconfirmed),
+    /// which only a client itself finds.
+    pub reason: Refusal,
+}
+
+impl RequestError {
+    /// What was asked for, in words for people.
+    pub fn in_words(&self) -> String {
+        match (self.request, &self.room, self.reference) {
+            (RequestKind::Join, Some(room), _) => format!("join {room:?}"),
+            (RequestKind::Rejoin, Some(room), _) => format!("join {room:?} again"),
+            (kind, _, Some(reference)) => format!("{kind} {reference}"),
+            (kind, ..) => kind.to_string(),
+        }
+    }
+}
