@@ -45,7 +45,7 @@ impl Default for ClientBuilder {
             outbox_limit: 1 << 20,
             reconnect: Reconnect::default(),
             resume_for: None,
-            hello: OwnHello::default(),
+            hello: OwnHello { user_agent: USER_AGENT.to_owned(), ..OwnHello::default() },
         }
     }
 }
@@ -92,6 +92,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.hello.protocol = Some(protocol);
+        self
+    }
+
+    /// What the program is, such as `"my_game/1.2"`, for logs and rules of the server: the first
+    /// 128 characters are shown. By default this crate and its version; nothing if it is empty.
+    #[must_use]
+    pub fn user_agent(mut self, program: impl Into<String>) -> Self {
+        self.hello.user_agent = program.into();
         self
     }
 
@@ -263,3 +271,5 @@ impl Handshake {
         Ok(client)
     }
 }
+
+const USER_AGENT: &str = concat!("ghost_sync_core/", env!("CARGO_PKG_VERSION"));

@@ -156,17 +156,17 @@ async fn connection_refused_by_the_rules_reaches_both_sides() {
     struct Closed;
     impl ServerHandler for Closed {
         fn on_connect(&self, connect: &ConnectInfo<'_>) -> Verdict {
-            Verdict::reject(format!("no entry with {:?}", connect.data))
+            Verdict::reject(format!("no entry with {:?} for {}", connect.data, connect.user_agent))
         }
     }
     let server = serve(Server::builder().handler(Closed)).await;
-    let builder = Client::builder().data(&[7][..]);
+    let builder = Client::builder().data(&[7][..]).user_agent("game/1.0");
     let error = builder.connect_over(server.connect_local()).await.unwrap_err();
-    assert_eq!(error.to_string(), "refused by the server: no entry with [7]");
+    assert_eq!(error.to_string(), "refused by the server: no entry with [7] for game/1.0");
     assert!(!error.may_retry());
     let mut raw = Raw::new(server.connect_local());
     raw.say(&hello()).await;
-    let message = "no entry with []".to_owned();
+    let message = "no entry with [] for ".to_owned();
     assert_eq!(raw.close_reason().await, CloseReason::ConnectionRefused { message });
     assert_eq!(server.client_count(), 0);
 }

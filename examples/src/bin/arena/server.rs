@@ -245,7 +245,7 @@ impl Slate<'_, '_> {
         News::Board {
             round: self.round.number,
             left_millis: millis(self.round.left(self.now())),
-            kept_millis: millis(self.config.resume_grace),
+            kept_millis: millis(self.config.relay.resume_grace),
             players,
             rows,
         }
