@@ -40,20 +40,19 @@ pub(super) enum Noted {
 impl Wanted {
     /// Remembers what a request changes for later connections.
     pub(super) fn note(&mut self, request: &Request) -> Noted {
-        match request {
-            Request::Join { room, if_nowhere: true, .. } if self.find(room).is_some() => {}
-            Request::Join { room, options, if_nowhere } => {
-                let (room, options, if_nowhere) = (room.clone(), options.clone(), *if_nowhere);
-                let joined = self.find(&room).is_some_and(|wish| wish.joined);
-                self.forget(&room);
-                self.rooms.push(Wish { room, options, if_nowhere, joined, owed: true });
+        if let Request::Join { room, options, if_nowhere } = request {
+            let known = self.find(room).map(|wish| wish.joined);
+            if *if_nowhere && known.is_some() {
+                return Noted::Later;
             }
-            Request::Leave { room } => self.forget(room),
-            Request::SetMeta { .. } => {}
-            Request::Broadcast { .. }
-            | Request::Send { .. }
-            | Request::Ping
-            | Request::ListRooms => return Noted::Now,
+            let (room, options, if_nowhere) = (room.clone(), options.clone(), *if_nowhere);
+            let joined = known.unwrap_or(false);
+            self.forget(&room);
+            self.rooms.push(Wish { room, options, if_nowhere, joined, owed: true });
+        } else if let Request::Leave { room } = request {
+            self.forget(room);
+        } else if !matches!(request, Request::SetMeta { .. }) {
+            return Noted::Now;
         }
         Noted::Later
     }
