@@ -53,8 +53,7 @@ struct Room {
 impl Room {
     fn with_members(count: u128) -> Self {
         let (now, mut out) = (Instant::now(), Vec::new());
-        let mut config = RelayConfig::default();
-        config.limits = Limits::none();
+        let config = RelayConfig { limits: Limits::none(), ..RelayConfig::default() };
         let mut relay = Relay::new(config);
         let name = RoomName::new("a").unwrap();
         relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();

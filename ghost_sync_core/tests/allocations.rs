@@ -24,8 +24,7 @@ struct Room {
 impl Room {
     fn with_members(count: u128) -> Self {
         let (now, mut out) = (Instant::now(), Vec::new());
-        let mut config = RelayConfig::default();
-        config.max_clients = 4096;
+        let config = RelayConfig { max_clients: 4096, ..RelayConfig::default() };
         let mut relay = Relay::new(config);
         let name = RoomName::new("a").unwrap();
         relay.create_room(now, name, 1, RoomConfig::default(), &mut out).unwrap();
@@ -155,11 +154,13 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
     const CLIENTS: u64 = 40;
     const LIMIT: u64 = 64 << 10;
     for filling in [Filling::Refusals, Filling::Rosters, Filling::Words, Filling::Broadcasts] {
-        let mut config = RelayConfig::default();
-        config.outbox_limit = LIMIT as usize;
-        config.limits = Limits::none();
-        config.rooms_per_client = 1;
-        config.max_owed_replies = usize::MAX;
+        let config = RelayConfig {
+            outbox_limit: LIMIT as usize,
+            limits: Limits::none(),
+            rooms_per_client: 1,
+            max_owed_replies: usize::MAX,
+            ..RelayConfig::default()
+        };
         let (now, mut out) = (Instant::now(), Vec::new());
         let mut relay = Relay::new(config);
         for name in ["a", "b"] {

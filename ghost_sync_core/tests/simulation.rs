@@ -226,10 +226,12 @@ fn who_never_reads_changes_nothing_for_the_others() {
 /// or does not.
 fn company(seed: u64, reads: bool) -> Vec<Vec<Vec<u8>>> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut config = RelayConfig::default();
-    config.outbox_limit = 8 << 10;
-    config.channel_capacity = 16;
-    config.resume_grace = Duration::from_secs(rng.u64(..2) * 30);
+    let config = RelayConfig {
+        outbox_limit: 8 << 10,
+        channel_capacity: 16,
+        resume_grace: Duration::from_secs(rng.u64(..2) * 30),
+        ..RelayConfig::default()
+    };
     let mut served = Served::new(config);
     let links: Vec<_> = (1..4).map(|id| served.connect(id)).collect();
     for link in &links {

@@ -119,7 +119,7 @@ fn a_host_whose_app_exits_tells_its_guests() {
             },
         );
     });
-    let guest = net.connect(|client| record::<Disconnected>(client));
+    let guest = net.connect(record::<Disconnected>);
     net.join(guest, "lobby");
     net.server.world_mut().write_message(AppExit::Success);
     net.settle();

@@ -16,8 +16,7 @@ use super::{
 pub fn handshake(data: &[u8]) {
     let mut dice = Dice::new(data);
     let settings = dice.byte();
-    let mut config = RelayConfig::default();
-    config.limits = Limits::none();
+    let mut config = RelayConfig { limits: Limits::none(), ..RelayConfig::default() };
     config.host.ask_connect = settings & 1 != 0;
     config.host.ask_join = settings & 2 != 0;
     config.create_on_join = CreateOnJoin::Always;

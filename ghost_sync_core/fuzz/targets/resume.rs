@@ -18,12 +18,14 @@ use super::{
 /// secret.
 pub fn resume(data: &[u8]) {
     let mut dice = Dice::new(data);
-    let mut config = RelayConfig::default();
-    config.limits = Limits::none();
-    config.create_on_join = CreateOnJoin::Always;
-    config.room_defaults = RoomConfig::default().observed().replay(16);
-    config.rooms_per_client = 4;
-    config.outbox_limit = dice.one_of(&[1 << 20, 2048, 8192]);
+    let mut config = RelayConfig {
+        limits: Limits::none(),
+        create_on_join: CreateOnJoin::Always,
+        room_defaults: RoomConfig::default().observed().replay(16),
+        rooms_per_client: 4,
+        outbox_limit: dice.one_of(&[1 << 20, 2048, 8192]),
+        ..RelayConfig::default()
+    };
     config.host.seed = 7;
     let mut world = World::new(config);
     let witness = member(&mut world, &["a", "b"]);

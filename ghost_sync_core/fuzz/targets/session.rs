@@ -60,8 +60,7 @@ struct Peer {
 }
 
 fn config(dice: &mut Dice<'_>) -> RelayConfig {
-    let mut config = RelayConfig::default();
-    config.limits = Limits::none();
+    let mut config = RelayConfig { limits: Limits::none(), ..RelayConfig::default() };
     let settings = dice.byte();
     config.host.ask_connect = settings & 3 == 3;
     config.host.ask_join = settings & 12 == 12;

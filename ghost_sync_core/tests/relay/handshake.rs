@@ -157,7 +157,7 @@ fn who_repeats_unknown_requests_is_limited_like_anybody() {
     for _ in 0..100 {
         world.bytes(peer, &unknown(12));
         world.pump();
-        closed = closed.or(world.closed(peer));
+        closed = closed.or_else(|| world.closed(peer));
         world.take(peer);
     }
     assert!(matches!(closed, Some(CloseReason::RateLimited { .. })), "{closed:?}");

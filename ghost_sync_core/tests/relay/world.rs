@@ -123,9 +123,8 @@ impl World {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut RelayConfig)) -> Self {
-        let mut config = RelayConfig::default();
         // Most tests are about what happens at once; those of sessions say so.
-        config.resume_grace = Duration::ZERO;
+        let mut config = RelayConfig { resume_grace: Duration::ZERO, ..RelayConfig::default() };
         change(&mut config);
         Self {
             relay: Relay::new(config),
