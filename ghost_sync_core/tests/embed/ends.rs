@@ -44,6 +44,29 @@ async fn a_server_that_stops_tells_its_clients_and_its_program() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_keeps_its_seats_is_away_when_it_ends() {
+    for drops in [true, false] {
+        let mut world = World::new().await;
+        let (mut client, _) = world.join().await;
+        world.updates.clear();
+        client.keep_seats(true);
+        if drops {
+            drop(client);
+        } else {
+            client.send(ClientCommand::Disconnect).unwrap();
+            client.flush();
+        }
+        world.step().await;
+        let held =
+            |it: &ServerUpdate| matches!(it, ServerUpdate::Event(RelayEvent::PlayerAway { .. }));
+        let left =
+            |it: &ServerUpdate| matches!(it, ServerUpdate::Event(RelayEvent::PlayerLeft { .. }));
+        let updates = &world.updates;
+        assert!(updates.iter().any(held) && !updates.iter().any(left), "{drops}: {updates:?}");
+    }
+}
+
 #[test]
 fn dropping_everything_says_goodbye_and_ends_the_threads() {
     let network = Network::new().unwrap();
