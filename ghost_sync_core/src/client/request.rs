@@ -184,3 +184,27 @@ impl RequestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_is_said_in_words() {
+        let room = RoomName::new("lobby").ok();
+        for (request, room, reference, words) in [
+            (RequestKind::Join, room.clone(), None, "join \"lobby\": not connected"),
+            (RequestKind::Rejoin, room.clone(), None, "join \"lobby\" again: not connected"),
+            (RequestKind::Leave, room.clone(), None, "leave: not connected"),
+            (RequestKind::Broadcast, room, Some(3), "broadcast 3: not connected"),
+            (RequestKind::Send, None, None, "send: not connected"),
+            (RequestKind::SetMeta, None, None, "set metadata: not connected"),
+            (RequestKind::ListRooms, None, None, "list rooms: not connected"),
+            (RequestKind::Ping, None, None, "ping: not connected"),
+        ] {
+            let reason = Refusal::NotConnected;
+            let error = RequestError { request, room, reference, reason };
+            assert_eq!(error.to_string(), words);
+        }
+    }
+}
