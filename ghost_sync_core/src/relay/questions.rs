@@ -29,7 +29,7 @@ pub(super) struct PendingAsk {
 
 impl Relay {
     /// Whether the host decides about changes of metadata from here on, as
-    /// [`RelayConfig::ask_meta`](super::RelayConfig::ask_meta) says at first.
+    /// [`RelayConfig::ask_meta`](super::HostConfig::ask_meta) says at first.
     pub fn set_ask_meta(&mut self, ask: bool) {
         self.config.host.ask_meta = ask;
     }

@@ -13,8 +13,8 @@ use super::{
 
 /// From a client to the server.
 ///
-/// `Broadcast` and `Send` are counted from 1 in each session; that count is
-/// their *reference* in [`ServerMessage::Ack`] and [`ServerMessage::Refused`].
+/// `Broadcast` and `Send` are counted from 1 in each session; that count is their *reference* in
+/// [`Ack`](super::ServerMessage::Ack) and [`Refused`](super::ServerMessage::Refused).
 /// All requests ([`is_request`](Self::is_request)) are counted too: a session that
 /// is taken up again goes on after the last one that the server has.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -57,12 +57,12 @@ pub enum ClientMessage<'a> {
         /// The bytes.
         payload: &'a [u8],
     },
-    /// Asks for a [`ServerMessage::Pong`].
+    /// Asks for a [`ServerMessage::Pong`](super::ServerMessage::Pong).
     Ping {
         /// Comes back.
         nonce: u64,
     },
-    /// Answers a [`ServerMessage::Ping`].
+    /// Answers a [`ServerMessage::Ping`](super::ServerMessage::Ping).
     Pong {
         /// The ping's.
         nonce: u64,
@@ -90,7 +90,7 @@ pub enum ClientMessage<'a> {
     },
     /// In place of `Hello`: takes a session up again.
     Resume(Resume),
-    /// How many of the server's [numbered](ServerMessage::is_numbered) messages
+    /// How many of the server's [numbered](super::ServerMessage::is_numbered) messages
     /// arrived in this session; the server need not keep them any more.
     Received {
         /// How many.

@@ -208,14 +208,14 @@ pub enum ServerMessage<'a> {
         /// Why.
         reason: Refusal,
     },
-    /// Asks for a [`ClientMessage::Pong`].
+    /// Asks for a [`ClientMessage::Pong`](super::ClientMessage::Pong).
     Ping {
         /// Comes back.
         nonce: u64,
         /// As in [`Received`](Self::Received).
         received: u64,
     },
-    /// Answers a [`ClientMessage::Ping`].
+    /// Answers a [`ClientMessage::Ping`](super::ClientMessage::Ping).
     Pong {
         /// The ping's.
         nonce: u64,
@@ -245,7 +245,7 @@ pub enum ServerMessage<'a> {
         /// The bytes.
         payload: &'a [u8],
     },
-    /// How many of the client's [requests](ClientMessage::is_request) the server
+    /// How many of the client's [requests](super::ClientMessage::is_request) the server
     /// has in this session; the client need not keep them any more.
     Received {
         /// How many.

@@ -27,7 +27,7 @@ impl SendFlags {
     pub const NONE: Self = Self(0);
     /// Deliver to the sender too.
     pub const ECHO: Self = Self(1);
-    /// Answer with [`ServerMessage::Ack`].
+    /// Answer with [`ServerMessage::Ack`](super::ServerMessage::Ack).
     pub const ACK: Self = Self(2);
     /// With [`Delivery::Latest`] only: the message is the last of its key. It is delivered
     /// like others, and then there is no value of that key for newcomers.
