@@ -20,10 +20,10 @@ mod thread;
 
 use bevy::prelude::*;
 use bevy_ghost_client::{
-    HostFence, Traffic,
+    Traffic,
     typed::{MessageRegistry, ServerPayload},
 };
-use ghost_sync_core::embed::{ServerBridge, ServerCommand, ServerUpdate};
+use ghost_sync_core::embed::{ServerBridge, ServerUpdate};
 
 use crate::{
     Connection, ConnectionStats, GhostServer,
@@ -82,7 +82,7 @@ pub(crate) fn receive(
     }
     questions::take_replies(world);
     let answers = std::mem::take(&mut world.resource_mut::<Outbox>().answers);
-    flush(world, answers);
+    thread::flush(world, answers);
 }
 
 /// Hands what the systems have written, opened and ended to the network thread, in the order
@@ -101,18 +101,7 @@ pub(crate) fn send(
     }
     questions::take_replies(world);
     let answers = std::mem::take(&mut world.resource_mut::<Outbox>().answers);
-    flush(world, commands.into_iter().map(|(_, command)| command).chain(answers));
-}
-
-fn flush(world: &mut World, commands: impl IntoIterator<Item = ServerCommand>) {
-    if let Some(bridge) = &mut world.resource_mut::<NetworkThread>().bridge {
-        for command in commands {
-            bridge.send(command);
-        }
-        bridge.flush();
-        let fence = bridge.fence();
-        world.insert_resource(HostFence(fence));
-    }
+    thread::flush(world, commands.into_iter().map(|(_, command)| command).chain(answers));
 }
 
 /// Looks how much waits for each client.

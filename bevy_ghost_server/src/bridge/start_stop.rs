@@ -13,8 +13,11 @@ use ghost_sync_core::{
 };
 
 use super::{
-    allowed_rooms::AllowedRooms, facts, observers, outbox::Outbox, questions::Questions,
-    thread::NetworkThread,
+    allowed_rooms::AllowedRooms,
+    facts, observers,
+    outbox::Outbox,
+    questions::Questions,
+    thread::{self, NetworkThread},
 };
 use crate::{
     GhostServer, Room, RoomConfig, ServerConfig, ServerState, StartServer, StopServer,
@@ -100,7 +103,7 @@ pub(crate) fn stop_with_app(world: &mut World, mut exits: Local<MessageCursor<Ap
         let StopServer { message, deadline } = world.resource::<AtExit>().0.clone();
         shut_down(world, message, deadline);
         let commands = std::mem::take(&mut world.resource_mut::<Outbox>().commands);
-        super::flush(world, commands.into_iter().map(|(_, command)| command));
+        thread::flush(world, commands.into_iter().map(|(_, command)| command));
     }
 }
 

@@ -1,10 +1,10 @@
 //! The handle of the network thread.
 
 use bevy::prelude::*;
-use bevy_ghost_client::{LocalConnector, typed::Stamp};
+use bevy_ghost_client::{HostFence, LocalConnector, typed::Stamp};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
-use ghost_sync_core::embed::ServerBridge;
+use ghost_sync_core::embed::{ServerBridge, ServerCommand};
 
 use crate::events::UnsentReason;
 
@@ -52,5 +52,17 @@ impl NetworkThread {
         }
         let (len, max) = (payload.len(), self.max_payload);
         if len > max { Err(UnsentReason::TooLarge { len, max }) } else { Ok(()) }
+    }
+}
+
+/// Gives commands to the network thread, and tells the app's client how far it is with them.
+pub(super) fn flush(world: &mut World, commands: impl IntoIterator<Item = ServerCommand>) {
+    if let Some(bridge) = &mut world.resource_mut::<NetworkThread>().bridge {
+        for command in commands {
+            bridge.send(command);
+        }
+        bridge.flush();
+        let fence = bridge.fence();
+        world.insert_resource(HostFence(fence));
     }
 }

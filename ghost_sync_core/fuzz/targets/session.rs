@@ -419,11 +419,11 @@ impl Game {
             }
             5 if dice.once_in(2) => {
                 let conn = conn.unwrap_or_default();
-                let _ = self.world.act(|relay, now, out| relay.kick(now, conn, &text, out));
+                let _ = self.world.act(|relay, now, out| relay.disconnect(now, conn, &text, out));
             }
             6 => {
                 let (conn, room) = (conn.unwrap_or_default(), self.room_of(link, dice));
-                let _ = self.world.act(|relay, now, out| relay.remove(now, conn, room, "x", out));
+                let _ = self.world.act(|relay, now, out| relay.kick(now, conn, room, "x", out));
             }
             7 | 8 => self.host_says(name, dice),
             9 | 10 => {

@@ -224,11 +224,11 @@ fn execute(
         ServerCommand::Kick { conn, room, message } => {
             let held = relay.rooms_of(conn).find(|(_, name)| **name == room).map(|(id, _)| id);
             if let Some(held) = held {
-                let _ = relay.remove(now, conn, held, &message, out);
+                let _ = relay.kick(now, conn, held, &message, out);
             }
         }
         ServerCommand::Disconnect { conn, message } => {
-            let _ = relay.kick(now, conn, &message, out);
+            let _ = relay.disconnect(now, conn, &message, out);
         }
         ServerCommand::Broadcast { room, delivery, except, message_type, payload } => {
             let last = false;

@@ -39,11 +39,11 @@ pub struct Announcement<'a> {
 }
 
 impl Relay {
-    /// Ends a client's connection.
+    /// Ends a client's connection: it is told [`CloseReason::Kicked`].
     ///
     /// # Errors
     /// When it is gone already.
-    pub fn kick(
+    pub fn disconnect(
         &mut self,
         now: Instant,
         conn: ConnId,
@@ -60,11 +60,12 @@ impl Relay {
         Ok(())
     }
 
-    /// Puts a client out of a room, or of the softly deleted room `room`.
+    /// Takes a client's seat in a room, or in the softly deleted room `room`: it is told
+    /// [`LeaveReason::Kicked`], and stays connected.
     ///
     /// # Errors
     /// When it is not in it.
-    pub fn remove(
+    pub fn kick(
         &mut self,
         now: Instant,
         conn: ConnId,

@@ -331,8 +331,9 @@ impl Secrets {
 const RESUME: usize = 96;
 const PER_ROOM: usize = 20;
 
-/// Rooms that a resume may name, however many a client may be in.
-const MAX_RESUMED: usize = 8192;
+/// Rooms that a resume may name, however many a client may be in: what a first message has
+/// room for (`PROTOCOL.md`, "Versions").
+const MAX_RESUMED: usize = (u16::MAX as usize - RESUME) / PER_ROOM;
 
 impl Threshold {
     /// Where dropping begins: all frames, half of the bytes.

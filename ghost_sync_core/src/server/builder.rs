@@ -87,7 +87,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Connections at once, those in their handshake included; 1024 by default.
+    /// Clients at once, those that are away included; 1,024 by default. Connections in their
+    /// handshake are counted beside them ([`RelayConfig::max_clients`]).
     #[must_use]
     pub fn max_clients(mut self, clients: usize) -> Self {
         self.relay.max_clients = clients;

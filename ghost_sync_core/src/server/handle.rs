@@ -165,7 +165,7 @@ impl ServerHandle {
     ) -> Result<(), ClientNotFound> {
         let message = message.as_ref();
         let shard = &self.service.shard;
-        shard.act(|relay, now, out| relay.kick(now, conn_of(relay, client)?, message, out))
+        shard.act(|relay, now, out| relay.disconnect(now, conn_of(relay, client)?, message, out))
     }
 
     /// Stops the server: nobody can connect any more, every client is told and

@@ -241,7 +241,7 @@ fn the_last_message_is_the_last() {
     tell(&mut world, alice, None, Delivery::Latest(1), "begun");
     tell(&mut world, alice, None, Delivery::Latest(1), "too late");
     let conn = world.peers[alice].conn;
-    world.act(|relay, now, out| relay.kick(now, conn, "out", out)).unwrap();
+    world.act(|relay, now, out| relay.disconnect(now, conn, "out", out)).unwrap();
     world.read_on(alice, 1 << 20);
     let frames = world.take(alice);
     let last = frames.last().map(|frame| ServerMessage::decode(frame).unwrap());

@@ -27,7 +27,7 @@ fn a_direct_message_keeps_its_place_when_its_receiver_leaves() {
         .direct(&[conn], Some("a"), Delivery::Reliable, MessageType::RAW, b"second")
         .unwrap();
     let room = world.peers[slow].rooms["a"].0;
-    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    world.act(|relay, now, out| relay.kick(now, conn, room, "out", out)).unwrap();
     world.read_on(slow, 10_000);
     let (broadcast, direct, left) = (6, 15, 5);
     assert_eq!(kinds(&mut world, slow), [broadcast, direct, left]);

@@ -187,7 +187,7 @@ impl History {
     fn kick(&mut self) {
         let Some(peer) = self.peer() else { return };
         let conn = self.world.peers[peer].conn;
-        let _ = self.world.act(|relay, now, out| relay.kick(now, conn, "out", out));
+        let _ = self.world.act(|relay, now, out| relay.disconnect(now, conn, "out", out));
         self.world.pump();
     }
 

@@ -553,7 +553,7 @@ fn places_of_an_address_are_free_again_however_its_connections_end() {
                 }
                 4 => {
                     let conn = world.peers[peer].conn;
-                    world.act(|relay, now, out| relay.kick(now, conn, "out", out)).unwrap();
+                    world.act(|relay, now, out| relay.disconnect(now, conn, "out", out)).unwrap();
                     world.pump();
                 }
                 _ => world.peers[peer].answers_pings = false,

@@ -149,7 +149,7 @@ fn what_was_said_before_the_end_arrives_before_the_close() {
         say(&mut world);
         let conn = world.peers[alice].conn;
         world.act(|relay, now, out| match kick {
-            true => relay.kick(now, conn, "out", out).unwrap(),
+            true => relay.disconnect(now, conn, "out", out).unwrap(),
             false => relay.shutdown(now, "update", secs(1), out),
         });
         world.pump();

@@ -164,7 +164,7 @@ fn a_new_process_of_a_session_that_ends_meanwhile_begins_a_new_one() {
     let again = world.begin_anew(&ticket);
     let asked = greetings(&mut world);
     let conn = world.peers[alice].conn;
-    world.act(|relay, now, out| relay.kick(now, conn, "out", out)).unwrap();
+    world.act(|relay, now, out| relay.disconnect(now, conn, "out", out)).unwrap();
     world.answer(asked[0].0, words("too late"));
     assert_eq!(story(&mut world, again), ["welcome to []"]);
     let last = world.events.last();

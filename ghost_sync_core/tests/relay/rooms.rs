@@ -280,7 +280,7 @@ fn a_kick_tells_the_client_ends_its_connection_and_gives_one_leave() {
     world.room("a");
     let (alice, bob) = (world.member("a"), world.member("a"));
     let conn = world.peers[alice].conn;
-    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    world.act(|relay, now, out| relay.disconnect(now, conn, "cheating", out)).unwrap();
     world.pump();
     assert!(world.peers[alice].dropped);
     assert!(world.closed(alice).unwrap().to_string().contains("cheating"));

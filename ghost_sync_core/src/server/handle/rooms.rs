@@ -97,7 +97,7 @@ impl ServerHandle {
         self.act(|relay, now, out| {
             let conn = conn_of(relay, client)?;
             let room = relay.room_id(room).ok_or(ClientNotFound)?;
-            relay.remove(now, conn, room, message, out)
+            relay.kick(now, conn, room, message, out)
         })
     }
 

@@ -159,7 +159,7 @@ impl World {
             OpKind::Kick => {
                 if let Some(conn) = self.some_conn(op.who) {
                     let kicked = self.act(&Cause::Kick(conn), |relay, now, out| {
-                        relay.kick(now, conn, "out", out)
+                        relay.disconnect(now, conn, "out", out)
                     });
                     if kicked.is_ok() && self.oracle.conns().any(|left| left == conn) {
                         self.oracle.fail("I16", format!("{conn:?} is there after a kick"));
@@ -171,7 +171,7 @@ impl World {
                 let room = self.relay.rooms_of(conn).next().map(|(room, _)| room);
                 if let Some(room) = room {
                     self.act(&Cause::Host, |relay, now, out| {
-                        let _ = relay.remove(now, conn, room, "removed", out);
+                        let _ = relay.kick(now, conn, room, "removed", out);
                     });
                 }
             }

@@ -16,7 +16,7 @@ fn whoever_says_goodbye_or_is_kicked_is_gone_at_once() {
     let reason = CloseReason::Requested;
     world.say(alice, &ClientMessage::Close { reason });
     let conn = world.peers[bob].conn;
-    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    world.act(|relay, now, out| relay.disconnect(now, conn, "cheating", out)).unwrap();
     world.pump();
     assert_eq!(story(&mut world, carol), ["left 1: left", "left 2: kicked: cheating"]);
     let again = world.resume(&ticket);
@@ -30,7 +30,7 @@ fn who_is_kicked_while_away_is_told_when_it_comes_back() {
     let ticket = world.ticket(alice);
     world.hang_up(alice);
     let conn = world.peers[alice].conn;
-    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    world.act(|relay, now, out| relay.disconnect(now, conn, "cheating", out)).unwrap();
     let again = world.resume(&ticket);
     assert_eq!(story(&mut world, again), ["closed: kicked: cheating"]);
 }

@@ -13,7 +13,7 @@ fn who_was_put_out_while_away_hears_all_until_then() {
     world.hang_up(alice);
     world.broadcast(bob, "a", "before");
     let (conn, room) = (world.peers[alice].conn, world.peers[alice].rooms["a"].0);
-    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    world.act(|relay, now, out| relay.kick(now, conn, room, "out", out)).unwrap();
     world.broadcast(bob, "a", "after");
     let again = world.resume(&ticket);
     let story = story(&mut world, again);
@@ -62,7 +62,7 @@ fn a_resume_shows_nothing_of_before_a_stay_that_is_over() {
     let room = ticket.rooms[0].room;
     world.hang_up(alice);
     let conn = world.peers[alice].conn;
-    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    world.act(|relay, now, out| relay.kick(now, conn, room, "out", out)).unwrap();
     ticket.rooms[0].last = 0;
     let again = world.resume(&ticket);
     assert!(matches!(world.closed(again), Some(CloseReason::Protocol { .. })));
@@ -79,7 +79,7 @@ fn words_about_a_room_keep_their_place_in_a_stay_that_ended_while_away() {
     world.direct(alice, "a", "two");
     world.broadcast(bob, "a", "three");
     let (conn, room) = (world.peers[alice].conn, world.peers[alice].rooms["a"].0);
-    world.act(|relay, now, out| relay.remove(now, conn, room, "out", out)).unwrap();
+    world.act(|relay, now, out| relay.kick(now, conn, room, "out", out)).unwrap();
     let again = world.resume(&ticket);
     let story = story(&mut world, again);
     assert_eq!(story, ["resumed", "away 1", "one", "direct two", "three", "out: kicked: out"]);

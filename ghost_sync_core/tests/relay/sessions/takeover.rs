@@ -81,7 +81,7 @@ fn a_kick_while_away_is_told_to_the_old_secret_too() {
     let lost = world.resume(&ticket);
     world.hang_up(lost);
     let conn = world.peers[alice].conn;
-    world.act(|relay, now, out| relay.kick(now, conn, "cheating", out)).unwrap();
+    world.act(|relay, now, out| relay.disconnect(now, conn, "cheating", out)).unwrap();
     let again = world.resume(&ticket);
     assert_eq!(story(&mut world, again), ["closed: kicked: cheating"]);
 }
