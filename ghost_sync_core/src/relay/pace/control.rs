@@ -176,7 +176,10 @@ impl Control {
         // Where nobody would meet, nobody waits.
         let useless = least > without * USELESS;
         let wanted = (0..STEPS).find(|step| useless || with(*step) <= TARGET.max(least * SAME));
-        let wanted = wanted.unwrap_or(STEPS - 1);
+        // Who waits for an answer is not kept for long until that is known.
+        let unproven = self.step == 0 || self.trial.is_some();
+        let most = if unproven { LONGEST_TRIED } else { STEPS - 1 };
+        let wanted = wanted.unwrap_or(STEPS - 1).min(most);
         if wanted > self.step {
             let before = window.said as f64 / passed.as_secs_f64();
             let before = self.trial.map_or(before, |trial| trial.before);
@@ -292,6 +295,9 @@ const TWICE: u32 = 2;
 /// missing then.
 const TRIAL: u32 = 3;
 const LESS: f64 = 0.05;
+
+/// The longest wait (6 ms) that is tried before it is known whether people go on talking.
+const LONGEST_TRIED: usize = 15;
 
 /// How long nothing is tried after a wait was in vain, for the first time and at most.
 const REST: Duration = Duration::from_millis(100);
