@@ -107,6 +107,15 @@ impl Relay {
         }
     }
 
+    /// A client spoke after it was given its new secret: it has that.
+    fn note_speech(&mut self, conn: ConnId) {
+        if plants::old_secret_ends()
+            && let Some(connection) = self.conns.get_mut(conn)
+        {
+            connection.secrets.old = None;
+        }
+    }
+
     /// The client says how many numbered messages it has.
     pub(super) fn confirmed(
         &mut self,
@@ -160,6 +169,7 @@ impl Relay {
             && is_open
             && ClientMessage::is_unknown_request(kind)
         {
+            self.note_speech(conn);
             let limited = self.may_ask(now, conn, UNKNOWN_COST as u64).err();
             let reason = limited.unwrap_or(Refusal::Unsupported { kind });
             self.refuse(conn, RoomId(0), 0, reason);
@@ -182,7 +192,7 @@ impl Relay {
         message: ClientMessage<'_>,
         out: &mut Vec<Output>,
     ) {
-        let Some(connection) = self.conns.get_mut(conn) else { return };
+        let Some(connection) = self.conns.get(conn) else { return };
         match (&connection.session, message) {
             (Session::Greeting { .. }, ClientMessage::Hello(hello)) => {
                 self.hello(now, conn, hello, out);
@@ -199,10 +209,7 @@ impl Relay {
                 self.farewell(now, conn, out);
             }
             (Session::Open, message) => {
-                // It spoke after it was given its new secret: it has that.
-                if plants::old_secret_ends() {
-                    connection.secrets.old = None;
-                }
+                self.note_speech(conn);
                 self.request(now, conn, message, out);
             }
             (

@@ -42,6 +42,20 @@ fn the_secret_rotates_and_the_old_one_is_good_until_the_new_one_is_known() {
 }
 
 #[test]
+fn a_request_that_the_server_does_not_know_tells_that_the_new_secret_arrived_too() {
+    let mut world = world();
+    let alice = world.member("a");
+    let first = world.ticket(alice);
+    world.hang_up(alice);
+    let second = world.resume(&first);
+    world.bytes(second, &[1, 0, 0, 0, 100]);
+    world.pump();
+    world.hang_up(second);
+    let thief = world.resume(&first);
+    assert_eq!(story(&mut world, thief), ["failed: Denied"]);
+}
+
+#[test]
 fn an_id_alone_resumes_nothing() {
     let mut world = world();
     let alice = world.member("a");
