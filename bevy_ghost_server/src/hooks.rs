@@ -46,8 +46,8 @@ pub struct ConnectRequest {
     pub data: Bytes,
     /// What it wants others to know about it.
     pub metadata: Metadata,
-    /// The program that it says it is, for logs: at most 128 characters. Anybody can say
-    /// anything.
+    /// The program that it says it is, for logs: at most 128 characters, without control
+    /// characters, empty if it says nothing. Anybody can say anything.
     pub user_agent: String,
     pub(crate) decision: Decision,
 }

@@ -235,10 +235,11 @@ impl Relay {
     }
 }
 
-/// What a client says that it is, for logs.
+/// What a client says that it is, for logs: without what a terminal would obey.
 fn user_agent(extensions: &[Extension<'_>]) -> String {
     let said = Extension::find(extensions, Extension::USER_AGENT).unwrap_or_default();
-    String::from_utf8_lossy(said).chars().take(MAX_USER_AGENT).collect()
+    let said = String::from_utf8_lossy(said);
+    said.chars().filter(|char| !char.is_control()).take(MAX_USER_AGENT).collect()
 }
 
 /// Characters of what a client says that it is.

@@ -21,8 +21,8 @@ pub struct ConnectInfo<'a> {
     pub data: &'a [u8],
     /// Its own metadata, such as a display name.
     pub meta: &'a [Meta],
-    /// The program that it says it is, for logs: at most 128 characters, empty if it says
-    /// nothing. Anybody can say anything.
+    /// The program that it says it is, for logs: at most 128 characters, without control
+    /// characters, empty if it says nothing. Anybody can say anything.
     pub user_agent: &'a str,
 }
 

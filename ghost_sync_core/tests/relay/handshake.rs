@@ -105,6 +105,7 @@ fn rules_are_told_what_program_a_client_says_it_is() {
     for (said, told) in [
         (&b"game/1.0"[..], "game/1.0".to_owned()),
         (b"\xff", "\u{fffd}".to_owned()),
+        (b"a\x1b[31m\nb", "a[31mb".to_owned()),
         (&[b'x'; 1000], "x".repeat(128)),
     ] {
         let mut world = World::with(|config| config.host.ask_connect = true);
