@@ -4,7 +4,10 @@ mod room;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{deadlines::FOR_EVER, error::ConfigError, gate::GateConfig, limits::Limits};
+use super::{
+    deadlines::FOR_EVER, error::ConfigError, gate::GateConfig, limits::Limits,
+    session::MAX_ROOMS_PER_CLIENT,
+};
 use crate::wire::{MAX_OVERHEAD, MAX_SERVER_FRAME, Protocol};
 
 pub(super) use room::MAX_TICK;
@@ -26,7 +29,8 @@ pub struct RelayConfig {
     /// Rooms at once: 4,096.
     pub max_rooms: usize,
     /// Rooms that one client may be in at once. With 1 (the default), joining another room
-    /// leaves the first; above, a join past the limit is refused.
+    /// leaves the first; above, a join past the limit is refused. At most 3,271: a client that
+    /// comes back names all of its rooms in its first message.
     pub rooms_per_client: usize,
     /// Time without any frame after which a client has lost its connection: 31 s, or 10 s
     /// [for games](Self::for_games), where others see within that time that a player is not
@@ -126,7 +130,7 @@ impl RelayConfig {
             ("max_clients", self.max_clients, 1, usize::MAX),
             ("max_payload", self.max_payload, 1, MAX_SERVER_FRAME - MAX_OVERHEAD),
             ("max_rooms", self.max_rooms, 1, usize::MAX),
-            ("rooms_per_client", self.rooms_per_client, 1, usize::MAX),
+            ("rooms_per_client", self.rooms_per_client, 1, MAX_ROOMS_PER_CLIENT),
             ("channel_capacity", self.channel_capacity, 1, usize::MAX),
             ("outbox_limit", self.outbox_limit, MIN_OUTBOX, usize::MAX),
             ("max_owed_replies", self.max_owed_replies, 1, usize::MAX),

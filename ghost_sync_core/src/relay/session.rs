@@ -279,7 +279,7 @@ impl Connection {
             return config.max_payload.saturating_add(MAX_OVERHEAD);
         }
         // A resume names the client's rooms.
-        MAX_HELLO.max(RESUME + PER_ROOM * config.rooms_per_client.min(MAX_RESUMED))
+        MAX_HELLO.max(RESUME + PER_ROOM * config.rooms_per_client.min(MAX_ROOMS_PER_CLIENT))
     }
 
     /// When something has to be done about it if it stays silent.
@@ -331,13 +331,48 @@ impl Secrets {
 const RESUME: usize = 96;
 const PER_ROOM: usize = 20;
 
-/// Rooms that a resume may name, however many a client may be in: what a first message has
-/// room for (`PROTOCOL.md`, "Versions").
-const MAX_RESUMED: usize = (u16::MAX as usize - RESUME) / PER_ROOM;
+/// Rooms that one client may be in: as many as a resume can name, which is a first message and
+/// so no longer than 65,535 bytes (`PROTOCOL.md`, "Versions").
+pub(super) const MAX_ROOMS_PER_CLIENT: usize = (u16::MAX as usize - RESUME) / PER_ROOM;
 
 impl Threshold {
     /// Where dropping begins: all frames, half of the bytes.
     pub(super) fn of(config: &RelayConfig) -> Self {
         Self { frames: config.channel_capacity, bytes: config.outbox_limit / 2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{
+        ClientId, ClientMessage, HEADER_LEN, MAGIC, Progress, Resume, SessionTicket, VERSIONS,
+    };
+
+    #[test]
+    fn a_client_in_as_many_rooms_as_may_be_names_them_all_in_a_first_message() {
+        let rooms_per_client = MAX_ROOMS_PER_CLIENT;
+        let progress = Progress { room: RoomId(1), last: 2, own: 3 };
+        let resume = ClientMessage::Resume(Resume {
+            magic: MAGIC,
+            versions: VERSIONS,
+            epoch: 4,
+            session: SessionTicket { client_id: ClientId::nil(), secret: Secret::default() },
+            attempt: 5,
+            received: 6,
+            rooms: vec![progress; rooms_per_client],
+        });
+        let mut frame = bytes::BytesMut::new();
+        resume.encode(&mut frame);
+        let len = frame.len() - HEADER_LEN;
+        let config = RelayConfig { rooms_per_client, ..RelayConfig::default() };
+        let addr = ([127, 0, 0, 1], 1).into();
+        let now = Instant::now();
+        let greeter = Connection::new(now, addr, ClientId::nil(), Secret::default(), &config);
+        assert!(len <= greeter.max_frame(&config), "{len}");
+        assert!(greeter.max_frame(&config) <= usize::from(u16::MAX));
+        assert!(config.check().is_ok());
+        let more = RelayConfig { rooms_per_client: rooms_per_client + 1, ..config };
+        assert_eq!(more.check().map_err(|error| error.setting), Err("rooms_per_client"));
     }
 }

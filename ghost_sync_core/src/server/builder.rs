@@ -147,7 +147,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Rooms that one client may be in; 1 by default, where joining another room
+    /// Rooms that one client may be in, up to 3,271; 1 by default, where joining another room
     /// leaves the first.
     #[must_use]
     pub fn rooms_per_client(mut self, rooms: usize) -> Self {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use ghost_sync_core::{
-    BindError, Client, ClientId, DisconnectReason, JoinInfo, LeaveReason, Server, ServerBuilder,
-    ServerHandle, ServerHandler, Verdict,
+    BindError, Client, ClientId, ConnectError, Direction, DisconnectReason, JoinInfo, LeaveReason,
+    Protocol, RelayConfig, Server, ServerBuilder, ServerHandle, ServerHandler, Verdict,
 };
 use tokio::{net::TcpListener, time::Instant};
 
@@ -40,12 +40,13 @@ type Change = fn(ServerBuilder) -> ServerBuilder;
 #[tokio::test]
 async fn a_setting_that_makes_no_sense_is_refused_by_its_name() {
     let long = Duration::from_secs(31);
-    let nonsense: [(&str, Change); 16] = [
+    let nonsense: [(&str, Change); 17] = [
         ("max_clients", |server| server.max_clients(0)),
         ("max_payload", |server| server.max_payload(0)),
         ("max_payload", |server| server.max_payload(usize::MAX)),
         ("max_rooms", |server| server.max_rooms(0)),
         ("rooms_per_client", |server| server.rooms_per_client(0)),
+        ("rooms_per_client", |server| server.rooms_per_client(3272)),
         ("channel_capacity", |server| server.channel_capacity(0)),
         ("outbox_limit", |server| server.outbox_limit(0)),
         ("outbox_limit", |server| server.outbox_limit(4095)),
@@ -66,7 +67,24 @@ async fn a_setting_that_makes_no_sense_is_refused_by_its_name() {
         assert!(error.to_string().starts_with(&format!("{name} is ")), "{error}");
     }
     let all = Server::builder().max_payload((16 << 20) - 512).idle_timeout(long * 1000);
+    let all = all.rooms_per_client(3271);
     serve(all.resume_grace(Duration::ZERO).history_limit(0).outbox_limit(usize::MAX)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_may_be_given_as_a_whole_but_for_what_the_server_knows_itself() {
+    let mut types = Protocol::default();
+    types.add("Chat", 1, Direction::Both);
+    let mut config = RelayConfig { max_clients: 1, ..RelayConfig::default() };
+    // Nobody would answer.
+    (config.host.ask_connect, config.host.ask_join) = (true, true);
+    let server = serve(Server::builder().protocol(types).relay(config)).await;
+    let other = Client::builder().protocol(Protocol::default());
+    let refused = other.connect_over(server.connect_local()).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::ProtocolMismatch { .. }), "{refused:?}");
+    let _first = join(&server, "lobby").await;
+    let refused = Client::builder().connect_over(server.connect_local()).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::MaxClientsReached { max: 1, .. }), "{refused:?}");
 }
 
 #[tokio::test]

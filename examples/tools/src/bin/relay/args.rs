@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = limits().max_rooms, value_parser = at_least_one)]
     pub(crate) max_rooms: usize,
 
-    /// Rooms that one client may be in; with 1, joining another leaves the first
+    /// Rooms that one client may be in, up to 3271; with 1, joining another leaves the first
     #[arg(long, value_name = "N", default_value_t = limits().rooms_per_client, value_parser = at_least_one)]
     pub(crate) rooms_per_client: usize,
 
