@@ -14,11 +14,12 @@ mod join;
 mod meta;
 mod name;
 mod protocol;
+mod refusal;
 mod server_message;
 mod values;
 
 pub use client_message::ClientMessage;
-pub use close::{CloseReason, DisconnectReason, LeaveReason, Refusal, ResumeFailure};
+pub use close::{CloseReason, DisconnectReason, LeaveReason, ResumeFailure};
 pub use codec::DecodeError;
 pub use extension::Extension;
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
@@ -29,6 +30,7 @@ pub use meta::{
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};
+pub use refusal::Refusal;
 pub use server_message::ServerMessage;
 pub use values::{
     Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary, Secret, SendFlags,

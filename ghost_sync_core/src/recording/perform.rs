@@ -1,26 +1,24 @@
 //! Does again, on a real server, what players did in a recording.
 
+mod actor;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     future::poll_fn,
     io,
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_core::Stream;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
-    client::{
-        Client, ClientBuilder, ClientSender, ConnectError, RequestKind, SendError, SendOptions,
-        ServerEvent,
-    },
+    client::{Client, ClientBuilder, ClientSender, ConnectError, SendError, SendOptions},
     wire::{
         DisconnectReason, LeaveReason, MemberInfo, Refusal, RoomName, Seat, SendFlags,
         ServerMessage,
@@ -28,6 +26,7 @@ use crate::{
 };
 
 use super::{EntryKind, Recording, Speed, state::event};
+use actor::Actor;
 
 /// How a recording is performed; the default is all of it, in the room of the
 /// same name, in its order, as fast as it happened.
@@ -170,20 +169,6 @@ struct Stage<C> {
     done: u64,
     undone: u64,
     performance: Performance,
-}
-
-/// One player.
-struct Actor {
-    client: Client,
-    seat: Option<Seat>,
-    /// The answer to its join, or its leave.
-    answer: Option<Result<(), Refusal>>,
-    /// Messages that were not answered, by their references, with their places.
-    said: VecDeque<(u64, u64)>,
-    /// Changes of metadata that were not answered, by their places.
-    changes: VecDeque<u64>,
-    refused: Vec<(u64, Refusal)>,
-    ended: Option<DisconnectReason>,
 }
 
 impl<C, F, S> Stage<C>
@@ -392,70 +377,6 @@ where
             Ok(()) => self.done += 1,
             Err(why) => self.performance.not_performed.push(NotPerformed { seq, seat, why }),
         }
-    }
-}
-
-impl Actor {
-    fn new(client: Client) -> Self {
-        Self {
-            client,
-            seat: None,
-            answer: None,
-            said: VecDeque::new(),
-            changes: VecDeque::new(),
-            refused: Vec::new(),
-            ended: None,
-        }
-    }
-
-    /// Takes what the client was told.
-    fn hear(&mut self, cx: &mut Context<'_>) {
-        while self.ended.is_none() {
-            match Pin::new(&mut self.client).poll_next(cx) {
-                Poll::Pending => return,
-                Poll::Ready(Some(Ok(event))) => self.take(event),
-                Poll::Ready(Some(Err(reason))) => self.ended = Some(reason),
-                Poll::Ready(None) => self.ended = Some(DisconnectReason::ConnectionClosed),
-            }
-        }
-    }
-
-    fn take(&mut self, event: ServerEvent) {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest answers nothing")]
-        match event {
-            ServerEvent::Joined { seat, .. } => {
-                self.seat = Some(seat);
-                self.answer = Some(Ok(()));
-            }
-            ServerEvent::Left { .. } => {
-                self.seat = None;
-                self.answer = Some(Ok(()));
-            }
-            ServerEvent::Ack { reference, .. } => {
-                self.answered(reference);
-            }
-            ServerEvent::PlayerMeta { seat, .. } if self.seat == Some(seat) => {
-                self.changes.pop_front();
-            }
-            ServerEvent::Error(error) => match (error.request, error.reference) {
-                (RequestKind::Broadcast, Some(reference)) => {
-                    let seq = self.answered(reference);
-                    self.refused.extend(seq.map(|seq| (seq, error.reason)));
-                }
-                (RequestKind::SetMeta, _) => {
-                    let seq = self.changes.pop_front();
-                    self.refused.extend(seq.map(|seq| (seq, error.reason)));
-                }
-                _ => self.answer = Some(Err(error.reason)),
-            },
-            _ => {}
-        }
-    }
-
-    /// A message was answered; returns its place.
-    fn answered(&mut self, reference: u64) -> Option<u64> {
-        let at = self.said.iter().position(|(said, _)| *said == reference)?;
-        self.said.remove(at).map(|(_, seq)| seq)
     }
 }
 
