@@ -310,14 +310,14 @@ impl ClientSender {
     /// Ends without goodbye, as if the link were lost: the server holds the seats.
     /// Requests made before still leave.
     pub(crate) async fn hang_up(&self) {
-        self.state.hang_up();
+        self.state.end(false);
         self.state.finished().await;
     }
 
     /// Says goodbye and waits until that has left, for a second at most.
     /// Requests made before still leave.
     pub async fn close(&self) {
-        self.state.close();
+        self.state.end(true);
         self.state.finished().await;
     }
 }

@@ -171,19 +171,13 @@ impl State {
         at(&self.lock().session)
     }
 
-    /// Says goodbye; what was asked for before still leaves.
-    pub(super) fn close(&self) {
+    /// Ends, with a goodbye or as if the link were lost; what was asked for before still leaves.
+    pub(super) fn end(&self, goodbye: bool) {
         let mut state = self.lock();
         if state.end.is_none() {
-            let _ = state.session.close(CloseReason::Requested);
-            state.finish(End::Clean);
-        }
-    }
-
-    /// Ends without goodbye: to the server the link is lost.
-    pub(super) fn hang_up(&self) {
-        let mut state = self.lock();
-        if state.end.is_none() {
+            if goodbye {
+                let _ = state.session.close(CloseReason::Requested);
+            }
             state.finish(End::Clean);
         }
     }
@@ -211,7 +205,7 @@ impl State {
         let last = state.handles == 0;
         drop(state);
         if last {
-            self.close();
+            self.end(true);
         }
     }
 
