@@ -8,6 +8,7 @@ use super::{
     deadlines::millis,
     event::{ConnId, LinkId, Output},
     limits::{Bucket, Limits, Rate},
+    requests::BROADCAST_HEADER,
 };
 use crate::wire::{CloseReason, Progress, Refusal, Resume, RoomId};
 
@@ -139,7 +140,7 @@ impl Relay {
         let room = room.filter(|room| room.config.mode != RelayMode::Server);
         let members = room.map_or(0, |room| room.members().len()) as u64;
         let len = len as u64;
-        let fan_out = len.saturating_add(OVERHEAD).saturating_mul(members);
+        let fan_out = len.saturating_add(BROADCAST_HEADER as u64).saturating_mul(members);
         connection.budget.say(now, &self.config.limits, len, fan_out).map_err(refusal)
     }
 
@@ -236,9 +237,6 @@ fn millis_up(duration: Duration) -> u32 {
 
 /// What the smallest payload counts as.
 const SMALLEST: u64 = 64;
-
-/// Bytes of a delivered broadcast beside its payload.
-const OVERHEAD: u64 = 34;
 
 /// Bytes of the past that a resume may bring at any time.
 const FREE_PAST: u64 = 64 << 10;

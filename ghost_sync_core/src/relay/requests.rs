@@ -293,7 +293,7 @@ impl Relay {
 }
 
 /// Bytes of a delivered broadcast beside its payload, at most.
-const BROADCAST_HEADER: usize = 34;
+pub(super) const BROADCAST_HEADER: usize = 34;
 
 /// What requests cost of their limit.
 const JOIN_COST: u64 = 1;
