@@ -39,7 +39,7 @@ pub(crate) use observers::{
 pub(crate) use outbox::Outbox;
 use payloads::PayloadRun;
 pub(crate) use questions::Questions;
-pub(crate) use start_stop::{AtExit, on_start, on_stop, stop_with_app};
+pub(crate) use start_stop::{StopAtExit, on_start, on_stop, stop_with_app};
 pub(crate) use thread::NetworkThread;
 
 /// Takes what the network thread has for us into the world.

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 
 use crate::{
     GhostServer, GhostServerSystems, ServerFailed, ServerState, ServerStopped, StopServer,
-    WakeRunnerPlugin, bridge::AtExit, runner::WakeSources,
+    WakeRunnerPlugin, bridge::StopAtExit, runner::WakeSources,
 };
 
 /// What a dedicated server needs beside [`GhostServerPlugin`](crate::GhostServerPlugin),
@@ -91,7 +91,7 @@ impl Plugin for ShutdownPlugin {
         // Without the server plugin there is nothing to stop, but signals still end the app.
         kept::add_message::<ServerStopped>(app);
         kept::add_message::<ServerFailed>(app);
-        app.insert_resource(AtExit(self.stop.clone()));
+        app.insert_resource(StopAtExit(self.stop.clone()));
         app.insert_resource(Signals { arrived, stop: self.stop.clone(), stopping: false })
             .add_systems(
                 PreUpdate,

@@ -82,7 +82,7 @@ impl Plugin for GhostServerPlugin {
             .init_resource::<GhostServer>()
             .init_resource::<Rooms>()
             .init_resource::<bridge::AllowedRooms>()
-            .init_resource::<bridge::AtExit>()
+            .init_resource::<bridge::StopAtExit>()
             .init_resource::<bridge::Index>()
             .init_resource::<bridge::NetworkThread>()
             .init_resource::<bridge::Outbox>()

@@ -26,7 +26,7 @@ use crate::{
 
 /// How the server stops when its app exits.
 #[derive(Default, Resource)]
-pub(crate) struct AtExit(pub(crate) StopServer);
+pub(crate) struct StopAtExit(pub(crate) StopServer);
 
 pub(crate) fn on_start(_: On<StartServer>, mut commands: Commands) {
     commands.queue(start);
@@ -100,7 +100,7 @@ pub(crate) fn stop_with_app(world: &mut World, mut exits: Local<MessageCursor<Ap
     let messages = world.get_resource::<Messages<AppExit>>();
     let exiting = messages.is_some_and(|messages| exits.read(messages).count() > 0);
     if exiting && world.resource::<NetworkThread>().stopping.is_none() {
-        let StopServer { message, deadline } = world.resource::<AtExit>().0.clone();
+        let StopServer { message, deadline } = world.resource::<StopAtExit>().0.clone();
         shut_down(world, message, deadline);
         let commands = std::mem::take(&mut world.resource_mut::<Outbox>().commands);
         thread::flush(world, commands.into_iter().map(|(_, command)| command));
