@@ -32,7 +32,10 @@ fn main() -> AppExit {
             app.add_plugins((DedicatedServerPlugins, GhostServerPlugin::bind(bind), server))
         }
         ["client", addr] => app.add_plugins((view, client)).add_systems(Startup, dial(addr, &you)),
-        _ => panic!("usage: starter [host HOST:PORT | server HOST:PORT | client HOST:PORT]"),
+        _ => {
+            eprintln!("usage: starter [host HOST:PORT | server HOST:PORT | client HOST:PORT]");
+            return AppExit::error();
+        }
     };
     app.run()
 }
