@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use ghost_sync_core::{
-    Client, LeaveReason, Refusal, RequestKind, RoomName, Server, ServerEvent,
+    Client, ClientMessage, CloseReason, Decoder, Hello, LeaveReason, Refusal, RequestKind, RoomId,
+    RoomName, Server, ServerEvent, ServerMessage, VERSIONS, Versions,
     recording::{PlaybackOptions, Recording, Speed},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep},
+};
 
 use crate::support::{Disk, fastest, next, recorded, rest, said, serve, watch, watch_joined};
 
@@ -128,4 +133,37 @@ async fn viewers_come_over_tcp_too() {
     assert!(matches!(next(&mut viewer).await, ServerEvent::Joined { .. }));
     assert_eq!(rest(&mut viewer).await.len(), 11);
     server.abort();
+}
+
+/// The bodies that a playback says to a peer that sends these.
+async fn answers(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
+    let playback = Recording::read(&recorded().await[..]).unwrap().serve(fastest());
+    let mut peer = playback.connect_local();
+    for body in bodies {
+        let len = u32::try_from(body.len()).unwrap();
+        peer.write_all(&[&len.to_le_bytes()[..], body].concat()).await.unwrap();
+    }
+    peer.shutdown().await.unwrap();
+    let mut said = Vec::new();
+    peer.read_to_end(&mut said).await.unwrap();
+    let mut decoder = Decoder::new(1 << 20);
+    let mut said = &said[..];
+    std::iter::from_fn(|| decoder.next_frame(&mut said).unwrap().map(<[u8]>::to_vec)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_of_another_version_and_an_unknown_request_are_answered_as_a_server_does() {
+    let mut hello = BytesMut::new();
+    ClientMessage::Hello(Hello::default()).encode(&mut hello);
+    let said = answers(&[&hello[4..], &[100, 1, 2]]).await;
+    let said: Vec<_> = said.iter().map(|body| ServerMessage::decode(body).unwrap()).collect();
+    let reason = Refusal::Unsupported { kind: 100 };
+    let refused = ServerMessage::Refused { room: RoomId(0), reference: 0, reason };
+    assert!(matches!(said[0], ServerMessage::Welcome(_)), "{said:?}");
+    assert_eq!(said[1], refused);
+
+    let said = answers(&[b"\0GHST\x07\0\x08\0and whatever comes then"]).await;
+    let client = Versions { oldest: 7, newest: 8 };
+    let reason = CloseReason::VersionMismatch { client, server: VERSIONS };
+    assert_eq!(ServerMessage::decode(&said[0]), Ok(ServerMessage::Close { reason }));
 }
