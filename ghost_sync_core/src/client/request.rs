@@ -3,7 +3,7 @@
 //!
 //! Another kind of request is another [`ClientMessage`](crate::wire::ClientMessage), a variant
 //! here, an arm in `session/requests.rs` that encodes it, and a method of
-//! [`ClientSender`](super::ClientSender).
+//! [`ClientSender`](super::ClientSender); `ARCHITECTURE.md` ("The shells") names the relay's side.
 
 use std::fmt;
 

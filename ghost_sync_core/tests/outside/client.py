@@ -13,7 +13,7 @@ import struct
 import sys
 
 MAGIC, VERSION = b"GHST", 2
-RELIABLE, VOLATILE = b"\0", b"\1"
+RELIABLE = b"\0"
 
 
 def u8(value):
@@ -83,15 +83,18 @@ class Client:
     def say(self, body):
         self.link.sendall(u32(len(body)) + body)
 
+    def frame_end(self):
+        return 4 + int.from_bytes(self.unread[:4], "little")
+
     def frame(self):
         """The next frame's body; pings are answered on the way."""
         while True:
-            while len(self.unread) < 4 or len(self.unread) < 4 + int.from_bytes(self.unread[:4], "little"):
+            while len(self.unread) < 4 or len(self.unread) < self.frame_end():
                 more = self.link.recv(65536)
                 if not more:
                     raise EOFError("the server hung up")
                 self.unread += more
-            end = 4 + int.from_bytes(self.unread[:4], "little")
+            end = self.frame_end()
             body, self.unread = self.unread[4:end], self.unread[end:]
             tag = body[0]
             if tag in (2, 3, 4, 5, 15, 16, 17, 20, 21, 32):
