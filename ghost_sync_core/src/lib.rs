@@ -21,6 +21,7 @@ macro_rules! planted {
 pub mod client;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod embed;
+pub mod identity;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod link;
 #[cfg(all(feature = "client", feature = "server"))]
@@ -37,20 +38,25 @@ pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
     RequestKind, SendError, SendOptions, Sender, ServerEvent,
 };
+pub use identity::{
+    Identity, InvalidLockedMeta, InvalidRoomPattern, LockedMeta, MaxRole, Revocations,
+    RevocationsFull, Revoke, RoomPattern, RoomPatterns,
+};
 #[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
 // By name, since the relay's `SendError` would hide that of the client.
 pub use relay::{
-    Admission, Announcement, AskId, ClientNotFound, ConfigError, ConnId, CreateOnJoin,
-    CreateRoomError, GateConfig, History, HostConfig, Input, InvalidIpPrefix, IpPrefix, Limits,
-    LinkId, MIN_PROGRESS, MetaError, Offer, Output, OverflowPolicy, PastEvent, Question, QueueLen,
-    Rate, Relay, RelayConfig, RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo,
-    RoomNotFound, RoomSnapshot, SendError as ServerSendError, Verdict,
+    ActiveBan, Admission, Announcement, AskId, AuthPolicy, BanClientError, ClientNotFound,
+    ConfigError, ConnId, CreateOnJoin, CreateRoomError, GateConfig, History, HostConfig, Input,
+    InvalidIpPrefix, IpPrefix, Limits, LinkId, MIN_PROGRESS, ManyLinks, MetaError, Offer, Output,
+    OverflowPolicy, PastEvent, Question, QueueLen, Relay, RelayConfig, RelayEvent, RelayMode,
+    RoomConfig, RoomHistory, RoomInfo, RoomNotFound, RoomSnapshot, SendError as ServerSendError,
+    TooManyBans, Verdict, Who,
 };
 #[cfg(feature = "server")]
 pub use server::{
-    AcceptError, AsyncServerHandler, BindError, ConnectInfo, JoinInfo, MetaSnapshot, NoopHandler,
-    Server, ServerBuilder, ServerHandle, ServerHandler,
+    AcceptError, AsyncServerHandler, Auth, Authenticator, BindError, ConnectInfo, JoinInfo,
+    MetaSnapshot, NoopHandler, Server, ServerBuilder, ServerHandle, ServerHandler,
 };
 #[cfg(any(feature = "client", feature = "server"))]
 pub use tracing::{debug, error, info, trace, warn};

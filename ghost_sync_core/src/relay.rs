@@ -11,7 +11,7 @@
 //!
 //! The files, as a connection meets them:
 //!
-//! - It comes and goes: `handshake`, `closing`; without a link `away`, back `resume` or, as a
+//! - It comes and goes: `handshake`, `tokens` who it is, `bans` who is kept out, `closing`; without a link `away`, back `resume` or, as a
 //!   program that was started again, `restart`.
 //! - It speaks: `receive` cuts and counts frames, `requests` carries them out, `joins` and
 //!   `membership` give and free seats, `questions` asks the host.
@@ -22,6 +22,7 @@
 
 mod asides;
 mod away;
+mod bans;
 mod budget;
 mod catch_up;
 mod chunks;
@@ -39,6 +40,7 @@ mod handshake;
 mod history;
 mod host;
 mod joins;
+mod kicks;
 mod latest;
 mod limits;
 mod log;
@@ -63,8 +65,10 @@ mod rooms;
 mod roster;
 mod session;
 mod snapshot;
+mod tokens;
 mod transmit;
 mod undecided;
+mod users;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -75,8 +79,12 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
-use crate::wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage};
+use crate::{
+    identity::Revocations,
+    wire::{ClientId, CloseReason, RoomId, RoomName, ServerMessage},
+};
 use away::{Away, EndedAway};
+use bans::Bans;
 use deadlines::Deadlines;
 use gate::Gate;
 use outbox::ItemKind;
@@ -84,19 +92,24 @@ use pace::Pace;
 use questions::PendingAsk;
 use room::Room;
 use session::{Connection, SeatRef};
+use users::Users;
 
+pub use bans::{ActiveBan, Who};
 pub use config::{
-    CreateOnJoin, History, HostConfig, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode,
-    RoomConfig,
+    AuthPolicy, CreateOnJoin, History, HostConfig, MIN_PROGRESS, ManyLinks, OverflowPolicy,
+    RelayConfig, RelayMode, RoomConfig,
 };
-pub use error::{ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound, SendError};
+pub use error::{
+    BanClientError, ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound,
+    SendError, TooManyBans,
+};
 pub use event::{
     Admission, AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent,
     Verdict,
 };
 pub use gate::GateConfig;
 pub use host::Announcement;
-pub use limits::{Limits, Rate};
+pub use limits::Limits;
 pub use outbox::QueueLen;
 pub use prefix::{InvalidIpPrefix, IpPrefix};
 pub use room::{PastEvent, RoomHistory, RoomInfo};
@@ -115,6 +128,9 @@ pub struct Relay {
     /// Those of them that clients are shown.
     listed: BTreeMap<RoomName, RoomId>,
     gate: Gate,
+    bans: Bans,
+    users: Users,
+    revocations: Revocations,
     last_room: u32,
     /// New with each start of the server.
     epoch: u64,
@@ -159,6 +175,9 @@ impl Relay {
             random: config.host.seed,
             gate: Gate::new(config.gate.clone()),
             config,
+            bans: Bans::default(),
+            users: Users::default(),
+            revocations: Revocations::default(),
             conns: SlotMap::with_key(),
             links: SlotMap::with_key(),
             clients: HashMap::new(),
@@ -213,6 +232,9 @@ impl Relay {
             },
             Input::Disconnected { link, reason } => self.disconnected(now, link, reason, out),
             Input::Answer { ask, verdict } => self.answer(now, ask, verdict, out),
+            Input::Identity { ask, identity } => {
+                self.identity_found(now, ask, identity.map(|identity| *identity), out);
+            }
             Input::Tick => self.tick(now, out),
         }
     }

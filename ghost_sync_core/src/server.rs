@@ -7,6 +7,7 @@
 
 mod accept;
 mod alarm;
+mod auth;
 mod builder;
 mod connection;
 mod driver;
@@ -25,6 +26,7 @@ mod start;
 mod trace_log;
 mod writer;
 
+pub use auth::{Auth, Authenticator};
 pub use builder::ServerBuilder;
 pub use error::{AcceptError, BindError};
 pub use handle::{MetaSnapshot, ServerHandle};

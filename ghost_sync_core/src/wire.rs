@@ -4,6 +4,7 @@
 //! is one [`ClientMessage`] or one [`ServerMessage`] in wincode, with `u8` enum
 //! tags and `u32` lengths. `PROTOCOL.md` describes every byte.
 
+mod auth_error;
 mod client_message;
 mod close;
 mod codec;
@@ -14,10 +15,14 @@ mod join;
 mod meta;
 mod name;
 mod protocol;
+mod rate;
 mod refusal;
 mod server_message;
+mod token;
+mod user;
 mod values;
 
+pub use auth_error::AuthError;
 pub use client_message::ClientMessage;
 pub use close::{CloseReason, DisconnectReason, LeaveReason, ResumeFailure};
 pub use codec::DecodeError;
@@ -30,8 +35,12 @@ pub use meta::{
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};
+pub(crate) use rate::Bucket;
+pub use rate::{Rate, Rates};
 pub use refusal::Refusal;
 pub use server_message::ServerMessage;
+pub use token::Token;
+pub use user::{InvalidUserId, UserId};
 pub use values::{
     Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary, Secret, SendFlags,
     SessionTicket,
@@ -46,8 +55,11 @@ pub const MAGIC: [u8; 4] = *b"GHST";
 /// The versions of the wire protocol spoken by this crate.
 pub const VERSIONS: Versions = Versions { oldest: 2, newest: 2 };
 
-/// The longest frame body that a server accepts before the handshake, in bytes.
-pub const MAX_HELLO: usize = 4096;
+/// The longest token, in bytes.
+pub const MAX_TOKEN: usize = 8192;
+
+/// The longest [`Hello`], in bytes of its frame's body: 4,096 beside its token.
+pub const MAX_HELLO: usize = 4096 + MAX_TOKEN;
 
 /// Bytes of a frame body that are not payload, at most: what a server allows
 /// on top of its `max_payload`.

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     link::tcp,
-    wire::{Protocol, Refusal, SessionTicket},
+    wire::{Protocol, Refusal, SessionTicket, Token},
 };
 
 use super::{
@@ -100,6 +100,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn user_agent(mut self, program: impl Into<String>) -> Self {
         self.hello.user_agent = program.into();
+        self
+    }
+
+    /// Who the client is: a token that the game's own backend has signed, at most 8,192 bytes.
+    /// Without one it is nobody in particular, where the server lets such in. It is shown again
+    /// with each new link, until [`authenticate`](Client::authenticate) brings another.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<Token>) -> Self {
+        self.hello.token = token.into();
         self
     }
 

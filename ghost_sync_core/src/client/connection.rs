@@ -8,7 +8,10 @@ use std::{
 
 use futures_core::{FusedStream, Stream};
 
-use crate::wire::{ClientId, DisconnectReason, JoinOptions, MessageType, RoomName, SessionTicket};
+use crate::wire::{
+    ClientId, DisconnectReason, JoinOptions, MessageType, Rates, RoomName, SessionTicket, Token,
+    UserId,
+};
 
 use super::{
     ClientBuilder, ClientReceiver, ClientSender, ConnectError, SendError, SendOptions, ServerAddr,
@@ -68,6 +71,24 @@ impl Client {
     /// This client's public id: [`ClientSender::client_id`].
     pub fn client_id(&self) -> ClientId {
         self.sender.client_id()
+    }
+
+    /// The user that the server takes this client for: [`ClientSender::user`].
+    pub fn user(&self) -> Option<UserId> {
+        self.sender.user()
+    }
+
+    /// How much this client may ask for: [`ClientSender::rates`].
+    pub fn rates(&self) -> Rates {
+        self.sender.rates()
+    }
+
+    /// Shows a fresh token: [`ClientSender::authenticate`].
+    ///
+    /// # Errors
+    /// [`SendError`] when the request cannot be sent.
+    pub async fn authenticate(&self, token: impl Into<Token>) -> Result<(), SendError> {
+        self.sender.authenticate(token).await
     }
 
     /// The next event; `None` after this side closed the connection. Safe in `select!`.

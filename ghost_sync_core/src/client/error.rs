@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::wire::{
-    DisconnectReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Refusal, TypeMismatch,
-    Versions,
+    DisconnectReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN, Mismatch, Refusal,
+    TypeMismatch, Versions,
 };
 
 use super::InvalidAddress;
@@ -221,6 +221,12 @@ pub enum SendError {
     /// That text cannot be a key of metadata.
     #[error(transparent)]
     InvalidMetaKey(#[from] InvalidMetaKey),
+    /// That is no token.
+    #[error("a token of {len} bytes: it must have 1 to {MAX_TOKEN}")]
+    InvalidToken {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// The type was added to the protocol as one that the server alone says.
     #[error("{name} is said by the server alone")]
     SaidByServer {

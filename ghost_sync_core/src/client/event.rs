@@ -56,6 +56,17 @@ pub enum ServerEvent {
         /// The room.
         room: RoomName,
     },
+    /// The own token expires soon: show a fresh one with
+    /// [`authenticate`](super::Client::authenticate).
+    TokenExpiring {
+        /// In so much time.
+        left: Duration,
+    },
+    /// The fresh token is good. Answers [`authenticate`](super::Client::authenticate).
+    Authenticated {
+        /// For how long; `None`: for ever.
+        lasts: Option<Duration>,
+    },
     /// What was asked for was not done; the connection goes on.
     Error(RequestError),
     /// This client has no seat in that room any more.
@@ -79,6 +90,9 @@ pub enum ServerEvent {
         meta_version: u64,
         /// Its metadata, sorted by key.
         meta: Vec<Meta>,
+        /// The user that it is, as its token says; empty: nobody in particular, or the server
+        /// does not show it.
+        user: String,
     },
     /// Somebody else's seat is free.
     PlayerLeft {
@@ -276,7 +290,9 @@ impl ServerEvent {
             | Self::Ack { room, .. } => Some(room),
             Self::Direct { room, .. } => room.as_ref(),
             Self::Error(error) => error.room.as_ref(),
-            Self::Pong { .. }
+            Self::TokenExpiring { .. }
+            | Self::Authenticated { .. }
+            | Self::Pong { .. }
             | Self::Rooms { .. }
             | Self::Reconnecting { .. }
             | Self::Resumed
@@ -291,7 +307,7 @@ impl ServerEvent {
             Self::Joined { members, meta, .. } => {
                 members.iter().map(member_cost).sum::<usize>() + meta_cost(meta)
             }
-            Self::PlayerJoined { meta, .. } => meta_cost(meta),
+            Self::PlayerJoined { meta, user, .. } => meta_cost(meta) + user.len(),
             Self::Broadcast { data, .. } | Self::Direct { data, .. } => data.len(),
             Self::RoomMeta { key, value, .. } | Self::PlayerMeta { key, value, .. } => {
                 key.len() + value.as_ref().map_or(0, String::len)
@@ -302,6 +318,8 @@ impl ServerEvent {
                 .map(|r| size_of::<RoomSummary>() + r.name.len() + meta_cost(&r.meta))
                 .sum(),
             Self::Error(_)
+            | Self::TokenExpiring { .. }
+            | Self::Authenticated { .. }
             | Self::AlreadyJoined { .. }
             | Self::Left { .. }
             | Self::PlayerLeft { .. }
@@ -332,6 +350,8 @@ impl ServerEvent {
             | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
             Self::Gap { room, to, .. } => Some((room, *to)),
             Self::Error(_)
+            | Self::TokenExpiring { .. }
+            | Self::Authenticated { .. }
             | Self::AlreadyJoined { .. }
             | Self::Left { .. }
             | Self::Direct { .. }
@@ -348,7 +368,7 @@ impl ServerEvent {
 
 /// What keeping a member of a roster costs, in bytes.
 pub(super) fn member_cost(member: &MemberInfo) -> usize {
-    size_of::<MemberInfo>() + meta_cost(&member.meta)
+    size_of::<MemberInfo>() + member.user.len() + meta_cost(&member.meta)
 }
 
 fn meta_cost(meta: &[Meta]) -> usize {

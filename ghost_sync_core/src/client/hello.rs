@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
     ClientMessage, Extension, HEADER_LEN, Hello, MAX_HELLO, MAX_META_BYTES, MAX_META_ENTRIES,
-    Protocol, Refusal, SessionTicket, check_meta_key,
+    Protocol, Refusal, SessionTicket, Token, check_meta_key,
 };
 
 use super::ConnectError;
@@ -17,6 +17,8 @@ pub(crate) struct OwnHello {
     /// The typed messages that the program knows, if it was told any set.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) data: Bytes,
+    /// Who the client is, if it says so.
+    pub(crate) token: Token,
     pub(crate) meta: BTreeMap<String, String>,
     /// What the program has changed since. The server may have refused it, so that it is
     /// no part of later hellos, which would be refused as a whole: it is asked for again.
@@ -44,6 +46,7 @@ impl OwnHello {
         ClientMessage::Hello(Hello {
             protocol: self.protocol.as_ref().map_or(Protocol::UNCHECKED, Protocol::hash),
             data: &self.data,
+            token: self.token.lend(),
             meta: self.meta.iter().map(entry).collect(),
             session: self.session,
             extensions,

@@ -9,7 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::wire::{Delivery, JoinOptions, MessageType, Refusal, RoomName, SendFlags};
+use crate::wire::{Delivery, JoinOptions, MessageType, Refusal, RoomName, SendFlags, Token};
 
 /// Something to ask the server for. The methods of a [`Client`](super::Client) make these; a
 /// [`ClientBridge`](crate::embed::ClientBridge) is given them as they are.
@@ -63,6 +63,11 @@ pub enum Request {
     },
     /// The list of rooms.
     ListRooms,
+    /// A look at a fresh token of the same user.
+    Authenticate {
+        /// The token.
+        token: Token,
+    },
     /// How long an answer takes.
     Ping,
 }
@@ -77,6 +82,7 @@ impl Request {
             Self::Send { .. } => RequestKind::Send,
             Self::SetMeta { .. } => RequestKind::SetMeta,
             Self::ListRooms => RequestKind::ListRooms,
+            Self::Authenticate { .. } => RequestKind::Authenticate,
             Self::Ping => RequestKind::Ping,
         }
     }
@@ -86,7 +92,7 @@ impl Request {
         match self {
             Self::Join { room, .. } | Self::Leave { room } => Some(room),
             Self::Broadcast { room, .. } | Self::Send { room, .. } => room.as_ref(),
-            Self::SetMeta { .. } | Self::ListRooms | Self::Ping => None,
+            Self::SetMeta { .. } | Self::ListRooms | Self::Authenticate { .. } | Self::Ping => None,
         }
     }
 
@@ -97,8 +103,17 @@ impl Request {
 
     /// What keeping the request costs, in bytes.
     pub(crate) fn cost(&self) -> usize {
-        let options = if let Self::Join { options, .. } = self { options.len() } else { 0 };
-        size_of::<Self>() + options + self.payload().map_or(0, Bytes::len)
+        let more = match self {
+            Self::Join { options, .. } => options.len(),
+            Self::Authenticate { token } => token.0.len(),
+            Self::Leave { .. }
+            | Self::Broadcast { .. }
+            | Self::Send { .. }
+            | Self::SetMeta { .. }
+            | Self::ListRooms
+            | Self::Ping => 0,
+        };
+        size_of::<Self>() + more + self.payload().map_or(0, Bytes::len)
     }
 
     /// That it was not even sent, and why.
@@ -135,6 +150,8 @@ pub enum RequestKind {
     SetMeta,
     /// [`Request::ListRooms`].
     ListRooms,
+    /// [`Request::Authenticate`].
+    Authenticate,
     /// [`Request::Ping`].
     Ping,
 }
@@ -149,6 +166,7 @@ impl fmt::Display for RequestKind {
             Self::Send => "send",
             Self::SetMeta => "set metadata",
             Self::ListRooms => "list rooms",
+            Self::Authenticate => "authenticate",
             Self::Ping => "ping",
         })
     }
@@ -200,6 +218,7 @@ mod tests {
             (RequestKind::Send, None, None, "send: not connected"),
             (RequestKind::SetMeta, None, None, "set metadata: not connected"),
             (RequestKind::ListRooms, None, None, "list rooms: not connected"),
+            (RequestKind::Authenticate, None, None, "authenticate: not connected"),
             (RequestKind::Ping, None, None, "ping: not connected"),
         ] {
             let reason = Refusal::NotConnected;

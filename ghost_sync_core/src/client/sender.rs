@@ -7,7 +7,8 @@ use bytes::Bytes;
 use crate::{
     link,
     wire::{
-        ClientId, Delivery, IfMissing, JoinOptions, MessageType, RoomName, SendFlags, SessionTicket,
+        ClientId, Delivery, IfMissing, JoinOptions, MessageType, Rates, RoomName, SendFlags,
+        SessionTicket, Token, UserId,
     },
 };
 
@@ -47,6 +48,19 @@ impl ClientSender {
     /// [`ResumeFailed`](super::ServerEvent::ResumeFailed).
     pub fn client_id(&self) -> ClientId {
         self.state.look(Session::client_id)
+    }
+
+    /// The user that the server takes this client for, as its token says
+    /// ([`ClientBuilder::token`](super::ClientBuilder::token)); `None`: nobody in particular.
+    pub fn user(&self) -> Option<UserId> {
+        self.state.look(|session| session.user().cloned())
+    }
+
+    /// How much this client may ask for in how much time, as the server says.
+    pub fn rates(&self) -> Rates {
+        self.state
+            .look(|session| session.greeted().map(|greeted| greeted.rates))
+            .unwrap_or_default()
     }
 
     /// The rooms that this client is in, in the order in which it joined them.
@@ -260,6 +274,16 @@ impl ClientSender {
     /// [`SendError`] when the request cannot be sent.
     pub async fn list_rooms(&self) -> Result<(), SendError> {
         self.ask(Request::ListRooms).await
+    }
+
+    /// Shows a fresh token of the same user, before the last one expires; answered by
+    /// [`Authenticated`](super::ServerEvent::Authenticated). A token that is not good ends
+    /// the connection.
+    ///
+    /// # Errors
+    /// [`SendError`] when the request cannot be sent.
+    pub async fn authenticate(&self, token: impl Into<Token>) -> Result<(), SendError> {
+        self.ask(Request::Authenticate { token: token.into() }).await
     }
 
     /// Sets an entry of the own metadata, which everybody in the own rooms can

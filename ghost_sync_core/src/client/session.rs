@@ -35,7 +35,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions, MAX_SERVER_FRAME,
-    Refusal, RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
+    Rates, Refusal, RoomId, RoomName, Secret, ServerMessage, UserId, VERSIONS, Welcome,
 };
 
 use super::{
@@ -62,6 +62,8 @@ pub(crate) struct Session {
     reconnect: Reconnect,
     /// What the server said last, perhaps about a session that is over.
     greeted: Option<Greeted>,
+    /// The user that the server takes it for.
+    user: Option<UserId>,
     /// What a resume shows; `None` where there is nothing to resume.
     ticket: Option<Ticket>,
     decoder: Decoder,
@@ -82,6 +84,8 @@ pub(crate) struct Session {
     joins: VecDeque<(u32, Asked)>,
     /// Lists without an answer yet, by their numbers.
     lists: BTreeSet<u32>,
+    /// Tokens that the server has not looked at yet, by the numbers of their requests.
+    tokens: BTreeSet<u32>,
     /// Own broadcasts on their way to rooms that this client has left.
     late: BTreeMap<RoomId, u64>,
     sent: Sent,
@@ -133,6 +137,8 @@ pub(crate) struct Greeted {
     pub(crate) silence: Option<Duration>,
     /// How long it holds the seats of a client that lost its connection.
     pub(crate) grace: Duration,
+    /// How much this client may ask for in how much time.
+    pub(crate) rates: Rates,
 }
 
 /// What takes a session up again.
@@ -185,6 +191,7 @@ impl Session {
             hello,
             reconnect,
             greeted: None,
+            user: None,
             ticket: None,
             decoder: Decoder::new(MAX_SERVER_FRAME),
             pongs: 0,
@@ -196,6 +203,7 @@ impl Session {
             order: Vec::new(),
             joins: VecDeque::new(),
             lists: BTreeSet::new(),
+            tokens: BTreeSet::new(),
             late: BTreeMap::new(),
             sent: Sent::default(),
             pings: Pings::default(),
@@ -210,6 +218,11 @@ impl Session {
     /// What the server said about itself, once it did.
     pub(crate) fn greeted(&self) -> Option<Greeted> {
         self.greeted
+    }
+
+    /// The user that the server takes this client for, if its token said one.
+    pub(crate) fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
     }
 
     /// Whether what is asked for leaves at once.
@@ -330,6 +343,9 @@ impl Session {
             max_payload,
             ping_interval_ms,
             idle_timeout_ms,
+            ref user,
+            expires_ms: _,
+            rates,
             resume_grace_ms,
             epoch,
             secret,
@@ -351,7 +367,12 @@ impl Session {
             max_payload: max_payload as usize,
             silence: (ping_interval_ms > 0).then_some(silence),
             grace: Duration::from_millis(resume_grace_ms.into()),
+            rates,
         });
+        self.user = match user.as_str() {
+            "" => None,
+            user => Some(UserId::new(user).map_err(|error| error.to_string())?),
+        };
         self.ticket = Some(Ticket { epoch, secret, attempt: 0 });
         let former = self.hello.session.take();
         let rooms: Result<Vec<_>, _> = rooms.iter().map(|name| RoomName::new(name)).collect();

@@ -368,6 +368,7 @@ impl Account {
                 self.failures <= LIMIT
             }
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::TokenReplaced { .. }
             | RelayEvent::ConnectionClosed { .. }
             | RelayEvent::ConnectionLost { .. }
             | RelayEvent::ConnectionResumed { .. }

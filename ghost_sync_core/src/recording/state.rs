@@ -80,6 +80,7 @@ impl RoomState {
     pub(super) fn frames(&self, request: u32, viewer: Option<ClientId>) -> BytesMut {
         let room = self.room;
         let viewer = viewer.map(|client_id| MemberInfo {
+            user: String::new(),
             seat: VIEWER,
             client_id,
             meta_version: 0,

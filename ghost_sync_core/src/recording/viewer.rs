@@ -10,8 +10,8 @@ use tokio::{
 
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, LeaveReason, MAX_HELLO,
-    MAX_OVERHEAD, Refusal, ResumeFailure, RoomId, RoomSummary, Secret, ServerMessage, VERSIONS,
-    Versions, Welcome,
+    MAX_OVERHEAD, Rates, Refusal, ResumeFailure, RoomId, RoomSummary, Secret, ServerMessage,
+    VERSIONS, Versions, Welcome,
 };
 
 use super::serve::Show;
@@ -212,6 +212,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                 self.greeted = true;
                 self.decoder.set_max_len(MAX_PAYLOAD as usize + MAX_OVERHEAD);
                 ServerMessage::Welcome(Welcome {
+                    user: String::new(),
+                    expires_ms: 0,
+                    rates: Rates::default(),
                     version: VERSIONS.newest,
                     client_id: self.client_id,
                     max_payload: MAX_PAYLOAD,
@@ -263,6 +266,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                     meta: start.meta.clone().into_iter().collect(),
                 }];
                 ServerMessage::Rooms { request, count: 1, rooms }.encode(&mut self.out);
+            }
+            ClientMessage::Authenticate { request, .. } => {
+                ServerMessage::JoinRefused { request, reason: mute() }.encode(&mut self.out);
             }
             ClientMessage::Ping { nonce } => {
                 ServerMessage::Pong { nonce }.encode(&mut self.out);

@@ -7,10 +7,10 @@ use super::{
     config::RelayMode,
     deadlines::millis,
     event::{ConnId, LinkId, Output},
-    limits::{Bucket, Limits, Rate},
+    limits::Limits,
     requests::BROADCAST_HEADER,
 };
-use crate::wire::{CloseReason, Progress, Refusal, Resume, RoomId};
+use crate::wire::{Bucket, CloseReason, Progress, Rate, Refusal, Resume, RoomId};
 
 /// One connection's buckets. They outlive its links, or who comes back had full ones.
 #[derive(Debug, Default)]
@@ -141,7 +141,15 @@ impl Relay {
         let members = room.map_or(0, |room| room.members().len()) as u64;
         let len = len as u64;
         let fan_out = len.saturating_add(BROADCAST_HEADER as u64).saturating_mul(members);
-        connection.budget.say(now, &self.config.limits, len, fan_out).map_err(refusal)
+        let limits = &self.config.limits;
+        connection.budget.say(now, limits, len, fan_out).map_err(refusal)?;
+        let key = connection.signed.as_ref().and_then(|signed| signed.key);
+        let Some(user) = key.and_then(|key| self.users.get_mut(key)) else { return Ok(()) };
+        let taken = user.say(now, limits, len.max(SMALLEST));
+        taken.map_err(|wait| {
+            connection.budget.excess.add(now, time(limits.user_messages, 1));
+            refusal(wait)
+        })
     }
 
     /// Takes a request out of what its sender may ask for.
@@ -186,14 +194,24 @@ impl Relay {
     pub(super) fn may_make_room(&mut self, now: Instant, conn: ConnId) -> Result<(), Refusal> {
         let now = self.clock(now);
         let Some(connection) = self.conns.get(conn) else { return Ok(()) };
-        let made = self.gate.may_make_room(now, connection.addr, self.config.limits.rooms);
+        let rate = self.config.limits.rooms;
+        let key = connection.signed.as_ref().and_then(|signed| signed.key);
+        let made = match key.and_then(|key| self.users.get_mut(key)) {
+            Some(user) => user.rooms.check(now, rate, 1),
+            None => self.gate.may_make_room(now, connection.addr, rate),
+        };
         made.map_err(refusal)
     }
 
-    /// Why nobody may come in from where that connection comes from, if so.
+    /// Why its user, or nobody from where that connection comes from, may come in, if so.
     pub(super) fn check_bar(&self, now: Instant, conn: ConnId) -> Result<(), CloseReason> {
         let Some(connection) = self.conns.get(conn) else { return Ok(()) };
-        match self.gate.barred_for(self.clock(now), connection.addr) {
+        let now = self.clock(now);
+        let barred = match connection.identity() {
+            Some(identity) => self.users.barred_for(now, &identity.user),
+            None => self.gate.barred_for(now, connection.addr),
+        };
+        match barred {
             Some(left) => Err(CloseReason::RateLimited { retry_after_ms: millis_up(left) }),
             None => Ok(()),
         }
@@ -204,13 +222,21 @@ impl Relay {
         self.conns.get(conn).is_some_and(|found| found.budget.excess.is_strike())
     }
 
-    /// Puts a connection out for asking too much, and bars where it comes from.
+    /// Puts a connection out for asking too much, and bars its user, or where it comes from.
     pub(super) fn put_out(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         let at = self.clock(now);
         let Some(connection) = self.conns.get_mut(conn) else { return };
         connection.budget.excess = Excess::default();
         let addr = connection.addr;
-        let bar = self.gate.strike(at, addr).unwrap_or(UNBARRED);
+        let key = connection.signed.as_ref().and_then(|signed| signed.key);
+        let bar = match key.and_then(|key| self.users.get_mut(key)) {
+            Some(user) => {
+                user.bar.strike(at, self.config.gate.bar);
+                user.bar.left(at)
+            }
+            None => self.gate.strike(at, addr),
+        };
+        let bar = bar.unwrap_or(UNBARRED);
         let reason = CloseReason::RateLimited { retry_after_ms: millis_up(bar) };
         self.close(now, conn, reason, out);
     }

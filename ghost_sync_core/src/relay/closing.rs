@@ -109,6 +109,7 @@ impl Relay {
             self.gate.greeted(addr);
         }
         self.withdraw_all(conn);
+        self.leave_user(conn);
         self.conns[conn].session = Session::Closing { until: now + self.config.linger };
         while let Some(held) = self.conns.get(conn).and_then(|found| found.seats.first()) {
             self.leave(now, conn, held.room, reason.as_leave(), out);
@@ -140,6 +141,7 @@ impl Relay {
 
     /// Removes a connection that holds nothing in rooms any more, and its link.
     pub(super) fn forget(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        self.leave_user(conn);
         let Some(connection) = self.conns.remove(conn) else { return };
         self.blocked.remove(&conn);
         self.deadlines.remove(connection.due, Due::Connection(conn));

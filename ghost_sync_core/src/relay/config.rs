@@ -29,7 +29,7 @@ pub struct RelayConfig {
     /// Rooms at once: 4,096.
     pub max_rooms: usize,
     /// Rooms that one client may be in at once. With 1 (the default), joining another room
-    /// leaves the first; above, a join past the limit is refused. At most 3,271: a client that
+    /// leaves the first; above, a join past the limit is refused. At most 2,862: a client that
     /// comes back names all of its rooms in its first message.
     pub rooms_per_client: usize,
     /// Time without any frame after which a client has lost its connection: 31 s, or 10 s
@@ -81,6 +81,16 @@ pub struct RelayConfig {
     pub limits: Limits,
     /// How many connections may come from one address: 64, and any number from this machine.
     pub gate: GateConfig,
+    /// Connections of one user at once, those that are away included: 8. It has a user if
+    /// [tokens](HostConfig::auth) say which.
+    pub links_per_user: usize,
+    /// What becomes of one more. By default it is refused.
+    pub many_links: ManyLinks,
+    /// Whether members of a room see each other's users. They do by default.
+    pub show_users: bool,
+    /// How long somebody who was kicked stays out: of the room, or, if it was disconnected, of
+    /// the server. 10 s; zero: not at all. Without a user it is known by its address.
+    pub kick_bar: Duration,
     /// What a join to a room that is not there does. By default it is refused.
     pub create_on_join: CreateOnJoin,
     /// Settings of rooms that a join makes. A Bevy server gives each room its own components
@@ -105,6 +115,8 @@ pub struct HostConfig {
     pub ask_join: bool,
     /// Whether the host decides about each change that a client makes to its metadata.
     pub ask_meta: bool,
+    /// Whether clients show tokens, which the host verifies.
+    pub auth: AuthPolicy,
     /// The typed messages that the host knows: clients that know others are refused.
     /// `None`: it does not say, and fits every client.
     pub protocol: Option<Protocol>,
@@ -131,6 +143,7 @@ impl RelayConfig {
             ("max_payload", self.max_payload, 1, MAX_SERVER_FRAME - MAX_OVERHEAD),
             ("max_rooms", self.max_rooms, 1, usize::MAX),
             ("rooms_per_client", self.rooms_per_client, 1, MAX_ROOMS_PER_CLIENT),
+            ("links_per_user", self.links_per_user, 1, usize::MAX),
             ("channel_capacity", self.channel_capacity, 1, usize::MAX),
             ("outbox_limit", self.outbox_limit, MIN_OUTBOX, usize::MAX),
             ("max_owed_replies", self.max_owed_replies, 1, usize::MAX),
@@ -181,6 +194,7 @@ impl RelayConfig {
             &mut self.linger,
             &mut self.resume_grace,
             &mut self.ask_timeout,
+            &mut self.kick_bar,
         ] {
             *duration = (*duration).min(FOR_EVER);
         }
@@ -227,6 +241,10 @@ impl Default for RelayConfig {
             overflow: OverflowPolicy::default(),
             limits: Limits::default(),
             gate: GateConfig::default(),
+            links_per_user: 8,
+            many_links: ManyLinks::default(),
+            show_users: true,
+            kick_bar: Duration::from_secs(10),
             create_on_join: CreateOnJoin::default(),
             room_defaults: RoomConfig::default(),
             client_meta_keys: None,
@@ -263,4 +281,27 @@ pub enum CreateOnJoin {
     Always,
     /// It makes the room if the host says so.
     Ask,
+}
+
+/// Whether clients say with a token who they are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AuthPolicy {
+    /// Nobody is asked, and tokens are not looked at: anybody may come in as anybody.
+    #[default]
+    Anonymous,
+    /// Who shows a token is its user; others are nobody in particular.
+    Optional,
+    /// Nobody comes in without a token.
+    Required,
+}
+
+/// What becomes of a connection of a user that has as many as it may have. Those that are
+/// away make room first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ManyLinks {
+    /// It is refused with [`TooManyLinks`](crate::CloseReason::TooManyLinks).
+    #[default]
+    Refuse,
+    /// The oldest is closed, with [`TakenOver`](crate::CloseReason::TakenOver).
+    CloseOldest,
 }

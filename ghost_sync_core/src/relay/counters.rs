@@ -57,7 +57,10 @@ impl World {
         self.say(link, &ClientMessage::Join { request: 1, room, options: JoinOptions::default() });
         let seated = self.out.drain(..).find_map(|output| match output {
             Output::Event(RelayEvent::PlayerJoined { seat, .. }) => Some(seat),
-            Output::Event(_) | Output::Ask { .. } | Output::Disconnect { .. } => None,
+            Output::Event(_)
+            | Output::Ask { .. }
+            | Output::Verify { .. }
+            | Output::Disconnect { .. } => None,
         });
         seated.ok_or_else(|| self.refusal(link).expect("it is told"))
     }

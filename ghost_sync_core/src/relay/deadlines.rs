@@ -60,6 +60,7 @@ impl Relay {
             // This process stood still: peers must not pay for it.
             self.conns.values_mut().for_each(|connection| connection.postpone(late));
             self.gate.refill();
+            self.users.refill();
             // In whatever order: each moves by itself.
             self.rooms.values_mut().for_each(|room| room.postpone(late));
             for room in self.deleted.iter().copied() {
@@ -138,6 +139,7 @@ impl Relay {
             self.close(now, conn, reason, out);
         } else {
             self.ping_if_due(now, conn);
+            self.token_due(now, conn, out);
         }
         if let Some(connection) = self.conns.get_mut(conn) {
             connection.due = connection.deadline(&self.config);

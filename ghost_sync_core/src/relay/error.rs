@@ -123,3 +123,27 @@ pub enum MetaError {
     #[error("metadata {0:?} is the server's")]
     OwnedByServer(String),
 }
+
+/// No more bans are remembered: end some, or ban ranges of addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("there are {max} bans already, and may not be more")]
+pub struct TooManyBans {
+    /// The limit.
+    pub max: usize,
+}
+
+/// Why a client was not banned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BanClientError {
+    /// The client is gone.
+    #[error(transparent)]
+    ClientNotFound(#[from] ClientNotFound),
+    /// The client has no user, and where it comes from everybody may come from: a proxy on
+    /// this machine, say. Have clients show tokens, or ban an address by itself.
+    #[error("the client has no user, and its address is one that others share")]
+    SharedAddress,
+    /// No more bans are remembered.
+    #[error(transparent)]
+    TooManyBans(#[from] TooManyBans),
+}

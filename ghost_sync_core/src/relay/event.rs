@@ -4,6 +4,7 @@ mod question;
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,13 @@ use bytes::Bytes;
 
 pub use question::{Admission, AskId, Question, Verdict};
 
-use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
+use crate::{
+    identity::Identity,
+    wire::{
+        AuthError, ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat,
+        Token,
+    },
+};
 
 pub use crate::wire::DisconnectReason;
 
@@ -48,6 +55,13 @@ pub enum Input<'a> {
         /// How.
         verdict: Verdict,
     },
+    /// A token was verified.
+    Identity {
+        /// As in [`Output::Verify`].
+        ask: AskId,
+        /// Whose it is, or what is wrong with it.
+        identity: Result<Box<Identity>, AuthError>,
+    },
     /// Time passed.
     Tick,
 }
@@ -66,6 +80,19 @@ pub enum Output {
         /// An answer at or after this time is too late.
         deadline: Instant,
     },
+    /// Whose token is this? Answer with [`Input::Identity`]; no answer within
+    /// [`ask_timeout`](super::RelayConfig::ask_timeout) keeps the client out for now. Asked only
+    /// as [`HostConfig::auth`](super::HostConfig::auth) says.
+    Verify {
+        /// The number for the answer.
+        ask: AskId,
+        /// The id that the client has, or will have.
+        client_id: ClientId,
+        /// Where it comes from.
+        addr: SocketAddr,
+        /// The token: bytes that nobody has looked at.
+        token: Token,
+    },
     /// The link is over: close its socket and forget it.
     Disconnect {
         /// Which.
@@ -83,6 +110,7 @@ impl DisconnectReason {
                     | CloseReason::PingTimeout { .. }
                     | CloseReason::SlowConsumer { .. }
                     | CloseReason::RateLimited { .. }
+                    | CloseReason::TokenExpired
             ),
             Self::ConnectionClosed | Self::ConnectionReset | Self::ConnectionLost(_) => true,
         }
@@ -92,6 +120,9 @@ impl DisconnectReason {
         match self {
             Self::Closed(CloseReason::Kicked { message }) => {
                 LeaveReason::Kicked { message: message.clone() }
+            }
+            Self::Closed(CloseReason::Banned { message, .. }) => {
+                LeaveReason::Banned { message: message.clone() }
             }
             Self::Closed(CloseReason::SlowConsumer { .. }) => LeaveReason::TooSlow,
             Self::Closed(CloseReason::IdleTimeout { .. } | CloseReason::PingTimeout { .. }) => {
@@ -120,6 +151,17 @@ pub enum RelayEvent {
         addr: SocketAddr,
         /// Its own metadata.
         meta: Vec<Meta>,
+        /// Who it is, if its token said so.
+        identity: Option<Arc<Identity>>,
+    },
+    /// A client has shown another token, which says from here on what it may.
+    TokenReplaced {
+        /// The connection.
+        conn: ConnId,
+        /// Its public id.
+        client_id: ClientId,
+        /// Who it is; the user is as before.
+        identity: Arc<Identity>,
     },
     /// A connection that had been opened is over.
     ConnectionClosed {
@@ -195,6 +237,8 @@ pub enum RelayEvent {
         client_id: ClientId,
         /// What it brought for the rules.
         data: Bytes,
+        /// Who it is, if its token said so.
+        identity: Option<Arc<Identity>>,
     },
     /// A seat is free again.
     PlayerLeft {

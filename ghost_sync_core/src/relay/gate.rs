@@ -10,11 +10,8 @@ use std::{
 
 pub use config::GateConfig;
 
-use super::{
-    limits::{Bucket, Rate},
-    plants,
-    prefix::household,
-};
+use super::{plants, prefix::household};
+use crate::wire::{Bucket, Rate};
 
 /// What the addresses that connections come from have used up.
 #[derive(Debug)]
@@ -34,11 +31,47 @@ struct Holder {
     half_open: usize,
     attempts: Bucket,
     rooms: Bucket,
-    barred_until: u64,
-    /// Bars that came soon one after the other.
-    strikes: u32,
+    /// Tokens that were not good.
+    failures: Bucket,
+    bar: Bar,
     /// Its place among the idle.
     used: Option<u64>,
+}
+
+/// Until when somebody may not come in.
+#[derive(Debug, Default)]
+pub(super) struct Bar {
+    until: u64,
+    /// Bars that came soon one after the other.
+    strikes: u32,
+}
+
+impl Bar {
+    /// Begins with the length `first`, or a longer one if the last bar ended not long ago.
+    pub(super) fn strike(&mut self, now: u64, first: Duration) {
+        if self.until > now {
+            return;
+        }
+        if now - self.until > STRIKES_LAST {
+            self.strikes = 0;
+        }
+        let first = nanos(first);
+        let longer = 1_u64.checked_shl(self.strikes).unwrap_or(u64::MAX);
+        self.strikes = self.strikes.saturating_add(1);
+        let longest = LONGEST_BAR.max(first);
+        self.until = now.saturating_add(first.saturating_mul(longer).min(longest));
+    }
+
+    /// Lasts so long at least.
+    pub(super) fn raise(&mut self, now: u64, by: Duration) {
+        self.until = self.until.max(now.saturating_add(nanos(by)));
+    }
+
+    /// How long it lasts, if there is one.
+    pub(super) fn left(&self, now: u64) -> Option<Duration> {
+        let left = plants::bar(self.until.saturating_sub(now));
+        (left > 0).then(|| Duration::from_nanos(left))
+    }
 }
 
 impl Gate {
@@ -111,25 +144,31 @@ impl Gate {
     /// is barred now, if it is.
     pub(super) fn strike(&mut self, now: u64, addr: SocketAddr) -> Option<Duration> {
         let key = self.key(addr)?;
-        let bar = nanos(self.config.bar);
-        let holder = self.holder(key);
-        if holder.barred_until <= now {
-            if now - holder.barred_until > STRIKES_LAST {
-                holder.strikes = 0;
-            }
-            let longer = 1_u64.checked_shl(holder.strikes).unwrap_or(u64::MAX);
-            holder.strikes = holder.strikes.saturating_add(1);
-            let longest = LONGEST_BAR.max(bar);
-            holder.barred_until = now.saturating_add(bar.saturating_mul(longer).min(longest));
-        }
+        let first = self.config.bar;
+        self.holder(key).bar.strike(now, first);
         self.used(key);
         self.barred_for(now, addr)
     }
 
+    /// Bars an address for so long, if it is not for longer.
+    pub(super) fn bar(&mut self, now: u64, addr: SocketAddr, by: Duration) {
+        self.change(addr, |holder| holder.bar.raise(now, by));
+    }
+
     /// For how long nobody from `addr` may come in.
     pub(super) fn barred_for(&self, now: u64, addr: SocketAddr) -> Option<Duration> {
-        let left = plants::bar(self.find(addr)?.barred_until.saturating_sub(now));
-        (left > 0).then(|| Duration::from_nanos(left))
+        self.find(addr)?.bar.left(now)
+    }
+
+    /// Somebody from `addr` has shown a token that is not good; too many bar it.
+    pub(super) fn token_failed(&mut self, now: u64, addr: SocketAddr) {
+        let Some(key) = self.key(addr) else { return };
+        let (failures, bar) = (self.config.failures, self.config.bar);
+        let holder = self.holder(key);
+        if holder.failures.check(now, failures, 1).is_err() {
+            holder.bar.raise(now, bar);
+        }
+        self.used(key);
     }
 
     /// Forgets what was used up, but no bars.

@@ -15,9 +15,11 @@ use super::{
     questions::AskTarget,
     restart::Restart,
     session::{Connection, Session},
+    tokens::First,
 };
 use crate::wire::{
-    ClientId, CloseReason, Extension, Hello, Protocol, Secret, ServerMessage, VERSIONS, Welcome,
+    ClientId, CloseReason, Extension, Hello, Protocol, Secret, ServerMessage, SessionTicket,
+    VERSIONS, Welcome,
 };
 
 /// What a client brings that begins a session.
@@ -137,23 +139,32 @@ impl Relay {
                     let data = Bytes::copy_from_slice(hello.data);
                     let user_agent = user_agent(&hello.extensions);
                     let newcomer = Newcomer { meta, data, user_agent };
-                    let ticket = hello.session;
-                    let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
-                    let Some((ticket, held)) = held else {
-                        return self.greeted(now, conn, newcomer, out);
-                    };
-                    match self.may_begin_anew(now, held) {
-                        Ok(()) => {
-                            let restart = Restart { ticket, newcomer, asked: Vec::new() };
-                            return self.restart(now, conn, restart, out);
-                        }
-                        Err(reason) => reason,
-                    }
+                    let first = First::Hello { newcomer, ticket: hello.session };
+                    return self.identify(now, conn, hello.token, first, out);
                 }
                 Err(reason) => reason,
             }
         };
         self.close(now, conn, reason, out);
+    }
+
+    /// Goes on with a hello whose client is known, as far as that is asked for.
+    pub(super) fn introduced(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        newcomer: Newcomer,
+        ticket: Option<SessionTicket>,
+        out: &mut Vec<Output>,
+    ) {
+        let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
+        let Some((ticket, held)) = held else { return self.greeted(now, conn, newcomer, out) };
+        let allowed = self.check_user(now, conn, held);
+        if let Err(reason) = allowed.and_then(|()| self.may_begin_anew(now, held)) {
+            return self.close(now, conn, reason, out);
+        }
+        let restart = Restart { ticket, newcomer, asked: Vec::new() };
+        self.restart(now, conn, restart, out);
     }
 
     pub(super) fn greeted(
@@ -169,6 +180,10 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         let Newcomer { meta, data, user_agent } = newcomer;
         connection.meta = meta;
+        let identity = connection.identity().cloned();
+        for (key, value) in identity.iter().flat_map(|identity| identity.meta.entries()) {
+            connection.meta.vouch(key, value);
+        }
         if !self.config.host.ask_connect {
             return self.open(now, conn, out);
         }
@@ -179,6 +194,7 @@ impl Relay {
             data,
             meta: connection.meta.to_vec(),
             user_agent,
+            identity,
         };
         let ask = self.ask(now, AskTarget::Connect(conn), question, out);
         if let Some(connection) = self.conns.get_mut(conn) {
@@ -189,7 +205,9 @@ impl Relay {
     /// Completes a handshake.
     pub(super) fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         // Either may have come up since it was asked about.
-        if let Some(reason) = self.check_bar(now, conn).err().or_else(|| self.no_place()) {
+        let allowed = self.check_ban(now, conn).and_then(|()| self.check_bar(now, conn));
+        let allowed = allowed.and_then(|()| self.enter_user(now, conn, out));
+        if let Some(reason) = allowed.err().or_else(|| self.no_place()) {
             return self.close(now, conn, reason, out);
         }
         let next_ping = self.next_ping(now);
@@ -199,16 +217,17 @@ impl Relay {
         connection.liveness.heard = now;
         connection.liveness.next_ping = next_ping;
         let (client_id, addr) = (connection.client_id, connection.addr);
-        let meta = connection.meta.to_vec();
+        let (meta, identity) = (connection.meta.to_vec(), connection.identity().cloned());
         self.clients.insert(client_id, conn);
-        self.welcome(conn);
+        self.welcome(now, conn);
         self.reschedule(conn);
-        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta };
+        let opened = RelayEvent::ConnectionOpened { conn, client_id, addr, meta, identity };
         out.push(Output::Event(opened));
     }
 
     /// Greets a client.
-    pub(super) fn welcome(&mut self, conn: ConnId) {
+    pub(super) fn welcome(&mut self, now: Instant, conn: ConnId) {
+        let (user, expires_ms) = self.signed_as(now, conn);
         let Some(connection) = self.conns.get(conn) else { return };
         let welcome = ServerMessage::Welcome(Welcome {
             version: VERSIONS.newest,
@@ -216,6 +235,9 @@ impl Relay {
             max_payload: clamp_u32(self.config.max_payload),
             ping_interval_ms: millis(self.config.ping_interval),
             idle_timeout_ms: millis(self.config.idle_timeout),
+            user,
+            expires_ms,
+            rates: self.config.limits.rates(),
             resume_grace_ms: millis(self.config.resume_grace),
             epoch: self.epoch,
             secret: connection.secrets.newest,

@@ -56,6 +56,7 @@ impl Relay {
             self.push(conn, ItemKind::Control, &ServerMessage::Close { reason });
             return Ok(());
         }
+        self.bar_from_server(now, conn);
         self.close(now, conn, CloseReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }
@@ -74,6 +75,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) -> Result<(), ClientNotFound> {
         self.present(conn)?.seat_in(room).ok_or(ClientNotFound)?;
+        self.bar_from_room(now, conn, room);
         self.leave(now, conn, room, LeaveReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }

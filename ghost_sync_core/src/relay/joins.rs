@@ -32,6 +32,8 @@ impl Relay {
             }
             (Ok(_), Err(too_large)) => too_large,
             (Ok(_), Ok(())) if self.joins_too_much(conn) => Refusal::Busy,
+            // Whether or not there is such a room.
+            (Ok(name), Ok(())) if !self.conns[conn].may_enter(&name) => not_covered(&name),
             (Ok(name), Ok(())) => {
                 let (options, stage) = (options.copied(), JoinStage::New);
                 let pending = PendingJoin { request, name, options, stage };
@@ -60,6 +62,10 @@ impl Relay {
                 continue;
             }
             match self.creation(&pending.options) {
+                CreateOnJoin::Always | CreateOnJoin::Ask if !self.may_create(conn) => {
+                    let what = "this token lets nobody make rooms".to_owned();
+                    self.finish_join(conn, Err(Refusal::Forbidden { what }));
+                }
                 CreateOnJoin::Never => {
                     self.finish_join(conn, Err(Refusal::RoomNotFound { room: name.to_string() }));
                 }
@@ -82,6 +88,11 @@ impl Relay {
         }
     }
 
+    /// Whether a client's joins may make rooms, as far as its token says.
+    fn may_create(&self, conn: ConnId) -> bool {
+        self.conns[conn].identity().is_none_or(|identity| identity.create)
+    }
+
     fn ask_for_room(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         let connection = &self.conns[conn];
         let Some(pending) = connection.joins.front() else { return };
@@ -92,6 +103,7 @@ impl Relay {
             name: pending.name.clone(),
             data: pending.options.data.clone(),
             role: pending.options.role,
+            identity: connection.identity().cloned(),
             options: match &pending.options.if_missing {
                 IfMissing::Default | IfMissing::Refuse => None,
                 IfMissing::Create { options } => Some(options.clone()),
@@ -129,7 +141,7 @@ impl Relay {
         room: RoomId,
         out: &mut Vec<Output>,
     ) {
-        if let Err(reason) = self.may_join(conn, room) {
+        if let Err(reason) = self.may_join(now, conn, room) {
             return self.finish_join(conn, Err(reason));
         }
         if !self.config.host.ask_join {
@@ -145,6 +157,7 @@ impl Relay {
             name: pending.name.clone(),
             data: pending.options.data.clone(),
             role: pending.options.role,
+            identity: connection.identity().cloned(),
         };
         let ask = self.ask(now, AskTarget::Join(conn), question, out);
         self.set_stage(conn, JoinStage::Asking { ask, room });
@@ -193,7 +206,7 @@ impl Relay {
         }
         match verdict {
             Err(reason) => self.finish_join(conn, Err(reason)),
-            Ok(words) => match self.may_join(conn, room) {
+            Ok(words) => match self.may_join(now, conn, room) {
                 Ok(()) => self.take_seat(now, conn, room, words, out),
                 Err(reason) => {
                     self.abandon_join(conn, LeaveReason::Left, out);
@@ -216,15 +229,19 @@ impl Relay {
         }));
     }
 
-    fn may_join(&self, conn: ConnId, room: RoomId) -> Result<(), Refusal> {
+    fn may_join(&self, now: Instant, conn: ConnId, room: RoomId) -> Result<(), Refusal> {
         let connection = &self.conns[conn];
         let name = connection.joins.front().map_or_else(String::new, |join| join.name.to_string());
         let Some(found) = self.rooms.get(&room).filter(|found| !found.deleted) else {
             return Err(Refusal::RoomNotFound { room: name });
         };
+        if !connection.may_enter(&found.name) && plants::grants_hold() {
+            return Err(not_covered(&found.name));
+        }
         if connection.seat_in(room).is_some() {
             return Err(Refusal::AlreadyJoined { room: name });
         }
+        self.check_kicked(now, connection, found)?;
         if found.is_full() {
             return Err(Refusal::RoomFull { room: name, capacity: found.seats() });
         }
@@ -253,6 +270,10 @@ impl Relay {
             pending.stage = stage;
         }
     }
+}
+
+fn not_covered(room: &RoomName) -> Refusal {
+    Refusal::Forbidden { what: format!("this token is not for room {:?}", room.as_str()) }
 }
 
 /// What a client says about the seat that it wants.

@@ -1,109 +1,6 @@
-//! How much clients may ask for in how much time. Each bucket is one number: when it
-//! will be full again (GCRA).
+//! How much clients may ask for in how much time.
 
-use std::time::Duration;
-
-use super::plants;
-
-/// So much in so much time, and how much of it at once.
-///
-/// ```
-/// use ghost_sync_core::Rate;
-/// let rate = Rate::per_second(30).burst(90);
-/// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rate {
-    amount: u64,
-    /// Nanoseconds in which `amount` comes back.
-    period: u64,
-    burst: u64,
-}
-
-impl Rate {
-    /// So much a second, and twice that at once.
-    pub const fn per_second(amount: u64) -> Self {
-        Self { amount, period: SECOND, burst: amount.saturating_mul(2) }
-    }
-
-    /// So much a minute, and as much at once.
-    pub const fn per_minute(amount: u64) -> Self {
-        Self { amount, period: 60 * SECOND, burst: amount }
-    }
-
-    /// With so much at once. What costs more than that is taken when nothing else was for
-    /// as long as a burst takes to come back, and is paid for afterwards.
-    #[must_use]
-    pub const fn burst(self, burst: u64) -> Self {
-        Self { burst, ..self }
-    }
-
-    /// With at least so much at once.
-    pub(super) fn at_least(self, burst: usize) -> Self {
-        self.burst(self.burst.max(burst as u64))
-    }
-
-    /// How much a second, and how much at once.
-    #[cfg(feature = "testing")]
-    pub(crate) fn parts(self) -> (f64, f64) {
-        (self.amount as f64 * SECOND as f64 / self.period as f64, self.burst as f64)
-    }
-
-    /// Nanoseconds in which `cost` comes back, rounded up; for ever where nothing does.
-    pub(super) fn time(self, cost: u64) -> u64 {
-        if cost == 0 {
-            return 0;
-        }
-        if self.amount == 0 {
-            return u64::MAX;
-        }
-        match cost.checked_mul(self.period) {
-            Some(whole) => whole.div_ceil(self.amount),
-            None => {
-                let whole = u128::from(cost) * u128::from(self.period);
-                u64::try_from(whole.div_ceil(self.amount.into())).unwrap_or(u64::MAX)
-            }
-        }
-    }
-}
-
-/// What came in, by when it will be forgotten: nanoseconds on the relay's clock. Full at first.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Bucket(u64);
-
-impl Bucket {
-    /// When it is full again.
-    pub(super) fn full_at(self) -> u64 {
-        self.0
-    }
-
-    /// What came in is forgotten so much earlier.
-    pub(super) fn earlier(&mut self, by: u64) {
-        self.0 = self.0.saturating_sub(by);
-    }
-
-    /// Takes `cost` out.
-    ///
-    /// # Errors
-    /// How long to wait; nothing is taken then.
-    pub(super) fn check(
-        &mut self,
-        now: u64,
-        rate: Option<Rate>,
-        cost: u64,
-    ) -> Result<(), Duration> {
-        let Some(rate) = rate.filter(|_| cost > 0) else { return Ok(()) };
-        let (burst, time) = (plants::burst(rate.time(rate.burst)), rate.time(cost));
-        let full = self.0.max(plants::filled_by(now));
-        let missing = full.saturating_sub(now).saturating_add(time.min(burst));
-        match missing.saturating_sub(burst) {
-            0 => {
-                self.0 = full.saturating_add(time);
-                Ok(())
-            }
-            missing => Err(Duration::from_nanos(missing)),
-        }
-    }
-}
+use crate::wire::{Rate, Rates};
 
 /// How much one client may ask for. What is more is refused with
 /// [`RateLimited`](crate::Refusal::RateLimited), which says when to ask again.
@@ -126,7 +23,7 @@ pub struct Limits {
     /// second, 32 MiB at once.
     pub fan_out: Option<Rate>,
     /// Requests of one connection: a join costs 1, a list of rooms 4, a change of metadata 2
-    /// and 1 more for each 256 bytes, a leave nothing. 5 a second, 20 at once (but at least as many
+    /// and 1 more for each 256 bytes, another token 4, a leave nothing. 5 a second, 20 at once (but at least as many
     /// as rooms that one client may be in).
     pub requests: Option<Rate>,
     /// Pings of one connection; more of them are not answered. 5 a second, 20 at once.
@@ -134,9 +31,21 @@ pub struct Limits {
     /// Times that one session is taken up again with more than 64 KiB of the past, or by
     /// another process. 1 a second, 10 at once; more are told to come back later.
     pub resumes: Option<Rate>,
-    /// Rooms that joins from one address make. 6 a minute, 6 at once. Addresses that are
+    /// Rooms that joins of one user make, or, of those without, from one address. 6 a minute, 6 at once. Addresses that are
     /// outside of the [gate](super::GateConfig) may make any number.
     pub rooms: Option<Rate>,
+    /// Messages of one user over all its connections. 1,000 a second, 32,768 at once.
+    pub user_messages: Option<Rate>,
+    /// Bytes of their payloads, likewise. 1 MiB a second, 2 MiB at once.
+    pub user_bytes: Option<Rate>,
+}
+
+impl Limits {
+    /// What one connection is told of them.
+    pub(super) fn rates(&self) -> Rates {
+        let Self { messages, bytes, fan_out, requests, pings, .. } = *self;
+        Rates { messages, bytes, fan_out, requests, pings }
+    }
 }
 
 impl Default for Limits {
@@ -149,6 +58,8 @@ impl Default for Limits {
             pings: Some(Rate::per_second(5).burst(20)),
             resumes: Some(Rate::per_second(1).burst(10)),
             rooms: Some(Rate::per_minute(6)),
+            user_messages: Some(Rate::per_second(1000).burst(32_768)),
+            user_bytes: Some(Rate::per_second(1 << 20)),
         }
     }
 }
@@ -181,56 +92,6 @@ setters! {
     pings: "With this rate of pings; `None` for any.",
     resumes: "With this rate of resumes; `None` for any.",
     rooms: "With this rate of rooms that joins make; `None` for any.",
-}
-
-const SECOND: u64 = 1_000_000_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_is_taken_at_once_and_comes_back_with_time() {
-        let (mut bucket, rate) = (Bucket::default(), Some(Rate::per_second(5).burst(20)));
-        for _ in 0..20 {
-            assert_eq!(bucket.check(0, rate, 1), Ok(()));
-        }
-        let wait = bucket.check(0, rate, 1);
-        assert_eq!(wait, Err(Duration::from_millis(200)));
-        assert_eq!(bucket.check(199_999_999, rate, 1), Err(Duration::from_nanos(1)));
-        assert_eq!(bucket.check(200_000_000, rate, 1), Ok(()));
-        assert_eq!(bucket.check(200_000_000, rate, 4), Err(Duration::from_millis(800)));
-    }
-
-    #[test]
-    fn however_long_nothing_comes_a_bucket_holds_one_burst() {
-        let (mut bucket, rate) = (Bucket::default(), Some(Rate::per_second(5).burst(20)));
-        let late = 1000 * SECOND;
-        assert_eq!(bucket.check(late, rate, 20), Ok(()));
-        assert!(bucket.check(late, rate, 1).is_err());
-    }
-
-    #[test]
-    fn what_costs_more_than_a_burst_is_taken_from_a_full_bucket_and_paid_for() {
-        let (mut bucket, rate) = (Bucket::default(), Some(Rate::per_second(10).burst(10)));
-        assert_eq!(bucket.check(0, rate, 50), Ok(()));
-        assert_eq!(bucket.check(0, rate, 1), Err(Duration::from_millis(4100)));
-        assert_eq!(bucket.check(4_100_000_000, rate, 1), Ok(()));
-    }
-
-    #[test]
-    fn extreme_rates_neither_overflow_nor_stand_still() {
-        let most = Some(Rate::per_second(u64::MAX).burst(u64::MAX));
-        let mut bucket = Bucket::default();
-        assert_eq!(bucket.check(u64::MAX, most, u64::MAX), Ok(()));
-        let mut bucket = Bucket::default();
-        let nothing = Some(Rate::per_second(0));
-        assert_eq!(bucket.check(5, nothing, 0), Ok(()));
-        assert_eq!(bucket.check(5, nothing, 1), Ok(()), "of a full bucket");
-        assert!(bucket.check(u64::MAX - 1, nothing, 1).is_err(), "nothing ever comes back");
-        let mut bucket = Bucket::default();
-        let one = Some(Rate::per_minute(1).burst(0));
-        assert_eq!(bucket.check(u64::MAX, one, u64::MAX), Ok(()));
-        assert_eq!(bucket.check(0, None, u64::MAX), Ok(()));
-    }
+    user_messages: "With this rate of messages of one user; `None` for any.",
+    user_bytes: "With this rate of bytes of one user; `None` for any.",
 }

@@ -33,13 +33,13 @@ impl Relay {
         }
         let Some(pending) = self.conns[conn].take_join() else { return };
         let connection = &self.conns[conn];
-        let client_id = connection.client_id;
+        let (client_id, user) = (connection.client_id, self.shown_user(connection));
         let Some(found) = self.rooms.get_mut(&room) else { return };
         let seat = found.next_seat();
         let meta = connection.meta.to_vec();
         let meta_version = connection.meta.version();
         let away = connection.is_away();
-        let member = MemberInfo { seat, client_id, meta_version, meta, away };
+        let member = MemberInfo { seat, client_id, meta_version, meta, away, user };
         let seq = self.append(now, room, Origin::unheard(seat), 256, |buf, seq| {
             ServerMessage::PlayerJoined { room, seq, member }.encode(buf);
         });
@@ -60,6 +60,7 @@ impl Relay {
             conn,
             client_id,
             data: pending.options.data,
+            identity: self.conns[conn].identity().cloned(),
         }));
         if away {
             let name = self.rooms[&room].name.clone();

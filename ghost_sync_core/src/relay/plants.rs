@@ -26,10 +26,13 @@ plants! {
     aside_given_twice if "aside-given-twice";
     away_is_told unless "away-not-told";
     back_is_told unless "back-not-told";
+    bans_spare_the_away if "ban-spares-the-away";
     event_overtakes_join if "event-overtakes-join";
     flood_evicts_others if "away-flood-evicts-others";
+    grants_hold unless "grant-after-existence";
     gap_is_untold if "dropped-without-gap";
     kicked_is_heard if "kicked-still-heard";
+    kicked_stay_out unless "kick-bars-nobody";
     late_answer_counts if "late-answer-counts";
     left_out_is_withheld unless "left-out-is-retained";
     left_twice if "left-twice";
@@ -40,9 +43,12 @@ plants! {
     old_secret_ends unless "old-secret-stays-good";
     refusals_count unless "refused-but-relayed";
     refuse_makes_no_room unless "refuse-makes-a-room";
+    revoking_spares_the_away if "revoked-resumes";
     roster_is_cut if "roster-incomplete";
     shares_are_bounded unless "one-sender-fills-retained";
     shutdown_forgets_away if "shutdown-forgets-away";
+    tokens_are_required unless "token-not-required";
+    tokens_expire unless "token-never-expires";
     timeout_means_yes if "timeout-means-yes";
     values_go_with_leavers unless "values-of-leavers-stay";
     words_overtake if "words-overtake";
@@ -60,10 +66,10 @@ pub(super) fn bar(left: u64) -> u64 {
     if planted!("bar-forgotten") { 0 } else { left }
 }
 
-/// The burst that a limit allows.
+/// The connections that one user may have.
 #[inline]
-pub(super) fn burst(burst: u64) -> u64 {
-    if planted!("burst-forgotten") { 0 } else { burst }
+pub(super) fn links_per_user(max: usize) -> usize {
+    if planted!("any-number-of-links") { usize::MAX } else { max }
 }
 
 /// The requests that a client is told were carried out.
@@ -128,12 +134,6 @@ pub(super) fn epoch_changed() -> ResumeFailure {
     } else {
         ResumeFailure::EpochChanged
     }
-}
-
-/// The time up to which a limit's bucket is full at least.
-#[inline]
-pub(super) fn filled_by(now: u64) -> u64 {
-    if planted!("bucket-refills-beyond-burst") { 0 } else { now }
 }
 
 /// The first event of a stay.

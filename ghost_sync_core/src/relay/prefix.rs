@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
 /// All addresses that begin with the same bits, written like `10.0.0.0/8`, `2001:db8::/32`
-/// or as one address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// or as one address. An IPv4 address within IPv6 is an IPv4 address.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct IpPrefix {
     addr: IpAddr,
     bits: u8,
@@ -23,43 +23,45 @@ impl IpPrefix {
     /// The addresses that have the first `bits` bits of `addr`; all 32 or 128 where there are
     /// not more.
     pub fn new(addr: IpAddr, bits: u8) -> Self {
-        Self { addr, bits }
+        match addr.to_canonical() {
+            IpAddr::V4(addr) => {
+                let bits = bits.min(32);
+                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+                Self { addr: Ipv4Addr::from_bits(addr.to_bits() & mask).into(), bits }
+            }
+            IpAddr::V6(addr) => {
+                let bits = bits.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+                Self { addr: Ipv6Addr::from_bits(addr.to_bits() & mask).into(), bits }
+            }
+        }
     }
 
-    /// Whether it is one of them. An IPv4 address within IPv6 is an IPv4 address.
+    /// How many bits the addresses have in common.
+    pub fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// Whether they are IPv4 addresses.
+    pub fn is_ipv4(self) -> bool {
+        self.addr.is_ipv4()
+    }
+
+    /// Whether it is one of them.
     pub fn contains(self, addr: IpAddr) -> bool {
-        match (self.addr.to_canonical(), addr.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let beyond = 32_u32.saturating_sub(self.bits.into());
-                (own.to_bits() ^ other.to_bits()).checked_shr(beyond).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let beyond = 128_u32.saturating_sub(self.bits.into());
-                (own.to_bits() ^ other.to_bits()).checked_shr(beyond).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
+        Self::new(addr, self.bits) == self
     }
 }
 
 /// What one household or machine usually has: an IPv4 address, or the first 64 bits of IPv6.
 pub(super) fn household(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V4(addr) => IpAddr::V4(addr),
-        IpAddr::V6(addr) => IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX))),
-    }
+    IpPrefix::new(addr, 64).addr
 }
 
 /// What one customer of a network may have: an IPv4 address, or the first 48 bits of IPv6
 /// (RFC 6177 speaks of sites).
 pub(super) fn site(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V4(addr) => IpAddr::V4(addr),
-        IpAddr::V6(addr) => {
-            let [a, b, c, ..] = addr.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
-        }
-    }
+    IpPrefix::new(addr, 48).addr
 }
 
 impl FromStr for IpPrefix {

@@ -1,6 +1,6 @@
 //! What the host can look up: rooms, players, clients, numbers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     Relay,
@@ -8,7 +8,10 @@ use super::{
     event::ConnId,
     room::{Member, RoomHistory, RoomInfo},
 };
-use crate::wire::{ClientId, MemberInfo, Meta, RoomId, RoomName, Seat};
+use crate::{
+    identity::Identity,
+    wire::{ClientId, MemberInfo, Meta, RoomId, RoomName, Seat},
+};
 
 impl Relay {
     /// The settings of the room called `name`.
@@ -110,6 +113,16 @@ impl Relay {
         seats.iter().filter_map(|held| Some((held.room, &self.rooms.get(&held.room)?.name)))
     }
 
+    /// Who a client is, if its token said so.
+    pub fn identity_of(&self, conn: ConnId) -> Option<Arc<Identity>> {
+        self.present(conn).ok()?.identity().cloned()
+    }
+
+    /// The public id of a client.
+    pub fn client_of(&self, conn: ConnId) -> Option<ClientId> {
+        self.present(conn).ok().map(|found| found.client_id)
+    }
+
     /// Where a client comes from.
     pub fn addr_of(&self, conn: ConnId) -> Option<SocketAddr> {
         self.conns.get(conn).map(|connection| connection.addr)
@@ -129,6 +142,7 @@ impl Relay {
             meta_version: connection.meta.version(),
             meta: connection.meta.to_vec(),
             away: member.away,
+            user: self.shown_user(connection),
         })
     }
 }

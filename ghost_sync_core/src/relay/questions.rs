@@ -9,10 +9,14 @@ use super::{
     plants,
     session::{JoinStage, Session},
 };
-use crate::wire::{CloseReason, Refusal};
+use crate::{
+    identity::Identity,
+    wire::{AuthError, CloseReason, Refusal, Token},
+};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AskTarget {
+    Verify(ConnId),
     Connect(ConnId),
     CreateRoom(ConnId),
     Join(ConnId),
@@ -53,13 +57,33 @@ impl Relay {
         question: Question,
         out: &mut Vec<Output>,
     ) -> AskId {
+        let (ask, deadline) = self.await_answer(now, target);
+        out.push(Output::Ask { ask, question, deadline });
+        ask
+    }
+
+    /// Has a client's token verified.
+    pub(super) fn ask_for_identity(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        token: Token,
+        out: &mut Vec<Output>,
+    ) -> AskId {
+        let (ask, _) = self.await_answer(now, AskTarget::Verify(conn));
+        let connection = &self.conns[conn];
+        let (client_id, addr) = (connection.client_id, connection.addr);
+        out.push(Output::Verify { ask, client_id, addr, token });
+        ask
+    }
+
+    fn await_answer(&mut self, now: Instant, target: AskTarget) -> (AskId, Instant) {
         self.last_ask = self.last_ask.saturating_add(1);
         let ask = AskId(self.last_ask);
         let deadline = now + self.config.ask_timeout;
         self.asks.insert(ask, PendingAsk { target, deadline });
         self.deadlines.add(deadline, Due::Ask(ask));
-        out.push(Output::Ask { ask, question, deadline });
-        ask
+        (ask, deadline)
     }
 
     /// Forgets a question whose answer no longer matters.
@@ -79,6 +103,8 @@ impl Relay {
             | Session::Away { .. }
             | Session::Closing { .. } => None,
         };
+        connection.first = None;
+        let verifying = connection.verifying.take().map(|(_, ask)| ask);
         let joins = connection.joins.drain(..).filter_map(|join| match join.stage {
             JoinStage::CreatingRoom(ask) | JoinStage::Asking { ask, .. } => Some(ask),
             JoinStage::New => None,
@@ -87,8 +113,14 @@ impl Relay {
         let meta = connection.meta_asked.take(|_| true).into_iter().map(|request| request.ask);
         let restart = connection.restart.take();
         let greetings = restart.iter().flat_map(|restart| restart.asks());
-        let asks: Vec<_> =
-            asked.into_iter().chain(joins).chain(moderated).chain(meta).chain(greetings).collect();
+        let asks: Vec<_> = asked
+            .into_iter()
+            .chain(verifying)
+            .chain(joins)
+            .chain(moderated)
+            .chain(meta)
+            .chain(greetings)
+            .collect();
         for ask in asks {
             self.withdraw(ask);
         }
@@ -104,6 +136,22 @@ impl Relay {
         if let Some(pending) = self.asks.remove(&ask) {
             self.deadlines.remove(pending.deadline, Due::Ask(ask));
             self.decided(now, ask, pending.target, verdict, out);
+        }
+    }
+
+    /// Takes what was found out about a token.
+    pub(super) fn identity_found(
+        &mut self,
+        now: Instant,
+        ask: AskId,
+        identity: Result<Identity, AuthError>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(pending) = self.asks.remove(&ask) {
+            self.deadlines.remove(pending.deadline, Due::Ask(ask));
+            if let AskTarget::Verify(conn) = pending.target {
+                self.verified(now, conn, identity, out);
+            }
         }
     }
 
@@ -129,6 +177,8 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match (target, verdict) {
+            // A token is not for the host's rules to decide about.
+            (AskTarget::Verify(conn), _) => self.not_verified(now, conn, out),
             (AskTarget::Greet(conn), Verdict::Admit(Admission { greeting, .. })) => {
                 self.greeting_decided(now, conn, ask, greeting, out);
             }
@@ -166,6 +216,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         match target {
+            AskTarget::Verify(conn) => self.not_verified(now, conn, out),
             AskTarget::Connect(conn) => {
                 let message = reason.to_string();
                 self.close(now, conn, CloseReason::ConnectionRefused { message }, out);

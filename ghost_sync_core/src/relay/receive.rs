@@ -10,6 +10,7 @@ use super::{
     outbox::ItemKind,
     plants,
     session::{Connection, Session, Unacked},
+    tokens::First,
 };
 use crate::wire::{
     ClientMessage, CloseReason, DecodeError, FrameTooLong, Refusal, RoomId, ServerMessage, Versions,
@@ -200,7 +201,11 @@ impl Relay {
             (Session::Greeting { .. }, ClientMessage::Resume(resume)) => {
                 let checked = resume.versions.check(resume.magic);
                 match checked.and_then(|()| self.check_bar(now, conn)) {
-                    Ok(()) => self.resume(now, conn, &resume, out),
+                    Ok(()) => {
+                        let token = resume.token;
+                        let first = First::Resume(resume.without_token());
+                        self.identify(now, conn, token, first, out);
+                    }
                     Err(reason) => self.close(now, conn, reason, out),
                 }
             }
@@ -237,7 +242,10 @@ fn cost_of(message: &ClientMessage<'_>) -> usize {
         | ClientMessage::Close { .. } => 1,
         ClientMessage::Leave { .. } | ClientMessage::SetMeta { .. } => 4,
         ClientMessage::Join { .. } => 16,
-        ClientMessage::Hello(_) | ClientMessage::Resume(_) | ClientMessage::ListRooms { .. } => 64,
+        ClientMessage::Hello(_)
+        | ClientMessage::Resume(_)
+        | ClientMessage::ListRooms { .. }
+        | ClientMessage::Authenticate { .. } => 64,
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     meta::{MetaChange, clamp_u32},
     outbox::ItemKind,
     plants,
+    room::Room,
 };
 use crate::wire::{
     ClientMessage, CloseReason, Delivery, LeaveReason, MessageType, Refusal, RoomId, RoomSummary,
@@ -82,6 +83,12 @@ impl Relay {
                 Ok(()) => self.list_rooms(conn, request),
                 Err(reason) => self.refuse_join(conn, request, reason),
             },
+            ClientMessage::Authenticate { request, token } => {
+                match self.may_ask(now, conn, TOKEN_COST) {
+                    Ok(()) => self.authenticate(now, conn, request, token, out),
+                    Err(reason) => self.refuse_join(conn, request, reason),
+                }
+            }
             ClientMessage::Received { count } => self.confirmed(now, conn, count, out),
             ClientMessage::Hello(_) | ClientMessage::Resume(_) | ClientMessage::Close { .. } => {
                 let what = "a second hello".to_owned();
@@ -269,7 +276,10 @@ impl Relay {
 
     fn list_rooms(&mut self, conn: ConnId, request: u32) {
         let mut bytes = 0;
-        let rooms = self.listed.values().take(MAX_LISTED).filter_map(|room| self.rooms.get(room));
+        let shown = |room: &&Room| self.conns[conn].may_enter(&room.name);
+        let listed = self.listed.values().filter_map(|room| self.rooms.get(room)).filter(shown);
+        let count = clamp_u32(listed.clone().count());
+        let rooms = listed.take(MAX_LISTED);
         let rooms = rooms.map_while(|room| {
             let meta = room.meta.to_vec();
             bytes += meta.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
@@ -282,7 +292,6 @@ impl Relay {
             })
         });
         let rooms = rooms.collect();
-        let count = clamp_u32(self.listed.len());
         self.push(conn, ItemKind::Reply, &ServerMessage::Rooms { request, count, rooms });
     }
 
@@ -299,6 +308,7 @@ pub(super) const BROADCAST_HEADER: usize = 34;
 const JOIN_COST: u64 = 1;
 const META_COST: u64 = 2;
 const LIST_COST: u64 = 4;
+const TOKEN_COST: u64 = 4;
 
 /// Rooms in one list.
 const MAX_LISTED: usize = 256;

@@ -143,7 +143,7 @@ impl Relay {
         // What the old link left of a frame is not this one's.
         connection.decoder = Decoder::new(MAX_HELLO);
         connection.liveness.partial = None;
-        self.welcome(conn);
+        self.welcome(now, conn);
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];
             self.mark_back(now, conn, held, true, out);

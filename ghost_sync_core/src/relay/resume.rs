@@ -34,7 +34,8 @@ impl Relay {
             Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
             Err(Denied::Ended(reason)) => return self.close(now, conn, reason, out),
         };
-        if let Err(reason) = self.may_resume(now, held, resume) {
+        let allowed = self.check_user(now, conn, held);
+        if let Err(reason) = allowed.and_then(|()| self.may_resume(now, held, resume)) {
             return self.close(now, conn, reason, out);
         }
         match self.plan(held, resume) {
@@ -113,6 +114,7 @@ impl Relay {
         let link = new.link.take()?;
         let (addr, secret) = (new.addr, new.secrets.newest);
         let secret = plants::new_secret(secret, || self.conns[conn].secrets.newest);
+        let fresh = self.conns.get_mut(greeter).and_then(|greeter| greeter.signed.take());
         self.forget(greeter, out);
         self.links[link] = conn;
         self.no_longer_away(conn);
@@ -139,6 +141,9 @@ impl Relay {
         self.schedule(conn);
         let resumed = RelayEvent::ConnectionResumed { conn, client_id, addr, restarted };
         out.push(Output::Event(resumed));
+        if let Some(fresh) = fresh {
+            self.replace_token(now, conn, *fresh, out);
+        }
         Some(was_away)
     }
 

@@ -20,6 +20,7 @@ pub(super) use member::Member;
 use super::{
     catch_up::Behind,
     config::{MAX_TICK, RoomConfig},
+    kicks::Kicked,
     latest::Latest,
     log::{Class, Log, Origin},
     meta::{MetaLimit, MetaMap},
@@ -39,6 +40,7 @@ pub(super) struct Room {
     /// What the log has forgotten and may not be missed.
     pub(super) reliable: ReliableLog,
     pub(super) meta: MetaMap,
+    pub(super) kicked: Kicked,
     /// Sorted by seat.
     members: Vec<Member>,
     pub(super) roster: Roster,
@@ -112,6 +114,7 @@ impl Room {
             log: Log::new(),
             reliable: ReliableLog::default(),
             meta: MetaMap::new(MetaLimit::ROOM),
+            kicked: Kicked::default(),
             members: Vec::new(),
             roster: Roster::default(),
             next_seat: 1,

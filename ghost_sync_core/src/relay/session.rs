@@ -19,17 +19,18 @@ use bytes::Bytes;
 
 use super::{
     budget::Budget,
-    config::RelayConfig,
+    config::{AuthPolicy, RelayConfig},
     event::{AskId, DisconnectReason, LinkId},
     meta::{MetaLimit, MetaMap, OwnedChange},
     outbox::Outbox,
     plants,
     restart::Restart,
+    tokens::{First, Signed},
     undecided::Undecided,
 };
 use crate::wire::{
-    ClientId, Decoder, Delivery, JoinOptions, MAX_HELLO, MAX_OVERHEAD, MessageType, RoomId,
-    RoomName, Seat, Secret, SendFlags,
+    ClientId, Decoder, Delivery, JoinOptions, MAX_HELLO, MAX_OVERHEAD, MAX_TOKEN, MessageType,
+    RoomId, RoomName, Seat, Secret, SendFlags,
 };
 
 #[derive(Debug)]
@@ -46,6 +47,12 @@ pub(super) struct Connection {
     pub(super) session: Session,
     /// Whether it has asked for another connection's session.
     pub(super) tried_resume: bool,
+    /// Who it is, if a token said so.
+    pub(super) signed: Option<Box<Signed>>,
+    /// What it said first, while its token is verified.
+    pub(super) first: Option<Box<First>>,
+    /// The question about another token, which it has shown since.
+    pub(super) verifying: Option<(u32, AskId)>,
     /// What it asked for if the host decides how to greet it.
     pub(super) restart: Option<Box<Restart>>,
     pub(super) decoder: Decoder,
@@ -203,6 +210,9 @@ impl Connection {
             is_new_program: false,
             session: Session::Greeting { until: now + config.handshake_timeout },
             tried_resume: false,
+            signed: None,
+            first: None,
+            verifying: None,
             restart: None,
             decoder: Decoder::new(MAX_HELLO),
             seats: Vec::new(),
@@ -276,7 +286,8 @@ impl Connection {
             return usize::MAX;
         }
         if self.is_open() {
-            return config.max_payload.saturating_add(MAX_OVERHEAD);
+            let token = if config.host.auth == AuthPolicy::Anonymous { 0 } else { MAX_TOKEN };
+            return config.max_payload.max(token).saturating_add(MAX_OVERHEAD);
         }
         // A resume names the client's rooms.
         MAX_HELLO.max(RESUME + PER_ROOM * config.rooms_per_client.min(MAX_ROOMS_PER_CLIENT))
@@ -295,7 +306,8 @@ impl Connection {
         };
         let partial = live.partial.map(|since| since + config.frame_timeout);
         let write = self.blocked.map(|blocked| blocked.since + config.write_timeout);
-        own.min(partial.unwrap_or(own)).min(write.unwrap_or(own))
+        let token = self.token_due();
+        [partial, write, token].into_iter().flatten().fold(own, Instant::min)
     }
 
     /// Moves everything that counts time by `by`, because the relay itself slept.
@@ -327,8 +339,8 @@ impl Secrets {
     }
 }
 
-/// Bytes of a resume without rooms, about, and of each room in it.
-const RESUME: usize = 96;
+/// Bytes of a resume without rooms, at most, and of each room in it.
+const RESUME: usize = 96 + MAX_TOKEN;
 const PER_ROOM: usize = 20;
 
 /// Rooms that one client may be in: as many as a resume can name, which is a first message and
@@ -346,7 +358,8 @@ impl Threshold {
 mod tests {
     use super::*;
     use crate::wire::{
-        ClientId, ClientMessage, HEADER_LEN, MAGIC, Progress, Resume, SessionTicket, VERSIONS,
+        ClientId, ClientMessage, HEADER_LEN, MAGIC, Progress, Resume, SessionTicket, Token,
+        VERSIONS,
     };
 
     #[test]
@@ -360,6 +373,7 @@ mod tests {
             session: SessionTicket { client_id: ClientId::nil(), secret: Secret::default() },
             attempt: 5,
             received: 6,
+            token: Token(&[7; MAX_TOKEN]),
             rooms: vec![progress; rooms_per_client],
         });
         let mut frame = bytes::BytesMut::new();

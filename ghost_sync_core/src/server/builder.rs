@@ -8,6 +8,7 @@ use crate::{
 };
 
 use super::{
+    auth::Auth,
     handle::ServerHandle,
     handler::{AsyncServerHandler, ServerHandler},
     hooks::Hooks,
@@ -24,6 +25,7 @@ use super::{
 /// setting and what it may be.
 pub struct ServerBuilder {
     relay: RelayConfig,
+    auth: Auth,
     senders: NonZeroUsize,
     settings: Settings,
     sink: NewSink,
@@ -50,6 +52,7 @@ impl Default for ServerBuilder {
     fn default() -> Self {
         Self {
             relay: RelayConfig::default(),
+            auth: Auth::anonymous(),
             senders: available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(SENDERS)),
             settings: Settings {
                 listen: Listen::Tcp("0.0.0.0:7777".to_owned()),
@@ -147,7 +150,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Rooms that one client may be in, up to 3,271; 1 by default, where joining another room
+    /// Rooms that one client may be in, up to 2,862; 1 by default, where joining another room
     /// leaves the first.
     #[must_use]
     pub fn rooms_per_client(mut self, rooms: usize) -> Self {
@@ -166,6 +169,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn gate(mut self, gate: GateConfig) -> Self {
         self.relay.gate = gate;
+        self
+    }
+
+    /// Whether clients say who they are, and how that is found out; by default they do not.
+    #[must_use]
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
         self
     }
 
@@ -316,7 +326,7 @@ impl ServerBuilder {
 
     /// A server with these settings, which does not run yet.
     pub fn build(self) -> Server {
-        let Self { mut relay, senders, mut settings, sink } = self;
+        let Self { mut relay, auth, senders, mut settings, sink } = self;
         settings.fault = relay.check().err();
         relay.host.seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let asked = !matches!(sink, NewSink::Nobody);
@@ -332,7 +342,7 @@ impl ServerBuilder {
         if creates_freely {
             relay.create_on_join = CreateOnJoin::Ask;
         }
-        let service = Service::new(Shard::new(relay, senders));
+        let service = Service::new(Shard::new(relay, auth, senders));
         match sink {
             NewSink::Nobody => {}
             NewSink::Handler(make) => {

@@ -1,5 +1,6 @@
 //! The way to a server, from anywhere.
 
+mod access;
 mod extensions;
 mod meta;
 mod rooms;

@@ -5,6 +5,7 @@ use std::{future::Future, net::SocketAddr};
 use bytes::Bytes;
 
 use crate::{
+    identity::Identity,
     relay::Verdict,
     wire::{ClientId, DisconnectReason, LeaveReason, MessageType, Meta, Role},
 };
@@ -17,13 +18,15 @@ pub struct ConnectInfo<'a> {
     pub client_id: ClientId,
     /// Where it comes from.
     pub addr: SocketAddr,
-    /// What it brought for the rules: a ticket, a token.
+    /// What it brought for the rules: a password, say.
     pub data: &'a [u8],
     /// Its own metadata, such as a display name.
     pub meta: &'a [Meta],
     /// The program that it says it is, for logs: at most 128 characters, without control
     /// characters, empty if it says nothing. Anybody can say anything.
     pub user_agent: &'a str,
+    /// Who it is, if its token said so ([`Auth`](super::Auth)).
+    pub identity: Option<&'a Identity>,
 }
 
 /// Who would join, and how.
@@ -44,6 +47,8 @@ pub struct JoinInfo<'a> {
     /// ([`IfMissing::Create`](crate::wire::IfMissing::Create)): at most as long as a payload.
     /// `None` for who only joins, and always in [`on_join`](ServerHandler::on_join).
     pub options: Option<&'a [u8]>,
+    /// Who it is, if its token said so ([`Auth`](super::Auth)).
+    pub identity: Option<&'a Identity>,
 }
 
 /// The rules and ears of a server. Every method has a default that accepts, or

@@ -232,6 +232,7 @@ impl Sink for Hooks {
         let wanted = match &event {
             RelayEvent::Broadcast { .. } => self.wants_broadcasts,
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::TokenReplaced { .. }
             | RelayEvent::ConnectionLost { .. }
             | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::HandshakeFailed { .. }

@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use super::{hooks::Hooks, shard::Shard};
 
@@ -23,6 +27,8 @@ pub(super) struct Service {
     hooks: OnceLock<Arc<Hooks>>,
     addr: OnceLock<SocketAddr>,
     phase: watch::Sender<Phase>,
+    /// Told when the bans are others than before.
+    pub(super) bans: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -36,7 +42,8 @@ pub(super) enum Phase {
 impl Service {
     pub(super) fn new(shard: Arc<Shard>) -> Arc<Self> {
         let phase = watch::Sender::new(Phase::Idle);
-        Arc::new(Self { shard, hooks: OnceLock::new(), addr: OnceLock::new(), phase })
+        let (hooks, addr, bans) = (OnceLock::new(), OnceLock::new(), Notify::new());
+        Arc::new(Self { shard, hooks, addr, phase, bans })
     }
 
     /// Runs from now on, in the current runtime; `false` if it was stopped before.

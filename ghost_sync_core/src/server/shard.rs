@@ -31,6 +31,7 @@ use crate::{
 };
 
 use super::{
+    auth::Auth,
     extensions::Extensions,
     senders::Senders,
     sink::Sink,
@@ -55,8 +56,10 @@ pub(super) struct Shard {
     sink: OnceLock<Arc<dyn Sink>>,
     pub(super) extensions: Arc<Extensions>,
     runtime: OnceLock<Handle>,
+    auth: Auth,
     linger: Duration,
     write_timeout: Duration,
+    ask_timeout: Duration,
     senders: Senders,
     /// Connections whose tasks still run.
     live: watch::Sender<usize>,
@@ -98,8 +101,9 @@ pub(super) struct Busy;
 pub(super) struct Live(Arc<Shard>);
 
 impl Shard {
-    pub(super) fn new(config: RelayConfig, senders: NonZeroUsize) -> Arc<Self> {
-        let (linger, write_timeout) = (config.linger, config.write_timeout);
+    pub(super) fn new(mut config: RelayConfig, auth: Auth, senders: NonZeroUsize) -> Arc<Self> {
+        let RelayConfig { linger, write_timeout, ask_timeout, .. } = config;
+        config.host.auth = auth.policy();
         let state = State {
             relay: Relay::new(config),
             sockets: SecondaryMap::new(),
@@ -116,8 +120,10 @@ impl Shard {
             sink: OnceLock::new(),
             extensions: Arc::default(),
             runtime: OnceLock::new(),
+            auth,
             linger,
             write_timeout,
+            ask_timeout,
             senders: Senders::new(senders),
             live: watch::Sender::new(0),
         })

@@ -15,7 +15,8 @@ pub(super) fn is_told(event: &RelayEvent) -> bool {
         | RelayEvent::PlayerJoined { .. }
         | RelayEvent::PlayerLeft { .. }
         | RelayEvent::Lagged { .. } => true,
-        RelayEvent::RoomEmptied { .. }
+        RelayEvent::TokenReplaced { .. }
+        | RelayEvent::RoomEmptied { .. }
         | RelayEvent::PlayerAway { .. }
         | RelayEvent::PlayerBack { .. }
         | RelayEvent::JoinAbandoned { .. }
@@ -30,8 +31,9 @@ pub(super) fn is_told(event: &RelayEvent) -> bool {
 /// Writes the event to the log, within a span of its room.
 pub(super) fn tell(event: &RelayEvent) {
     match event {
-        RelayEvent::ConnectionOpened { client_id, addr, .. } => {
-            tracing::debug!(%client_id, %addr, "connected");
+        RelayEvent::ConnectionOpened { client_id, addr, identity, .. } => {
+            let user = identity.as_ref().map(|identity| identity.user.as_str());
+            tracing::debug!(%client_id, %addr, user, "connected");
         }
         RelayEvent::ConnectionClosed { client_id, reason, .. } => {
             tracing::debug!(%client_id, %reason, "disconnected");
@@ -62,7 +64,8 @@ pub(super) fn tell(event: &RelayEvent) {
             tracing::debug_span!("room", %name)
                 .in_scope(|| tracing::debug!(%client_id, dropped, "lagged"));
         }
-        RelayEvent::RoomEmptied { .. }
+        RelayEvent::TokenReplaced { .. }
+        | RelayEvent::RoomEmptied { .. }
         | RelayEvent::PlayerAway { .. }
         | RelayEvent::PlayerBack { .. }
         | RelayEvent::JoinAbandoned { .. }

@@ -6,10 +6,10 @@ use fastrand::Rng;
 
 use crate::{
     relay::{
-        CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, Rate, RelayConfig, RelayMode,
+        CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, RelayConfig, RelayMode,
         RoomConfig,
     },
-    wire::{Direction, Protocol},
+    wire::{Direction, Protocol, Rate},
 };
 
 /// A type that the server alone says, where the server knows types at all.

@@ -156,6 +156,7 @@ impl World {
                     self.oracle.on_event(cause, event);
                 }
                 Output::Ask { ask, question, deadline } => self.asked(ask, question, deadline),
+                Output::Verify { ask, .. } => panic!("nobody is asked for a token: {ask:?}"),
                 Output::Disconnect { link } => self.dropped(link),
             }
         }

@@ -5,7 +5,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
     CloseReason, DecodeError, Delivery, Extension, Hello, JoinOptions, MessageType, Resume, RoomId,
-    SendFlags,
+    SendFlags, Token,
     codec::{read, write},
     frame::encode_frame,
     meta::is_sorted,
@@ -89,19 +89,27 @@ pub enum ClientMessage<'a> {
         reason: CloseReason,
     },
     /// In place of `Hello`: takes a session up again.
-    Resume(Resume),
+    Resume(Resume<'a>),
     /// How many of the server's [numbered](super::ServerMessage::is_numbered) messages
     /// arrived in this session; the server need not keep them any more.
     Received {
         /// How many.
         count: u64,
     },
+    /// Shows a fresh token, of the same user, before the last one expires. Answered by
+    /// [`Authenticated`](super::ServerMessage::Authenticated).
+    Authenticate {
+        /// Comes back in the answer.
+        request: u32,
+        /// As in [`Hello::token`].
+        token: Token<&'a [u8]>,
+    },
 }
 
 impl<'a> ClientMessage<'a> {
     /// Whether there is a message with that tag.
     fn is_kind(kind: u8) -> bool {
-        kind < 12
+        kind < 13
     }
 
     /// Whether a message of that kind, which is not known here, is a request: it counts like
@@ -119,7 +127,8 @@ impl<'a> ClientMessage<'a> {
             | Self::Broadcast { .. }
             | Self::Send { .. }
             | Self::SetMeta { .. }
-            | Self::ListRooms { .. } => true,
+            | Self::ListRooms { .. }
+            | Self::Authenticate { .. } => true,
             Self::Hello(_)
             | Self::Resume(_)
             | Self::Ping { .. }

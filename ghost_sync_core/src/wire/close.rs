@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use super::{ProtocolType, RoomId, Versions};
+use super::{AuthError, ProtocolType, RoomId, Versions};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Why a connection was closed by one side on purpose; sent as the last message.
@@ -132,6 +132,34 @@ pub enum CloseReason {
         /// When to come back at the earliest, in milliseconds.
         retry_after_ms: u32,
     },
+    /// The token is missing or is not taken. Come back with another.
+    #[error("not signed in: {why}")]
+    #[wincode(tag = 107)]
+    Unauthenticated {
+        /// What is wrong with it.
+        why: AuthError,
+    },
+    /// The token has expired, and no other was shown in time. What the client has is held for
+    /// it: come back with a fresh token.
+    #[error("the token has expired")]
+    #[wincode(tag = 108)]
+    TokenExpired,
+    /// Nobody lets this user, this address or this token in. Do not reconnect by yourself.
+    #[error("banned{}{}", Until(.for_ms), Words(.message))]
+    #[wincode(tag = 109)]
+    Banned {
+        /// The reason given.
+        message: String,
+        /// How long the ban lasts from now, in milliseconds; `None`: for ever.
+        for_ms: Option<u64>,
+    },
+    /// The user is connected as often as a user may be.
+    #[error("this user is connected {max} times already, and may not be more often")]
+    #[wincode(tag = 110)]
+    TooManyLinks {
+        /// The limit.
+        max: u32,
+    },
 }
 
 impl CloseReason {
@@ -156,6 +184,10 @@ impl CloseReason {
             Self::ConnectionRefused { .. } => 104,
             Self::Kicked { .. } => 105,
             Self::TakenOver => 106,
+            Self::Unauthenticated { .. } => 107,
+            Self::TokenExpired => 108,
+            Self::Banned { .. } => 109,
+            Self::TooManyLinks { .. } => 110,
         }
     }
 
@@ -184,7 +216,11 @@ impl CloseReason {
             | Self::ProtocolMismatch { .. }
             | Self::ConnectionRefused { .. }
             | Self::Kicked { .. }
-            | Self::TakenOver => None,
+            | Self::TakenOver
+            | Self::Unauthenticated { .. }
+            | Self::TokenExpired
+            | Self::Banned { .. }
+            | Self::TooManyLinks { .. } => None,
         }
     }
 }
@@ -292,6 +328,27 @@ pub enum LeaveReason {
         /// The reason given.
         message: String,
     },
+    /// Its token no longer lets it be there.
+    #[error("no longer allowed there")]
+    NotAllowed,
+    /// It was banned.
+    #[error("banned{}", Words(.message))]
+    Banned {
+        /// The reason given.
+        message: String,
+    },
+}
+
+/// How long something lasts, if it ends.
+struct Until<'a>(&'a Option<u64>);
+
+impl fmt::Display for Until<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ms) => write!(f, " for {} s", ms.div_ceil(1000)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What somebody says about an end, behind what it is; they may say nothing.

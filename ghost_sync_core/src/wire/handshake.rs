@@ -3,8 +3,8 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
-    ClientId, CloseReason, DecodeError, Extension, MAGIC, Meta, Progress, Protocol, Secret,
-    SessionTicket, VERSIONS,
+    ClientId, CloseReason, DecodeError, Extension, MAGIC, Meta, Progress, Protocol, Rates, Secret,
+    SessionTicket, Token, VERSIONS,
 };
 
 /// The versions of the wire that a side speaks.
@@ -76,8 +76,10 @@ pub struct Hello<'a> {
     pub versions: Versions,
     /// [`Protocol::hash`] of the client; [`Protocol::UNCHECKED`] if it fits every server.
     pub protocol: u64,
-    /// For the server's rules: a ticket, a token.
+    /// For the server's rules: a password, say.
     pub data: &'a [u8],
+    /// Who the client is; empty if it does not say.
+    pub token: Token<&'a [u8]>,
     /// The client's own metadata, such as a display name: sorted by key, each
     /// [key](super::check_meta_key) once.
     pub meta: Vec<Meta>,
@@ -96,6 +98,7 @@ impl Default for Hello<'_> {
             versions: VERSIONS,
             protocol: Protocol::UNCHECKED,
             data: &[],
+            token: Token(&[]),
             meta: Vec::new(),
             session: None,
             extensions: Vec::new(),
@@ -105,7 +108,7 @@ impl Default for Hello<'_> {
 
 /// The first message of a client that takes a session up again.
 #[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
-pub struct Resume {
+pub struct Resume<'a> {
     /// [`MAGIC`].
     pub magic: [u8; 4],
     /// What the client speaks: [`VERSIONS`].
@@ -119,8 +122,18 @@ pub struct Resume {
     pub attempt: u32,
     /// As in [`Received`](super::ClientMessage::Received).
     pub received: u64,
+    /// As in [`Hello::token`]; empty: the one that the session has is good still.
+    pub token: Token<&'a [u8]>,
     /// The rooms that the client is in, each once, and how far it is there.
     pub rooms: Vec<Progress>,
+}
+
+impl Resume<'_> {
+    /// The same, but for its token.
+    pub(crate) fn without_token(self) -> Resume<'static> {
+        let Self { magic, versions, epoch, session, attempt, received, token: _, rooms } = self;
+        Resume { magic, versions, epoch, session, attempt, received, token: Token(&[]), rooms }
+    }
 }
 
 /// The server's answer to [`Hello`].
@@ -136,6 +149,12 @@ pub struct Welcome<'a> {
     pub ping_interval_ms: u32,
     /// How long the server waits for a silent client, in milliseconds.
     pub idle_timeout_ms: u32,
+    /// The user that the client is, as its token says; empty: nobody in particular.
+    pub user: String,
+    /// When its token expires, in milliseconds from now; 0: never.
+    pub expires_ms: u32,
+    /// How much it may ask for in how much time.
+    pub rates: Rates,
     /// How long seats are held for a client that lost its connection, in milliseconds; 0: not
     /// at all, and nothing can be resumed.
     pub resume_grace_ms: u32,

@@ -62,7 +62,7 @@ pub enum ServerMessage<'a> {
         /// Some of the members.
         members: Vec<MemberInfo>,
     },
-    /// No seat, or no list of rooms: answers the request of that number.
+    /// No seat, no list of rooms, or no look at a token: answers the request of that number.
     JoinRefused {
         /// The request's number.
         request: u32,
@@ -264,6 +264,18 @@ pub enum ServerMessage<'a> {
         /// Why.
         reason: ResumeFailure,
     },
+    /// The receiver's token expires soon: a fresh one is wanted.
+    TokenExpiring {
+        /// In so many milliseconds.
+        in_ms: u32,
+    },
+    /// The receiver's fresh token is good, and replaces what the last one allowed.
+    Authenticated {
+        /// The request's number.
+        request: u32,
+        /// As in [`Welcome::expires_ms`].
+        expires_ms: u32,
+    },
     /// As `Direct`, but not numbered: the server gives it up when the client reads too
     /// slowly or a newer one replaces it, and it has no place among other messages.
     #[wincode(tag = 29)]
@@ -292,7 +304,7 @@ pub enum ServerMessage<'a> {
 impl<'a> ServerMessage<'a> {
     /// Whether there is a message with that tag.
     fn is_kind(kind: u8) -> bool {
-        kind < 25 || matches!(kind, 29 | 32)
+        kind < 27 || matches!(kind, 29 | 32)
     }
 
     /// Whether a server's first message may be of that kind: `Welcome`, `Close`, `Resumed` or
@@ -314,6 +326,7 @@ impl<'a> ServerMessage<'a> {
             | Self::Direct { .. }
             | Self::Ack { .. }
             | Self::Refused { .. }
+            | Self::Authenticated { .. }
             | Self::Spared { .. }
             | Self::Rooms { .. } => true,
             Self::Welcome(_)
@@ -328,6 +341,7 @@ impl<'a> ServerMessage<'a> {
             | Self::RoomDeleted { .. }
             | Self::Gap { .. }
             | Self::Aside { .. }
+            | Self::TokenExpiring { .. }
             | Self::Ping { .. }
             | Self::Pong { .. }
             | Self::Received { .. }

@@ -154,6 +154,9 @@ pub struct MemberInfo {
     pub meta: Vec<Meta>,
     /// Whether its connection is lost and its seat is held for it.
     pub away: bool,
+    /// The user that it is, as its token says; empty: nobody in particular, or the server does
+    /// not show it.
+    pub user: String,
 }
 
 /// A room, as lists show it.

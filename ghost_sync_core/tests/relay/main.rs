@@ -8,6 +8,7 @@
 
 mod asides;
 mod backpressure;
+mod bans;
 mod behind;
 mod demand;
 mod edges;
@@ -21,5 +22,6 @@ mod liveness;
 mod restarts;
 mod rooms;
 mod sessions;
+mod tokens;
 mod trust;
 mod world;

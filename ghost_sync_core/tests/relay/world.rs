@@ -12,8 +12,8 @@ use ghost_sync_core::{
     AskId, ClientId, ClientMessage, CloseReason, ConnId, Decoder, Delivery, DisconnectReason,
     GapReason, Hello, Input, JoinOptions, LinkId, MAGIC, MAX_SERVER_FRAME, MessageType, Output,
     Progress, Question, Refusal, Relay, RelayConfig, RelayEvent, Replay, Resume, RoomConfig,
-    RoomId, RoomName, Seat, Secret, SendFlags, ServerMessage, SessionTicket, VERSIONS, Verdict,
-    Welcome,
+    RoomId, RoomName, Seat, Secret, SendFlags, ServerMessage, SessionTicket, Token, VERSIONS,
+    Verdict, Welcome,
 };
 
 /// A client as a test sees it: its key is its index in [`World::peers`].
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) peers: Vec<Peer>,
     /// Bytes that one write takes at most.
     pub(crate) write_limit: usize,
+    /// Tokens to verify.
+    pub(crate) tokens: Vec<(AskId, Token)>,
     /// Where new sockets come from.
     pub(crate) from: SocketAddr,
     epoch: u64,
@@ -48,7 +50,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn resume(&self) -> ClientMessage<'static> {
+    pub(crate) fn resume<'a>(&self) -> ClientMessage<'a> {
         let Self { epoch, client_id, secret, received, rooms, attempt } = self.clone();
         let attempt = attempt.unwrap_or(u32::MAX);
         ClientMessage::Resume(Resume {
@@ -58,6 +60,7 @@ impl Ticket {
             session: SessionTicket { client_id, secret },
             attempt,
             received,
+            token: Token::default(),
             rooms,
         })
     }
@@ -131,6 +134,7 @@ impl World {
             now: Instant::now(),
             events: Vec::new(),
             asked: Vec::new(),
+            tokens: Vec::new(),
             peers: Vec::new(),
             write_limit: usize::MAX,
             from: SocketAddr::from(([127, 0, 0, 1], 1000)),
@@ -259,6 +263,11 @@ impl World {
 
     /// A new link that asks for an old session; a peer of its own.
     pub(crate) fn resume(&mut self, ticket: &Ticket) -> PeerId {
+        self.resume_with(ticket, &[])
+    }
+
+    /// The same, with a token.
+    pub(crate) fn resume_with(&mut self, ticket: &Ticket, token: &[u8]) -> PeerId {
         let peer = self.socket();
         let Ticket { client_id, received, rooms, .. } = ticket.clone();
         let state = &mut self.peers[peer];
@@ -273,7 +282,10 @@ impl World {
             state.rooms = rooms;
         }
         let attempt = ticket.attempt.unwrap_or_else(|| u32::try_from(peer).unwrap());
-        let resume = Ticket { attempt: Some(attempt), ..ticket.clone() }.resume();
+        let mut resume = Ticket { attempt: Some(attempt), ..ticket.clone() }.resume();
+        if let ClientMessage::Resume(resume) = &mut resume {
+            resume.token = Token(token);
+        }
         self.say(peer, &resume);
         peer
     }
@@ -342,6 +354,7 @@ impl World {
             match output {
                 Output::Event(event) => self.events.push(event),
                 Output::Ask { ask, question, .. } => self.asked.push((ask, question)),
+                Output::Verify { ask, token, .. } => self.tokens.push((ask, token)),
                 Output::Disconnect { link } => {
                     let peer = self.peers.iter_mut().find(|peer| peer.link == link);
                     peer.expect("only known connections are dropped").dropped = true;
@@ -471,6 +484,13 @@ impl World {
                 _ => None,
             }
         })
+    }
+
+    /// Everything that was refused since the last call.
+    pub(crate) fn refused(&mut self, peer: PeerId) -> Vec<Refusal> {
+        let refused = self.refusals(peer);
+        self.take(peer);
+        refused
     }
 
     /// Everything that was refused since the frames were last taken.

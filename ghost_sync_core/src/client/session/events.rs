@@ -1,6 +1,6 @@
 //! What the messages of an open session mean.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -81,9 +81,13 @@ impl Session {
                 events.extend(self.seated(room)?.list(members)?);
             }
             ServerMessage::JoinRefused { request, reason } => {
-                if self.lists.remove(&request) {
-                    let (request, room, reference) = (RequestKind::ListRooms, None, None);
-                    let error = RequestError { request, room, reference, reason };
+                let kind = match () {
+                    () if self.lists.remove(&request) => Some(RequestKind::ListRooms),
+                    () if self.tokens.remove(&request) => Some(RequestKind::Authenticate),
+                    () => None,
+                };
+                if let Some(request) = kind {
+                    let error = RequestError { request, room: None, reference: None, reason };
                     events.push(ServerEvent::Error(error));
                     return Ok(());
                 }
@@ -95,6 +99,20 @@ impl Session {
                 } else {
                     ServerEvent::Error(asked.refused(reason))
                 });
+            }
+            ServerMessage::TokenExpiring { in_ms } => {
+                let left = Duration::from_millis(in_ms.into());
+                events.push(ServerEvent::TokenExpiring { left });
+            }
+            ServerMessage::Authenticated { request, expires_ms } => {
+                if !self.tokens.remove(&request) {
+                    return Err(
+                        format!("an answer to request {request}, which there is not").into()
+                    );
+                }
+                let lasts = Duration::from_millis(expires_ms.into());
+                let lasts = (!lasts.is_zero()).then_some(lasts);
+                events.push(ServerEvent::Authenticated { lasts });
             }
             ServerMessage::Left { room, reason } => self.on_left(room, reason, events)?,
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload } => {
@@ -132,6 +150,7 @@ impl Session {
                     seq,
                     meta_version: new.meta_version,
                     meta: new.meta,
+                    user: new.user,
                 });
             }
             ServerMessage::PlayerLeft { room, seq, seat, reason } => {

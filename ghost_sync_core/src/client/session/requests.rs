@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     client::{Request, SendError},
     wire::{
-        ClientMessage, Delivery, DisconnectReason, JoinOptions, MessageType, RoomId, RoomName,
-        SendFlags, check_meta_key,
+        ClientMessage, Delivery, DisconnectReason, JoinOptions, MAX_TOKEN, MessageType, RoomId,
+        RoomName, SendFlags, check_meta_key,
     },
 };
 
@@ -42,6 +42,17 @@ impl Session {
                 let request = self.number_request();
                 self.lists.insert(request);
                 self.ask(&ClientMessage::ListRooms { request });
+            }
+            Request::Authenticate { token } => {
+                self.check_open()?;
+                if token.is_empty() || token.0.len() > MAX_TOKEN {
+                    return Err(SendError::InvalidToken { len: token.0.len() });
+                }
+                // Later links begin with it, and this one if it is not there yet.
+                self.hello.token = token.clone();
+                let (request, token) = (self.number_request(), token.lend());
+                self.tokens.insert(request);
+                self.ask(&ClientMessage::Authenticate { request, token });
             }
             Request::Ping => {
                 self.check_open()?;

@@ -67,6 +67,7 @@ impl Session {
             session: SessionTicket { client_id: self.client_id(), secret: ticket.secret },
             attempt: ticket.attempt,
             received: self.lane.confirm(),
+            token: self.hello.token.lend(),
             rooms: self.rooms.iter().map(progress).collect(),
         })
         .encode(&mut self.outbox);
@@ -122,6 +123,7 @@ impl Session {
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
         self.lists.clear();
+        self.tokens.clear();
         let mut rooms = std::mem::take(&mut self.rooms);
         for id in std::mem::take(&mut self.order) {
             let Some(member) = rooms.remove(&id) else { continue };

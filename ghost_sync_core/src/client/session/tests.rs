@@ -4,7 +4,7 @@ mod resume;
 
 use crate::wire::{
     Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress,
-    Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket,
+    Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket, Token,
 };
 
 use super::*;
@@ -116,6 +116,9 @@ fn named(error: &RequestError) -> (RequestKind, Option<RoomName>, Option<u64>) {
 
 fn welcome() -> ServerMessage<'static> {
     ServerMessage::Welcome(Welcome {
+        user: String::new(),
+        expires_ms: 0,
+        rates: Rates::default(),
         version: VERSIONS.newest,
         client_id: ME,
         max_payload: 100,
@@ -148,6 +151,7 @@ fn joined(request: u32, members: u32) -> ServerMessage<'static> {
 
 fn member(seat: u32, client_id: ClientId) -> MemberInfo {
     MemberInfo {
+        user: String::new(),
         seat: Seat(seat),
         client_id,
         meta_version: 0,

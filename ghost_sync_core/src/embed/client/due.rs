@@ -56,6 +56,7 @@ pub(super) fn refusal(error: SendError) -> Refusal {
         SendError::SaidByServer { .. } => Refusal::Forbidden { what: error.to_string() },
         other @ (SendError::InvalidRoomName(_)
         | SendError::InvalidMetaKey(_)
+        | SendError::InvalidToken { .. }
         | SendError::NothingToForget
         | SendError::OutboxFull { .. }) => Refusal::Rejected { message: other.to_string() },
         SendError::Disconnected(_) | SendError::Closed => Refusal::NotConnected,

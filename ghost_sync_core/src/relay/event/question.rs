@@ -1,11 +1,12 @@
 //! What the host is asked, and what it may answer.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 
 use super::ConnId;
 use crate::{
+    identity::Identity,
     relay::config::RoomConfig,
     wire::{ClientId, MessageType, Meta, Role, RoomId, RoomName, Seat},
 };
@@ -85,6 +86,8 @@ pub enum Question {
         meta: Vec<Meta>,
         /// The program that it says it is, for logs; empty if it says nothing.
         user_agent: String,
+        /// Who it is, if its token said so.
+        identity: Option<Arc<Identity>>,
     },
     /// May this client join?
     Join {
@@ -102,6 +105,8 @@ pub enum Question {
         data: Bytes,
         /// As what it would be there.
         role: Role,
+        /// Who it is, if its token said so.
+        identity: Option<Arc<Identity>>,
     },
     /// May this client's join make the room? The join itself is asked about afterwards.
     CreateRoom {
@@ -117,6 +122,8 @@ pub enum Question {
         data: Bytes,
         /// As what it would be there.
         role: Role,
+        /// Who it is, if its token said so.
+        identity: Option<Arc<Identity>>,
         /// How it wants the room to be; `None`: it only joins, and does not know that the
         /// room is missing.
         options: Option<Bytes>,

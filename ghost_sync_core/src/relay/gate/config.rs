@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::relay::{limits::Rate, prefix::IpPrefix};
+use crate::{relay::prefix::IpPrefix, wire::Rate};
 
 /// How many connections may come from one address, which is an IPv4 address or the
 /// first 64 bits of an IPv6 address.
@@ -34,6 +34,8 @@ pub struct GateConfig {
     /// much. 60 s; twice as long each time that this happens again within ten minutes, up to an
     /// hour. Zero: not at all.
     pub bar: Duration,
+    /// Tokens that are not good. 10 a minute; past it the address is barred for `bar`.
+    pub failures: Option<Rate>,
     /// Addresses that are remembered while nobody is connected from there. 65,536, which
     /// takes some 15 MiB.
     pub entries: usize,
@@ -53,6 +55,7 @@ impl Default for GateConfig {
             half_open: 16,
             away: 8,
             bar: Duration::from_secs(60),
+            failures: Some(Rate::per_minute(10)),
             entries: 65_536,
             loopback: false,
             exempt: Vec::new(),
@@ -94,6 +97,12 @@ impl GateConfig {
     #[must_use]
     pub fn bar(self, bar: Duration) -> Self {
         Self { bar, ..self }
+    }
+
+    /// With this rate of tokens that are not good from one address; `None` for any.
+    #[must_use]
+    pub fn failures(self, rate: impl Into<Option<Rate>>) -> Self {
+        Self { failures: rate.into(), ..self }
     }
 
     /// With so many addresses remembered.

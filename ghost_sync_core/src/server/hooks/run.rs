@@ -128,19 +128,21 @@ impl<H: AsyncServerHandler> Run for Tasks<H> {
 
 fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
     match question {
-        Question::Connect { client_id, addr, data, meta, user_agent, .. } => {
-            let (client_id, addr) = (*client_id, *addr);
-            handler.on_connect(&ConnectInfo { client_id, addr, data, meta, user_agent })
+        Question::Connect { client_id, addr, data, meta, user_agent, identity, .. } => {
+            let (client_id, addr, identity) = (*client_id, *addr, identity.as_deref());
+            handler.on_connect(&ConnectInfo { client_id, addr, data, meta, user_agent, identity })
         }
-        Question::Join { client_id, addr, name, data, role, .. } => {
+        Question::Join { client_id, addr, name, data, role, identity, .. } => {
             let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
-            let join = JoinInfo { client_id, room, addr, data, role, options: None };
+            let identity = identity.as_deref();
+            let join = JoinInfo { client_id, room, addr, data, role, options: None, identity };
             handler.on_join(&join)
         }
-        Question::CreateRoom { client_id, addr, name, data, role, options, .. } => {
+        Question::CreateRoom { client_id, addr, name, data, role, options, identity, .. } => {
             let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
+            let identity = identity.as_deref();
             let options = options.as_deref();
-            let join = JoinInfo { client_id, room, addr, data, role, options };
+            let join = JoinInfo { client_id, room, addr, data, role, options, identity };
             handler.on_create_room_request(&join)
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
@@ -157,19 +159,23 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
 
 async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -> Verdict {
     match question {
-        Question::Connect { client_id, addr, data, meta, user_agent, .. } => {
-            let (client_id, addr) = (*client_id, *addr);
-            handler.on_connect(&ConnectInfo { client_id, addr, data, meta, user_agent }).await
+        Question::Connect { client_id, addr, data, meta, user_agent, identity, .. } => {
+            let (client_id, addr, identity) = (*client_id, *addr, identity.as_deref());
+            handler
+                .on_connect(&ConnectInfo { client_id, addr, data, meta, user_agent, identity })
+                .await
         }
-        Question::Join { client_id, addr, name, data, role, .. } => {
+        Question::Join { client_id, addr, name, data, role, identity, .. } => {
             let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
-            let join = JoinInfo { client_id, room, addr, data, role, options: None };
+            let identity = identity.as_deref();
+            let join = JoinInfo { client_id, room, addr, data, role, options: None, identity };
             handler.on_join(&join).await
         }
-        Question::CreateRoom { client_id, addr, name, data, role, options, .. } => {
+        Question::CreateRoom { client_id, addr, name, data, role, options, identity, .. } => {
             let (client_id, addr, role, room) = (*client_id, *addr, *role, name.as_str());
+            let identity = identity.as_deref();
             let options = options.as_deref();
-            let join = JoinInfo { client_id, room, addr, data, role, options };
+            let join = JoinInfo { client_id, room, addr, data, role, options, identity };
             handler.on_create_room_request(&join).await
         }
         Question::Relay { client_id, name, message_type, payload, .. } => {
@@ -214,6 +220,7 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
                 handler.on_message(*client_id, room, *message_type, payload);
             }
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::TokenReplaced { .. }
             | RelayEvent::ConnectionLost { .. }
             | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::HandshakeFailed { .. }
@@ -256,6 +263,7 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
                 handler.on_message(*client_id, room, *message_type, payload).await;
             }
             RelayEvent::ConnectionOpened { .. }
+            | RelayEvent::TokenReplaced { .. }
             | RelayEvent::ConnectionLost { .. }
             | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::HandshakeFailed { .. }

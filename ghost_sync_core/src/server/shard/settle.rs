@@ -1,12 +1,14 @@
 //! Passes on what came of it: events, questions and ends; then gives the lock back.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use parking_lot::MutexGuard;
+use tokio::time::timeout;
 
 use crate::{
-    relay::{Output, RelayEvent},
+    relay::{AskId, Input, Output, RelayEvent},
     server::trace_log,
+    wire::Token,
 };
 
 use super::{Shard, Socket, State};
@@ -27,6 +29,7 @@ impl Shard {
                         sink.clone().ask(ask, question, deadline);
                     }
                 }
+                Output::Verify { ask, client_id: _, addr, token } => self.verify(ask, addr, token),
                 Output::Disconnect { link: id } => {
                     let Some(socket) = state.sockets.remove(id) else { continue };
                     socket.stop_waiting();
@@ -34,6 +37,22 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Has a token verified, outside of the lock.
+    fn verify(self: &Arc<Self>, ask: AskId, addr: SocketAddr, token: Token) {
+        let Some(runtime) = self.runtime.get() else { return };
+        let shard = self.clone();
+        runtime.spawn(async move {
+            let Some(verdict) = shard.auth.authenticate(token, addr) else { return };
+            // Later the relay has said by itself that it is not known yet.
+            if let Ok(identity) = timeout(shard.ask_timeout, verdict).await {
+                let identity = identity.map(Box::new);
+                shard.act(|relay, now, out| {
+                    relay.handle(now, Input::Identity { ask, identity }, out);
+                });
+            }
+        });
     }
 
     /// Closes the socket of a connection that is over, in peace.

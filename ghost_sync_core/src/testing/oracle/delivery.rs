@@ -60,6 +60,9 @@ impl Oracle {
             ServerMessage::ResumeFailed { ref reason } => self.on_failed(author, era, reason),
             ServerMessage::Rooms { .. } => self.expect(Expected::of(Expected::ROOMS)),
             ServerMessage::Pong { .. } => self.expect(Expected::of(Expected::PONG)),
+            ServerMessage::TokenExpiring { .. } | ServerMessage::Authenticated { .. } => {
+                panic!("nobody has a token: {message:?}")
+            }
             ServerMessage::Ping { .. } | ServerMessage::Received { .. } => {}
         }
     }

@@ -17,10 +17,11 @@ impl Oracle {
     /// Takes what the relay tells its host, and what it was given just before.
     pub(in crate::testing) fn on_event(&mut self, cause: &Cause, event: RelayEvent) {
         match event {
-            RelayEvent::ConnectionOpened { conn, client_id, meta, addr } => {
+            RelayEvent::ConnectionOpened { conn, client_id, meta, addr, identity: _ } => {
                 self.came_in(client_id, addr);
                 self.opened(cause, conn, client_id, meta, addr);
             }
+            RelayEvent::TokenReplaced { .. } => panic!("nobody has a token: {event:?}"),
             RelayEvent::ConnectionClosed { conn, client_id, reason } => {
                 self.closed(cause, conn, client_id, &reason);
             }

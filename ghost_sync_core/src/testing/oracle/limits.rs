@@ -8,8 +8,8 @@ use std::{
 
 use super::{Cause, Mark, Oracle};
 use crate::{
-    relay::{ConnId, Limits, Rate},
-    wire::{ClientId, CloseReason, DisconnectReason},
+    relay::{ConnId, Limits},
+    wire::{ClientId, CloseReason, DisconnectReason, Rate},
 };
 
 /// Messages, and bytes of them, that were not paid back with time.

@@ -74,6 +74,9 @@ impl Expected {
         match event {
             ServerEvent::Joined { seq, .. } => Self::at(Self::JOINED, *seq),
             ServerEvent::AlreadyJoined { .. } => Self::of(Self::ALREADY_JOINED),
+            ServerEvent::TokenExpiring { .. } | ServerEvent::Authenticated { .. } => {
+                panic!("nobody has a token: {event:?}")
+            }
             ServerEvent::Error(_) => Self::of(Self::ERROR),
             ServerEvent::Left { .. } => Self::of(Self::LEFT),
             ServerEvent::PlayerJoined { seq, .. } => Self::at(Self::PLAYER_JOINED, *seq),

@@ -8,7 +8,7 @@ use crate::testing::oracle::Stay;
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, Delivery, Hello, JoinOptions, MAGIC, MAX_OVERHEAD,
     MessageType, Progress, Replay, Resume, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage,
-    SessionTicket, VERSIONS,
+    SessionTicket, Token, VERSIONS,
 };
 
 impl World {
@@ -154,6 +154,7 @@ impl World {
         let alive = self.oracle.is_alive(client_id);
         let received = self.rng.u64(..3);
         let resume = ClientMessage::Resume(Resume {
+            token: Token::default(),
             magic: MAGIC,
             versions: VERSIONS,
             epoch,
@@ -185,6 +186,7 @@ impl World {
         let (epoch, received) = (self.players[at].epoch, state.received());
         let Some(serial) = self.open_link(None) else { return };
         let resume = ClientMessage::Resume(Resume {
+            token: Token::default(),
             magic: MAGIC,
             versions: VERSIONS,
             epoch,

@@ -11,9 +11,19 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
     let number = random.u64(..12);
     let client_id = [ME, OTHER, ClientId::nil()][random.usize(..3)];
     let (message_type, payload) = (MessageType::RAW, &b"words"[..]);
-    let member = || MemberInfo { seat, client_id, meta_version: 0, meta: vec![], away: false };
+    let member = || MemberInfo {
+        seat,
+        client_id,
+        meta_version: 0,
+        meta: vec![],
+        away: false,
+        user: String::new(),
+    };
     let message = match random.u8(..27) {
         0 => ServerMessage::Welcome(Welcome {
+            user: String::new(),
+            expires_ms: 0,
+            rates: Rates::default(),
             version: VERSIONS.newest,
             client_id,
             max_payload: random.u32(..100),

@@ -5,6 +5,9 @@ use super::*;
 /// A server that holds seats for half a minute.
 fn holding(client_id: ClientId) -> ServerMessage<'static> {
     ServerMessage::Welcome(Welcome {
+        user: String::new(),
+        expires_ms: 0,
+        rates: Rates::default(),
         version: VERSIONS.newest,
         client_id,
         max_payload: 100,
@@ -55,6 +58,7 @@ impl Talk {
 
 fn resume(secret: u8, received: u64, last: u64) -> ClientMessage<'static> {
     ClientMessage::Resume(Resume {
+        token: Token::default(),
         magic: MAGIC,
         versions: VERSIONS,
         epoch: 5,
