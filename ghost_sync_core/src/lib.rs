@@ -39,18 +39,17 @@ pub use client::{
 };
 #[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
-// By name, since the relay's `SendError` would hide that of the client.
 pub use relay::{
     Admission, Announcement, AskId, ClientNotFound, ConfigError, ConnId, CreateOnJoin,
-    CreateRoomError, GateConfig, History, HostConfig, Input, InvalidIpPrefix, IpPrefix, Limits,
-    LinkId, MIN_PROGRESS, MetaError, Offer, Output, OverflowPolicy, PastEvent, Question, QueueLen,
-    Rate, Relay, RelayConfig, RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo,
-    RoomNotFound, RoomSnapshot, SendError as ServerSendError, Verdict,
+    CreateRoomError, GateConfig, HistoryPage, HostConfig, Input, InvalidIpPrefix, IpPrefix, Limits,
+    LinkId, MIN_PROGRESS, MetadataError, Offer, Output, OverflowPolicy, PastEvent, Question,
+    QueueLen, Rate, Relay, RelayConfig, RelayEvent, RelayMode, RoomConfig, RoomHistory, RoomInfo,
+    RoomNotFound, RoomSnapshot, ServerSendError, Verdict,
 };
 #[cfg(feature = "server")]
 pub use server::{
-    AcceptError, AsyncServerHandler, BindError, ConnectInfo, JoinInfo, MetaSnapshot, NoopHandler,
-    Server, ServerBuilder, ServerHandle, ServerHandler,
+    AcceptError, AsyncServerHandler, BindError, ConnectInfo, JoinInfo, MetadataSnapshot,
+    NoopHandler, Server, ServerBuilder, ServerHandle, ServerHandler,
 };
 #[cfg(any(feature = "client", feature = "server"))]
 pub use tracing::{debug, error, info, trace, warn};

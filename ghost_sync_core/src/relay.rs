@@ -43,7 +43,7 @@ mod latest;
 mod limits;
 mod log;
 mod membership;
-mod meta;
+mod metadata;
 mod moderation;
 mod outbox;
 mod overflow;
@@ -86,10 +86,12 @@ use room::Room;
 use session::{Connection, SeatRef};
 
 pub use config::{
-    CreateOnJoin, History, HostConfig, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode,
-    RoomConfig,
+    CreateOnJoin, HostConfig, MIN_PROGRESS, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
+    RoomHistory,
 };
-pub use error::{ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound, SendError};
+pub use error::{
+    ClientNotFound, ConfigError, CreateRoomError, MetadataError, RoomNotFound, ServerSendError,
+};
 pub use event::{
     Admission, AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent,
     Verdict,
@@ -99,7 +101,7 @@ pub use host::Announcement;
 pub use limits::{Limits, Rate};
 pub use outbox::QueueLen;
 pub use prefix::{InvalidIpPrefix, IpPrefix};
-pub use room::{PastEvent, RoomHistory, RoomInfo};
+pub use room::{HistoryPage, PastEvent, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
 

@@ -124,7 +124,7 @@ fn talk(rng: &mut fastrand::Rng) -> BytesMut {
             1 => ClientMessage::Leave { room },
             2 => ClientMessage::ListRooms { request },
             3 => ClientMessage::Ping { nonce: 7 },
-            4 => ClientMessage::SetMeta { key: "k", value: Some("v"), if_version: None },
+            4 => ClientMessage::SetMetadata { key: "k", value: Some("v"), if_version: None },
             _ => {
                 ClientMessage::Broadcast { room, delivery, flags, message_type, payload: &payload }
             }

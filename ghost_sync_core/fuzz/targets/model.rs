@@ -221,7 +221,7 @@ impl Session {
             ServerMessage::Ping { received: count, .. } | ServerMessage::Received { count } => {
                 self.confirm(*count);
             }
-            ServerMessage::Rooms { request, .. } if request >> 16 == OUR_LISTS >> 16 => {
+            ServerMessage::RoomList { request, .. } if request >> 16 == OUR_LISTS >> 16 => {
                 let due = record.listed.get(&self.client_id).expect("it asked");
                 assert_eq!(due.get(self.listed), Some(request), "one was lost or repeated");
                 self.listed += 1;
@@ -238,7 +238,7 @@ impl Session {
             }
             ServerMessage::JoinRefused { .. }
             | ServerMessage::Refused { .. }
-            | ServerMessage::Rooms { .. }
+            | ServerMessage::RoomList { .. }
             | ServerMessage::Pong { .. } => {}
             ServerMessage::Welcome(_)
             | ServerMessage::Close { .. }
@@ -249,8 +249,8 @@ impl Session {
             | ServerMessage::PlayerLeft { .. }
             | ServerMessage::PlayerAway { .. }
             | ServerMessage::PlayerBack { .. }
-            | ServerMessage::RoomMeta { .. }
-            | ServerMessage::PlayerMeta { .. }
+            | ServerMessage::RoomMetadata { .. }
+            | ServerMessage::PlayerMetadata { .. }
             | ServerMessage::RoomDeleted { .. } => {
                 panic!("{message:?} does not belong in a session")
             }
@@ -362,8 +362,8 @@ fn place(message: &ServerMessage<'_>) -> Option<(RoomId, u64)> {
         | ServerMessage::PlayerLeft { room, seq, .. }
         | ServerMessage::PlayerAway { room, seq, .. }
         | ServerMessage::PlayerBack { room, seq, .. }
-        | ServerMessage::RoomMeta { room, seq, .. }
-        | ServerMessage::PlayerMeta { room, seq, .. }
+        | ServerMessage::RoomMetadata { room, seq, .. }
+        | ServerMessage::PlayerMetadata { room, seq, .. }
         | ServerMessage::RoomDeleted { room, seq, .. } => Some((*room, *seq)),
         _ => None,
     }

@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::wire::{
-    DisconnectReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, Mismatch, Refusal, TypeMismatch,
-    Versions,
+    DisconnectReason, InvalidMetadataKey, InvalidRoomName, MAX_HELLO, Mismatch, Refusal,
+    TypeMismatch, Versions,
 };
 
 use super::InvalidAddress;
@@ -200,7 +200,7 @@ fn in_words(differing: &[TypeMismatch]) -> String {
 }
 
 /// Why a request was not even sent. What the server thinks of a request comes
-/// as [`ServerEvent::Error`](super::ServerEvent::Error).
+/// as [`ServerEvent::Refused`](super::ServerEvent::Refused).
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -220,7 +220,7 @@ pub enum SendError {
     },
     /// That text cannot be a key of metadata.
     #[error(transparent)]
-    InvalidMetaKey(#[from] InvalidMetaKey),
+    InvalidMetadataKey(#[from] InvalidMetadataKey),
     /// The type was added to the protocol as one that the server alone says.
     #[error("{name} is said by the server alone")]
     SaidByServer {

@@ -14,11 +14,11 @@ use crate::{
     link,
     relay::{Announcement, AskId, Input, Output, Question, Relay, RelayEvent},
     server::{BindError, Part, ServerBuilder, ServerHandle, Shares, Sink},
-    wire::{Delivery, Meta},
+    wire::{Delivery, MetadataEntry},
 };
 
 pub use command::ServerCommand;
-pub use update::{Audience, MetaOwner, ServerUpdate};
+pub use update::{Audience, MetadataOwner, ServerUpdate};
 
 use super::{
     Network,
@@ -257,15 +257,16 @@ fn execute(
             let to = Audience::Everybody;
             return Some(ServerUpdate::Unsent { to, message_type, payload, error });
         }
-        ServerCommand::SetRoomMeta { room, key, value } => {
-            let set = relay.set_room_meta(now, room.as_str(), &key, value.as_deref(), None, out);
-            let (error, of) = (set.err()?, MetaOwner::Room(room));
-            return Some(ServerUpdate::MetaRefused { of, key, value, error });
+        ServerCommand::SetRoomMetadata { room, key, value } => {
+            let set =
+                relay.set_room_metadata(now, room.as_str(), &key, value.as_deref(), None, out);
+            let (error, of) = (set.err()?, MetadataOwner::Room(room));
+            return Some(ServerUpdate::MetadataRefused { of, key, value, error });
         }
-        ServerCommand::SetClientMeta { conn, key, value } => {
-            let set = relay.set_client_meta(now, conn, &key, value.as_deref(), None, out);
-            let (error, of) = (set.err()?, MetaOwner::Client(conn));
-            return Some(ServerUpdate::MetaRefused { of, key, value, error });
+        ServerCommand::SetClientMetadata { conn, key, value } => {
+            let set = relay.set_client_metadata(now, conn, &key, value.as_deref(), None, out);
+            let (error, of) = (set.err()?, MetadataOwner::Client(conn));
+            return Some(ServerUpdate::MetadataRefused { of, key, value, error });
         }
         ServerCommand::Answer { ask, verdict } => {
             relay.handle(now, Input::Answer { ask, verdict }, out);
@@ -354,7 +355,7 @@ impl Account {
             | RelayEvent::Message { conn, client_id, payload, .. } => {
                 self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
             }
-            RelayEvent::ClientMetaChanged { conn, client_id, key, value, .. } => {
+            RelayEvent::ClientMetadataChanged { conn, client_id, key, value, .. } => {
                 let cost = item + key.len() + value.as_ref().map_or(0, String::len);
                 self.shares.admit(*conn, *client_id, Part::Changes, cost)
             }
@@ -379,7 +380,7 @@ impl Account {
             | RelayEvent::PlayerAway { .. }
             | RelayEvent::PlayerBack { .. }
             | RelayEvent::JoinAbandoned { .. }
-            | RelayEvent::RoomMetaChanged { .. } => true,
+            | RelayEvent::RoomMetadataChanged { .. } => true,
         }
     }
 
@@ -389,7 +390,9 @@ impl Account {
         let item = size_of::<ServerUpdate>();
         match question {
             Question::Connect { data, meta, .. } => {
-                let entry = |(key, value): &Meta| size_of::<Meta>() + key.len() + value.len();
+                let entry = |(key, value): &MetadataEntry| {
+                    size_of::<MetadataEntry>() + key.len() + value.len()
+                };
                 self.dials += item + data.len() + meta.iter().map(entry).sum::<usize>();
                 self.dials <= LIMIT
             }
@@ -397,7 +400,7 @@ impl Account {
             Question::Relay { conn, client_id, payload, .. } => {
                 self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
             }
-            Question::SetMeta { conn, client_id, key, value } => {
+            Question::SetMetadata { conn, client_id, key, value } => {
                 let cost = item + key.len() + value.as_ref().map_or(0, String::len);
                 self.shares.admit(*conn, *client_id, Part::Changes, cost)
             }

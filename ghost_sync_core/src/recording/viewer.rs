@@ -25,7 +25,7 @@ pub(super) struct Viewer<'a, S> {
     greeted: bool,
     /// Requests of the client.
     requests: u64,
-    /// `Broadcast`s and `Send`s among them.
+    /// `Broadcast`s and `ToServer`s among them.
     references: u64,
     watching: Option<Watching>,
     out: BytesMut,
@@ -248,11 +248,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                 let reason = if self.is_in(room) { mute() } else { Refusal::NotInRoom };
                 self.refuse(room, self.references, reason);
             }
-            ClientMessage::Send { room, .. } => {
+            ClientMessage::ToServer { room, .. } => {
                 self.references += 1;
                 self.refuse(room, self.references, mute());
             }
-            ClientMessage::SetMeta { .. } => self.refuse(RoomId(0), 0, mute()),
+            ClientMessage::SetMetadata { .. } => self.refuse(RoomId(0), 0, mute()),
             ClientMessage::ListRooms { request } => {
                 let start = &self.show.start;
                 let rooms = vec![RoomSummary {
@@ -262,7 +262,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                     meta_version: start.meta_version,
                     meta: start.meta.clone().into_iter().collect(),
                 }];
-                ServerMessage::Rooms { request, count: 1, rooms }.encode(&mut self.out);
+                ServerMessage::RoomList { request, count: 1, rooms }.encode(&mut self.out);
             }
             ClientMessage::Ping { nonce } => {
                 ServerMessage::Pong { nonce }.encode(&mut self.out);

@@ -11,7 +11,9 @@ use bytes::Bytes;
 
 pub use question::{Admission, AskId, Question, Verdict};
 
-use crate::wire::{ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat};
+use crate::wire::{
+    ClientId, CloseReason, LeaveReason, MessageType, MetadataEntry, RoomId, RoomName, Seat,
+};
 
 pub use crate::wire::DisconnectReason;
 
@@ -119,7 +121,7 @@ pub enum RelayEvent {
         /// Where it comes from.
         addr: SocketAddr,
         /// Its own metadata.
-        meta: Vec<Meta>,
+        meta: Vec<MetadataEntry>,
     },
     /// A connection that had been opened is over.
     ConnectionClosed {
@@ -299,7 +301,7 @@ pub enum RelayEvent {
         payload: Bytes,
     },
     /// A room's metadata changed.
-    RoomMetaChanged {
+    RoomMetadataChanged {
         /// The room.
         room: RoomId,
         /// Its name.
@@ -312,7 +314,7 @@ pub enum RelayEvent {
         value: Option<String>,
     },
     /// A client's metadata changed.
-    ClientMetaChanged {
+    ClientMetadataChanged {
         /// The connection.
         conn: ConnId,
         /// Who.

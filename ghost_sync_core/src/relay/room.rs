@@ -14,7 +14,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub use info::{PastEvent, RoomHistory, RoomInfo};
+pub use info::{HistoryPage, PastEvent, RoomInfo};
 pub(super) use member::Member;
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     config::{MAX_TICK, RoomConfig},
     latest::Latest,
     log::{Class, Log, Origin},
-    meta::{MetaLimit, MetaMap},
+    metadata::{MetadataLimit, MetadataMap},
     pace::{Company, Pending},
     plants,
     reliable::ReliableLog,
@@ -38,7 +38,7 @@ pub(super) struct Room {
     pub(super) log: Log,
     /// What the log has forgotten and may not be missed.
     pub(super) reliable: ReliableLog,
-    pub(super) meta: MetaMap,
+    pub(super) meta: MetadataMap,
     /// Sorted by seat.
     members: Vec<Member>,
     pub(super) roster: Roster,
@@ -111,7 +111,7 @@ impl Room {
             config,
             log: Log::new(),
             reliable: ReliableLog::default(),
-            meta: MetaMap::new(MetaLimit::ROOM),
+            meta: MetadataMap::new(MetadataLimit::ROOM),
             members: Vec::new(),
             roster: Roster::default(),
             next_seat: 1,

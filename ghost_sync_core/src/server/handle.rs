@@ -1,7 +1,7 @@
 //! The way to a server, from anywhere.
 
 mod extensions;
-mod meta;
+mod metadata;
 mod rooms;
 mod speak;
 
@@ -19,7 +19,7 @@ use crate::{
     wire::{ClientId, RoomName},
 };
 
-pub use meta::MetaSnapshot;
+pub use metadata::MetadataSnapshot;
 
 use super::{
     connection,

@@ -189,9 +189,9 @@ impl World {
                 self.oracle.check_direction(message_type);
                 (conn, About::Relay, Some(payload))
             }
-            Question::SetMeta { conn, key, value, .. } => {
-                self.oracle.asked_meta(conn, ask, key, value);
-                (conn, About::SetMeta, None)
+            Question::SetMetadata { conn, key, value, .. } => {
+                self.oracle.asked_metadata(conn, ask, key, value);
+                (conn, About::SetMetadata, None)
             }
         };
         if let Some(payload) = &payload {
@@ -240,8 +240,8 @@ impl World {
             if let Some(payload) = payload {
                 self.oracle.judged(&payload, accepted);
             }
-            if about == About::SetMeta && accepted {
-                self.oracle.accepted_meta(conn, ask);
+            if about == About::SetMetadata && accepted {
+                self.oracle.accepted_metadata(conn, ask);
             }
         } else {
             self.oracle.mark(Mark::LateAnswer);
@@ -537,7 +537,9 @@ impl About {
     fn room(self) -> crate::wire::RoomId {
         match self {
             Self::Join(room) | Self::Greet(room) => room,
-            Self::Connect | Self::CreateRoom | Self::Relay | Self::SetMeta => Default::default(),
+            Self::Connect | Self::CreateRoom | Self::Relay | Self::SetMetadata => {
+                Default::default()
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
-    ClientId, CloseReason, DecodeError, Extension, MAGIC, Meta, Progress, Protocol, Secret,
-    SessionTicket, VERSIONS,
+    ClientId, CloseReason, DecodeError, Extension, MAGIC, MetadataEntry, Progress, Protocol,
+    Secret, SessionTicket, VERSIONS,
 };
 
 /// The versions of the wire that a side speaks.
@@ -79,8 +79,8 @@ pub struct Hello<'a> {
     /// For the server's rules: a ticket, a token.
     pub data: &'a [u8],
     /// The client's own metadata, such as a display name: sorted by key, each
-    /// [key](super::check_meta_key) once.
-    pub meta: Vec<Meta>,
+    /// [key](super::check_metadata_key) once.
+    pub meta: Vec<MetadataEntry>,
     /// The session of an earlier process that this one goes on with, if the server still
     /// holds it: [`Welcome`] has its id then, and a `Joined` with request 0 follows for each
     /// of its rooms. Else a new session begins.

@@ -146,8 +146,8 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
         }
-        Question::SetMeta { client_id, key, value, .. } => {
-            handler.on_set_meta(*client_id, key, value.as_deref())
+        Question::SetMetadata { client_id, key, value, .. } => {
+            handler.on_set_metadata(*client_id, key, value.as_deref())
         }
         Question::Greet { client_id, name, .. } => {
             Verdict::greet(handler.on_greet(*client_id, name.as_str()))
@@ -175,8 +175,8 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
         }
-        Question::SetMeta { client_id, key, value, .. } => {
-            handler.on_set_meta(*client_id, key, value.as_deref()).await
+        Question::SetMetadata { client_id, key, value, .. } => {
+            handler.on_set_metadata(*client_id, key, value.as_deref()).await
         }
         Question::Greet { client_id, name, .. } => {
             Verdict::greet(handler.on_greet(*client_id, name.as_str()).await)
@@ -219,8 +219,8 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::RoomMetaChanged { .. }
-            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::RoomMetadataChanged { .. }
+            | RelayEvent::ClientMetadataChanged { .. }
             | RelayEvent::Rtt { .. } => {}
         },
     }
@@ -261,8 +261,8 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::RoomMetaChanged { .. }
-            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::RoomMetadataChanged { .. }
+            | RelayEvent::ClientMetadataChanged { .. }
             | RelayEvent::Rtt { .. } => {}
         },
     }

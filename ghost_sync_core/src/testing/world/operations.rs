@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::{Cause, Mark, World, clients::LONG};
 use crate::{
     client::{Request, RequestKind},
-    relay::{Announcement, MetaError, Relay, SendError},
+    relay::{Announcement, MetadataError, Relay, ServerSendError},
     testing::{
         ops::{Op, OpKind},
         oracle::Message,
@@ -36,7 +36,7 @@ impl World {
                     self.broadcast(at);
                 }
             }
-            OpKind::Send => self.send(at),
+            OpKind::ToServer => self.to_server(at),
             OpKind::Join => self.join(at),
             OpKind::Leave => {
                 if let Some(room) = self.some_room(at) {
@@ -44,10 +44,10 @@ impl World {
                 }
                 self.flush(at);
             }
-            OpKind::SetMeta => {
+            OpKind::SetMetadata => {
                 let key = ["a", "b", "score", "name"][self.rng.usize(..4)].to_owned();
                 let value = (self.rng.u32(..3) > 0).then(|| "v".repeat(self.rng.usize(..40)));
-                self.ask(at, Request::SetMeta { key, value });
+                self.ask(at, Request::SetMetadata { key, value });
                 self.flush(at);
             }
             OpKind::ListRooms => {
@@ -121,24 +121,24 @@ impl World {
                 (0..times).for_each(|_| self.host_direct(op.who, false, len));
             }
             OpKind::HostAll => self.host_direct(op.who, true, 20),
-            OpKind::HostRoomMeta => {
+            OpKind::HostRoomMetadata => {
                 let name = self.room_name(op.who);
                 let value = (self.rng.u32(..3) > 0).then_some("value");
                 let version = (self.rng.u32(..4) == 0).then(|| self.rng.u64(..4));
                 let set = self.act(&Cause::Host, |relay, now, out| {
-                    relay.set_room_meta(now, &name, "map", value, version, out)
+                    relay.set_room_metadata(now, &name, "map", value, version, out)
                 });
-                if matches!(set, Err(MetaError::Conflict { .. })) {
-                    self.oracle.mark(Mark::MetaConflict);
+                if matches!(set, Err(MetadataError::Conflict { .. })) {
+                    self.oracle.mark(Mark::MetadataConflict);
                 }
             }
-            OpKind::HostClientMeta => {
+            OpKind::HostClientMetadata => {
                 if let Some(conn) = self.some_conn(op.who) {
                     let value = (self.rng.u32(..3) > 0).then_some("7");
                     let version = (self.rng.u32(..4) == 0).then(|| self.rng.u64(..4));
                     let key = if self.rng.u32(..3) == 0 { "a" } else { "score" };
                     self.act(&Cause::Host, |relay, now, out| {
-                        let _ = relay.set_client_meta(now, conn, key, value, version, out);
+                        let _ = relay.set_client_metadata(now, conn, key, value, version, out);
                     });
                 }
             }
@@ -248,13 +248,13 @@ impl World {
         self.flush(at);
     }
 
-    fn send(&mut self, at: usize) {
+    fn to_server(&mut self, at: usize) {
         let author = self.players[at].author;
         let counter = self.oracle.authors[author].messages.len();
         let len = self.length();
         let payload = stamp(author, counter, RoomId(0)).payload(len);
         let message_type = self.message_type();
-        if let Ok(reference) = self.players[at].session.send(None, message_type, &payload) {
+        if let Ok(reference) = self.players[at].session.to_server(None, message_type, &payload) {
             let message = Message::new(None, None, message_type, 0, payload.len());
             self.oracle.says(author, reference, message);
         }
@@ -478,7 +478,7 @@ impl World {
                     self.oracle.fail("I10", format!("{left_out:?} are left out"));
                 }
             }
-            Err(SendError::TooManyLeftOut { max }) if left_out.len() > max => {}
+            Err(ServerSendError::TooManyLeftOut { max }) if left_out.len() > max => {}
             Err(error) => self.oracle.fail("I10", format!("{error}: {left_out:?}")),
         }
     }

@@ -64,7 +64,7 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
         18 => ServerMessage::Ack { room, reference: number, seq },
         19 => ServerMessage::Refused { room, reference: number, reason: Refusal::NotInRoom },
         20 => ServerMessage::Ping { nonce: 1, received: number },
-        21 => ServerMessage::Rooms { request: 1, count: 0, rooms: Vec::<RoomSummary>::new() },
+        21 => ServerMessage::RoomList { request: 1, count: 0, rooms: Vec::<RoomSummary>::new() },
         22 => {
             let (sender, key) = (seat, 1);
             ServerMessage::Retained { room, seq, sender, key, message_type, payload }
@@ -107,7 +107,7 @@ fn whatever_a_server_says_the_client_ends_well() {
                         talk.session.reopen();
                     }
                 }
-                5 => drop(talk.session.send(None, MessageType::RAW, b"hi")),
+                5 => drop(talk.session.to_server(None, MessageType::RAW, b"hi")),
                 _ => {
                     let bytes = anything(&mut random).freeze();
                     let cut = random.usize(..=bytes.len());
