@@ -79,7 +79,9 @@ fn what_was_once_broken_stays_mended() {
         let text = std::fs::read_to_string(entry.path()).expect("it is text");
         let seed = text.lines().find_map(|line| line.strip_prefix("seed ")?.parse().ok());
         let seed = seed.unwrap_or_else(|| panic!("{entry:?} names no seed"));
-        let ops: Vec<_> = text.lines().filter_map(Op::parse).collect();
+        let ops = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("seed "));
+        let read = |line| Op::parse(line).unwrap_or_else(|| panic!("{entry:?}: {line:?}"));
+        let ops: Vec<_> = ops.map(read).collect();
         assert_eq!(replay(seed, &ops).failure, None, "{entry:?}");
         count += 1;
     }

@@ -62,7 +62,7 @@ pub(super) enum Cause {
     Lost,
     Tick,
     Answer { conn: ConnId, about: About, accepted: bool, words: Range<u32> },
-    Kick(ConnId),
+    Disconnect(ConnId),
     Host,
     Shutdown,
     Write,

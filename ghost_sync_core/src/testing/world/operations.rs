@@ -156,17 +156,17 @@ impl World {
                 });
             }
             OpKind::ConfigureRoom => self.configure(op.who),
-            OpKind::Kick => {
+            OpKind::Disconnect => {
                 if let Some(conn) = self.some_conn(op.who) {
-                    let kicked = self.act(&Cause::Kick(conn), |relay, now, out| {
+                    let done = self.act(&Cause::Disconnect(conn), |relay, now, out| {
                         relay.disconnect(now, conn, "out", out)
                     });
-                    if kicked.is_ok() && self.oracle.conns().any(|left| left == conn) {
-                        self.oracle.fail("I16", format!("{conn:?} is there after a kick"));
+                    if done.is_ok() && self.oracle.conns().any(|left| left == conn) {
+                        self.oracle.fail("I16", format!("{conn:?} is there after its end"));
                     }
                 }
             }
-            OpKind::Remove => {
+            OpKind::Kick => {
                 let conn = self.some_conn(op.who).unwrap_or_default();
                 let room = self.relay.rooms_of(conn).next().map(|(room, _)| room);
                 if let Some(room) = room {
