@@ -12,9 +12,9 @@ use bevy::prelude::*;
 
 use crate::kept;
 pub use connection::{
-    Connected, Disconnected, Pinged, Reconnecting, Refused, ResumeFailed, Resumed, RoomList,
+    Connected, Disconnected, Pong, Reconnecting, Refused, ResumeFailed, Resumed, RoomList,
 };
-pub use messages::{Acked, Gap, PayloadReceived, Undecodable, Unsent, UnsentReason};
+pub use messages::{Ack, Gap, PayloadReceived, Undecodable, Unsent, UnsentReason};
 pub use players::{PlayerAway, PlayerBack, PlayerJoined, PlayerLeft};
 pub use rooms::{JoinRefused, Joined, Left, MetadataChanged, RejoinRefused, Rejoined, RoomDeleted};
 
@@ -53,7 +53,7 @@ stream! {
     GhostClientEvent {
         Connected, Reconnecting, Resumed, ResumeFailed, Disconnected, Joined, Rejoined,
         JoinRefused, RejoinRefused, Left, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, MetadataChanged,
-        RoomDeleted, Gap, Acked, Refused, Unsent, Pinged, RoomList, Undecodable,
+        RoomDeleted, Gap, Ack, Refused, Unsent, Pong, RoomList, Undecodable,
     } + PayloadReceived
 }
 

@@ -15,8 +15,8 @@ mod shared;
 pub use client::{ClientState, GhostClient, JoinedRooms, connected, in_room};
 pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members};
 pub use events::{
-    Acked, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
-    MetadataChanged, PayloadReceived, Pinged, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
+    Ack, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
+    MetadataChanged, PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Pong,
     Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
     Undecodable, Unsent, UnsentReason,
 };
@@ -49,14 +49,14 @@ pub use typed::{
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Acked, AtExit, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
+        Ack, AtExit, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
         Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt, GhostClient,
         GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins, Heard, Join,
         JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, LeaveReason, Left, ListRooms,
-        LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Names, Ping, Pinged,
-        PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Raw, Reconnecting, Refused,
-        RejoinRefused, Rejoined, Replay, ResumeFailed, Resumed, RoomDeleted, RoomList, Roster,
-        Seat, Sender, SessionTicket, SetMetadata, ToServer, Unsent, connected, in_room,
+        LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Names, Ping, PlayerAway,
+        PlayerBack, PlayerJoined, PlayerLeft, Pong, Raw, Reconnecting, Refused, RejoinRefused,
+        Rejoined, Replay, ResumeFailed, Resumed, RoomDeleted, RoomList, Roster, Seat, Sender,
+        SessionTicket, SetMetadata, ToServer, Unsent, connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

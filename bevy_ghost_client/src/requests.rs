@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::{IfMissing, JoinOptions, Meta, Replay, SessionTicket};
+use ghost_sync_core::wire::{IfMissing, JoinOptions, MetadataEntry, Replay, SessionTicket};
 
 use crate::{Connector, LocalConnector, Reconnect, Target};
 
@@ -15,7 +15,7 @@ use crate::{Connector, LocalConnector, Reconnect, Target};
 pub struct Connect {
     pub(crate) target: Target,
     pub(crate) data: Bytes,
-    pub(crate) meta: Vec<Meta>,
+    pub(crate) meta: Vec<MetadataEntry>,
     pub(crate) reconnect: Reconnect,
     pub(crate) resume_for: Option<Duration>,
     pub(crate) session: Option<SessionTicket>,
@@ -47,7 +47,7 @@ impl Connect {
 
     /// With a metadata entry that everybody in our rooms may see, such as a display name.
     #[must_use]
-    pub fn with_meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.meta.push((key.into(), value.into()));
         self
     }
@@ -219,7 +219,7 @@ pub struct Leave {
     pub room: Entity,
 }
 
-/// Asks how long the way to the server and back takes; answered by [`Pinged`](crate::Pinged).
+/// Asks how long the way to the server and back takes; answered by [`Pong`](crate::Pong).
 #[derive(Clone, Copy, Debug, Event, Reflect)]
 pub struct Ping;
 

@@ -141,7 +141,7 @@ async fn play(addr: SocketAddr, protocol: Protocol, players: usize, echoes: usiz
     let mut times = Vec::new();
     for (client, took) in played {
         times.extend(took);
-        client.close().await;
+        client.disconnect().await;
     }
     times.sort_unstable();
     let cpu = before.zip(after).map(|(before, after)| (after - before).div_duration_f64(passed));
@@ -155,7 +155,7 @@ async fn echo(mut client: Client, offset: Duration, echoes: usize) -> (Client, V
     for _ in 0..echoes {
         pace.tick().await;
         let started = Instant::now();
-        let sent = client.send_with(Some("hall"), MessageType::of("Echo"), [7; 32]).await;
+        let sent = client.send_to_server_with(Some("hall"), MessageType::of("Echo"), [7; 32]).await;
         sent.expect("the connection is there");
         loop {
             if let ServerEvent::Direct { data, .. } = next(&mut client).await {

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) use allowed_rooms::AllowedRooms;
 pub(crate) use index::Index;
 pub(crate) use observers::{
-    configure_rooms, on_close_connection, on_close_room, on_connection_removed, on_kick,
+    configure_rooms, on_close_room, on_connection_removed, on_disconnect_client, on_kick,
     on_player_removed, on_room_discarded, on_room_inserted, on_room_removed, on_set_metadata,
     tell_metadata_changes,
 };
@@ -67,7 +67,7 @@ pub(crate) fn receive(
             ServerUpdate::Unsent { to, message_type, payload, error } => {
                 messages::unsent(world, to, message_type, payload, error);
             }
-            ServerUpdate::MetaRefused { of, key, value, error } => {
+            ServerUpdate::MetadataRefused { of, key, value, error } => {
                 facts::metadata_refused(world, of, key, value, error);
             }
             ServerUpdate::Missed { conn, client_id, messages } => {

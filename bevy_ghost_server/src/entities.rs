@@ -8,9 +8,10 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, Traffic};
-use ghost_sync_core::wire::{ClientId, InvalidRoomName, RoomName, Seat};
-
-use crate::History;
+use ghost_sync_core::{
+    relay::{RelayMode, RoomHistory},
+    wire::{ClientId, InvalidRoomName, RoomName, Seat},
+};
 
 /// A room. Spawning one opens it to clients, despawning closes it.
 ///
@@ -57,7 +58,8 @@ impl From<RoomName> for Room {
     }
 }
 
-/// The rules of a room that the network thread enforces by itself. Change it at any time.
+/// The settings of a room, which the network thread enforces by itself: the core's
+/// [`RoomConfig`](ghost_sync_core::relay::RoomConfig) as a component. Change it at any time.
 #[derive(Clone, Component, Debug, PartialEq, Reflect)]
 #[reflect(Component, Debug, Default, PartialEq)]
 pub struct RoomConfig {
@@ -65,7 +67,7 @@ pub struct RoomConfig {
     /// out, reject each [`JoinRequest`](crate::JoinRequest).
     pub capacity: Option<NonZeroU32>,
     /// What happens to the broadcasts of players.
-    pub relay: Relaying,
+    pub mode: RelayMode,
     /// Which broadcasts the server's systems see. Whatever is sent to the server they see always.
     pub observe: Observe,
     /// Whether clients find it in the list of rooms. Default: yes.
@@ -86,39 +88,15 @@ pub struct RoomConfig {
     pub tick: Option<Duration>,
 }
 
-/// How much of a room's past is kept: what all of `events`, `bytes` and `age` allow, and of
-/// what must not be lost as much as `reliable` and `age` do. It is what players that were
-/// [`Away`](crate::Away) are given when they come back, and what newcomers may ask for. Who
-/// missed more keeps its seat and is told the room as it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Reflect)]
-#[reflect(Debug, Default, PartialEq)]
-pub struct RoomHistory {
-    /// Events. 8,192.
-    pub events: usize,
-    /// Bytes. 512 KiB.
-    pub bytes: usize,
-    /// Bytes of reliable messages, membership and metadata beyond that. 2 MiB.
-    pub reliable: usize,
-    /// Age. A minute.
-    pub age: Duration,
-}
-
-impl Default for RoomHistory {
-    fn default() -> Self {
-        let History { events, bytes, reliable, age } = History::default();
-        Self { events, bytes, reliable, age }
-    }
-}
-
 impl RoomConfig {
     /// With that many seats; 0 sets no limit, as does `capacity: None`.
     ///
     /// ```
     /// # use bevy_ghost_server::RoomConfig;
-    /// assert_eq!(RoomConfig::seats(0), RoomConfig::default());
+    /// assert_eq!(RoomConfig::with_capacity(0), RoomConfig::default());
     /// ```
     #[must_use]
-    pub fn seats(capacity: u32) -> Self {
+    pub fn with_capacity(capacity: u32) -> Self {
         Self { capacity: NonZeroU32::new(capacity), ..Self::default() }
     }
 }
@@ -127,7 +105,7 @@ impl Default for RoomConfig {
     fn default() -> Self {
         Self {
             capacity: None,
-            relay: Relaying::AtOnce,
+            mode: RelayMode::AtOnce,
             observe: Observe::Registered,
             listed: true,
             remove_when_empty: None,
@@ -137,19 +115,6 @@ impl Default for RoomConfig {
             tick: None,
         }
     }
-}
-
-/// What happens to the broadcasts of a room's players.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Reflect)]
-pub enum Relaying {
-    /// The network thread forwards them to the room at once, without waiting for a frame.
-    #[default]
-    AtOnce,
-    /// They go to the server's systems only, which decide what the room hears:
-    /// an authoritative room.
-    ServerOnly,
-    /// Each is held back until [`RelayRequest`](crate::RelayRequest) was answered.
-    Moderated,
 }
 
 /// Which broadcasts of a room become messages for the server's systems.

@@ -90,7 +90,7 @@ pub struct JoinRequest {
 ///     let wishes = request.options.as_deref().unwrap_or_default();
 ///     match wincode::deserialize::<Match>(wishes) {
 ///         Ok(wishes) if wishes.seats <= 16 => {
-///             request.config = RoomConfig::seats(wishes.seats);
+///             request.config = RoomConfig::with_capacity(wishes.seats);
 ///             request.metadata.set("map", wishes.map);
 ///         }
 ///         Ok(_) => request.reject("16 seats at most"),
@@ -126,7 +126,7 @@ pub struct CreateRoomRequest {
 }
 
 /// A player wants to say something in a room that is
-/// [`Moderated`](crate::Relaying::Moderated).
+/// [`Moderated`](crate::RelayMode::Moderated).
 ///
 /// [`MessageRegistry::decode`](crate::typed::MessageRegistry::decode) reads it. `None` also
 /// means malformed, or another type: reject what you cannot read, or the room gets it.
@@ -146,7 +146,7 @@ pub struct CreateRoomRequest {
 /// }
 ///
 /// fn open_rooms(mut commands: Commands) {
-///     let config = RoomConfig { relay: Relaying::Moderated, ..RoomConfig::default() };
+///     let config = RoomConfig { mode: RelayMode::Moderated, ..RoomConfig::default() };
 ///     commands.spawn((Room::new("plaza"), config)).observe(moderate);
 /// }
 /// # App::new().add_ghost_message::<Chat>().add_systems(Startup, open_rooms);
@@ -173,13 +173,13 @@ pub struct RelayRequest {
 ///
 /// Not asked about keys that the server has set ([`SetMetadata`](crate::SetMetadata)):
 /// clients cannot change those. What a client brings when it connects is in
-/// [`ConnectRequest`]. [`RelayConfig::client_meta_keys`](crate::RelayConfig::client_meta_keys)
+/// [`ConnectRequest`]. [`RelayConfig::client_metadata_keys`](crate::RelayConfig::client_metadata_keys)
 /// names the keys that clients may set at all.
 ///
 /// ```
 /// # use bevy::prelude::*;
 /// # use bevy_ghost_server::prelude::*;
-/// fn decent_names(mut request: On<MetadataRequest>) {
+/// fn decent_names(mut request: On<SetMetadataRequest>) {
 ///     if request.key == "name" && request.value.as_deref() == Some("admin") {
 ///         request.reject("that name is taken");
 ///     }
@@ -187,7 +187,7 @@ pub struct RelayRequest {
 /// # App::new().add_observer(decent_names);
 /// ```
 #[derive(Debug, EntityEvent)]
-pub struct MetadataRequest {
+pub struct SetMetadataRequest {
     /// The entity with the client's [`Connection`](crate::Connection).
     #[event_target]
     pub connection: Entity,
@@ -271,4 +271,4 @@ macro_rules! decided {
     };
 }
 
-decided!(ConnectRequest JoinRequest CreateRoomRequest RelayRequest MetadataRequest);
+decided!(ConnectRequest JoinRequest CreateRoomRequest RelayRequest SetMetadataRequest);

@@ -23,8 +23,8 @@ pub use bevy_ghost_client::{
 };
 pub use dedicated::{DedicatedServerPlugins, ExitWhenStoppedPlugin, ShutdownPlugin};
 pub use entities::{
-    Connection, ConnectionStats, InRoom, Observe, Player, Players, Relaying, Room, RoomConfig,
-    RoomHistory, RoomStats, SeatOf, Seats,
+    Connection, ConnectionStats, InRoom, Observe, Player, Players, Room, RoomConfig, RoomStats,
+    SeatOf, Seats,
 };
 pub use events::{
     ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, MetadataRefused,
@@ -35,19 +35,20 @@ pub use events::{
 pub use ghost_sync_core::{
     ServerHandle,
     relay::{
-        CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig, IpPrefix, Limits, MetaError,
-        OverflowPolicy, Rate, RelayConfig,
+        CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig, IpPrefix, Limits,
+        MetadataError, OverflowPolicy, RelayConfig, RelayMode, RoomHistory,
     },
     server::BindError,
+    wire::Rate,
 };
-// Plain values of the core that games do not see.
-pub(crate) use ghost_sync_core::relay::{AskId, History};
+// A plain value of the core that games do not see.
+pub(crate) use ghost_sync_core::relay::AskId;
 pub use hooks::{
-    ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, MetadataRequest, RelayRequest,
+    ConnectRequest, CreateRoomRequest, GreetRequest, JoinRequest, RelayRequest, SetMetadataRequest,
     Ticket,
 };
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
-pub use requests::{CloseConnection, CloseRoom, Kick, SetMetadata, StartServer, StopServer};
+pub use requests::{CloseRoom, DisconnectClient, Kick, SetMetadata, StartServer, StopServer};
 pub use rooms::Rooms;
 pub use runner::{Tick, WakeRunnerPlugin, WakeSources};
 pub use server::{GhostServer, ServerConfig, ServerState, room_exists, server_running};
@@ -56,14 +57,14 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 /// What most servers import.
 pub mod prelude {
     pub use crate::{
-        Away, ClientId, CloseConnection, CloseRoom, ConnectRequest, Connection, ConnectionClosed,
-        ConnectionOpened, CreateOnJoin, CreateRoomRequest, DedicatedServerPlugins, Ended,
+        Away, ClientId, CloseRoom, ConnectRequest, Connection, ConnectionClosed, ConnectionOpened,
+        CreateOnJoin, CreateRoomRequest, DedicatedServerPlugins, DisconnectClient, Ended,
         FromConnection, FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin,
         GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, LeaveReason, Limits, Metadata,
-        MetadataRequest, Names, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft,
-        Players, Raw, RelayConfig, RelayRequest, Relaying, Room, RoomClosed, RoomConfig,
-        RoomEmptied, RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats,
-        ServerConfig, ServerFailed, ServerStarted, ServerState, ServerStopped, StartServer,
+        Names, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Players, Raw,
+        RelayConfig, RelayMode, RelayRequest, Room, RoomClosed, RoomConfig, RoomEmptied,
+        RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig,
+        ServerFailed, ServerStarted, ServerState, ServerStopped, SetMetadataRequest, StartServer,
         StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, Unsent, room_exists,
         server_running,
     };

@@ -157,7 +157,7 @@ fn add_observers(app: &mut App) {
         .add_observer(bridge::on_connection_removed)
         .add_observer(bridge::on_player_removed)
         .add_observer(bridge::on_kick)
-        .add_observer(bridge::on_close_connection)
+        .add_observer(bridge::on_disconnect_client)
         .add_observer(bridge::on_close_room)
         .add_observer(bridge::on_set_metadata);
 }

@@ -25,7 +25,7 @@ impl Kick {
 
 /// Asks to cut a connection, with words for the client, which will not come back by itself.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
-pub struct CloseConnection {
+pub struct DisconnectClient {
     /// The entity with [`Connection`](crate::Connection).
     #[event_target]
     pub connection: Entity,
@@ -33,7 +33,7 @@ pub struct CloseConnection {
     pub message: String,
 }
 
-impl CloseConnection {
+impl DisconnectClient {
     /// Cuts that connection.
     pub fn new(connection: Entity, message: impl Into<String>) -> Self {
         Self { connection, message: message.into() }

@@ -103,7 +103,7 @@ impl TestNet {
 
     /// What [`connect`](Self::connect) triggers: a way to the server that is the client's
     /// own, for [`cut`](Self::cut) and [`stall`](Self::stall). Add to it what the client
-    /// needs: `net.dial(client).with_meta("name", "Ada")`.
+    /// needs: `net.dial(client).with_metadata("name", "Ada")`.
     ///
     /// # Panics
     /// When the server was stopped.

@@ -86,7 +86,7 @@ async fn table() -> Result<(ServerHandle, Score), Box<dyn Error>> {
 async fn rally(server: &ServerHandle) -> Result<(), Box<dyn Error>> {
     let mut players = Vec::new();
     for name in ["Ann", "Bob"] {
-        let builder = Client::builder().meta("name", name);
+        let builder = Client::builder().metadata("name", name);
         let mut player = builder.connect_over(server.connect_local()).await?;
         player.join(ROOM).await?;
         player.recv().await?;

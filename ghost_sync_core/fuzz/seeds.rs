@@ -102,10 +102,10 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
             message_type,
             payload: b"hi",
         },
-        ClientMessage::Send { room, message_type, payload: b"bang" },
+        ClientMessage::ToServer { room, message_type, payload: b"bang" },
         ClientMessage::Ping { nonce: 1 },
         ClientMessage::Pong { nonce: 1, received: 1 },
-        ClientMessage::SetMeta { key: "name", value: Some("Bo"), if_version: Some(1) },
+        ClientMessage::SetMetadata { key: "name", value: Some("Bo"), if_version: Some(1) },
         ClientMessage::ListRooms { request: 1 },
         ClientMessage::Received { count: 2 },
         ClientMessage::Leave { room },
@@ -159,8 +159,8 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
         ServerMessage::PlayerLeft { room, seq, seat, reason: LeaveReason::Left },
         ServerMessage::PlayerAway { room, seq, seat },
         ServerMessage::PlayerBack { room, seq, seat },
-        ServerMessage::RoomMeta { room, seq, version: 1, key: "map", value: None },
-        ServerMessage::PlayerMeta { room, seq, seat, version: 1, key: "k", value: Some("v") },
+        ServerMessage::RoomMetadata { room, seq, version: 1, key: "map", value: None },
+        ServerMessage::PlayerMetadata { room, seq, seat, version: 1, key: "k", value: Some("v") },
         ServerMessage::RoomDeleted { room, seq, message: "gone" },
         ServerMessage::Gap { room, from: 1, to: 6, own: 1, reason: GapReason::Lagged },
         ServerMessage::Direct { room, message_type, payload: b"you" },
@@ -168,7 +168,7 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
         ServerMessage::Refused { room, reference: 1, reason: Refusal::NotInRoom },
         ServerMessage::Ping { nonce: 1, received: 2 },
         ServerMessage::Pong { nonce: 1 },
-        ServerMessage::Rooms {
+        ServerMessage::RoomList {
             request: 1,
             count: 1,
             rooms: vec![RoomSummary {

@@ -48,4 +48,4 @@ pub use client::{
 pub use mailbox::Fence;
 pub use network::Network;
 #[cfg(feature = "server")]
-pub use server::{Audience, MetaOwner, ServerBridge, ServerCommand, ServerUpdate};
+pub use server::{Audience, MetadataOwner, ServerBridge, ServerCommand, ServerUpdate};

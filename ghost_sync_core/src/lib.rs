@@ -44,19 +44,18 @@ pub use identity::{
 };
 #[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
-// By name, since the relay's `SendError` would hide that of the client.
 pub use relay::{
     ActiveBan, Admission, Announcement, AskId, AuthPolicy, BanClientError, ClientNotFound,
-    ConfigError, ConnId, CreateOnJoin, CreateRoomError, GateConfig, History, HostConfig, Input,
-    InvalidIpPrefix, IpPrefix, Limits, LinkId, MIN_PROGRESS, ManyLinks, MetaError, Offer, Output,
-    OverflowPolicy, PastEvent, Question, QueueLen, Relay, RelayConfig, RelayEvent, RelayMode,
-    RoomConfig, RoomHistory, RoomInfo, RoomNotFound, RoomSnapshot, SendError as ServerSendError,
+    ConfigError, ConnId, CreateOnJoin, CreateRoomError, GateConfig, HistoryPage, HostConfig, Input,
+    InvalidIpPrefix, IpPrefix, Limits, LinkId, MIN_PROGRESS, ManyLinks, MetadataError, Offer,
+    Output, OverflowPolicy, PastEvent, Question, QueueLen, Relay, RelayConfig, RelayEvent,
+    RelayMode, RoomConfig, RoomHistory, RoomInfo, RoomNotFound, RoomSnapshot, ServerSendError,
     TooManyBans, Verdict, Who,
 };
 #[cfg(feature = "server")]
 pub use server::{
     AcceptError, AsyncServerHandler, Auth, Authenticator, BindError, ConnectInfo, JoinInfo,
-    MetaSnapshot, NoopHandler, Server, ServerBuilder, ServerHandle, ServerHandler,
+    MetadataSnapshot, NoopHandler, Server, ServerBuilder, ServerHandle, ServerHandler,
 };
 #[cfg(any(feature = "client", feature = "server"))]
 pub use tracing::{debug, error, info, trace, warn};

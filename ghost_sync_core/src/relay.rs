@@ -45,7 +45,7 @@ mod latest;
 mod limits;
 mod log;
 mod membership;
-mod meta;
+mod metadata;
 mod moderation;
 mod outbox;
 mod overflow;
@@ -96,12 +96,12 @@ use users::Users;
 
 pub use bans::{ActiveBan, Who};
 pub use config::{
-    AuthPolicy, CreateOnJoin, History, HostConfig, MIN_PROGRESS, ManyLinks, OverflowPolicy,
-    RelayConfig, RelayMode, RoomConfig,
+    AuthPolicy, CreateOnJoin, HostConfig, MIN_PROGRESS, ManyLinks, OverflowPolicy, RelayConfig,
+    RelayMode, RoomConfig, RoomHistory,
 };
 pub use error::{
-    BanClientError, ClientNotFound, ConfigError, CreateRoomError, MetaError, RoomNotFound,
-    SendError, TooManyBans,
+    BanClientError, ClientNotFound, ConfigError, CreateRoomError, MetadataError, RoomNotFound,
+    ServerSendError, TooManyBans,
 };
 pub use event::{
     Admission, AskId, ConnId, DisconnectReason, Input, LinkId, Output, Question, RelayEvent,
@@ -112,7 +112,7 @@ pub use host::Announcement;
 pub use limits::Limits;
 pub use outbox::QueueLen;
 pub use prefix::{InvalidIpPrefix, IpPrefix};
-pub use room::{PastEvent, RoomHistory, RoomInfo};
+pub use room::{HistoryPage, PastEvent, RoomInfo};
 pub use snapshot::RoomSnapshot;
 pub use transmit::Offer;
 

@@ -29,7 +29,7 @@ mod writer;
 pub use auth::{Auth, Authenticator};
 pub use builder::ServerBuilder;
 pub use error::{AcceptError, BindError};
-pub use handle::{MetaSnapshot, ServerHandle};
+pub use handle::{MetadataSnapshot, ServerHandle};
 pub use handler::{AsyncServerHandler, ConnectInfo, JoinInfo, NoopHandler, ServerHandler};
 pub use start::Server;
 

@@ -12,7 +12,7 @@ mod extension;
 mod frame;
 mod handshake;
 mod join;
-mod meta;
+mod metadata;
 mod name;
 mod protocol;
 mod rate;
@@ -30,8 +30,9 @@ pub use extension::Extension;
 pub use frame::{Decoder, FrameTooLong, HEADER_LEN, encode_frame};
 pub use handshake::{Hello, Resume, Versions, Welcome};
 pub use join::{IfMissing, JoinOptions, Role};
-pub use meta::{
-    InvalidMetaKey, MAX_META_BYTES, MAX_META_ENTRIES, MAX_META_KEY, Meta, check_meta_key,
+pub use metadata::{
+    InvalidMetadataKey, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_METADATA_KEY, MetadataEntry,
+    check_metadata_key,
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};

@@ -7,8 +7,8 @@ use std::{io::IoSlice, net::SocketAddr, time::Instant};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, Delivery, Hello, History, Input, JoinOptions, Limits, LinkId,
-    MessageType, Output, Relay, RelayConfig, RoomConfig, RoomName, Secret, SendFlags,
+    ClientId, ClientMessage, Delivery, Hello, Input, JoinOptions, Limits, LinkId, MessageType,
+    Output, Relay, RelayConfig, RoomConfig, RoomHistory, RoomName, Secret, SendFlags,
 };
 
 struct Room {
@@ -165,7 +165,7 @@ fn clients_that_never_read_cost_no_more_memory_than_the_limits_say() {
         let mut relay = Relay::new(config);
         for name in ["a", "b"] {
             let name = RoomName::new(name).unwrap();
-            let config = RoomConfig::default().history(History::NONE);
+            let config = RoomConfig::default().history(RoomHistory::NONE);
             relay.create_room(now, name, 1, config, &mut out).unwrap();
         }
         for key in 0..100 {

@@ -85,7 +85,7 @@ async fn client(addr: SocketAddr, greeting: &str) -> Result<Option<String>> {
         Some(ServerEvent::Joined { client_id, room, .. }) => {
             eprintln!("joined {room} as {client_id}");
         }
-        Some(ServerEvent::Error(msg)) => {
+        Some(ServerEvent::Refused(msg)) => {
             eprintln!("join failed: {msg}");
             return Ok(None);
         }
@@ -155,7 +155,7 @@ async fn a_handler_can_hold_the_handle_and_limit_its_rooms() {
     assert!(matches!(first.recv().await, Ok(Some(ServerEvent::Joined { .. }))));
     let mut second = Client::connect(addr).await.unwrap();
     second.join("duel").await.unwrap();
-    assert!(matches!(second.recv().await, Ok(Some(ServerEvent::Error(_)))));
+    assert!(matches!(second.recv().await, Ok(Some(ServerEvent::Refused(_)))));
     handle.shutdown().await;
 }
 
@@ -165,6 +165,6 @@ async fn only_rooms_on_the_list_can_be_joined() {
     let handle = server.run().await.unwrap();
     let mut client = Client::connect(handle.local_addr().unwrap()).await.unwrap();
     client.join("cellar").await.unwrap();
-    let Ok(Some(ServerEvent::Error(error))) = client.recv().await else { panic!("let in") };
+    let Ok(Some(ServerEvent::Refused(error))) = client.recv().await else { panic!("let in") };
     assert_eq!(error.to_string(), "join \"cellar\": rejected by the server");
 }

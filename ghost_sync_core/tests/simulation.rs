@@ -79,7 +79,9 @@ fn what_was_once_broken_stays_mended() {
         let text = std::fs::read_to_string(entry.path()).expect("it is text");
         let seed = text.lines().find_map(|line| line.strip_prefix("seed ")?.parse().ok());
         let seed = seed.unwrap_or_else(|| panic!("{entry:?} names no seed"));
-        let ops: Vec<_> = text.lines().filter_map(Op::parse).collect();
+        let ops = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("seed "));
+        let read = |line| Op::parse(line).unwrap_or_else(|| panic!("{entry:?}: {line:?}"));
+        let ops: Vec<_> = ops.map(read).collect();
         assert_eq!(replay(seed, &ops).failure, None, "{entry:?}");
         count += 1;
     }
@@ -124,7 +126,7 @@ fn talk(rng: &mut fastrand::Rng) -> BytesMut {
             1 => ClientMessage::Leave { room },
             2 => ClientMessage::ListRooms { request },
             3 => ClientMessage::Ping { nonce: 7 },
-            4 => ClientMessage::SetMeta { key: "k", value: Some("v"), if_version: None },
+            4 => ClientMessage::SetMetadata { key: "k", value: Some("v"), if_version: None },
             _ => {
                 ClientMessage::Broadcast { room, delivery, flags, message_type, payload: &payload }
             }

@@ -3,9 +3,9 @@
 use bytes::BytesMut;
 use ghost_sync_core::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, Extension, GapReason,
-    Hello, IfMissing, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress,
-    Refusal, Replay, Resume, ResumeFailure, Role, RoomId, RoomSummary, Seat, Secret, SendFlags,
-    ServerMessage, SessionTicket, VERSIONS, Welcome,
+    Hello, IfMissing, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, MetadataEntry,
+    Progress, Refusal, Replay, Resume, ResumeFailure, Role, RoomId, RoomSummary, Seat, Secret,
+    SendFlags, ServerMessage, SessionTicket, VERSIONS, Welcome,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -21,7 +21,7 @@ struct Parts {
     text: String,
     bytes: Vec<u8>,
     value: Option<String>,
-    meta: Vec<Meta>,
+    meta: Vec<MetadataEntry>,
     delivery: Delivery,
 }
 
@@ -89,10 +89,10 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
             message_type,
             payload: bytes,
         },
-        ClientMessage::Send { room, message_type, payload: bytes },
+        ClientMessage::ToServer { room, message_type, payload: bytes },
         ClientMessage::Ping { nonce: *long },
         ClientMessage::Pong { nonce: *long, received: 0 },
-        ClientMessage::SetMeta { key: text, value: value.as_deref(), if_version: Some(*long) },
+        ClientMessage::SetMetadata { key: text, value: value.as_deref(), if_version: Some(*long) },
         ClientMessage::ListRooms { request: *number },
         ClientMessage::Close { reason: CloseReason::Kicked { message: text.clone() } },
         ClientMessage::Resume(Resume {
@@ -168,8 +168,8 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
         },
         ServerMessage::PlayerJoined { room, seq, member },
         ServerMessage::PlayerLeft { room, seq, seat, reason: kicked },
-        ServerMessage::RoomMeta { room, seq, version: 1, key, value },
-        ServerMessage::PlayerMeta { room, seq, seat, version: 1, key, value },
+        ServerMessage::RoomMetadata { room, seq, version: 1, key, value },
+        ServerMessage::PlayerMetadata { room, seq, seat, version: 1, key, value },
         ServerMessage::PlayerAway { room, seq, seat },
         ServerMessage::PlayerBack { room, seq, seat },
         ServerMessage::RoomDeleted { room, seq, message: text },
@@ -179,7 +179,7 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
         ServerMessage::Refused { room, reference: seq, reason: refusal },
         ServerMessage::Ping { nonce: seq, received: 0 },
         ServerMessage::Pong { nonce: seq },
-        ServerMessage::Rooms { request: 1, count: 9, rooms: vec![summary] },
+        ServerMessage::RoomList { request: 1, count: 9, rooms: vec![summary] },
         ServerMessage::Retained { room, seq, sender: seat, key: *number, message_type, payload },
         ServerMessage::Received { count: seq },
         ServerMessage::Resumed { secret: Secret([7; 16]), received: seq },
@@ -302,7 +302,7 @@ fn a_count_that_lies_takes_no_memory() {
 
 #[test]
 fn values_that_are_not_canonical_are_refused() {
-    let message = ClientMessage::SetMeta { key: "k", value: None, if_version: None };
+    let message = ClientMessage::SetMetadata { key: "k", value: None, if_version: None };
     let good = client_body(&message);
     // Tag of `value`: 0 or 1, and the text must be UTF-8.
     for (at, value) in [(6, 2), (5, 0xff)] {

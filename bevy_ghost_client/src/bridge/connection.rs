@@ -40,7 +40,7 @@ pub(super) fn connect(world: &mut World, connect: Connect, when: &Stamp) {
         builder = builder.protocol(protocol);
     }
     for (key, value) in connect.meta {
-        builder = builder.meta(key, value);
+        builder = builder.metadata(key, value);
     }
     if let Some(ticket) = connect.session {
         builder = builder.session(ticket);

@@ -3,7 +3,7 @@
 use bevy::prelude::*;
 use ghost_sync_core::{
     Request, RequestError, RequestKind, ServerEvent,
-    wire::{ClientId, LeaveReason, Meta, Refusal, RoomName, Seat},
+    wire::{ClientId, LeaveReason, MetadataEntry, Refusal, RoomName, Seat},
 };
 
 use super::outbox::Outbox;
@@ -11,9 +11,9 @@ use crate::{
     Away, Ended, GhostClient, JoinedRooms, Metadata,
     entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, SeatIndex},
     events::{
-        Acked, Gap, JoinRefused, Joined, Left, MetadataChanged, Pinged, PlayerAway, PlayerBack,
-        PlayerJoined, PlayerLeft, Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed,
-        Resumed, RoomDeleted, RoomList, Unsent, UnsentReason, publish,
+        Ack, Gap, JoinRefused, Joined, Left, MetadataChanged, PlayerAway, PlayerBack, PlayerJoined,
+        PlayerLeft, Pong, Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed,
+        RoomDeleted, RoomList, Unsent, UnsentReason, publish,
     },
 };
 
@@ -55,7 +55,7 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
                 publish(world, Rejoined { room, room_name, player, seat, former });
             }
         }
-        ServerEvent::Error(RequestError {
+        ServerEvent::Refused(RequestError {
             request: RequestKind::Join,
             room: Some(room),
             reason,
@@ -67,7 +67,7 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             info!("not let into {room}: {reason}");
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
-        ServerEvent::Error(RequestError {
+        ServerEvent::Refused(RequestError {
             request: RequestKind::Rejoin,
             room: Some(room),
             reason,
@@ -80,13 +80,13 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
         // It stays as it is.
         ServerEvent::AlreadyJoined { .. } => {}
         // The network thread counts what it sends; this it did not.
-        ServerEvent::Error(RequestError {
-            request: RequestKind::Broadcast | RequestKind::Send,
+        ServerEvent::Refused(RequestError {
+            request: RequestKind::Broadcast | RequestKind::ToServer,
             reference: None,
             reason,
             ..
         }) => publish(world, Unsent { message: None, reason: unsent_reason(&reason) }),
-        ServerEvent::Error(error) => {
+        ServerEvent::Refused(error) => {
             let request = error.in_words();
             let RequestError { room, reference, reason, .. } = error;
             let room = room.and_then(|room| find_room(world, &room));
@@ -116,11 +116,11 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
         }
         // Taken many at once, see `payloads`.
         ServerEvent::Broadcast { .. } | ServerEvent::Direct { .. } => {}
-        ServerEvent::RoomMeta { room, version, key, value, .. } => {
+        ServerEvent::RoomMetadata { room, version, key, value, .. } => {
             let Some(entity) = find_room(world, &room) else { return };
             change_metadata(world, MetadataChanged { entity, key, value, version });
         }
-        ServerEvent::PlayerMeta { room, seat, version, key, value, .. } => {
+        ServerEvent::PlayerMetadata { room, seat, version, key, value, .. } => {
             let Some(room) = find_room(world, &room) else { return };
             let Some(entity) = find_member(world, room, seat) else { return };
             change_metadata(world, MetadataChanged { entity, key, value, version });
@@ -135,13 +135,13 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
         }
         ServerEvent::Ack { room, reference, seq } => {
             let Some(room) = find_room(world, &room) else { return };
-            publish(world, Acked { room, reference, seq });
+            publish(world, Ack { room, reference, seq });
         }
         ServerEvent::Pong { rtt } => {
             world.resource_mut::<GhostClient>().rtt = Some(rtt);
-            publish(world, Pinged { rtt });
+            publish(world, Pong { rtt });
         }
-        ServerEvent::Rooms { count, rooms } => publish(world, RoomList { count, rooms }),
+        ServerEvent::RoomList { count, rooms } => publish(world, RoomList { count, rooms }),
         ServerEvent::Reconnecting { reason } => {
             let mut client = world.resource_mut::<GhostClient>();
             client.away = true;
@@ -204,7 +204,7 @@ fn open(
     name: RoomName,
     epoch: u64,
     capacity: Option<u32>,
-    meta: Vec<Meta>,
+    meta: Vec<MetadataEntry>,
 ) -> Entity {
     let room = world
         .spawn((
@@ -241,7 +241,7 @@ fn seat_member(
     room: Entity,
     client_id: ClientId,
     seat: Seat,
-    meta: Vec<Meta>,
+    meta: Vec<MetadataEntry>,
 ) -> Entity {
     let member =
         world.spawn((MemberOf(room), Metadata::from(meta), Member { client_id, seat })).id();

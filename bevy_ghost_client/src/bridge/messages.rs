@@ -10,7 +10,7 @@ use super::{outbox::Outbox, thread::NetworkThread, unanswered::refuse};
 use crate::{
     GhostClient, JoinedRooms, Traffic,
     events::{Unsent, UnsentReason, publish},
-    typed::{ClientPayload, ClientReceiver, MessageRegistry, Side, Stamp},
+    typed::{ClientPayload, ClientRecipient, MessageRegistry, Side, Stamp},
 };
 
 /// What the systems of a frame have said, on its way out.
@@ -55,7 +55,7 @@ impl Outgoing {
         // What comes after a join is for the room that is joined, which the network thread knows.
         // What may be lost is for where the client is.
         let joining = !world.resource::<NetworkThread>().unanswered.joins.is_empty();
-        let lossy = matches!(to, ClientReceiver::Room { delivery: Delivery::Volatile, .. });
+        let lossy = matches!(to, ClientRecipient::Room { delivery: Delivery::Volatile, .. });
         let joining = joining && !lossy;
         let current = || self.current_at(&stamp).filter(|_| !joining);
         let room = match room.or_else(current) {
@@ -63,10 +63,10 @@ impl Outgoing {
             None => None,
         };
         let request = match to {
-            ClientReceiver::Room { delivery, flags } => {
+            ClientRecipient::Room { delivery, flags } => {
                 Request::Broadcast { room, delivery, flags, message_type, payload }
             }
-            ClientReceiver::Server => Request::Send { room, message_type, payload },
+            ClientRecipient::Server => Request::ToServer { room, message_type, payload },
         };
         world.resource_mut::<NetworkThread>().send(request)
     }
@@ -97,11 +97,11 @@ impl Outgoing {
 /// know. Joins, pings and lists are told as unanswered.
 pub(super) fn lose(world: &mut World, request: Request) {
     if let Request::Broadcast { message_type, payload, .. }
-    | Request::Send { message_type, payload, .. } = request
+    | Request::ToServer { message_type, payload, .. } = request
     {
         let reason = UnsentReason::NotConnected;
         publish(world, Unsent { message: Some((message_type, payload)), reason });
-    } else if let Request::SetMeta { .. } = request {
+    } else if let Request::SetMetadata { .. } = request {
         refuse(world, &request);
     }
 }

@@ -89,5 +89,5 @@ pub(crate) fn on_list_rooms(_: On<ListRooms>, mut outbox: ResMut<Outbox>) {
 }
 
 pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut outbox: ResMut<Outbox>) {
-    outbox.push(Request::SetMeta { key: set.key.clone(), value: set.value.clone() });
+    outbox.push(Request::SetMetadata { key: set.key.clone(), value: set.value.clone() });
 }

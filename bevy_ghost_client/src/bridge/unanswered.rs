@@ -48,9 +48,9 @@ impl Unanswered {
                 Some((RequestKind::Join, Some(room)))
             } else if let ServerEvent::Pong { .. } = event {
                 Some((RequestKind::Ping, None))
-            } else if let ServerEvent::Rooms { .. } = event {
+            } else if let ServerEvent::RoomList { .. } = event {
                 Some((RequestKind::ListRooms, None))
-            } else if let ServerEvent::Error(RequestError { request, room, .. }) = event {
+            } else if let ServerEvent::Refused(RequestError { request, room, .. }) = event {
                 Some((*request, room.as_ref()))
             } else {
                 None
@@ -93,7 +93,7 @@ pub(super) fn refuse(world: &mut World, request: &Request) {
             publish(world, JoinRefused { room_name: room.to_string(), reason });
         }
         // What it would end has ended, and messages are told as unsent.
-        (RequestKind::Leave | RequestKind::Broadcast | RequestKind::Send, _) => {}
+        (RequestKind::Leave | RequestKind::Broadcast | RequestKind::ToServer, _) => {}
         (kind, _) => {
             let request = kind.to_string();
             publish(world, Refused { request, room: None, reference: None, reason });

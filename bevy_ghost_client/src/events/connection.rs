@@ -72,7 +72,7 @@ pub struct Refused {
     pub request: String,
     /// The room's entity, if it was about one that this client is in.
     pub room: Option<Entity>,
-    /// Which broadcast or message to the server, counted as in [`Acked`](crate::Acked).
+    /// Which broadcast or message to the server, counted as in [`Ack`](crate::Ack).
     pub reference: Option<u64>,
     /// Why; its `Display` is for people.
     pub reason: Refusal,
@@ -82,7 +82,7 @@ pub struct Refused {
 /// ([`GhostClientPlugin::ping_every`](crate::GhostClientPlugin::ping_every)).
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
-pub struct Pinged {
+pub struct Pong {
     /// From the network thread to the server and back.
     pub rtt: Duration,
 }

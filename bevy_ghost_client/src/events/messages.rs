@@ -28,7 +28,7 @@ pub struct Gap {
 /// An [`acknowledged`](crate::Broadcast::acknowledged) broadcast got its place.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]
-pub struct Acked {
+pub struct Ack {
     /// The entity with [`JoinedRoom`](crate::JoinedRoom); observers attached to it hear this.
     #[event_target]
     pub room: Entity,

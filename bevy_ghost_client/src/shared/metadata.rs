@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bevy::prelude::*;
-use ghost_sync_core::wire::Meta;
+use ghost_sync_core::wire::MetadataEntry;
 
 /// What everybody in a room may know about a room or a member: short texts by key. At most 32
 /// entries, and 2 KiB of keys and values together; a key has 1 to 64 bytes.
@@ -60,8 +60,8 @@ impl Metadata {
     }
 }
 
-impl From<Vec<Meta>> for Metadata {
-    fn from(entries: Vec<Meta>) -> Self {
+impl From<Vec<MetadataEntry>> for Metadata {
+    fn from(entries: Vec<MetadataEntry>) -> Self {
         Self(entries.into_iter().collect())
     }
 }

@@ -5,7 +5,7 @@ use bevy::{ecs::system::SystemParam, prelude::*};
 use super::Metadata;
 
 /// What clients call themselves: the value of `name` in their [`Metadata`], which a client sets
-/// with `Connect::with_meta("name", "Ada")`.
+/// with `Connect::with_metadata("name", "Ada")`.
 ///
 /// Of a member, on a server of a player or a connection. It is text of somebody else's: of any
 /// length that metadata may have, and a terminal might obey what is in it.

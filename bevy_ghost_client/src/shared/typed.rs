@@ -72,8 +72,8 @@ pub use heard::{GhostReader, Heard};
 pub use message::GhostMessage;
 pub use order::Stamp;
 pub use payload::{
-    Arrival, ClientOrigin, ClientPayload, ClientReceiver, ServerOrigin, ServerPayload,
-    ServerReceiver, Unencodable, Unreadable,
+    Arrival, ClientOrigin, ClientPayload, ClientRecipient, ServerOrigin, ServerPayload,
+    ServerRecipient, Unencodable, Unreadable,
 };
 pub use registered::Registered;
 pub use registry::MessageRegistry;

@@ -6,15 +6,15 @@ use bevy::prelude::*;
 use bevy_ghost_client::{Ended, Metadata, NamedAs};
 use bytes::Bytes;
 use ghost_sync_core::{
-    embed::MetaOwner,
-    relay::{ConnId, MetaError, RelayEvent},
+    embed::MetadataOwner,
+    relay::{ConnId, MetadataError, RelayEvent},
     wire::{ClientId, CloseReason, LeaveReason, RoomId, RoomName, Seat},
 };
 
 use super::{
     allowed_rooms::AllowedRooms,
     index::{
-        ConnectionRecord, Index, KnownMeta, RoomRecord, SeatRecord, find_connection, is_there,
+        ConnectionRecord, Index, KnownMetadata, RoomRecord, SeatRecord, find_connection, is_there,
     },
     observers,
 };
@@ -31,9 +31,9 @@ use crate::{
 /// Takes over one event.
 pub(super) fn apply(world: &mut World, event: RelayEvent) {
     match event {
-        RelayEvent::ConnectionOpened { conn, client_id, addr, meta } => {
+        RelayEvent::ConnectionOpened { conn, client_id, addr, meta, identity: _ } => {
             let metadata = Metadata::from(meta);
-            let mut known = KnownMeta::default();
+            let mut known = KnownMetadata::default();
             metadata.iter().for_each(|(key, value)| known.confirm(key, Some(value)));
             let connection = world.spawn((Connection { client_id, addr }, metadata)).id();
             let mut index = world.resource_mut::<Index>();
@@ -84,7 +84,7 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
                 publish(world, RoomEmptied { room, room_name: name });
             }
         }
-        RelayEvent::PlayerJoined { room, name, seat, conn, client_id, data } => {
+        RelayEvent::PlayerJoined { room, name, seat, conn, client_id, data, identity: _ } => {
             player_joined(world, room, name, seat, conn, client_id, data);
         }
         RelayEvent::PlayerLeft { room, seat, reason, .. } => {
@@ -117,11 +117,11 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
         }
         // Taken many at once, see `payloads`.
         RelayEvent::Broadcast { .. } | RelayEvent::Message { .. } => {}
-        RelayEvent::RoomMetaChanged { room, version, key, value, .. } => {
+        RelayEvent::RoomMetadataChanged { room, version, key, value, .. } => {
             let entity = world.resource::<Index>().rooms.get(&room).copied();
             change_metadata(world, entity, key, value, version);
         }
-        RelayEvent::ClientMetaChanged { conn, version, key, value, .. } => {
+        RelayEvent::ClientMetadataChanged { conn, version, key, value, .. } => {
             let entity = world.resource::<Index>().connections.get(&conn).copied();
             change_metadata(world, entity, key, value, version);
         }
@@ -232,7 +232,7 @@ fn adopt_room(world: &mut World, name: &RoomName) -> Entity {
     // Inserting a `Room` asks the network thread to open it, unless it is known.
     observers::record_room(world, room, name.clone(), config.clone());
     // The network thread was told with the verdict.
-    if let Some(known) = world.resource_mut::<Index>().known_meta(room) {
+    if let Some(known) = world.resource_mut::<Index>().known_metadata(room) {
         known.expect(&metadata);
     }
     world.entity_mut(room).insert((Room::from(name.clone()), config, metadata));
@@ -362,7 +362,7 @@ fn change_metadata(
     version: u64,
 ) {
     let Some(entity) = entity.filter(|&entity| is_there(world, entity)) else { return };
-    if let Some(known) = world.resource_mut::<Index>().known_meta(entity) {
+    if let Some(known) = world.resource_mut::<Index>().known_metadata(entity) {
         known.confirm(&key, value.as_deref());
     }
     if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
@@ -374,19 +374,19 @@ fn change_metadata(
 /// Metadata that was asked for is not to be had: the component is what clients know.
 pub(super) fn metadata_refused(
     world: &mut World,
-    of: MetaOwner,
+    of: MetadataOwner,
     key: String,
     value: Option<String>,
-    reason: MetaError,
+    reason: MetadataError,
 ) {
     let index = world.resource::<Index>();
     let entity = match of {
-        MetaOwner::Room(name) => world.resource::<Rooms>().get(name.as_str()),
-        MetaOwner::Client(conn) => index.connections.get(&conn).copied(),
+        MetadataOwner::Room(name) => world.resource::<Rooms>().get(name.as_str()),
+        MetadataOwner::Client(conn) => index.connections.get(&conn).copied(),
     };
     let Some(entity) = entity.filter(|&entity| is_there(world, entity)) else { return };
     let mut index = world.resource_mut::<Index>();
-    let Some(known) = index.known_meta(entity) else { return };
+    let Some(known) = index.known_metadata(entity) else { return };
     let confirmed = known.confirmed.get(&key).cloned();
     known.confirm(&key, confirmed.as_deref());
     if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {

@@ -38,7 +38,7 @@ pub(super) struct ConnectionRecord {
     pub(super) client_id: ClientId,
     /// When the end was asked for here.
     pub(super) closing: Option<Stamp>,
-    pub(super) meta: KnownMeta,
+    pub(super) meta: KnownMetadata,
 }
 
 pub(super) struct RoomRecord {
@@ -58,12 +58,12 @@ pub(super) struct RoomRecord {
     pub(super) players: usize,
     /// The rules that the network thread was told last.
     pub(super) config: RoomConfig,
-    pub(super) meta: KnownMeta,
+    pub(super) meta: KnownMetadata,
 }
 
 /// Metadata as the network thread knows it.
 #[derive(Clone, Default)]
-pub(super) struct KnownMeta {
+pub(super) struct KnownMetadata {
     /// As it has said.
     pub(super) confirmed: BTreeMap<String, String>,
     /// As it was asked to have it.
@@ -84,7 +84,7 @@ pub(super) struct SeatRecord {
     pub(super) ended: Option<Stamp>,
 }
 
-impl KnownMeta {
+impl KnownMetadata {
     /// The network thread has said so.
     pub(super) fn confirm(&mut self, key: &str, value: Option<&str>) {
         for known in [&mut self.confirmed, &mut self.asked] {
@@ -138,7 +138,7 @@ impl Index {
     }
 
     /// The metadata that the network thread knows of an entity.
-    pub(super) fn known_meta(&mut self, entity: Entity) -> Option<&mut KnownMeta> {
+    pub(super) fn known_metadata(&mut self, entity: Entity) -> Option<&mut KnownMetadata> {
         let room = self.room_records.get_mut(&entity).map(|room| &mut room.meta);
         room.or_else(|| self.connection_records.get_mut(&entity).map(|it| &mut it.meta))
     }

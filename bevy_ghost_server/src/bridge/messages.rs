@@ -4,12 +4,12 @@
 use bevy::prelude::*;
 use bevy_ghost_client::{
     Delivery, MessageType, SendFlags, Traffic,
-    typed::{MessageRegistry, ServerPayload, ServerReceiver, Side, Stamp},
+    typed::{MessageRegistry, ServerPayload, ServerRecipient, Side, Stamp},
 };
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::{Audience, ServerCommand},
-    relay::SendError,
+    relay::ServerSendError,
 };
 
 use super::{index::Index, thread::NetworkThread};
@@ -42,7 +42,7 @@ pub(super) fn to_commands(
                 (Ok((when, command)), Some(payload)) => {
                     commands.push((when.unwrap_or(stamp), command));
                     sent.count(&payload);
-                    if let ServerReceiver::Room { room, .. } = to {
+                    if let ServerRecipient::Room { room, .. } = to {
                         if rooms.last().is_none_or(|&(last, _)| last != room) {
                             rooms.push((room, Traffic::default()));
                         }
@@ -77,13 +77,13 @@ pub(super) fn to_commands(
 fn command(
     index: &Index,
     stamp: &Stamp,
-    to: &ServerReceiver,
+    to: &ServerRecipient,
     message_type: MessageType,
     payload: Bytes,
 ) -> Option<(Option<Stamp>, ServerCommand)> {
     let in_time = |end: &Option<Stamp>| end.as_ref().is_none_or(|end| stamp < end);
     let (conn, room, delivery) = match to {
-        ServerReceiver::Room { room, delivery, flags, except } => {
+        ServerRecipient::Room { room, delivery, flags, except } => {
             let record = index.room_records.get(room).filter(|room| in_time(&room.closing))?;
             let when = (*stamp < record.wanted).then(|| record.wanted.same());
             let (room, delivery) = (record.name.clone(), *delivery);
@@ -100,14 +100,14 @@ fn command(
             };
             return Some((when, command));
         }
-        ServerReceiver::Everyone => {
+        ServerRecipient::Everyone => {
             return Some((None, ServerCommand::BroadcastAll { message_type, payload }));
         }
-        ServerReceiver::Player { player, delivery } => {
+        ServerRecipient::Player { player, delivery } => {
             let seat = index.seat_records.get(player).filter(|seat| in_time(&seat.ended))?;
             (seat.conn, Some(seat.name.clone()), *delivery)
         }
-        ServerReceiver::Connection { connection, delivery } => {
+        ServerRecipient::Connection { connection, delivery } => {
             let record = index.connection_records.get(connection)?;
             (in_time(&record.closing).then_some(record.conn)?, None, *delivery)
         }
@@ -122,27 +122,27 @@ pub(super) fn unsent(
     to: Audience,
     message_type: MessageType,
     payload: Bytes,
-    error: SendError,
+    error: ServerSendError,
 ) {
     let (index, delivery) = (world.resource::<Index>(), Delivery::Reliable);
     let to = match to {
         Audience::Room(name) => world.resource::<Rooms>().get(name.as_str()).map(|room| {
             let (flags, except) = (SendFlags::NONE, Vec::new());
-            ServerReceiver::Room { room, delivery, flags, except }
+            ServerRecipient::Room { room, delivery, flags, except }
         }),
         Audience::Clients { conns, .. } => {
             let connection = conns.first().and_then(|conn| index.connections.get(conn)).copied();
-            connection.map(|connection| ServerReceiver::Connection { connection, delivery })
+            connection.map(|connection| ServerRecipient::Connection { connection, delivery })
         }
-        Audience::Everybody => Some(ServerReceiver::Everyone),
+        Audience::Everybody => Some(ServerRecipient::Everyone),
     };
     world.resource_mut::<GhostServer>().undelivered += 1;
     let Some(to) = to else { return debug!("not sent, to somebody who is gone: {error}") };
     let reason = match error {
-        SendError::RoomNotFound(_) | SendError::ClientNotFound(_) => UnsentReason::Gone,
-        SendError::PayloadTooLarge { len, max } => UnsentReason::TooLarge { len, max },
-        SendError::SaidByClients { .. } => UnsentReason::SaidByClients,
-        SendError::TooManyLeftOut { max } => UnsentReason::TooManyLeftOut { max },
+        ServerSendError::RoomNotFound(_) | ServerSendError::ClientNotFound(_) => UnsentReason::Gone,
+        ServerSendError::PayloadTooLarge { len, max } => UnsentReason::TooLarge { len, max },
+        ServerSendError::SaidByClients { .. } => UnsentReason::SaidByClients,
+        ServerSendError::TooManyLeftOut { max } => UnsentReason::TooManyLeftOut { max },
         other => return warn!("not sent: {other}"),
     };
     publish(world, Unsent { to, message_type, payload, reason });

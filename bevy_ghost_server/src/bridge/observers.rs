@@ -5,12 +5,12 @@ use bevy_ghost_client::{Ended, typed::Stamp};
 use ghost_sync_core::wire::RoomName;
 
 use super::{
-    index::{Index, KnownMeta, RoomRecord},
+    index::{Index, KnownMetadata, RoomRecord},
     outbox::Outbox,
     thread::NetworkThread,
 };
 use crate::{
-    CloseConnection, CloseRoom, Connection, CreateRoomError, Kick, Metadata, Player, Room,
+    CloseRoom, Connection, CreateRoomError, DisconnectClient, Kick, Metadata, Player, Room,
     RoomConfig, Rooms, SetMetadata,
     events::{RoomRefused, publish},
 };
@@ -28,7 +28,7 @@ pub(super) fn record_room(world: &mut World, room: Entity, name: RoomName, confi
         closed: None,
         players: 0,
         config,
-        meta: KnownMeta::default(),
+        meta: KnownMetadata::default(),
     };
     world.resource_mut::<Index>().room_records.insert(room, record);
 }
@@ -135,7 +135,7 @@ pub(crate) fn on_connection_removed(
         && record.closing.is_none()
     {
         record.closing = Some(Stamp::now());
-        outbox.close_connection(record.conn, message);
+        outbox.disconnect(record.conn, message);
     }
 }
 
@@ -190,8 +190,8 @@ pub(crate) fn on_kick(kick: On<Kick>, mut index: ResMut<Index>, mut commands: Co
     end(&mut commands, kick.player);
 }
 
-pub(crate) fn on_close_connection(
-    close: On<CloseConnection>,
+pub(crate) fn on_disconnect_client(
+    close: On<DisconnectClient>,
     mut index: ResMut<Index>,
     mut commands: Commands,
 ) {
@@ -215,10 +215,10 @@ pub(crate) fn on_set_metadata(set: On<SetMetadata>, mut commands: Commands) {
         let room = index.room_records.get(&entity).filter(|room| room.closing.is_none());
         if let Some(room) = room {
             let name = room.name.clone();
-            world.resource_mut::<Outbox>().set_room_meta(name, key, value);
+            world.resource_mut::<Outbox>().set_room_metadata(name, key, value);
         } else if let Some(connection) = index.connection_records.get(&entity) {
             let conn = connection.conn;
-            world.resource_mut::<Outbox>().set_client_meta(conn, key, value);
+            world.resource_mut::<Outbox>().set_client_metadata(conn, key, value);
         } else if let Some(mut metadata) = world.get_mut::<Metadata>(entity) {
             // Nobody has been told of it yet: it is told as it will be then.
             metadata.apply(key, value);
@@ -252,11 +252,11 @@ fn tell(entity: Entity, metadata: &Metadata, index: &mut Index, outbox: &mut Out
             return;
         }
         for (key, value) in room.meta.ask(metadata) {
-            outbox.set_room_meta(room.name.clone(), key, value);
+            outbox.set_room_metadata(room.name.clone(), key, value);
         }
     } else if let Some(connection) = index.connection_records.get_mut(&entity) {
         for (key, value) in connection.meta.ask(metadata) {
-            outbox.set_client_meta(connection.conn, key, value);
+            outbox.set_client_metadata(connection.conn, key, value);
         }
     }
 }

@@ -5,11 +5,11 @@ use bevy_ghost_client::{Metadata, typed::Stamp};
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::ServerCommand,
-    relay::{self, AskId, ConnId, History, RelayMode, Verdict},
+    relay::{self, AskId, ConnId, Verdict},
     wire::{MessageType, RoomName},
 };
 
-use crate::{Observe, Relaying, RoomConfig, RoomHistory};
+use crate::{Observe, RoomConfig};
 
 /// What the frame asks of the network thread, and when it was asked.
 #[derive(Default, Resource)]
@@ -39,16 +39,16 @@ impl Outbox {
         self.push(ServerCommand::Kick { conn, room, message });
     }
 
-    pub(super) fn close_connection(&mut self, conn: ConnId, message: String) {
+    pub(super) fn disconnect(&mut self, conn: ConnId, message: String) {
         self.push(ServerCommand::Disconnect { conn, message });
     }
 
-    pub(super) fn set_room_meta(&mut self, room: RoomName, key: String, value: Option<String>) {
-        self.push(ServerCommand::SetRoomMeta { room, key, value });
+    pub(super) fn set_room_metadata(&mut self, room: RoomName, key: String, value: Option<String>) {
+        self.push(ServerCommand::SetRoomMetadata { room, key, value });
     }
 
-    pub(super) fn set_client_meta(&mut self, conn: ConnId, key: String, value: Option<String>) {
-        self.push(ServerCommand::SetClientMeta { conn, key, value });
+    pub(super) fn set_client_metadata(&mut self, conn: ConnId, key: String, value: Option<String>) {
+        self.push(ServerCommand::SetClientMetadata { conn, key, value });
     }
 
     /// Gives a verdict; yes comes with what a newcomer is told.
@@ -78,18 +78,14 @@ impl Outbox {
     pub(super) fn describe_room(&mut self, room: &RoomName, metadata: &Metadata) {
         for (key, value) in metadata.iter() {
             let (room, key, value) = (room.clone(), key.to_owned(), Some(value.to_owned()));
-            self.answers.push(ServerCommand::SetRoomMeta { room, key, value });
+            self.answers.push(ServerCommand::SetRoomMetadata { room, key, value });
         }
     }
 
     pub(super) fn to_core(&self, config: &RoomConfig) -> relay::RoomConfig {
         let mut core = relay::RoomConfig::default();
         core.capacity = config.capacity;
-        core.mode = match config.relay {
-            Relaying::AtOnce => RelayMode::Relay,
-            Relaying::ServerOnly => RelayMode::Server,
-            Relaying::Moderated => RelayMode::Moderated,
-        };
+        core.mode = config.mode;
         core.observed = match config.observe {
             Observe::Nothing => false,
             Observe::Registered => self.typed,
@@ -97,8 +93,7 @@ impl Outbox {
         };
         core.listed = config.listed;
         core.remove_when_empty = config.remove_when_empty;
-        let RoomHistory { events, bytes, reliable, age } = config.history;
-        core.history = History { events, bytes, reliable, age };
+        core.history = config.history;
         core.replay = config.replay;
         core.retain = config.retain;
         core.tick(config.tick.unwrap_or_default())

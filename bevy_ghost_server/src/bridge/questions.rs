@@ -18,8 +18,8 @@ use super::{
 use crate::{
     AskId, RoomConfig, Rooms,
     hooks::{
-        ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, MetadataRequest,
-        Outcome, RelayRequest, Reply,
+        ConnectRequest, CreateRoomRequest, Decision, GreetRequest, JoinRequest, Outcome,
+        RelayRequest, Reply, SetMetadataRequest,
     },
 };
 
@@ -207,12 +207,12 @@ fn run_observers(
             world.trigger_ref(&mut request);
             Some((request.decision, Consequence::Nothing))
         }
-        Question::SetMeta { conn, client_id, key, value } => {
+        Question::SetMetadata { conn, client_id, key, value } => {
             let connection = *index.connections.get(&conn)?;
             if !is_there(world, connection) {
                 return None;
             }
-            let mut request = MetadataRequest { connection, client_id, key, value, decision };
+            let mut request = SetMetadataRequest { connection, client_id, key, value, decision };
             world.trigger_ref(&mut request);
             Some((request.decision, Consequence::Nothing))
         }

@@ -1,7 +1,7 @@
 //! What was said: what came, what did not, and what was not sent.
 
 use bevy::prelude::*;
-use bevy_ghost_client::typed::ServerReceiver;
+use bevy_ghost_client::typed::ServerRecipient;
 use bytes::Bytes;
 use ghost_sync_core::wire::{ClientId, MessageType};
 
@@ -26,7 +26,7 @@ pub struct Missed {
 #[reflect(opaque)]
 pub struct Unsent {
     /// For whom it was.
-    pub to: ServerReceiver,
+    pub to: ServerRecipient,
     /// The number of its type, [`MessageType::RAW`] for bytes of no type.
     pub message_type: MessageType,
     /// The bytes; none where it could not be written as bytes.

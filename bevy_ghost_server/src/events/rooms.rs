@@ -3,7 +3,7 @@
 use bevy::prelude::*;
 use ghost_sync_core::wire::RoomName;
 
-use crate::{CreateRoomError, MetaError};
+use crate::{CreateRoomError, MetadataError};
 
 /// Clients can join a room.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
@@ -81,5 +81,5 @@ pub struct MetadataRefused {
     /// The value that it was to have; `None`: none.
     pub value: Option<String>,
     /// Why; its `Display` is for people.
-    pub reason: MetaError,
+    pub reason: MetadataError,
 }

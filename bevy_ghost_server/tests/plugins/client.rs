@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use bevy_ghost_client::{
     Broadcast, ClientState, Connect, Connected, Disconnect, Disconnected, Ended, GhostClient,
     GhostClientEvent, Join, JoinRefused, Joined, JoinedRooms, Left, LocalPlayer, Member, MemberOf,
-    Members, Metadata, MetadataChanged, Ping, Pinged, PlayerJoined, PlayerLeft, Raw, Reconnecting,
+    Members, Metadata, MetadataChanged, Ping, PlayerJoined, PlayerLeft, Pong, Raw, Reconnecting,
     Refusal, Refused, ResumeFailed, SetMetadata, ToServer, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
@@ -155,7 +155,7 @@ fn others_see_metadata_given_at_connecting_and_changed_later() {
     let alice = net.connect(record::<MetadataChanged>);
     net.join(alice, "lobby");
     let bob = net.client(|_| {});
-    let connect = Connect::local(net.connector()).with_meta("name", "Bob");
+    let connect = Connect::local(net.connector()).with_metadata("name", "Bob");
     net.clients[bob].world_mut().trigger(connect);
     net.join(bob, "lobby");
     net.settle();
@@ -179,10 +179,10 @@ fn others_see_metadata_given_at_connecting_and_changed_later() {
 #[test]
 fn a_ping_is_answered_with_the_time_it_took() {
     let mut net = TestNet::new(lobby);
-    let client = net.connect(record::<Pinged>);
+    let client = net.connect(record::<Pong>);
     net.clients[client].world_mut().trigger(Ping);
     net.settle();
-    let pinged = &recorded::<Pinged>(&net.clients[client])[0];
+    let pinged = &recorded::<Pong>(&net.clients[client])[0];
     assert_eq!(net.clients[client].world().resource::<GhostClient>().rtt, Some(pinged.rtt));
 }
 

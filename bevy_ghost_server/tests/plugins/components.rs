@@ -195,7 +195,7 @@ fn what_the_plugin_keeps_moves_nobody_and_rules_stay_when_their_component_goes()
     let mut players = net.server.world_mut().query_filtered::<Entity, With<Player>>();
     let player = players.single(net.server.world()).unwrap();
     net.server.world_mut().entity_mut(player).insert(InRoom(cellar));
-    net.server.world_mut().entity_mut(lobby).insert(RoomConfig::seats(1));
+    net.server.world_mut().entity_mut(lobby).insert(RoomConfig::with_capacity(1));
     net.settle();
     net.server.world_mut().entity_mut(lobby).remove::<(RoomConfig, RoomStats, Metadata)>();
     net.settle();

@@ -209,7 +209,7 @@ fn a_connection_is_refused_with_the_reason_of_the_rule() {
         });
     });
     let client = net.client(record::<Disconnected>);
-    let connect = Connect::local(net.connector()).with_meta("name", "Ada");
+    let connect = Connect::local(net.connector()).with_metadata("name", "Ada");
     net.clients[client].world_mut().trigger(connect.clone());
     net.settle();
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
@@ -232,7 +232,7 @@ fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(|mut request: On<CreateRoomRequest>| {
             if request.room_name.as_str().starts_with("duel-") {
-                request.config = RoomConfig::seats(2);
+                request.config = RoomConfig::with_capacity(2);
             } else {
                 request.reject("only duels");
             }
@@ -245,7 +245,7 @@ fn a_join_may_open_a_room_with_the_rules_that_the_server_gives_it() {
 
     net.join(client, "duel-1");
     let room = net.server.world().resource::<Rooms>().get("duel-1").unwrap();
-    assert_eq!(*net.server.world().get::<RoomConfig>(room).unwrap(), RoomConfig::seats(2));
+    assert_eq!(*net.server.world().get::<RoomConfig>(room).unwrap(), RoomConfig::with_capacity(2));
     let mut full = Vec::new();
     for _ in 0..2 {
         let other = net.connect(record::<JoinRefused>);
@@ -264,7 +264,7 @@ fn the_rules_of_a_granted_room_hold_for_the_very_first_joins() {
     });
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(|mut request: On<CreateRoomRequest>| {
-            request.config = RoomConfig::seats(1);
+            request.config = RoomConfig::with_capacity(1);
         });
     });
     let clients = [net.connect(record::<JoinRefused>), net.connect(record::<JoinRefused>)];
@@ -286,7 +286,7 @@ fn a_ticket_may_let_a_room_be_opened() {
     });
     let mut net = TestNet::with_config(config, |server| {
         server.add_observer(move |mut request: On<CreateRoomRequest>| {
-            request.config = RoomConfig::seats(3);
+            request.config = RoomConfig::with_capacity(3);
             *taken.lock().unwrap() = Some(request.defer());
         });
     });
@@ -297,7 +297,7 @@ fn a_ticket_may_let_a_room_be_opened() {
     ticket.lock().unwrap().take().unwrap().accept();
     net.run_until("the client is in", |net| net.room(client, "den").is_some());
     let room = net.server.world().resource::<Rooms>().get("den").unwrap();
-    assert_eq!(*net.server.world().get::<RoomConfig>(room).unwrap(), RoomConfig::seats(3));
+    assert_eq!(*net.server.world().get::<RoomConfig>(room).unwrap(), RoomConfig::with_capacity(3));
 }
 
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -311,7 +311,7 @@ fn chat(app: &mut App) {
 fn in_a_moderated_room_what_is_refused_is_not_heard_and_the_sender_is_told() {
     let mut net = TestNet::new(|server| {
         chat(server);
-        let moderated = RoomConfig { relay: Relaying::Moderated, ..RoomConfig::default() };
+        let moderated = RoomConfig { mode: RelayMode::Moderated, ..RoomConfig::default() };
         server.world_mut().spawn((Room::new("lobby"), moderated));
         server.add_observer(
             |mut request: On<RelayRequest>,

@@ -82,12 +82,12 @@ fn the_client_measures_its_distance_by_itself() {
                 commands.trigger(Connect::local(server.connector().expect("it runs")));
             },
         );
-        record::<Pinged>(server);
+        record::<Pong>(server);
     });
     for _ in 0..64 * 3 {
         net.exchange();
     }
-    let pings = recorded::<Pinged>(&net.server).len();
+    let pings = recorded::<Pong>(&net.server).len();
     assert!((2..=3).contains(&pings), "{pings} pings in 3 s");
     assert!(net.server.world().resource::<GhostClient>().rtt.is_some());
 }

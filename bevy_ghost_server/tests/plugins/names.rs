@@ -15,7 +15,7 @@ fn members_players_and_connections_have_the_name_that_the_client_gave() {
         server.world_mut().spawn(Room::new("lobby"));
     });
     let (ada, nobody) = (net.client(|_| {}), net.connect(|_| {}));
-    let connect = net.dial(ada).with_meta("name", "Ada");
+    let connect = net.dial(ada).with_metadata("name", "Ada");
     net.clients[ada].world_mut().trigger(connect);
     net.join(ada, "lobby");
     net.join(nobody, "lobby");

@@ -3,8 +3,8 @@
 use bevy::{platform::collections::HashSet, prelude::*};
 use bevy_ghost_client::{
     Broadcast, ClientState, Connect, Disconnect, Disconnected, FromRoom, FromServer, GhostReader,
-    Join, JoinRefused, Joined, Leave, Left, ListRooms, Ping, Pinged, Reconnecting, Refused,
-    RoomList, SetMetadata, ToServer, Unsent, UnsentReason,
+    Join, JoinRefused, Joined, Leave, Left, ListRooms, Ping, Pong, Reconnecting, Refused, RoomList,
+    SetMetadata, ToServer, Unsent, UnsentReason,
 };
 use bevy_ghost_server::{
     UnsentReason as ServerUnsentReason,
@@ -48,7 +48,7 @@ fn player(client: &mut App) {
     record::<JoinRefused>(client);
     record::<Refused>(client);
     record::<RoomList>(client);
-    record::<Pinged>(client);
+    record::<Pong>(client);
 }
 
 /// Two players in the lobby.
@@ -204,7 +204,7 @@ fn the_servers_last_words_are_heard_before_every_way_to_end() {
     let ends: [(&str, End); 6] = [
         ("kick", |world, _, player, _| world.trigger(Kick::new(player, "out"))),
         ("close connection", |world, _, _, connection| {
-            world.trigger(CloseConnection::new(connection, "out"));
+            world.trigger(DisconnectClient::new(connection, "out"));
         }),
         ("close room", |world, room, _, _| {
             world.trigger(CloseRoom { room, message: "over".to_owned() });
@@ -355,7 +355,7 @@ fn what_the_game_asks_is_answered_though_the_connection_ends() {
     net.settle();
     let client = &net.clients[alice];
     assert_eq!(recorded::<JoinRefused>(client).len(), 1);
-    assert_eq!(recorded::<Pinged>(client).len() + recorded::<RoomList>(client).len(), 0);
+    assert_eq!(recorded::<Pong>(client).len() + recorded::<RoomList>(client).len(), 0);
     assert_eq!(recorded::<Refused>(client).len(), 2);
 }
 

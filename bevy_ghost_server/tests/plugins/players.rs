@@ -130,7 +130,7 @@ fn a_connection_closed_with_words_tells_them() {
     let client = net.connect(record::<Disconnected>);
     net.join(client, "lobby");
     let (_, _, connection) = player(&mut net);
-    net.server.world_mut().trigger(CloseConnection::new(connection, "banned"));
+    net.server.world_mut().trigger(DisconnectClient::new(connection, "banned"));
     the_end(&mut net);
     let gone = &recorded::<Disconnected>(&net.clients[client])[0];
     assert!(gone.reason.to_string().contains("banned"), "{}", gone.reason);

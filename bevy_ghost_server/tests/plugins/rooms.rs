@@ -159,7 +159,7 @@ fn a_room_can_be_closed_and_opened_again_in_one_frame() {
 #[test]
 fn a_full_room_refuses_and_a_raised_capacity_lets_in() {
     let mut net = TestNet::new(|server| {
-        server.world_mut().spawn((Room::new("duel"), RoomConfig::seats(1)));
+        server.world_mut().spawn((Room::new("duel"), RoomConfig::with_capacity(1)));
     });
     let first = net.connect(|_| {});
     let second = net.connect(record::<JoinRefused>);
@@ -169,7 +169,7 @@ fn a_full_room_refuses_and_a_raised_capacity_lets_in() {
     assert!(matches!(refusals(&net, second)[..], [Refusal::RoomFull { capacity: 1, .. }]));
 
     let room = net.server.world().resource::<Rooms>().get("duel").unwrap();
-    net.server.world_mut().entity_mut(room).insert(RoomConfig::seats(2));
+    net.server.world_mut().entity_mut(room).insert(RoomConfig::with_capacity(2));
     net.exchange();
     net.join(second, "duel");
 }
@@ -295,7 +295,7 @@ fn a_room_that_client_and_server_open_at_once_is_one_room_with_the_servers_rules
     net.clients[first].world_mut().trigger(bevy_ghost_client::Join::new("den"));
     net.clients[first].update();
     net.advance(Duration::ZERO);
-    let room = net.server.world_mut().spawn((Room::new("den"), RoomConfig::seats(1))).id();
+    let room = net.server.world_mut().spawn((Room::new("den"), RoomConfig::with_capacity(1))).id();
     net.settle();
     assert_eq!(net.server.world().resource::<Rooms>().get("den"), Some(room));
     assert_eq!(net.server.world().get::<RoomStats>(room).unwrap().players, 1);

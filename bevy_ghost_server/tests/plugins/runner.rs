@@ -53,7 +53,7 @@ fn what_arrives_wakes_a_sleeping_server() {
         let talk = async {
             let mut client = Client::connect(addr).await.unwrap();
             for word in ["one", "two", "exit"] {
-                client.send(word).await.unwrap();
+                client.send_to_server(word).await.unwrap();
                 if word == "exit" {
                     break;
                 }

@@ -94,7 +94,7 @@ fn run_conditions_follow_the_connection_and_the_room() {
 #[test]
 fn what_is_public_is_reflected_with_its_fields() {
     let mut net = TestNet::new(|server| {
-        server.world_mut().spawn((Room::new("lobby"), RoomConfig::seats(4)));
+        server.world_mut().spawn((Room::new("lobby"), RoomConfig::with_capacity(4)));
     });
     let client = net.connect(|_| {});
     net.join(client, "lobby");

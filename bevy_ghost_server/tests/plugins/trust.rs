@@ -226,18 +226,17 @@ fn a_client_cannot_change_what_the_server_says_about_it() {
 fn a_rule_decides_what_clients_call_themselves() {
     #[derive(Default, Resource)]
     struct Later(Vec<Ticket>);
-    let mut net =
-        TestNet::new(|app| {
-            server(app);
-            app.init_resource::<Later>();
-            app.add_observer(|mut request: On<MetadataRequest>, mut later: ResMut<Later>| {
-                match request.value.as_deref() {
-                    Some("admin") => request.reject("that name is taken"),
-                    Some("Ann") => later.0.push(request.defer()),
-                    _ => {}
-                }
-            });
+    let mut net = TestNet::new(|app| {
+        server(app);
+        app.init_resource::<Later>();
+        app.add_observer(|mut request: On<SetMetadataRequest>, mut later: ResMut<Later>| {
+            match request.value.as_deref() {
+                Some("admin") => request.reject("that name is taken"),
+                Some("Ann") => later.0.push(request.defer()),
+                _ => {}
+            }
         });
+    });
     let alice = net.connect(client);
     net.join(alice, "lobby");
     for name in ["admin", "Ann", "Bo"] {
@@ -262,7 +261,7 @@ fn a_rule_decides_what_clients_call_themselves() {
 fn keys_that_are_not_listed_are_refused_to_clients() {
     let keys = Some(["name".to_owned()].into());
     let config =
-        ServerConfig::from(RelayConfig { client_meta_keys: keys, ..RelayConfig::for_games() });
+        ServerConfig::from(RelayConfig { client_metadata_keys: keys, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, server);
     let alice = net.connect(client);
     net.clients[alice].world_mut().trigger(SetMetadata::new("role", "admin"));
@@ -279,7 +278,7 @@ fn keys_that_are_not_listed_are_refused_to_clients() {
         client.allow_other_ghost_messages();
         record::<Disconnected>(client);
     });
-    let connect = Connect::local(net.connector()).with_meta("role", "admin");
+    let connect = Connect::local(net.connector()).with_metadata("role", "admin");
     net.clients[mallory].world_mut().trigger(connect);
     net.settle();
     let reason = recorded::<Disconnected>(&net.clients[mallory])[0].reason.to_string();
@@ -290,7 +289,7 @@ fn keys_that_are_not_listed_are_refused_to_clients() {
 fn a_change_that_was_refused_does_not_keep_its_client_from_coming_back() {
     let keys = Some(["name".to_owned()].into());
     let config =
-        ServerConfig::from(RelayConfig { client_meta_keys: keys, ..RelayConfig::for_games() });
+        ServerConfig::from(RelayConfig { client_metadata_keys: keys, ..RelayConfig::for_games() });
     let mut net = TestNet::with_config(config, server);
     let alice = net.connect(|app| {
         client(app);

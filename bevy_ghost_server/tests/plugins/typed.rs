@@ -85,19 +85,19 @@ fn a_broadcast_reaches_the_others_and_the_server_with_one_place_in_the_order() {
 #[test]
 fn an_echoed_broadcast_comes_back_and_an_acknowledged_one_is_acknowledged() {
     let (mut net, alice, _) = lobby(RoomConfig::default());
-    record::<bevy_ghost_client::Acked>(&mut net.clients[alice]);
+    record::<bevy_ghost_client::Ack>(&mut net.clients[alice]);
     let said = Broadcast::new(chat("hi")).echoed().acknowledged();
     net.clients[alice].world_mut().write_message(said);
     net.settle();
     assert_eq!(heard(&net, alice), ["hi"]);
     let seq = recorded::<FromRoom<Chat>>(&net.clients[alice])[0].seq;
-    let acked = recorded::<bevy_ghost_client::Acked>(&net.clients[alice]);
+    let acked = recorded::<bevy_ghost_client::Ack>(&net.clients[alice]);
     assert_eq!((acked[0].reference, acked[0].seq), (1, seq));
 }
 
 #[test]
 fn in_a_room_of_the_server_only_the_server_hears_a_broadcast() {
-    let config = RoomConfig { relay: Relaying::ServerOnly, ..RoomConfig::default() };
+    let config = RoomConfig { mode: RelayMode::ServerOnly, ..RoomConfig::default() };
     let (mut net, alice, bob) = lobby(config);
     net.clients[alice].world_mut().write_message(Broadcast::new(chat("move")));
     net.settle();
@@ -185,8 +185,8 @@ fn what_is_for_a_player_that_is_gone_is_counted() {
 
 #[test]
 fn whom_the_server_has_put_out_is_not_heard_any_more() {
-    for relay in [Relaying::AtOnce, Relaying::ServerOnly, Relaying::Moderated] {
-        let (mut net, alice, _) = lobby(RoomConfig { relay, ..RoomConfig::default() });
+    for mode in [RelayMode::AtOnce, RelayMode::ServerOnly, RelayMode::Moderated] {
+        let (mut net, alice, _) = lobby(RoomConfig { mode, ..RoomConfig::default() });
         net.server.add_observer(|request: On<RelayRequest>, mut commands: Commands| {
             commands.entity(request.player).insert(Name::new("speaker"));
         });
@@ -198,7 +198,7 @@ fn whom_the_server_has_put_out_is_not_heard_any_more() {
         net.advance(Duration::ZERO);
         net.server.world_mut().despawn(player);
         net.settle();
-        assert!(recorded::<FromPlayer<Chat>>(&net.server).is_empty(), "{relay:?}");
+        assert!(recorded::<FromPlayer<Chat>>(&net.server).is_empty(), "{mode:?}");
         assert_eq!(net.server.world().resource::<GhostServer>().players, 1);
     }
 }

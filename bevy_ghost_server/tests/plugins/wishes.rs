@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 use bevy_ghost_client::{
     Broadcast, ClientState, Connect, FromRoom, FromServer, Join, JoinRefused, Joined, ListRooms,
-    Ping, Pinged, Refusal, Refused, RejoinRefused, Rejoined, RoomList, ToServer, Unsent,
+    Ping, Pong, Refusal, Refused, RejoinRefused, Rejoined, RoomList, ToServer, Unsent,
     UnsentReason,
 };
 use bevy_ghost_server::{
@@ -41,7 +41,7 @@ fn player(client: &mut App) {
     record::<Rejoined>(client);
     record::<Refused>(client);
     record::<RoomList>(client);
-    record::<Pinged>(client);
+    record::<Pong>(client);
 }
 
 fn heard(net: &TestNet) -> Vec<u32> {
@@ -73,7 +73,7 @@ fn what_is_said_before_the_connection_is_there_waits_for_it_and_for_the_room() {
     let client = &net.clients[alice];
     assert!(recorded::<Unsent>(client).is_empty(), "{:?}", recorded::<Unsent>(client));
     assert!(recorded::<Refused>(client).is_empty(), "{:?}", recorded::<Refused>(client));
-    assert_eq!((recorded::<Pinged>(client).len(), recorded::<RoomList>(client).len()), (1, 1));
+    assert_eq!((recorded::<Pong>(client).len(), recorded::<RoomList>(client).len()), (1, 1));
     assert_eq!(heard(&net), [0, 10, 1, 11, 2, 12, 22], "in order, of the state the newest");
     let bobs = recorded::<FromRoom<Chat>>(&net.clients[bob]).iter().map(|it| it.message.0);
     assert_eq!(bobs.collect::<Vec<_>>(), [0, 1, 2, 22]);
@@ -187,7 +187,7 @@ fn rooms_are_made_as_their_creators_want_and_not_for_who_mistypes() {
         if wishes.is_empty() {
             return request.reject("say how it should be");
         }
-        request.config = RoomConfig::seats(wishes[0].into());
+        request.config = RoomConfig::with_capacity(wishes[0].into());
         request.metadata.set("map", "cave");
     }
     let limits = Limits::default();
@@ -212,7 +212,7 @@ fn rooms_are_made_as_their_creators_want_and_not_for_who_mistypes() {
     net.clients[alice].world_mut().trigger(Join::new("KQZP").or_create(vec![2]));
     net.settle();
     let made = room(&net, "KQZP");
-    assert_eq!(net.server.world().get::<RoomConfig>(made), Some(&RoomConfig::seats(2)));
+    assert_eq!(net.server.world().get::<RoomConfig>(made), Some(&RoomConfig::with_capacity(2)));
     let metadata = net.server.world().get::<Metadata>(made).unwrap();
     assert_eq!(metadata.get("map"), Some("cave"));
     net.clients[bob].world_mut().trigger(Join::existing("KQZP"));
@@ -459,7 +459,7 @@ fn a_room_that_the_server_opens_meanwhile_keeps_what_it_says_of_it() {
         server.init_resource::<Doors>().add_observer(
             |mut request: On<CreateRoomRequest>, mut doors: ResMut<Doors>| {
                 request.metadata.set("map", "moor");
-                request.config = RoomConfig::seats(2);
+                request.config = RoomConfig::with_capacity(2);
                 doors.0.push(request.defer());
             },
         );
@@ -496,6 +496,6 @@ fn questions_are_refused_when_the_session_that_they_were_asked_in_is_over() {
     let refused = recorded::<Refused>(client).iter();
     let refused: Vec<_> = refused.map(|it| it.request.as_str()).collect();
     assert_eq!(lists + refused.iter().filter(|it| **it == "list rooms").count(), 1, "{refused:?}");
-    let pings = recorded::<Pinged>(client).len();
+    let pings = recorded::<Pong>(client).len();
     assert_eq!(pings + refused.iter().filter(|it| **it == "ping").count(), 1, "{refused:?}");
 }

@@ -62,7 +62,7 @@ fn end(mut commands: Commands) {
 
 /// A client without a window, which ends with its connection and says why.
 pub fn client(connect: Connect, name: &str) -> App {
-    let connect = connect.with_meta("name", name).once();
+    let connect = connect.with_metadata("name", name).once();
     let name = printable(name);
     let mut app = App::new();
     // A process has one log, and these are for what `println` says.

@@ -58,7 +58,7 @@ fn bot(dial: impl FnMut(Commands) + Send + Sync + 'static) -> AppExit {
 }
 
 fn dial(addr: &str, name: &str) -> impl FnMut(Commands) + use<> {
-    let connect = Connect::to(addr).with_meta("name", name);
+    let connect = Connect::to(addr).with_metadata("name", name);
     move |mut commands| {
         commands.trigger(connect.clone());
         commands.trigger(Join::new("yard"));

@@ -189,6 +189,9 @@ impl Session {
                 assert!(self.stays.insert(*room, stay).is_none(), "{room:?} joined twice");
             }
             ServerMessage::Roster { room, members } => self.listed(*room, members),
+            ServerMessage::TokenExpiring { .. } | ServerMessage::Authenticated { .. } => {
+                panic!("nobody asks for tokens here")
+            }
             ServerMessage::Left { room, .. } => {
                 let stay = self.stays.remove(room).expect("a room that it is in is left");
                 let left_at = record.left_at.get(&(*room, stay.seat));
@@ -221,7 +224,7 @@ impl Session {
             ServerMessage::Ping { received: count, .. } | ServerMessage::Received { count } => {
                 self.confirm(*count);
             }
-            ServerMessage::Rooms { request, .. } if request >> 16 == OUR_LISTS >> 16 => {
+            ServerMessage::RoomList { request, .. } if request >> 16 == OUR_LISTS >> 16 => {
                 let due = record.listed.get(&self.client_id).expect("it asked");
                 assert_eq!(due.get(self.listed), Some(request), "one was lost or repeated");
                 self.listed += 1;
@@ -238,7 +241,7 @@ impl Session {
             }
             ServerMessage::JoinRefused { .. }
             | ServerMessage::Refused { .. }
-            | ServerMessage::Rooms { .. }
+            | ServerMessage::RoomList { .. }
             | ServerMessage::Pong { .. } => {}
             ServerMessage::Welcome(_)
             | ServerMessage::Close { .. }
@@ -249,8 +252,8 @@ impl Session {
             | ServerMessage::PlayerLeft { .. }
             | ServerMessage::PlayerAway { .. }
             | ServerMessage::PlayerBack { .. }
-            | ServerMessage::RoomMeta { .. }
-            | ServerMessage::PlayerMeta { .. }
+            | ServerMessage::RoomMetadata { .. }
+            | ServerMessage::PlayerMetadata { .. }
             | ServerMessage::RoomDeleted { .. } => {
                 panic!("{message:?} does not belong in a session")
             }
@@ -362,8 +365,8 @@ fn place(message: &ServerMessage<'_>) -> Option<(RoomId, u64)> {
         | ServerMessage::PlayerLeft { room, seq, .. }
         | ServerMessage::PlayerAway { room, seq, .. }
         | ServerMessage::PlayerBack { room, seq, .. }
-        | ServerMessage::RoomMeta { room, seq, .. }
-        | ServerMessage::PlayerMeta { room, seq, .. }
+        | ServerMessage::RoomMetadata { room, seq, .. }
+        | ServerMessage::PlayerMetadata { room, seq, .. }
         | ServerMessage::RoomDeleted { room, seq, .. } => Some((*room, *seq)),
         _ => None,
     }

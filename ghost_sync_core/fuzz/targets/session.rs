@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Announcement, ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, History,
-    IfMissing, JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode,
-    Replay, RoomConfig, RoomId, RoomName, Seat, SendFlags, Verdict,
+    Announcement, ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, IfMissing,
+    JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode, Replay,
+    RoomConfig, RoomHistory, RoomId, RoomName, Seat, SendFlags, Verdict,
 };
 
 use super::{
@@ -97,16 +97,16 @@ fn room(dice: &mut Dice<'_>) -> RoomConfig {
     config = match settings & 3 {
         0 | 1 => config,
         2 => config.mode(RelayMode::Moderated),
-        _ => config.mode(RelayMode::Server),
+        _ => config.mode(RelayMode::ServerOnly),
     };
     config = match settings >> 2 & 3 {
         0 => config.capacity(2),
         _ => config,
     };
     config = match settings >> 4 & 3 {
-        0 => config.history(History::NONE),
-        1 => config.history(History { events: 3, ..History::default() }),
-        2 => config.history(History { bytes: 200, ..History::default() }),
+        0 => config.history(RoomHistory::NONE),
+        1 => config.history(RoomHistory { events: 3, ..RoomHistory::default() }),
+        2 => config.history(RoomHistory { bytes: 200, ..RoomHistory::default() }),
         _ => config,
     };
     if settings & 64 != 0 {
@@ -127,7 +127,7 @@ impl Game {
             0..5 => self.join(link, dice),
             5 => self.leave(link, dice),
             6..13 => self.broadcast(link, dice),
-            13 => self.send(link, dice),
+            13 => self.to_server(link, dice),
             14 => self.pings(link, dice),
             15 => self.confirm(link, dice),
             16 => self.meta(link, dice),
@@ -302,10 +302,10 @@ impl Game {
         }
     }
 
-    fn send(&mut self, link: usize, dice: &mut Dice<'_>) {
+    fn to_server(&mut self, link: usize, dice: &mut Dice<'_>) {
         let room = self.room_of(link, dice);
         let message_type = MessageType::of("Shot");
-        self.world.say(link, &ClientMessage::Send { room, message_type, payload: b"bang" });
+        self.world.say(link, &ClientMessage::ToServer { room, message_type, payload: b"bang" });
     }
 
     fn pings(&mut self, link: usize, dice: &mut Dice<'_>) {
@@ -335,7 +335,7 @@ impl Game {
         let text = "y".repeat(usize::from(dice.u16() % 400));
         let value = (!dice.once_in(3)).then_some(text.as_str());
         let if_version = dice.once_in(3).then(|| dice.near(1));
-        self.world.say_cut(link, &ClientMessage::SetMeta { key, value, if_version }, cut(dice));
+        self.world.say_cut(link, &ClientMessage::SetMetadata { key, value, if_version }, cut(dice));
     }
 
     fn close(&mut self, link: usize, dice: &mut Dice<'_>) {
@@ -433,15 +433,15 @@ impl Game {
             11 => {
                 let key = dice.one_of(&["map", "mode"]);
                 let value = (!dice.once_in(3)).then_some(text.as_str());
-                let _ = self
-                    .world
-                    .act(|relay, now, out| relay.set_room_meta(now, name, key, value, None, out));
+                let _ = self.world.act(|relay, now, out| {
+                    relay.set_room_metadata(now, name, key, value, None, out)
+                });
             }
             12 => {
                 let conn = conn.unwrap_or_default();
                 let value = Some(text.as_str());
                 let _ = self.world.act(|relay, now, out| {
-                    relay.set_client_meta(now, conn, "rank", value, None, out)
+                    relay.set_client_metadata(now, conn, "rank", value, None, out)
                 });
             }
             13 if dice.once_in(4) && !self.stopped => {

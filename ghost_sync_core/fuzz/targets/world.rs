@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
     AskId, ClientId, ClientMessage, Decoder, DisconnectReason, Hello, Input, LinkId, MAGIC,
     MAX_SERVER_FRAME, Output, Progress, Relay, RelayConfig, RelayEvent, Resume, Secret,
-    ServerMessage, SessionTicket, VERSIONS, Verdict, Welcome, encode_frame,
+    ServerMessage, SessionTicket, Token, VERSIONS, Verdict, Welcome, encode_frame,
 };
 
 use super::model::{OUR_LISTS, Record, Said, Session, read_mark};
@@ -202,6 +202,7 @@ impl World {
             session: SessionTicket { client_id, secret },
             attempt: self.attempts,
             received,
+            token: Token::default(),
             rooms,
         });
         self.links[link].claim = Some(Claim { epoch, client_id, secret, session });
@@ -344,6 +345,7 @@ impl World {
                     assert!(deadline >= self.now);
                     self.asks.push(ask);
                 }
+                Output::Verify { .. } => panic!("nobody asks for tokens here"),
                 Output::Disconnect { link } => {
                     let link = self.numbers.get(&link).expect("a link that was connected");
                     self.links[*link].gone = true;

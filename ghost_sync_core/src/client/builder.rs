@@ -129,18 +129,22 @@ impl ClientBuilder {
     /// 32 entries and 2 KiB of keys and values; a key has 1 to 64 bytes and no control
     /// characters. What cannot be taken is told by [`connect`](Self::connect).
     #[must_use]
-    pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.hello.meta.insert(key.into(), value.into());
         self
     }
 
     /// Notes a change of the client's metadata, unless the server would not take it.
-    pub(crate) fn change_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
+    pub(crate) fn change_metadata(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), Refusal> {
         self.hello.change(key, value)
     }
 
     /// The changes that were noted: they are to be asked for on each connection.
-    pub(crate) fn meta_changes(&self) -> Vec<(String, Option<String>)> {
+    pub(crate) fn metadata_changes(&self) -> Vec<(String, Option<String>)> {
         self.hello.changes()
     }
 

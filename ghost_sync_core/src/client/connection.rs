@@ -23,7 +23,7 @@ use super::{
 /// Requests go out with `async` methods and are answered by events, which
 /// [`recv`](Self::recv) and the [`Stream`] return in order. A connection that is
 /// lost is replaced as [`Reconnect`](super::Reconnect) says, if the server holds sessions. Dropping
-/// the client says goodbye, if the runtime still runs; [`close`](Self::close)
+/// the client says goodbye, if the runtime still runs; [`disconnect`](Self::disconnect)
 /// waits for that.
 #[derive(Debug)]
 pub struct Client {
@@ -219,25 +219,25 @@ impl Client {
         self.sender.broadcast_with(data, options).await
     }
 
-    /// Says something to the server program: [`ClientSender::send`].
+    /// Says something to the server program: [`ClientSender::send_to_server`].
     ///
     /// # Errors
     /// As there.
-    pub async fn send(&self, data: impl AsRef<[u8]>) -> Result<u64, SendError> {
-        self.sender.send(data).await
+    pub async fn send_to_server(&self, data: impl AsRef<[u8]>) -> Result<u64, SendError> {
+        self.sender.send_to_server(data).await
     }
 
-    /// Says something to the server program about a room: [`ClientSender::send_with`].
+    /// Says something to the server program about a room: [`ClientSender::send_to_server_with`].
     ///
     /// # Errors
     /// As there.
-    pub async fn send_with(
+    pub async fn send_to_server_with(
         &self,
         room: Option<impl AsRef<str>>,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
-        self.sender.send_with(room, message_type, data).await
+        self.sender.send_to_server_with(room, message_type, data).await
     }
 
     /// Measures the way to the server and back: [`ClientSender::ping`].
@@ -256,29 +256,29 @@ impl Client {
         self.sender.list_rooms().await
     }
 
-    /// Sets an entry of the own metadata: [`ClientSender::set_meta`].
+    /// Sets an entry of the own metadata: [`ClientSender::set_metadata`].
     ///
     /// # Errors
     /// As there.
-    pub async fn set_meta(
+    pub async fn set_metadata(
         &self,
         key: impl AsRef<str>,
         value: impl AsRef<str>,
     ) -> Result<(), SendError> {
-        self.sender.set_meta(key, value).await
+        self.sender.set_metadata(key, value).await
     }
 
-    /// Removes an entry of the own metadata: [`ClientSender::remove_meta`].
+    /// Removes an entry of the own metadata: [`ClientSender::remove_metadata`].
     ///
     /// # Errors
     /// As there.
-    pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
-        self.sender.remove_meta(key).await
+    pub async fn remove_metadata(&self, key: impl AsRef<str>) -> Result<(), SendError> {
+        self.sender.remove_metadata(key).await
     }
 
-    /// Says goodbye and waits until that has left: [`ClientSender::close`].
-    pub async fn close(&self) {
-        self.sender.close().await;
+    /// Says goodbye and waits until that has left: [`ClientSender::disconnect`].
+    pub async fn disconnect(&self) {
+        self.sender.disconnect().await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::wire::{
-    DisconnectReason, InvalidMetaKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN, Mismatch, Refusal,
+    DisconnectReason, InvalidMetadataKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN, Mismatch, Refusal,
     TypeMismatch, Versions,
 };
 
@@ -200,7 +200,7 @@ fn in_words(differing: &[TypeMismatch]) -> String {
 }
 
 /// Why a request was not even sent. What the server thinks of a request comes
-/// as [`ServerEvent::Error`](super::ServerEvent::Error).
+/// as [`ServerEvent::Refused`](super::ServerEvent::Refused).
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -220,7 +220,7 @@ pub enum SendError {
     },
     /// That text cannot be a key of metadata.
     #[error(transparent)]
-    InvalidMetaKey(#[from] InvalidMetaKey),
+    InvalidMetadataKey(#[from] InvalidMetadataKey),
     /// That is no token.
     #[error("a token of {len} bytes: it must have 1 to {MAX_TOKEN}")]
     InvalidToken {

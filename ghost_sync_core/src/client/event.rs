@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::wire::{
-    ClientId, Delivery, DisconnectReason, GapReason, LeaveReason, MemberInfo, MessageType, Meta,
-    ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
+    ClientId, Delivery, DisconnectReason, GapReason, LeaveReason, MemberInfo, MessageType,
+    MetadataEntry, ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
 };
 
 use super::RequestError;
@@ -43,7 +43,7 @@ pub enum ServerEvent {
         /// Version of the room's metadata.
         meta_version: u64,
         /// The room's metadata, sorted by key.
-        meta: Vec<Meta>,
+        meta: Vec<MetadataEntry>,
         /// Whether the client asked by itself, after [`ResumeFailed`](Self::ResumeFailed):
         /// what was said meanwhile is lost.
         rejoined: bool,
@@ -68,7 +68,7 @@ pub enum ServerEvent {
         lasts: Option<Duration>,
     },
     /// What was asked for was not done; the connection goes on.
-    Error(RequestError),
+    Refused(RequestError),
     /// This client has no seat in that room any more.
     Left {
         /// The room.
@@ -89,7 +89,7 @@ pub enum ServerEvent {
         /// Version of its metadata.
         meta_version: u64,
         /// Its metadata, sorted by key.
-        meta: Vec<Meta>,
+        meta: Vec<MetadataEntry>,
         /// The user that it is, as its token says; empty: nobody in particular, or the server
         /// does not show it.
         user: String,
@@ -142,7 +142,7 @@ pub enum ServerEvent {
         data: Bytes,
     },
     /// The room's metadata changed.
-    RoomMeta {
+    RoomMetadata {
         /// The room.
         room: RoomName,
         /// Place in the room's order.
@@ -155,7 +155,7 @@ pub enum ServerEvent {
         value: Option<String>,
     },
     /// A member's metadata changed; the own too.
-    PlayerMeta {
+    PlayerMetadata {
         /// Whose.
         client_id: ClientId,
         /// The room.
@@ -234,7 +234,7 @@ pub enum ServerEvent {
         rtt: Duration,
     },
     /// Answers [`list_rooms`](super::Client::list_rooms).
-    Rooms {
+    RoomList {
         /// How many rooms there are, including those not listed here.
         count: u32,
         /// The first of them, sorted by name.
@@ -255,7 +255,7 @@ pub enum ServerEvent {
     /// There is a connection again, but the server has forgotten this client: it
     /// gets another id. The rooms that it was in are joined again if
     /// [`Reconnect::rejoin`](super::Reconnect::rejoin) says so; those where
-    /// [`Left`](Self::Left) follows are not. [`Error`](Self::Error) follows for
+    /// [`Left`](Self::Left) follows are not. [`Refused`](Self::Refused) follows for
     /// messages that may or may not have arrived: reliable ones, those to the server, and
     /// those to be acknowledged. Other requests are forgotten,
     /// but for joins, which are asked for again, and metadata, which is kept.
@@ -264,7 +264,7 @@ pub enum ServerEvent {
         reason: ResumeFailure,
     },
     /// The server greeted this client anew after [`ResumeFailed`](Self::ResumeFailed).
-    /// A [`Joined`](Self::Joined) or an [`Error`](Self::Error) follows for each of its rooms.
+    /// A [`Joined`](Self::Joined) or an [`Refused`](Self::Refused) follows for each of its rooms.
     Renewed {
         /// The id that it has from here on.
         client_id: ClientId,
@@ -281,19 +281,19 @@ impl ServerEvent {
             | Self::PlayerJoined { room, .. }
             | Self::PlayerLeft { room, .. }
             | Self::Broadcast { room, .. }
-            | Self::RoomMeta { room, .. }
-            | Self::PlayerMeta { room, .. }
+            | Self::RoomMetadata { room, .. }
+            | Self::PlayerMetadata { room, .. }
             | Self::PlayerAway { room, .. }
             | Self::PlayerBack { room, .. }
             | Self::RoomDeleted { room, .. }
             | Self::Gap { room, .. }
             | Self::Ack { room, .. } => Some(room),
             Self::Direct { room, .. } => room.as_ref(),
-            Self::Error(error) => error.room.as_ref(),
+            Self::Refused(error) => error.room.as_ref(),
             Self::TokenExpiring { .. }
             | Self::Authenticated { .. }
             | Self::Pong { .. }
-            | Self::Rooms { .. }
+            | Self::RoomList { .. }
             | Self::Reconnecting { .. }
             | Self::Resumed
             | Self::ResumeFailed { .. }
@@ -305,19 +305,19 @@ impl ServerEvent {
     pub(crate) fn cost(&self) -> usize {
         let heap = match self {
             Self::Joined { members, meta, .. } => {
-                members.iter().map(member_cost).sum::<usize>() + meta_cost(meta)
+                members.iter().map(member_cost).sum::<usize>() + metadata_cost(meta)
             }
-            Self::PlayerJoined { meta, user, .. } => meta_cost(meta) + user.len(),
+            Self::PlayerJoined { meta, user, .. } => metadata_cost(meta) + user.len(),
             Self::Broadcast { data, .. } | Self::Direct { data, .. } => data.len(),
-            Self::RoomMeta { key, value, .. } | Self::PlayerMeta { key, value, .. } => {
+            Self::RoomMetadata { key, value, .. } | Self::PlayerMetadata { key, value, .. } => {
                 key.len() + value.as_ref().map_or(0, String::len)
             }
             Self::RoomDeleted { message, .. } => message.len(),
-            Self::Rooms { rooms, .. } => rooms
+            Self::RoomList { rooms, .. } => rooms
                 .iter()
-                .map(|r| size_of::<RoomSummary>() + r.name.len() + meta_cost(&r.meta))
+                .map(|r| size_of::<RoomSummary>() + r.name.len() + metadata_cost(&r.meta))
                 .sum(),
-            Self::Error(_)
+            Self::Refused(_)
             | Self::TokenExpiring { .. }
             | Self::Authenticated { .. }
             | Self::AlreadyJoined { .. }
@@ -343,13 +343,13 @@ impl ServerEvent {
             | Self::PlayerJoined { room, seq, .. }
             | Self::PlayerLeft { room, seq, .. }
             | Self::Broadcast { room, seq, .. }
-            | Self::RoomMeta { room, seq, .. }
-            | Self::PlayerMeta { room, seq, .. }
+            | Self::RoomMetadata { room, seq, .. }
+            | Self::PlayerMetadata { room, seq, .. }
             | Self::PlayerAway { room, seq, .. }
             | Self::PlayerBack { room, seq, .. }
             | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
             Self::Gap { room, to, .. } => Some((room, *to)),
-            Self::Error(_)
+            Self::Refused(_)
             | Self::TokenExpiring { .. }
             | Self::Authenticated { .. }
             | Self::AlreadyJoined { .. }
@@ -357,7 +357,7 @@ impl ServerEvent {
             | Self::Direct { .. }
             | Self::Ack { .. }
             | Self::Pong { .. }
-            | Self::Rooms { .. }
+            | Self::RoomList { .. }
             | Self::Reconnecting { .. }
             | Self::Resumed
             | Self::ResumeFailed { .. }
@@ -368,9 +368,9 @@ impl ServerEvent {
 
 /// What keeping a member of a roster costs, in bytes.
 pub(super) fn member_cost(member: &MemberInfo) -> usize {
-    size_of::<MemberInfo>() + member.user.len() + meta_cost(&member.meta)
+    size_of::<MemberInfo>() + member.user.len() + metadata_cost(&member.meta)
 }
 
-fn meta_cost(meta: &[Meta]) -> usize {
-    meta.iter().map(|(key, value)| size_of::<Meta>() + key.len() + value.len()).sum()
+fn metadata_cost(meta: &[MetadataEntry]) -> usize {
+    meta.iter().map(|(key, value)| size_of::<MetadataEntry>() + key.len() + value.len()).sum()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
-    ClientMessage, Extension, HEADER_LEN, Hello, MAX_HELLO, MAX_META_BYTES, MAX_META_ENTRIES,
-    Protocol, Refusal, SessionTicket, Token, check_meta_key,
+    ClientMessage, Extension, HEADER_LEN, Hello, MAX_HELLO, MAX_METADATA_BYTES,
+    MAX_METADATA_ENTRIES, Protocol, Refusal, SessionTicket, Token, check_metadata_key,
 };
 
 use super::ConnectError;
@@ -64,7 +64,7 @@ impl OwnHello {
         let unchanged = self.meta.iter().filter(|(key, _)| !self.changes.contains_key(*key));
         let set = self.changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
         // Keys that were set once and removed are remembered too, so they are bounded.
-        let known = self.changes.len() <= 4 * MAX_META_ENTRIES;
+        let known = self.changes.len() <= 4 * MAX_METADATA_ENTRIES;
         let checked = check_size(unchanged.chain(set));
         if known && checked.is_ok() {
             return Ok(());
@@ -86,7 +86,7 @@ impl OwnHello {
 
 /// Checks a key, with the words that the server would use.
 pub(super) fn check_key(key: &str) -> Result<(), Refusal> {
-    check_meta_key(key).map_err(|why| Refusal::invalid_meta_key(key, why))
+    check_metadata_key(key).map_err(|why| Refusal::invalid_metadata_key(key, why))
 }
 
 fn check_size<'a>(meta: impl Iterator<Item = (&'a String, &'a String)>) -> Result<(), Refusal> {
@@ -95,8 +95,8 @@ fn check_size<'a>(meta: impl Iterator<Item = (&'a String, &'a String)>) -> Resul
         bytes += key.len() + value.len();
         entries += 1;
     }
-    if bytes <= MAX_META_BYTES && entries <= MAX_META_ENTRIES {
+    if bytes <= MAX_METADATA_BYTES && entries <= MAX_METADATA_ENTRIES {
         return Ok(());
     }
-    Err(Refusal::meta_too_large(MAX_META_BYTES, MAX_META_ENTRIES))
+    Err(Refusal::metadata_too_large(MAX_METADATA_BYTES, MAX_METADATA_ENTRIES))
 }

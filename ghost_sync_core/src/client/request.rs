@@ -46,7 +46,7 @@ pub enum Request {
         payload: Bytes,
     },
     /// A message to the server program.
-    Send {
+    ToServer {
         /// The room that it is about; `None` for the one that was joined last, or none at all.
         room: Option<RoomName>,
         /// What the payload is.
@@ -55,7 +55,7 @@ pub enum Request {
         payload: Bytes,
     },
     /// A change of the own metadata.
-    SetMeta {
+    SetMetadata {
         /// The key: 1 to 64 bytes, without control characters.
         key: String,
         /// The new value; `None` removes the key.
@@ -79,8 +79,8 @@ impl Request {
             Self::Join { .. } => RequestKind::Join,
             Self::Leave { .. } => RequestKind::Leave,
             Self::Broadcast { .. } => RequestKind::Broadcast,
-            Self::Send { .. } => RequestKind::Send,
-            Self::SetMeta { .. } => RequestKind::SetMeta,
+            Self::ToServer { .. } => RequestKind::ToServer,
+            Self::SetMetadata { .. } => RequestKind::SetMetadata,
             Self::ListRooms => RequestKind::ListRooms,
             Self::Authenticate { .. } => RequestKind::Authenticate,
             Self::Ping => RequestKind::Ping,
@@ -91,8 +91,10 @@ impl Request {
     pub fn room(&self) -> Option<&RoomName> {
         match self {
             Self::Join { room, .. } | Self::Leave { room } => Some(room),
-            Self::Broadcast { room, .. } | Self::Send { room, .. } => room.as_ref(),
-            Self::SetMeta { .. } | Self::ListRooms | Self::Authenticate { .. } | Self::Ping => None,
+            Self::Broadcast { room, .. } | Self::ToServer { room, .. } => room.as_ref(),
+            Self::SetMetadata { .. } | Self::ListRooms | Self::Authenticate { .. } | Self::Ping => {
+                None
+            }
         }
     }
 
@@ -108,8 +110,8 @@ impl Request {
             Self::Authenticate { token } => token.0.len(),
             Self::Leave { .. }
             | Self::Broadcast { .. }
-            | Self::Send { .. }
-            | Self::SetMeta { .. }
+            | Self::ToServer { .. }
+            | Self::SetMetadata { .. }
             | Self::ListRooms
             | Self::Ping => 0,
         };
@@ -123,7 +125,7 @@ impl Request {
     }
 
     fn payload(&self) -> Option<&Bytes> {
-        if let Self::Broadcast { payload, .. } | Self::Send { payload, .. } = self {
+        if let Self::Broadcast { payload, .. } | Self::ToServer { payload, .. } = self {
             Some(payload)
         } else {
             None
@@ -144,10 +146,10 @@ pub enum RequestKind {
     Leave,
     /// [`Request::Broadcast`].
     Broadcast,
-    /// [`Request::Send`].
-    Send,
-    /// [`Request::SetMeta`].
-    SetMeta,
+    /// [`Request::ToServer`].
+    ToServer,
+    /// [`Request::SetMetadata`].
+    SetMetadata,
     /// [`Request::ListRooms`].
     ListRooms,
     /// [`Request::Authenticate`].
@@ -163,8 +165,8 @@ impl fmt::Display for RequestKind {
             Self::Rejoin => "join again",
             Self::Leave => "leave",
             Self::Broadcast => "broadcast",
-            Self::Send => "send",
-            Self::SetMeta => "set metadata",
+            Self::ToServer => "send to server",
+            Self::SetMetadata => "set metadata",
             Self::ListRooms => "list rooms",
             Self::Authenticate => "authenticate",
             Self::Ping => "ping",
@@ -182,7 +184,7 @@ pub struct RequestError {
     /// only while the client is in it.
     pub room: Option<RoomName>,
     /// Which message: what [`broadcast`](super::Client::broadcast) or
-    /// [`send`](super::Client::send) returned. `None` for everything else, and for a message
+    /// [`send_to_server`](super::Client::send_to_server) returned. `None` for everything else, and for a message
     /// that a [`ClientBridge`](crate::embed::ClientBridge) could not even send.
     pub reference: Option<u64>,
     /// Why it was not done; says what to change. The server's reason, or
@@ -215,8 +217,8 @@ mod tests {
             (RequestKind::Rejoin, room.clone(), None, "join \"lobby\" again: not connected"),
             (RequestKind::Leave, room.clone(), None, "leave: not connected"),
             (RequestKind::Broadcast, room, Some(3), "broadcast 3: not connected"),
-            (RequestKind::Send, None, None, "send: not connected"),
-            (RequestKind::SetMeta, None, None, "set metadata: not connected"),
+            (RequestKind::ToServer, None, None, "send to server: not connected"),
+            (RequestKind::SetMetadata, None, None, "set metadata: not connected"),
             (RequestKind::ListRooms, None, None, "list rooms: not connected"),
             (RequestKind::Authenticate, None, None, "authenticate: not connected"),
             (RequestKind::Ping, None, None, "ping: not connected"),

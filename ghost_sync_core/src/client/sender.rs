@@ -90,7 +90,7 @@ impl ClientSender {
     /// Asks for a seat in `room`. The answer comes as an event:
     /// [`Joined`](super::ServerEvent::Joined), or
     /// [`AlreadyJoined`](super::ServerEvent::AlreadyJoined) where this client has a seat, or
-    /// [`Error`](super::ServerEvent::Error). What happens where there is no such room is up
+    /// [`Refused`](super::ServerEvent::Refused). What happens where there is no such room is up
     /// to the server.
     ///
     /// # Errors
@@ -238,22 +238,22 @@ impl ClientSender {
     ///
     /// # Errors
     /// [`SendError::PayloadTooLarge`], and what else keeps a request from being sent.
-    pub async fn send(&self, data: impl AsRef<[u8]>) -> Result<u64, SendError> {
-        self.send_with(None::<&str>, MessageType::RAW, data).await
+    pub async fn send_to_server(&self, data: impl AsRef<[u8]>) -> Result<u64, SendError> {
+        self.send_to_server_with(None::<&str>, MessageType::RAW, data).await
     }
 
     /// Says something to the server program about a room.
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`SendError::NotInRoom`].
-    pub async fn send_with(
+    /// As [`send_to_server`](Self::send_to_server), and [`SendError::NotInRoom`].
+    pub async fn send_to_server_with(
         &self,
         room: Option<impl AsRef<str>>,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
         let (room, data) = (room.as_ref().map(AsRef::as_ref), data.as_ref());
-        self.state.request(|session| session.send(room, message_type, data)).await
+        self.state.request(|session| session.to_server(room, message_type, data)).await
     }
 
     /// Measures the way to the server and back; answered by
@@ -268,7 +268,7 @@ impl ClientSender {
         self.ask(Request::Ping).await
     }
 
-    /// Asks for the server's rooms; answered by [`Rooms`](super::ServerEvent::Rooms).
+    /// Asks for the server's rooms; answered by [`RoomList`](super::ServerEvent::RoomList).
     ///
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
@@ -287,26 +287,26 @@ impl ClientSender {
     }
 
     /// Sets an entry of the own metadata, which everybody in the own rooms can
-    /// see: answered there by [`PlayerMeta`](super::ServerEvent::PlayerMeta).
+    /// see: answered there by [`PlayerMetadata`](super::ServerEvent::PlayerMetadata).
     ///
     /// # Errors
     /// [`SendError`] when the request cannot be sent.
-    pub async fn set_meta(
+    pub async fn set_metadata(
         &self,
         key: impl AsRef<str>,
         value: impl AsRef<str>,
     ) -> Result<(), SendError> {
         let (key, value) = (key.as_ref().to_owned(), Some(value.as_ref().to_owned()));
-        self.ask(Request::SetMeta { key, value }).await
+        self.ask(Request::SetMetadata { key, value }).await
     }
 
     /// Removes an entry of the own metadata.
     ///
     /// # Errors
-    /// As [`set_meta`](Self::set_meta).
-    pub async fn remove_meta(&self, key: impl AsRef<str>) -> Result<(), SendError> {
+    /// As [`set_metadata`](Self::set_metadata).
+    pub async fn remove_metadata(&self, key: impl AsRef<str>) -> Result<(), SendError> {
         let key = key.as_ref().to_owned();
-        self.ask(Request::SetMeta { key, value: None }).await
+        self.ask(Request::SetMetadata { key, value: None }).await
     }
 
     async fn ask(&self, request: Request) -> Result<(), SendError> {
@@ -340,7 +340,7 @@ impl ClientSender {
 
     /// Says goodbye and waits until that has left, for a second at most.
     /// Requests made before still leave.
-    pub async fn close(&self) {
+    pub async fn disconnect(&self) {
         self.state.end(true);
         self.state.finished().await;
     }

@@ -1,6 +1,7 @@
 //! A server for programs that run in frames.
 
 mod command;
+mod inbox;
 mod update;
 
 use std::{
@@ -12,22 +13,19 @@ use crossbeam_channel::Receiver;
 
 use crate::{
     link,
-    relay::{Announcement, AskId, Input, Output, Question, Relay, RelayEvent},
-    server::{BindError, Part, ServerBuilder, ServerHandle, Shares, Sink},
-    wire::{Delivery, Meta},
+    relay::{Announcement, Input, Output, Relay},
+    server::{BindError, ServerBuilder, ServerHandle},
+    wire::Delivery,
 };
 
 pub use command::ServerCommand;
-pub use update::{Audience, MetaOwner, ServerUpdate};
+pub use update::{Audience, MetadataOwner, ServerUpdate};
 
 use super::{
     Network,
-    mailbox::{Commands, Fence, LastWord, Orders, Updates, commands},
+    mailbox::{Commands, Fence, LastWord, Orders, commands},
 };
-
-/// Bytes of what clients say that may wait, beside what each may have waiting whatever
-/// the others say. Of questions about connections as much again.
-const LIMIT: usize = 8 << 20;
+use inbox::Inbox;
 
 /// What clients are told when the program drops its server, and how long they get.
 const DROPPED: (&str, Duration) = ("the server program has ended", Duration::from_secs(1));
@@ -59,7 +57,7 @@ impl ServerBridge {
     pub fn start(network: &Network, builder: ServerBuilder) -> Self {
         // The clock belongs to the runtime, which may be paused.
         let guard = network.handle().enter();
-        let inbox = Arc::new(Inbox { updates: Updates::new(Account::new()), start: link::now() });
+        let inbox = Arc::new(Inbox::new(link::now()));
         drop(guard);
         let server = builder.bridge(inbox.clone()).build();
         let handle = server.handle();
@@ -257,15 +255,16 @@ fn execute(
             let to = Audience::Everybody;
             return Some(ServerUpdate::Unsent { to, message_type, payload, error });
         }
-        ServerCommand::SetRoomMeta { room, key, value } => {
-            let set = relay.set_room_meta(now, room.as_str(), &key, value.as_deref(), None, out);
-            let (error, of) = (set.err()?, MetaOwner::Room(room));
-            return Some(ServerUpdate::MetaRefused { of, key, value, error });
+        ServerCommand::SetRoomMetadata { room, key, value } => {
+            let set =
+                relay.set_room_metadata(now, room.as_str(), &key, value.as_deref(), None, out);
+            let (error, of) = (set.err()?, MetadataOwner::Room(room));
+            return Some(ServerUpdate::MetadataRefused { of, key, value, error });
         }
-        ServerCommand::SetClientMeta { conn, key, value } => {
-            let set = relay.set_client_meta(now, conn, &key, value.as_deref(), None, out);
-            let (error, of) = (set.err()?, MetaOwner::Client(conn));
-            return Some(ServerUpdate::MetaRefused { of, key, value, error });
+        ServerCommand::SetClientMetadata { conn, key, value } => {
+            let set = relay.set_client_metadata(now, conn, &key, value.as_deref(), None, out);
+            let (error, of) = (set.err()?, MetadataOwner::Client(conn));
+            return Some(ServerUpdate::MetadataRefused { of, key, value, error });
         }
         ServerCommand::Answer { ask, verdict } => {
             relay.handle(now, Input::Answer { ask, verdict }, out);
@@ -274,134 +273,6 @@ fn execute(
     None
 }
 
-/// What waits for the frame.
-#[derive(Debug)]
-struct Inbox {
-    /// Of questions in it, `expires_in` counts from `start`.
-    updates: Arc<Updates<ServerUpdate, Account>>,
-    start: Instant,
-}
-
-/// What the waiting updates cost.
-#[derive(Debug)]
-struct Account {
-    /// Of those in whose sessions something was said.
-    shares: Shares,
-    /// Bytes of questions about those who have no session yet.
-    dials: usize,
-    /// Bytes of facts about those who got none.
-    failures: usize,
-}
-
-impl Account {
-    fn new() -> Self {
-        Self { shares: Shares::new(LIMIT), dials: 0, failures: 0 }
-    }
-}
-
 fn is_start(update: &ServerUpdate) -> bool {
     matches!(update, ServerUpdate::Started { .. } | ServerUpdate::Failed(_))
-}
-
-impl Inbox {
-    fn push(&self, update: ServerUpdate) {
-        self.updates.push(update);
-    }
-
-    fn take(&self, updates: &mut Vec<ServerUpdate>) {
-        self.updates.take(updates, |waiting, account| {
-            (account.dials, account.failures) = (0, 0);
-            account.shares.settle(|conn, client_id, messages| {
-                waiting.push(ServerUpdate::Missed { conn, client_id, messages });
-            });
-        });
-    }
-}
-
-impl Sink for Inbox {
-    fn event(&self, event: RelayEvent) {
-        self.updates.change(|updates, account| {
-            if let RelayEvent::ConnectionClosed { conn, client_id, .. } = event {
-                // What it missed belongs before its end.
-                if let Some(messages) = account.shares.forget(conn) {
-                    updates.push(ServerUpdate::Missed { conn, client_id, messages });
-                }
-            }
-            if account.admits(&event) {
-                updates.push(ServerUpdate::Event(event));
-            }
-        });
-    }
-
-    fn ask(self: Arc<Self>, ask: AskId, question: Question, deadline: Instant) {
-        self.updates.change(|updates, account| {
-            // What is not asked nobody decides: the relay says no when the time is up.
-            if account.admits_question(&question) {
-                let expires_in = deadline.saturating_duration_since(self.start);
-                updates.push(ServerUpdate::Ask { ask, question, expires_in });
-            }
-        });
-    }
-}
-
-impl Account {
-    /// Whether an event may wait. Those who the program has let in, and where they are,
-    /// it must know whatever waits: only what clients say at will is left out.
-    fn admits(&mut self, event: &RelayEvent) -> bool {
-        let item = size_of::<ServerUpdate>();
-        match event {
-            RelayEvent::Broadcast { conn, client_id, payload, .. }
-            | RelayEvent::Message { conn, client_id, payload, .. } => {
-                self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
-            }
-            RelayEvent::ClientMetaChanged { conn, client_id, key, value, .. } => {
-                let cost = item + key.len() + value.as_ref().map_or(0, String::len);
-                self.shares.admit(*conn, *client_id, Part::Changes, cost)
-            }
-            RelayEvent::Lagged { conn, client_id, .. } => {
-                self.shares.admit(*conn, *client_id, Part::Changes, item)
-            }
-            // A program that stands still misses nothing by it.
-            RelayEvent::Rtt { .. } => self.shares.has_room(),
-            RelayEvent::HandshakeFailed { .. } => {
-                self.failures += item;
-                self.failures <= LIMIT
-            }
-            RelayEvent::ConnectionOpened { .. }
-            | RelayEvent::TokenReplaced { .. }
-            | RelayEvent::ConnectionClosed { .. }
-            | RelayEvent::ConnectionLost { .. }
-            | RelayEvent::ConnectionResumed { .. }
-            | RelayEvent::RoomCreated { .. }
-            | RelayEvent::RoomDeleted { .. }
-            | RelayEvent::RoomEmptied { .. }
-            | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::PlayerLeft { .. }
-            | RelayEvent::PlayerAway { .. }
-            | RelayEvent::PlayerBack { .. }
-            | RelayEvent::JoinAbandoned { .. }
-            | RelayEvent::RoomMetaChanged { .. } => true,
-        }
-    }
-
-    /// Whether a question may wait. A connection has one question about a seat at a time;
-    /// what it wants to say counts as said.
-    fn admits_question(&mut self, question: &Question) -> bool {
-        let item = size_of::<ServerUpdate>();
-        match question {
-            Question::Connect { data, meta, .. } => {
-                let entry = |(key, value): &Meta| size_of::<Meta>() + key.len() + value.len();
-                self.dials += item + data.len() + meta.iter().map(entry).sum::<usize>();
-                self.dials <= LIMIT
-            }
-            Question::Join { .. } | Question::Greet { .. } | Question::CreateRoom { .. } => true,
-            Question::Relay { conn, client_id, payload, .. } => {
-                self.shares.admit(*conn, *client_id, Part::Words, item + payload.len())
-            }
-            Question::SetMeta { conn, client_id, key, value } => {
-                let cost = item + key.len() + value.as_ref().map_or(0, String::len);
-                self.shares.admit(*conn, *client_id, Part::Changes, cost)
-            }
-        }
-    }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::wire::{InvalidMetaKey, MAX_META_BYTES, MAX_META_ENTRIES, Meta, check_meta_key};
+use crate::wire::{
+    InvalidMetadataKey, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MetadataEntry, check_metadata_key,
+};
 
-/// Metadata that was vouched for, sorted by key: at most [`MAX_META_ENTRIES`] entries of
-/// [`MAX_META_BYTES`] together.
+/// Metadata that was vouched for, sorted by key: at most [`MAX_METADATA_ENTRIES`] entries of
+/// [`MAX_METADATA_BYTES`] together.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct LockedMeta(Arc<[Meta]>);
+pub struct LockedMeta(Arc<[MetadataEntry]>);
 
 impl LockedMeta {
     /// Checks and sorts the entries.
@@ -18,17 +20,17 @@ impl LockedMeta {
     pub fn new<K: Into<String>, V: Into<String>>(
         entries: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, InvalidLockedMeta> {
-        let entries = entries.into_iter().take(MAX_META_ENTRIES + 1);
-        let mut entries: Vec<Meta> =
+        let entries = entries.into_iter().take(MAX_METADATA_ENTRIES + 1);
+        let mut entries: Vec<MetadataEntry> =
             entries.map(|(key, value)| (key.into(), value.into())).collect();
         for (key, _) in &entries {
-            check_meta_key(key).map_err(|why| InvalidLockedMeta::Key {
+            check_metadata_key(key).map_err(|why| InvalidLockedMeta::Key {
                 key: key.chars().take(32).collect(),
                 why,
             })?;
         }
         let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if entries.len() > MAX_META_ENTRIES || bytes > MAX_META_BYTES {
+        if entries.len() > MAX_METADATA_ENTRIES || bytes > MAX_METADATA_BYTES {
             return Err(InvalidLockedMeta::TooLarge);
         }
         entries.sort_unstable();
@@ -39,7 +41,7 @@ impl LockedMeta {
     }
 
     /// The entries, in rising order of their keys.
-    pub fn entries(&self) -> &[Meta] {
+    pub fn entries(&self) -> &[MetadataEntry] {
         &self.0
     }
 
@@ -61,7 +63,7 @@ pub enum InvalidLockedMeta {
         key: String,
         /// What is wrong with it.
         #[source]
-        why: InvalidMetaKey,
+        why: InvalidMetadataKey,
     },
     /// Say each key once.
     #[error("the key {key:?} comes twice")]
@@ -70,7 +72,7 @@ pub enum InvalidLockedMeta {
         key: String,
     },
     /// Say less.
-    #[error("metadata is limited to {MAX_META_BYTES} bytes and {MAX_META_ENTRIES} entries")]
+    #[error("metadata is limited to {MAX_METADATA_BYTES} bytes and {MAX_METADATA_ENTRIES} entries")]
     TooLarge,
 }
 
@@ -92,10 +94,10 @@ mod tests {
         let twice = InvalidLockedMeta::Twice { key: "a".to_owned() };
         assert_eq!(locked(&[("a", short()), ("b", short()), ("a", short())]), Err(twice));
         assert!(matches!(locked(&[("", short())]), Err(InvalidLockedMeta::Key { .. })));
-        assert!(locked(&[("k", "v".repeat(MAX_META_BYTES - 1))]).is_ok());
-        let long = locked(&[("k", "v".repeat(MAX_META_BYTES))]);
+        assert!(locked(&[("k", "v".repeat(MAX_METADATA_BYTES - 1))]).is_ok());
+        let long = locked(&[("k", "v".repeat(MAX_METADATA_BYTES))]);
         assert_eq!(long, Err(InvalidLockedMeta::TooLarge));
-        let many = LockedMeta::new((0..=MAX_META_ENTRIES).map(|key| (key.to_string(), "")));
+        let many = LockedMeta::new((0..=MAX_METADATA_ENTRIES).map(|key| (key.to_string(), "")));
         assert_eq!(many, Err(InvalidLockedMeta::TooLarge));
     }
 }

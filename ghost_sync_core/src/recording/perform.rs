@@ -185,8 +185,8 @@ where
             ServerMessage::PlayerLeft { seat, reason, .. } => {
                 (seat, self.leave(seat, &reason).await)
             }
-            ServerMessage::PlayerMeta { seat, key, value, .. } => {
-                (seat, self.change_meta(seq, seat, key, value).await)
+            ServerMessage::PlayerMetadata { seat, key, value, .. } => {
+                (seat, self.change_metadata(seq, seat, key, value).await)
             }
             ServerMessage::Broadcast { sender, delivery, message_type, payload, .. }
                 if sender != Seat::SERVER =>
@@ -212,7 +212,7 @@ where
             .map_err(|error| WhyNot::NotConnected(ConnectError::from_io(error)))?;
         let meta = member.meta.into_iter();
         let builder =
-            meta.fold(self.client.clone(), |builder, (key, value)| builder.meta(key, value));
+            meta.fold(self.client.clone(), |builder, (key, value)| builder.metadata(key, value));
         let connecting = self.while_hearing(builder.connect_over(stream));
         let client = connecting.await.map_err(WhyNot::NotConnected)?;
         let sender = client.sender().clone();
@@ -243,7 +243,7 @@ where
         }
         self.actors.remove(&seat);
         // The server has taken it out when it closes its side.
-        self.while_hearing(sender.close()).await;
+        self.while_hearing(sender.disconnect()).await;
         done
     }
 
@@ -266,7 +266,7 @@ where
         Ok(())
     }
 
-    async fn change_meta(
+    async fn change_metadata(
         &mut self,
         seq: u64,
         seat: Seat,
@@ -276,8 +276,8 @@ where
         let sender = self.sender(seat)?;
         let changing = async {
             match value {
-                Some(value) => sender.set_meta(key, value).await,
-                None => sender.remove_meta(key).await,
+                Some(value) => sender.set_metadata(key, value).await,
+                None => sender.remove_metadata(key).await,
             }
         };
         self.while_hearing(changing).await.map_err(WhyNot::NotSent)?;

@@ -23,7 +23,7 @@ impl ServerHandle {
     /// Read the result with [`Recording`](crate::recording::Recording).
     ///
     /// What is recorded is read from the room's history: a room that keeps none
-    /// ([`History::NONE`](crate::relay::History::NONE)), or less than happens
+    /// ([`RoomHistory::NONE`](crate::relay::RoomHistory::NONE)), or less than happens
     /// within a tenth of a second, is recorded with gaps. A room that is deleted on a
     /// server without `resume_grace` may be recorded up to a tenth of a second before.
     ///

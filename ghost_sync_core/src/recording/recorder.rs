@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    relay::{PastEvent, RoomHistory, RoomSnapshot},
+    relay::{HistoryPage, PastEvent, RoomSnapshot},
     wire::RoomName,
 };
 
@@ -69,7 +69,7 @@ pub(super) trait Source: Send + 'static {
 /// A room at one moment.
 #[derive(Debug)]
 pub(super) struct Sight {
-    pub(super) history: RoomHistory,
+    pub(super) history: HistoryPage,
     /// What was asked for, or needed.
     pub(super) snapshot: Option<RoomSnapshot>,
     /// Whether the room was deleted.

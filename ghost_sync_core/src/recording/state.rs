@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
     ClientId, Decoder, Delivery, HEADER_LEN, LeaveReason, MAX_SERVER_FRAME, MemberInfo,
-    MessageType, Meta, RoomId, RoomName, Seat, ServerMessage,
+    MessageType, MetadataEntry, RoomId, RoomName, Seat, ServerMessage,
 };
 
 /// A room at one place of its order.
@@ -61,12 +61,12 @@ impl RoomState {
     }
 
     /// The room's metadata, sorted by key.
-    pub fn meta(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.meta.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Version of the room's metadata.
-    pub fn meta_version(&self) -> u64 {
+    pub fn metadata_version(&self) -> u64 {
         self.meta_version
     }
 
@@ -224,7 +224,7 @@ impl RoomState {
             }
             ServerMessage::PlayerAway { seat, .. } => self.member(seat)?.away = true,
             ServerMessage::PlayerBack { seat, .. } => self.member(seat)?.away = false,
-            ServerMessage::PlayerMeta { seat, version, key, value, .. } => {
+            ServerMessage::PlayerMetadata { seat, version, key, value, .. } => {
                 let member = self.member(seat)?;
                 member.meta_version = version;
                 member.meta.retain(|(known, _)| known != key);
@@ -233,7 +233,7 @@ impl RoomState {
                     member.meta.sort();
                 }
             }
-            ServerMessage::RoomMeta { version, key, value, .. } => {
+            ServerMessage::RoomMetadata { version, key, value, .. } => {
                 self.meta_version = version;
                 match value {
                     Some(value) => self.meta.insert(key.to_owned(), value.to_owned()),
@@ -269,7 +269,8 @@ impl RoomState {
             let version = new.meta_version;
             for (key, value) in changes(&pairs(&old.meta), &pairs(&new.meta)) {
                 push(&|seq| {
-                    ServerMessage::PlayerMeta { room, seq, seat, version, key, value }.to_frame()
+                    ServerMessage::PlayerMetadata { room, seq, seat, version, key, value }
+                        .to_frame()
                 });
             }
             match (old.away, new.away) {
@@ -292,7 +293,7 @@ impl RoomState {
         }
         let version = after.meta_version;
         for (key, value) in changes(&borrowed(&self.meta), &borrowed(&after.meta)) {
-            push(&|seq| ServerMessage::RoomMeta { room, seq, version, key, value }.to_frame());
+            push(&|seq| ServerMessage::RoomMetadata { room, seq, version, key, value }.to_frame());
         }
         frames
     }
@@ -330,18 +331,18 @@ fn place(message: &ServerMessage<'_>) -> Option<(RoomId, u64)> {
         | ServerMessage::PlayerLeft { room, seq, .. }
         | ServerMessage::PlayerAway { room, seq, .. }
         | ServerMessage::PlayerBack { room, seq, .. }
-        | ServerMessage::RoomMeta { room, seq, .. }
-        | ServerMessage::PlayerMeta { room, seq, .. }
+        | ServerMessage::RoomMetadata { room, seq, .. }
+        | ServerMessage::PlayerMetadata { room, seq, .. }
         | ServerMessage::RoomDeleted { room, seq, .. } => Some((*room, *seq)),
         _ => None,
     }
 }
 
-fn entries(map: &BTreeMap<String, String>) -> Vec<Meta> {
+fn entries(map: &BTreeMap<String, String>) -> Vec<MetadataEntry> {
     map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn pairs(meta: &[Meta]) -> BTreeMap<&str, &str> {
+fn pairs(meta: &[MetadataEntry]) -> BTreeMap<&str, &str> {
     meta.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 

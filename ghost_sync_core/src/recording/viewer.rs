@@ -10,8 +10,8 @@ use tokio::{
 
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, DecodeError, Decoder, LeaveReason, MAX_HELLO,
-    MAX_OVERHEAD, Rates, Refusal, ResumeFailure, RoomId, RoomSummary, Secret, ServerMessage,
-    VERSIONS, Versions, Welcome,
+    MAX_OVERHEAD, Refusal, ResumeFailure, RoomId, RoomSummary, Secret, ServerMessage, VERSIONS,
+    Versions, Welcome,
 };
 
 use super::serve::Show;
@@ -25,7 +25,7 @@ pub(super) struct Viewer<'a, S> {
     greeted: bool,
     /// Requests of the client.
     requests: u64,
-    /// `Broadcast`s and `Send`s among them.
+    /// `Broadcast`s and `ToServer`s among them.
     references: u64,
     watching: Option<Watching>,
     out: BytesMut,
@@ -212,9 +212,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                 self.greeted = true;
                 self.decoder.set_max_len(MAX_PAYLOAD as usize + MAX_OVERHEAD);
                 ServerMessage::Welcome(Welcome {
-                    user: String::new(),
-                    expires_ms: 0,
-                    rates: Rates::default(),
                     version: VERSIONS.newest,
                     client_id: self.client_id,
                     max_payload: MAX_PAYLOAD,
@@ -224,7 +221,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                     epoch: self.show.recording.epoch(),
                     secret: Secret::default(),
                     rooms: Vec::new(),
-                    extensions: Vec::new(),
+                    ..Welcome::default()
                 })
                 .encode(&mut self.out);
                 Ok(())
@@ -251,11 +248,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                 let reason = if self.is_in(room) { mute() } else { Refusal::NotInRoom };
                 self.refuse(room, self.references, reason);
             }
-            ClientMessage::Send { room, .. } => {
+            ClientMessage::ToServer { room, .. } => {
                 self.references += 1;
                 self.refuse(room, self.references, mute());
             }
-            ClientMessage::SetMeta { .. } => self.refuse(RoomId(0), 0, mute()),
+            ClientMessage::SetMetadata { .. } => self.refuse(RoomId(0), 0, mute()),
             ClientMessage::ListRooms { request } => {
                 let start = &self.show.start;
                 let rooms = vec![RoomSummary {
@@ -265,7 +262,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Viewer<'a, S> {
                     meta_version: start.meta_version,
                     meta: start.meta.clone().into_iter().collect(),
                 }];
-                ServerMessage::Rooms { request, count: 1, rooms }.encode(&mut self.out);
+                ServerMessage::RoomList { request, count: 1, rooms }.encode(&mut self.out);
             }
             ClientMessage::Authenticate { request, .. } => {
                 ServerMessage::JoinRefused { request, reason: mute() }.encode(&mut self.out);

@@ -14,7 +14,7 @@ use super::{
     Relay,
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
-    meta::clamp_u32,
+    metadata::clamp_u32,
     plants, prefix,
     session::{Connection, SeatRef, Secrets, Session, Threshold},
 };

@@ -137,7 +137,7 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return Ok(()) };
         let room = heard_in.filter(|room| connection.seat_in(*room).is_some());
         let room = room.and_then(|room| self.rooms.get(&room));
-        let room = room.filter(|room| room.config.mode != RelayMode::Server);
+        let room = room.filter(|room| room.config.mode != RelayMode::ServerOnly);
         let members = room.map_or(0, |room| room.members().len()) as u64;
         let len = len as u64;
         let fan_out = len.saturating_add(BROADCAST_HEADER as u64).saturating_mul(members);

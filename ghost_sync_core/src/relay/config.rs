@@ -11,7 +11,7 @@ use super::{
 use crate::wire::{MAX_OVERHEAD, MAX_SERVER_FRAME, Protocol};
 
 pub(super) use room::MAX_TICK;
-pub use room::{History, RelayMode, RoomConfig};
+pub use room::{RelayMode, RoomConfig, RoomHistory};
 
 /// The settings of a relay, and of every server around one: each stands here once.
 ///
@@ -66,7 +66,7 @@ pub struct RelayConfig {
     /// disconnected. What a frame costs beside its bytes counts. As much may be kept of what
     /// was sent to it alone and not confirmed, and as much wait of rosters and values for
     /// newcomers, beside those of one more join. Worst-case memory is three times this times
-    /// `max_clients`, and what rooms keep: each its [`History`] and as much again as this while
+    /// `max_clients`, and what rooms keep: each its [`RoomHistory`] and as much again as this while
     /// a member is behind.
     pub outbox_limit: usize,
     /// When clients that are turned away, or put out by a shutdown, are asked to
@@ -98,7 +98,7 @@ pub struct RelayConfig {
     pub room_defaults: RoomConfig,
     /// Keys of metadata that clients may set, in their hello and later; `None`: all but
     /// those that the server has set.
-    pub client_meta_keys: Option<BTreeSet<String>>,
+    pub client_metadata_keys: Option<BTreeSet<String>>,
     /// What the program around the relay is. Servers fill it in by themselves.
     pub host: HostConfig,
 }
@@ -114,7 +114,7 @@ pub struct HostConfig {
     /// Whether the host decides about each join.
     pub ask_join: bool,
     /// Whether the host decides about each change that a client makes to its metadata.
-    pub ask_meta: bool,
+    pub ask_metadata: bool,
     /// Whether clients show tokens, which the host verifies.
     pub auth: AuthPolicy,
     /// The typed messages that the host knows: clients that know others are refused.
@@ -247,7 +247,7 @@ impl Default for RelayConfig {
             kick_bar: Duration::from_secs(10),
             create_on_join: CreateOnJoin::default(),
             room_defaults: RoomConfig::default(),
-            client_meta_keys: None,
+            client_metadata_keys: None,
             host: HostConfig::default(),
         }
     }

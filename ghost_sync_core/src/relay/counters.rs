@@ -10,7 +10,7 @@ use bytes::BytesMut;
 
 use super::{
     Relay,
-    config::{CreateOnJoin, History, RelayConfig, RoomConfig},
+    config::{CreateOnJoin, RelayConfig, RoomConfig, RoomHistory},
     error::CreateRoomError,
     event::{Input, LinkId, Output, RelayEvent},
 };
@@ -122,13 +122,13 @@ fn the_last_number_of_a_room_is_given_once() {
 fn keys_that_are_never_used_again_are_not_remembered_for_ever() {
     let mut world = World::new(RelayConfig::default());
     let name = RoomName::new("a").unwrap();
-    let config = RoomConfig::default().history(History::NONE);
+    let config = RoomConfig::default().history(RoomHistory::NONE);
     let room = world.relay.create_room(world.now, name, 7, config, &mut world.out).unwrap();
     for number in 0..20_000 {
         let key = number.to_string();
         for value in [Some("x"), None] {
             let (now, out) = (world.now, &mut world.out);
-            world.relay.set_room_meta(now, "a", &key, value, None, out).unwrap();
+            world.relay.set_room_metadata(now, "a", &key, value, None, out).unwrap();
         }
         world.out.clear();
         world.relay.take_ready(world.now, &mut Vec::new(), &mut world.out);
@@ -164,7 +164,7 @@ fn settings_at_their_ends_overflow_nothing() {
             ..RelayConfig::default()
         };
         config.room_defaults = RoomConfig {
-            history: History { events: size, bytes: size, reliable: size, age: time },
+            history: RoomHistory { events: size, bytes: size, reliable: size, age: time },
             replay: u32::MAX,
             retain: size,
             tick: Some(time),

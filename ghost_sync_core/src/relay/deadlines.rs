@@ -9,7 +9,7 @@ use std::{
 use super::{
     Relay,
     event::{AskId, ConnId, Output, RelayEvent},
-    meta::clamp_u32,
+    metadata::clamp_u32,
     outbox::ItemKind,
     session::{Session, Unacked},
 };

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::wire::{InvalidMetaKey, InvalidRoomName, RoomName};
+use crate::wire::{InvalidMetadataKey, InvalidRoomName, RoomName};
 
 /// A setting with which a server cannot serve anybody. Set it to what is allowed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -58,7 +58,7 @@ pub struct ClientNotFound;
 /// Why the host's message was not sent.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum SendError {
+pub enum ServerSendError {
     /// Create the room first.
     #[error(transparent)]
     RoomNotFound(#[from] RoomNotFound),
@@ -90,7 +90,7 @@ pub enum SendError {
 /// Why metadata was not changed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum MetaError {
+pub enum MetadataError {
     /// Create the room first.
     #[error(transparent)]
     RoomNotFound(#[from] RoomNotFound),
@@ -117,7 +117,7 @@ pub enum MetaError {
         /// The text, cut to 32 characters.
         key: String,
         /// What is wrong with it.
-        why: InvalidMetaKey,
+        why: InvalidMetadataKey,
     },
     /// The server has set or removed that key, and a client wants to change it.
     #[error("metadata {0:?} is the server's")]

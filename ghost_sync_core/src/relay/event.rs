@@ -15,8 +15,8 @@ pub use question::{Admission, AskId, Question, Verdict};
 use crate::{
     identity::Identity,
     wire::{
-        AuthError, ClientId, CloseReason, LeaveReason, MessageType, Meta, RoomId, RoomName, Seat,
-        Token,
+        AuthError, ClientId, CloseReason, LeaveReason, MessageType, MetadataEntry, RoomId,
+        RoomName, Seat, Token,
     },
 };
 
@@ -150,7 +150,7 @@ pub enum RelayEvent {
         /// Where it comes from.
         addr: SocketAddr,
         /// Its own metadata.
-        meta: Vec<Meta>,
+        meta: Vec<MetadataEntry>,
         /// Who it is, if its token said so.
         identity: Option<Arc<Identity>>,
     },
@@ -343,7 +343,7 @@ pub enum RelayEvent {
         payload: Bytes,
     },
     /// A room's metadata changed.
-    RoomMetaChanged {
+    RoomMetadataChanged {
         /// The room.
         room: RoomId,
         /// Its name.
@@ -356,7 +356,7 @@ pub enum RelayEvent {
         value: Option<String>,
     },
     /// A client's metadata changed.
-    ClientMetaChanged {
+    ClientMetadataChanged {
         /// The connection.
         conn: ConnId,
         /// Who.

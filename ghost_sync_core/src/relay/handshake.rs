@@ -9,7 +9,7 @@ use super::{
     config::MIN_GREETERS,
     deadlines::{Due, millis},
     event::{ConnId, DisconnectReason, LinkId, Output, Question, RelayEvent},
-    meta::{MetaMap, clamp_u32},
+    metadata::{MetadataMap, clamp_u32},
     outbox::ItemKind,
     plants,
     questions::AskTarget,
@@ -25,7 +25,7 @@ use crate::wire::{
 /// What a client brings that begins a session.
 #[derive(Debug)]
 pub(super) struct Newcomer {
-    pub(super) meta: MetaMap,
+    pub(super) meta: MetadataMap,
     pub(super) data: Bytes,
     pub(super) user_agent: String,
 }
@@ -134,7 +134,7 @@ impl Relay {
         } else if let Err(reason) = self.check_bar(now, conn) {
             reason
         } else {
-            match self.meta_of_hello(hello.meta) {
+            match self.metadata_of_hello(hello.meta) {
                 Ok(meta) => {
                     let data = Bytes::copy_from_slice(hello.data);
                     let user_agent = user_agent(&hello.extensions);

@@ -6,10 +6,10 @@ use super::{
     Relay,
     asides::{About, Aside},
     deadlines::{FOR_EVER, millis},
-    error::{ClientNotFound, MetaError, RoomNotFound, SendError},
+    error::{ClientNotFound, MetadataError, RoomNotFound, ServerSendError},
     event::{ConnId, Output, RelayEvent},
     log::{MAX_SPARED, Origin, Spared},
-    meta::{MetaChange, Owner},
+    metadata::{MetadataChange, Owner},
     outbox::ItemKind,
     plants,
     requests::Broadcast,
@@ -92,7 +92,7 @@ impl Relay {
         delivery: Delivery,
         message_type: MessageType,
         payload: &[u8],
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         self.say(
             now,
             name,
@@ -112,7 +112,7 @@ impl Relay {
         key: u32,
         message_type: MessageType,
         payload: &[u8],
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         let (delivery, last) = (Delivery::Latest(key), true);
         self.say(
             now,
@@ -132,7 +132,7 @@ impl Relay {
         now: Instant,
         name: &str,
         words: Announcement<'_>,
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         let Announcement { delivery, last, except, message_type, payload } = words;
         let room = self.find(name)?;
         self.check_words(message_type, payload)?;
@@ -144,7 +144,7 @@ impl Relay {
             }
         }
         if too_many {
-            return Err(SendError::TooManyLeftOut { max: MAX_SPARED });
+            return Err(ServerSendError::TooManyLeftOut { max: MAX_SPARED });
         }
         let flags = match delivery {
             Delivery::Latest(_) if last => SendFlags::FORGET,
@@ -185,7 +185,7 @@ impl Relay {
         delivery: Delivery,
         message_type: MessageType,
         payload: &[u8],
-    ) -> Result<usize, SendError> {
+    ) -> Result<usize, ServerSendError> {
         self.check_words(message_type, payload)?;
         let room = room.map(|name| self.find(name)).transpose()?;
         let key = match delivery {
@@ -254,7 +254,7 @@ impl Relay {
         &mut self,
         message_type: MessageType,
         payload: &[u8],
-    ) -> Result<usize, SendError> {
+    ) -> Result<usize, ServerSendError> {
         let conns: Vec<_> = self.clients().map(|(conn, _)| conn).collect();
         self.direct(&conns, None, Delivery::Reliable, message_type, payload)
     }
@@ -263,7 +263,7 @@ impl Relay {
     ///
     /// # Errors
     /// When there is no such room, a limit is passed, or the version is another.
-    pub fn set_room_meta(
+    pub fn set_room_metadata(
         &mut self,
         now: Instant,
         name: &str,
@@ -271,20 +271,26 @@ impl Relay {
         value: Option<&str>,
         if_version: Option<u64>,
         out: &mut Vec<Output>,
-    ) -> Result<u64, MetaError> {
+    ) -> Result<u64, MetadataError> {
         let room = self.find(name)?;
         let Some(found) = self.rooms.get_mut(&room) else { return Err(ClientNotFound.into()) };
         let version = found.meta.set(Owner::Server, key, value, if_version)?;
         let name = found.name.clone();
         let size = key.len() + value.map_or(0, str::len) + 64;
         let seq = self.append(now, room, Origin::of(Seat::SERVER), size, |buf, seq| {
-            ServerMessage::RoomMeta { room, seq, version, key, value }.encode(buf);
+            ServerMessage::RoomMetadata { room, seq, version, key, value }.encode(buf);
         });
         if let Some(found) = self.rooms.get_mut(&room) {
             found.changed(Seat::SERVER, key, seq);
         }
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
-        out.push(Output::Event(RelayEvent::RoomMetaChanged { room, name, version, key, value }));
+        out.push(Output::Event(RelayEvent::RoomMetadataChanged {
+            room,
+            name,
+            version,
+            key,
+            value,
+        }));
         Ok(version)
     }
 
@@ -293,7 +299,7 @@ impl Relay {
     ///
     /// # Errors
     /// When the client is gone, a limit is passed, or the version is another.
-    pub fn set_client_meta(
+    pub fn set_client_metadata(
         &mut self,
         now: Instant,
         conn: ConnId,
@@ -301,13 +307,13 @@ impl Relay {
         value: Option<&str>,
         if_version: Option<u64>,
         out: &mut Vec<Output>,
-    ) -> Result<u64, MetaError> {
+    ) -> Result<u64, MetadataError> {
         self.present(conn)?;
-        self.change_client_meta(
+        self.change_client_metadata(
             now,
             conn,
             Owner::Server,
-            MetaChange { key, value, if_version },
+            MetadataChange { key, value, if_version },
             out,
         )
     }
@@ -361,14 +367,18 @@ impl Relay {
         self.conns.get(conn).filter(|connection| connection.is_present()).ok_or(ClientNotFound)
     }
 
-    fn check_words(&self, message_type: MessageType, payload: &[u8]) -> Result<(), SendError> {
+    fn check_words(
+        &self,
+        message_type: MessageType,
+        payload: &[u8],
+    ) -> Result<(), ServerSendError> {
         let known = self.config.host.protocol.as_ref();
         if let Some(name) = known.and_then(|known| known.denied_to_server(message_type)) {
-            return Err(SendError::SaidByClients { name: name.to_owned() });
+            return Err(ServerSendError::SaidByClients { name: name.to_owned() });
         }
         let (len, max) = (payload.len(), self.config.max_payload);
         if len > max {
-            return Err(SendError::PayloadTooLarge { len, max });
+            return Err(ServerSendError::PayloadTooLarge { len, max });
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::{
     config::{CreateOnJoin, RoomConfig},
     event::{AskId, ConnId, Output, Question, RelayEvent},
     membership::FirstWords,
-    meta::clamp_u32,
+    metadata::clamp_u32,
     outbox::ItemKind,
     plants,
     questions::AskTarget,

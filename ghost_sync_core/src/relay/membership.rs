@@ -8,7 +8,7 @@ use super::{
     Relay,
     event::{ConnId, Output, RelayEvent},
     log::Origin,
-    meta::clamp_u32,
+    metadata::clamp_u32,
     outbox::ItemKind,
     plants,
     room::Member,

@@ -8,7 +8,7 @@ use super::{
     config::OverflowPolicy,
     event::{ConnId, Output},
     log::{Class, Log, Totals},
-    meta::clamp_u32,
+    metadata::clamp_u32,
     outbox::QueueLen,
     session::{SeatRef, Threshold},
 };

@@ -6,11 +6,11 @@ use super::{
     Relay,
     config::RoomConfig,
     event::ConnId,
-    room::{Member, RoomHistory, RoomInfo},
+    room::{HistoryPage, Member, RoomInfo},
 };
 use crate::{
     identity::Identity,
-    wire::{ClientId, MemberInfo, Meta, RoomId, RoomName, Seat},
+    wire::{ClientId, MemberInfo, MetadataEntry, RoomId, RoomName, Seat},
 };
 
 impl Relay {
@@ -60,18 +60,18 @@ impl Relay {
 
     /// What a room keeps of what happened from event `from` on, as far as it is
     /// kept, and up to about `max_bytes` (but at least one event).
-    pub fn history(&self, name: &str, from: u64, max_bytes: usize) -> Option<RoomHistory> {
+    pub fn history(&self, name: &str, from: u64, max_bytes: usize) -> Option<HistoryPage> {
         self.history_of(self.room_id(name)?, from, max_bytes)
     }
 
     /// Metadata of a room and its version.
-    pub fn room_meta(&self, name: &str) -> Option<(u64, Vec<Meta>)> {
+    pub fn room_metadata(&self, name: &str) -> Option<(u64, Vec<MetadataEntry>)> {
         let room = self.rooms.get(self.names.get(name)?)?;
         Some((room.meta.version(), room.meta.to_vec()))
     }
 
     /// Metadata of a client and its version.
-    pub fn client_meta(&self, conn: ConnId) -> Option<(u64, Vec<Meta>)> {
+    pub fn client_metadata(&self, conn: ConnId) -> Option<(u64, Vec<MetadataEntry>)> {
         let connection = self.present(conn).ok()?;
         Some((connection.meta.version(), connection.meta.to_vec()))
     }

@@ -21,7 +21,7 @@ pub(super) enum AskTarget {
     CreateRoom(ConnId),
     Join(ConnId),
     Relay(ConnId),
-    SetMeta(ConnId),
+    SetMetadata(ConnId),
     Greet(ConnId),
 }
 
@@ -33,9 +33,9 @@ pub(super) struct PendingAsk {
 
 impl Relay {
     /// Whether the host decides about changes of metadata from here on, as
-    /// [`RelayConfig::ask_meta`](super::HostConfig::ask_meta) says at first.
-    pub fn set_ask_meta(&mut self, ask: bool) {
-        self.config.host.ask_meta = ask;
+    /// [`RelayConfig::ask_metadata`](super::HostConfig::ask_metadata) says at first.
+    pub fn set_ask_metadata(&mut self, ask: bool) {
+        self.config.host.ask_metadata = ask;
     }
 
     /// Whether the answer to a question still matters: nobody left, nothing timed out.
@@ -200,7 +200,7 @@ impl Relay {
                 self.join_decided(now, conn, ask, Ok(greeting), out);
             }
             (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
-            (AskTarget::SetMeta(conn), _) => self.meta_decided(now, conn, ask, Ok(()), out),
+            (AskTarget::SetMetadata(conn), _) => self.metadata_decided(now, conn, ask, Ok(()), out),
             (AskTarget::Greet(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
                 self.greeting_decided(now, conn, ask, Vec::new(), out);
             }
@@ -224,7 +224,7 @@ impl Relay {
             AskTarget::CreateRoom(conn) => self.room_decided(now, conn, ask, Err(reason), out),
             AskTarget::Join(conn) => self.join_decided(now, conn, ask, Err(reason), out),
             AskTarget::Relay(conn) => self.moderated(now, conn, ask, Err(reason), out),
-            AskTarget::SetMeta(conn) => self.meta_decided(now, conn, ask, Err(reason), out),
+            AskTarget::SetMetadata(conn) => self.metadata_decided(now, conn, ask, Err(reason), out),
             AskTarget::Greet(conn) => self.greeting_decided(now, conn, ask, Vec::new(), out),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{
     Relay,
     event::{ConnId, LinkId, Output},
-    meta::clamp_u32,
+    metadata::clamp_u32,
     outbox::ItemKind,
     plants,
     session::{Connection, Session, Unacked},
@@ -235,12 +235,12 @@ impl Relay {
 fn cost_of(message: &ClientMessage<'_>) -> usize {
     match message {
         ClientMessage::Broadcast { .. }
-        | ClientMessage::Send { .. }
+        | ClientMessage::ToServer { .. }
         | ClientMessage::Ping { .. }
         | ClientMessage::Pong { .. }
         | ClientMessage::Received { .. }
         | ClientMessage::Close { .. } => 1,
-        ClientMessage::Leave { .. } | ClientMessage::SetMeta { .. } => 4,
+        ClientMessage::Leave { .. } | ClientMessage::SetMetadata { .. } => 4,
         ClientMessage::Join { .. } => 16,
         ClientMessage::Hello(_)
         | ClientMessage::Resume(_)

@@ -10,7 +10,7 @@ use super::{
     event::{ConnId, Output, RelayEvent},
     joins::JoinWish,
     log::{Class, Origin, Spared},
-    meta::{MetaChange, clamp_u32},
+    metadata::{MetadataChange, clamp_u32},
     outbox::ItemKind,
     plants,
     room::Room,
@@ -57,7 +57,7 @@ impl Relay {
                 let broadcast = Broadcast { room, delivery, flags, message_type, payload };
                 self.client_broadcast(now, conn, broadcast, out);
             }
-            ClientMessage::Send { room, message_type, payload } => {
+            ClientMessage::ToServer { room, message_type, payload } => {
                 self.client_send(now, conn, room, message_type, payload, out);
             }
             ClientMessage::Ping { nonce } => {
@@ -69,12 +69,12 @@ impl Relay {
                 self.pong(now, conn, nonce, out);
                 self.confirmed(now, conn, received, out);
             }
-            ClientMessage::SetMeta { key, value, if_version } => {
+            ClientMessage::SetMetadata { key, value, if_version } => {
                 let size = key.len() + value.map_or(0, str::len);
-                match self.may_ask(now, conn, META_COST + size as u64 / 256) {
+                match self.may_ask(now, conn, METADATA_COST + size as u64 / 256) {
                     Ok(()) => {
-                        let change = MetaChange { key, value, if_version };
-                        self.client_sets_meta(now, conn, change, out);
+                        let change = MetadataChange { key, value, if_version };
+                        self.client_sets_metadata(now, conn, change, out);
                     }
                     Err(reason) => self.refuse(conn, RoomId(0), 0, reason),
                 }
@@ -120,8 +120,8 @@ impl Relay {
             return self.refuse(conn, room, reference, reason);
         }
         match self.rooms[&room].config.mode {
-            RelayMode::Relay => self.relay(now, conn, reference, seat, broadcast, out),
-            RelayMode::Server => self.report(conn, room, broadcast.message_type, payload, out),
+            RelayMode::AtOnce => self.relay(now, conn, reference, seat, broadcast, out),
+            RelayMode::ServerOnly => self.report(conn, room, broadcast.message_type, payload, out),
             RelayMode::Moderated => self.moderate(now, conn, reference, seat, broadcast, out),
         }
     }
@@ -292,7 +292,7 @@ impl Relay {
             })
         });
         let rooms = rooms.collect();
-        self.push(conn, ItemKind::Reply, &ServerMessage::Rooms { request, count, rooms });
+        self.push(conn, ItemKind::Reply, &ServerMessage::RoomList { request, count, rooms });
     }
 
     pub(super) fn refuse(&mut self, conn: ConnId, room: RoomId, reference: u64, reason: Refusal) {
@@ -306,7 +306,7 @@ pub(super) const BROADCAST_HEADER: usize = 34;
 
 /// What requests cost of their limit.
 const JOIN_COST: u64 = 1;
-const META_COST: u64 = 2;
+const METADATA_COST: u64 = 2;
 const LIST_COST: u64 = 4;
 const TOKEN_COST: u64 = 4;
 

@@ -14,7 +14,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub use info::{PastEvent, RoomHistory, RoomInfo};
+pub use info::{HistoryPage, PastEvent, RoomInfo};
 pub(super) use member::Member;
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     kicks::Kicked,
     latest::Latest,
     log::{Class, Log, Origin},
-    meta::{MetaLimit, MetaMap},
+    metadata::{MetadataLimit, MetadataMap},
     pace::{Company, Pending},
     plants,
     reliable::ReliableLog,
@@ -39,7 +39,7 @@ pub(super) struct Room {
     pub(super) log: Log,
     /// What the log has forgotten and may not be missed.
     pub(super) reliable: ReliableLog,
-    pub(super) meta: MetaMap,
+    pub(super) meta: MetadataMap,
     pub(super) kicked: Kicked,
     /// Sorted by seat.
     members: Vec<Member>,
@@ -113,7 +113,7 @@ impl Room {
             config,
             log: Log::new(),
             reliable: ReliableLog::default(),
-            meta: MetaMap::new(MetaLimit::ROOM),
+            meta: MetadataMap::new(MetadataLimit::ROOM),
             kicked: Kicked::default(),
             members: Vec::new(),
             roster: Roster::default(),

@@ -21,7 +21,7 @@ use super::{
     budget::Budget,
     config::{AuthPolicy, RelayConfig},
     event::{AskId, DisconnectReason, LinkId},
-    meta::{MetaLimit, MetaMap, OwnedChange},
+    metadata::{MetadataLimit, MetadataMap, OwnedChange},
     outbox::Outbox,
     plants,
     restart::Restart,
@@ -58,7 +58,7 @@ pub(super) struct Connection {
     pub(super) decoder: Decoder,
     pub(super) seats: Vec<SeatRef>,
     pub(super) outbox: Outbox,
-    pub(super) meta: MetaMap,
+    pub(super) meta: MetadataMap,
     /// Broadcasts and messages to the host received so far.
     pub(super) reference: u64,
     /// Requests received so far, and those that the client was not told of.
@@ -217,7 +217,7 @@ impl Connection {
             decoder: Decoder::new(MAX_HELLO),
             seats: Vec::new(),
             outbox: Outbox::new(keep),
-            meta: MetaMap::new(MetaLimit::CLIENT),
+            meta: MetadataMap::new(MetadataLimit::CLIENT),
             reference: 0,
             requests: 0,
             unacked: Unacked::default(),

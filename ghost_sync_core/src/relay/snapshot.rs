@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{
     Relay,
-    room::{PastEvent, RoomHistory},
+    room::{HistoryPage, PastEvent},
 };
-use crate::wire::{MemberInfo, Meta, RoomId, RoomName, Seat};
+use crate::wire::{MemberInfo, MetadataEntry, RoomId, RoomName, Seat};
 
 /// A room as it is at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,7 +29,7 @@ pub struct RoomSnapshot {
     /// Version of its metadata.
     pub meta_version: u64,
     /// Its metadata, sorted by key.
-    pub meta: Vec<Meta>,
+    pub meta: Vec<MetadataEntry>,
     /// Everybody in it, in the order of their seats.
     pub members: Vec<MemberInfo>,
     /// The newest values of each sender and key, as whole `Retained` frames.
@@ -58,7 +58,7 @@ impl Relay {
 
     /// As [`history`](Self::history), by the room's number: also of a room that was
     /// deleted, as long as anybody may have to be told.
-    pub fn history_of(&self, room: RoomId, from: u64, max_bytes: usize) -> Option<RoomHistory> {
+    pub fn history_of(&self, room: RoomId, from: u64, max_bytes: usize) -> Option<HistoryPage> {
         let log = &self.rooms.get(&room)?.log;
         let (oldest, next) = (log.first(), log.next());
         let mut events = Vec::new();
@@ -73,6 +73,6 @@ impl Relay {
             let frame = Bytes::copy_from_slice(frame);
             events.push(PastEvent { seq, at_ms: entry.at, frame });
         }
-        Some(RoomHistory { oldest, next, events })
+        Some(HistoryPage { oldest, next, events })
     }
 }

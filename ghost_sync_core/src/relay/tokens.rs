@@ -12,7 +12,7 @@ use super::{
     deadlines::{FOR_EVER, millis},
     event::{ConnId, Output, RelayEvent},
     handshake::Newcomer,
-    meta::{MetaChange, Owner},
+    metadata::{MetadataChange, Owner},
     outbox::ItemKind,
     plants,
     session::{Connection, Session},
@@ -290,9 +290,9 @@ impl Relay {
             if !known.iter().any(|(of, is)| of == key && is == value)
                 || !self.conns[conn].meta.is_servers(key)
             {
-                let change = MetaChange { key, value: Some(value), if_version: None };
+                let change = MetadataChange { key, value: Some(value), if_version: None };
                 // What is too much stays unset: the host's own limit was checked with the token.
-                let _ = self.change_client_meta(now, conn, Owner::Server, change, out);
+                let _ = self.change_client_metadata(now, conn, Owner::Server, change, out);
             }
         }
     }

@@ -7,11 +7,11 @@ use crate::wire::Refusal;
 
 /// Requests of one client that are not decided, or wait for earlier ones that are not.
 #[derive(Debug)]
-pub(super) struct Undecided<T>(VecDeque<Request<T>>);
+pub(super) struct Undecided<T>(VecDeque<UndecidedRequest<T>>);
 
 /// A request of which the host was asked.
 #[derive(Debug)]
-pub(super) struct Request<T> {
+pub(super) struct UndecidedRequest<T> {
     pub(super) ask: AskId,
     pub(super) what: T,
     pub(super) verdict: Option<Result<(), Refusal>>,
@@ -23,7 +23,7 @@ impl<T> Undecided<T> {
     }
 
     pub(super) fn push(&mut self, ask: AskId, what: T) {
-        self.0.push_back(Request { ask, what, verdict: None });
+        self.0.push_back(UndecidedRequest { ask, what, verdict: None });
     }
 
     /// Notes a verdict.
@@ -35,13 +35,13 @@ impl<T> Undecided<T> {
 
     /// Takes the oldest if it is decided.
     pub(super) fn next_decided(&mut self) -> Option<(T, Result<(), Refusal>)> {
-        let Request { what, verdict, .. } =
+        let UndecidedRequest { what, verdict, .. } =
             self.0.pop_front_if(|request| request.verdict.is_some())?;
         Some((what, verdict.unwrap_or(Ok(()))))
     }
 
     /// Takes those of which `is_meant` holds, decided or not.
-    pub(super) fn take(&mut self, is_meant: impl Fn(&T) -> bool) -> Vec<Request<T>> {
+    pub(super) fn take(&mut self, is_meant: impl Fn(&T) -> bool) -> Vec<UndecidedRequest<T>> {
         let waiting = std::mem::take(&mut self.0).into_iter();
         let (taken, left): (Vec<_>, _) = waiting.partition(|request| is_meant(&request.what));
         self.0 = left.into();

@@ -14,7 +14,7 @@ use super::{
     event::{ConnId, Output},
     gate::Bar,
     limits::Limits,
-    meta::clamp_u32,
+    metadata::clamp_u32,
     plants,
 };
 use crate::wire::{Bucket, CloseReason, UserId};

@@ -265,8 +265,11 @@ impl ServerBuilder {
     /// [`Forbidden`](crate::wire::Refusal::Forbidden). What the server sets is not limited
     /// by this, and is never changed by a client.
     #[must_use]
-    pub fn client_meta_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.relay.client_meta_keys = Some(keys.into_iter().map(Into::into).collect());
+    pub fn client_metadata_keys<K: Into<String>>(
+        mut self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Self {
+        self.relay.client_metadata_keys = Some(keys.into_iter().map(Into::into).collect());
         self
     }
 
@@ -333,7 +336,7 @@ impl ServerBuilder {
         let is_handler = matches!(sink, NewSink::Handler(_));
         relay.host.ask_connect = asked;
         relay.host.ask_join = asked;
-        relay.host.ask_meta = matches!(sink, NewSink::Given(_));
+        relay.host.ask_metadata = matches!(sink, NewSink::Given(_));
         // A handler is made with the handle and asked afterwards; rooms that joins
         // make are observed for its sake, whether or not it then listens.
         relay.room_defaults.observed |= is_handler;
@@ -348,7 +351,7 @@ impl ServerBuilder {
             NewSink::Handler(make) => {
                 let hooks = make(&service, creates_freely);
                 let asked = hooks.wants_metadata();
-                service.shard.act(|relay, _, _| relay.set_ask_meta(asked));
+                service.shard.act(|relay, _, _| relay.set_ask_metadata(asked));
                 service.hook(hooks);
             }
             NewSink::Given(sink) => service.shard.tell(sink),

@@ -2,7 +2,7 @@
 
 mod access;
 mod extensions;
-mod meta;
+mod metadata;
 mod rooms;
 mod speak;
 
@@ -20,7 +20,7 @@ use crate::{
     wire::{ClientId, RoomName},
 };
 
-pub use meta::MetaSnapshot;
+pub use metadata::MetadataSnapshot;
 
 use super::{
     connection,

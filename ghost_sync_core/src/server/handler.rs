@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     identity::Identity,
     relay::Verdict,
-    wire::{ClientId, DisconnectReason, LeaveReason, MessageType, Meta, Role},
+    wire::{ClientId, DisconnectReason, LeaveReason, MessageType, MetadataEntry, Role},
 };
 
 /// Who would connect, and what it said of itself.
@@ -21,7 +21,7 @@ pub struct ConnectInfo<'a> {
     /// What it brought for the rules: a password, say.
     pub data: &'a [u8],
     /// Its own metadata, such as a display name.
-    pub meta: &'a [Meta],
+    pub meta: &'a [MetadataEntry],
     /// The program that it says it is, for logs: at most 128 characters, without control
     /// characters, empty if it says nothing. Anybody can say anything.
     pub user_agent: &'a str,
@@ -101,7 +101,7 @@ pub trait ServerHandler: Send + Sync + 'static {
     /// May the client change its metadata like this? `None` removes the key. Asked if
     /// [`wants_metadata`](Self::wants_metadata) says so, about keys that the server has
     /// not set itself; what a client brings when it connects is in [`ConnectInfo`].
-    fn on_set_meta(&self, client_id: ClientId, key: &str, value: Option<&str>) -> Verdict {
+    fn on_set_metadata(&self, client_id: ClientId, key: &str, value: Option<&str>) -> Verdict {
         let _ = (client_id, key, value);
         Verdict::Accept
     }
@@ -182,7 +182,7 @@ pub trait ServerHandler: Send + Sync + 'static {
         true
     }
 
-    /// Whether [`on_set_meta`](Self::on_set_meta) is to be asked. Asked once, `false` by
+    /// Whether [`on_set_metadata`](Self::on_set_metadata) is to be asked. Asked once, `false` by
     /// default: clients then change what they may at once.
     fn wants_metadata(&self) -> bool {
         false
@@ -225,8 +225,8 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
         async { Verdict::Accept }
     }
 
-    /// As [`ServerHandler::on_set_meta`].
-    fn on_set_meta(
+    /// As [`ServerHandler::on_set_metadata`].
+    fn on_set_metadata(
         &self,
         client_id: ClientId,
         key: &str,

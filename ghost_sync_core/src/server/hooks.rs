@@ -117,7 +117,7 @@ impl Hooks {
     async fn may_follow(&self, question: &Question, deadline: Instant) -> bool {
         match question {
             // It has its seats already.
-            Question::Relay { .. } | Question::Greet { .. } | Question::SetMeta { .. } => true,
+            Question::Relay { .. } | Question::Greet { .. } | Question::SetMetadata { .. } => true,
             Question::Connect { .. } | Question::CreateRoom { .. } | Question::Join { .. } => {
                 let short = timeout_at(deadline.into(), self.lane.short()).await.is_ok();
                 if !short {
@@ -238,8 +238,8 @@ impl Sink for Hooks {
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::RoomMetaChanged { .. }
-            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::RoomMetadataChanged { .. }
+            | RelayEvent::ClientMetadataChanged { .. }
             | RelayEvent::Rtt { .. } => false,
             RelayEvent::ConnectionClosed { .. }
             | RelayEvent::RoomCreated { .. }

@@ -22,8 +22,8 @@ pub(super) fn is_told(event: &RelayEvent) -> bool {
         | RelayEvent::JoinAbandoned { .. }
         | RelayEvent::Broadcast { .. }
         | RelayEvent::Message { .. }
-        | RelayEvent::RoomMetaChanged { .. }
-        | RelayEvent::ClientMetaChanged { .. }
+        | RelayEvent::RoomMetadataChanged { .. }
+        | RelayEvent::ClientMetadataChanged { .. }
         | RelayEvent::Rtt { .. } => false,
     }
 }
@@ -71,8 +71,8 @@ pub(super) fn tell(event: &RelayEvent) {
         | RelayEvent::JoinAbandoned { .. }
         | RelayEvent::Broadcast { .. }
         | RelayEvent::Message { .. }
-        | RelayEvent::RoomMetaChanged { .. }
-        | RelayEvent::ClientMetaChanged { .. }
+        | RelayEvent::RoomMetadataChanged { .. }
+        | RelayEvent::ClientMetadataChanged { .. }
         | RelayEvent::Rtt { .. } => {}
     }
 }

@@ -43,7 +43,7 @@ pub(super) enum Mark {
     JoinedWhileAway,
     Shutdown,
     RoomMoved,
-    MetaConflict,
+    MetadataConflict,
     SecondResume,
     OldSecret,
     Blocked,

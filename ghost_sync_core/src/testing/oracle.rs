@@ -62,7 +62,7 @@ pub(super) enum Cause {
     Lost,
     Tick,
     Answer { conn: ConnId, about: About, accepted: bool, words: Range<u32> },
-    Kick(ConnId),
+    Disconnect(ConnId),
     Host,
     Shutdown,
     Write,
@@ -76,7 +76,7 @@ pub(super) enum About {
     Join(RoomId),
     Greet(RoomId),
     Relay,
-    SetMeta,
+    SetMetadata,
 }
 
 /// A room of one relay; its numbers start anew when the server is restarted.
@@ -233,7 +233,7 @@ impl Oracle {
 
     /// The server gets a whole frame.
     pub(super) fn fed(&mut self, body: &[u8]) {
-        let (ClientMessage::Broadcast { payload, .. } | ClientMessage::Send { payload, .. }) =
+        let (ClientMessage::Broadcast { payload, .. } | ClientMessage::ToServer { payload, .. }) =
             (match ClientMessage::decode(body) {
                 Ok(message) => message,
                 Err(error) => return self.fail("I26", error.to_string()),

@@ -6,8 +6,8 @@ use fastrand::Rng;
 
 use crate::{
     relay::{
-        CreateOnJoin, GateConfig, History, Limits, OverflowPolicy, RelayConfig, RelayMode,
-        RoomConfig,
+        CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RelayMode, RoomConfig,
+        RoomHistory,
     },
     wire::{Direction, Protocol, Rate},
 };
@@ -77,7 +77,7 @@ impl Swarm {
             pick(&mut rng, &[CreateOnJoin::Never, CreateOnJoin::Always, CreateOnJoin::Ask]);
         relay.host.ask_connect = rng.u32(..5) == 0;
         relay.host.ask_join = rng.u32(..3) == 0;
-        let history = History {
+        let history = RoomHistory {
             events: pick(&mut rng, &[8192, 8192, 8192, 200, 20, 2, 0]),
             bytes: pick(&mut rng, &[512 << 10, 512 << 10, 8 << 10]),
             reliable: pick(&mut rng, &[2 << 20, 2 << 20, 2 << 20, 2 << 10, 0]),
@@ -98,15 +98,15 @@ impl Swarm {
         relay.room_defaults = room.clone();
         let modes = match rng.u32(..8) {
             0 | 1 => vec![RelayMode::Moderated],
-            2 => vec![RelayMode::Relay, RelayMode::Moderated, RelayMode::Server],
-            _ => vec![RelayMode::Relay],
+            2 => vec![RelayMode::AtOnce, RelayMode::Moderated, RelayMode::ServerOnly],
+            _ => vec![RelayMode::AtOnce],
         };
         // Drawn apart, so that the rest of a world stays what it is in each seed.
         let mut trust = Rng::with_seed(seed ^ 0x7257);
-        relay.host.ask_meta = trust.u32(..3) == 0;
+        relay.host.ask_metadata = trust.u32(..3) == 0;
         if trust.u32(..4) == 0 {
             let keys = ["a", "name", "score"];
-            relay.client_meta_keys = Some(keys.map(str::to_owned).into());
+            relay.client_metadata_keys = Some(keys.map(str::to_owned).into());
         }
         if trust.u32(..2) == 0 {
             let known = relay.host.protocol.insert(Protocol::default());

@@ -2,31 +2,34 @@
 
 mod clients;
 mod end;
+mod faults;
+mod host;
 mod hostile;
+mod links;
 mod operations;
+mod questions;
+mod requests;
 
 use std::{
     collections::BTreeMap,
-    io::IoSlice,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use fastrand::Rng;
 
 use super::{
     marks::Mark,
     network::Link,
-    oracle::{About, Cause, Oracle},
-    stamp::{mix, mix_bytes},
+    oracle::{Cause, Oracle},
+    stamp::mix,
     swarm::Swarm,
 };
 use crate::{
     client::{ServerEvent, Session},
-    relay::{AskId, ConnId, Input, LinkId, Output, Question, Relay, RelayEvent, Verdict},
-    wire::{ClientId, DisconnectReason, MessageType, Secret},
+    relay::{AskId, ConnId, Input, LinkId, Output, Relay, RelayEvent},
 };
+use questions::OpenAsk;
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -72,17 +75,6 @@ struct Player {
     over: bool,
     /// The server's epoch.
     epoch: u64,
-}
-
-#[derive(Clone, Debug)]
-struct OpenAsk {
-    ask: AskId,
-    conn: ConnId,
-    about: About,
-    payload: Option<Bytes>,
-    deadline: Instant,
-    /// Over which link a new process waits for the answer.
-    greeter: Option<LinkId>,
 }
 
 impl World {
@@ -171,115 +163,6 @@ impl World {
         Some((link, author))
     }
 
-    fn asked(&mut self, ask: AskId, question: Question, deadline: Instant) {
-        let greeter = self.relay.greeter_of(ask);
-        let (conn, about, payload) = match question {
-            Question::Greet { conn, room, .. } => {
-                if let Some(link) = greeter {
-                    self.oracle.asked_how_to_greet(link, conn, room, deadline);
-                    if let Some(greeting) = self.relay.conn_on(link) {
-                        self.oracle.asking.insert(greeting, link);
-                    }
-                }
-                (conn, About::Greet(room), None)
-            }
-            Question::Connect { conn, .. } => (conn, About::Connect, None),
-            Question::Join { conn, room, .. } => (conn, About::Join(room), None),
-            Question::CreateRoom { conn, .. } => (conn, About::CreateRoom, None),
-            Question::Relay { conn, message_type, payload, .. } => {
-                self.oracle.check_direction(message_type);
-                (conn, About::Relay, Some(payload))
-            }
-            Question::SetMeta { conn, key, value, .. } => {
-                self.oracle.asked_meta(conn, ask, key, value);
-                (conn, About::SetMeta, None)
-            }
-        };
-        if let Some(payload) = &payload {
-            self.oracle.asked(payload);
-        }
-        if about == About::Connect
-            && let Some(link) = self.relay.link_of(conn)
-        {
-            self.oracle.asking.insert(conn, link);
-        }
-        self.asks.push(OpenAsk { ask, conn, about, payload, deadline, greeter });
-        if self.healed || self.rng.u32(..8) < self.swarm.prompt {
-            self.prompt.push(ask);
-        }
-    }
-
-    /// Answers what the host answers at once.
-    fn answer_prompt(&mut self) {
-        while let Some(ask) = self.prompt.pop() {
-            self.answer(ask);
-        }
-    }
-
-    fn answer(&mut self, ask: AskId) {
-        let Some(at) = self.asks.iter().position(|open| open.ask == ask) else { return };
-        let OpenAsk { conn, about, payload, deadline, greeter, .. } = self.asks.remove(at);
-        let asked = self.relay.is_asked(ask);
-        if asked && deadline < self.now {
-            self.oracle.fail("I19", format!("{ask:?} waits after its deadline"));
-        }
-        let draw = if self.healed { 0 } else { self.rng.u32(..16) };
-        let first = self.words;
-        let verdict = match draw {
-            0..9 => Verdict::Accept,
-            9..12 => {
-                let mut words = Vec::new();
-                for _ in 0..self.rng.u32(1..3) {
-                    words.push((MessageType::RAW, self.say(about.room(), 16).into()));
-                }
-                Verdict::greet(words)
-            }
-            _ => Verdict::reject("no"),
-        };
-        let accepted = draw < 12;
-        if asked {
-            if let Some(payload) = payload {
-                self.oracle.judged(&payload, accepted);
-            }
-            if about == About::SetMeta && accepted {
-                self.oracle.accepted_meta(conn, ask);
-            }
-        } else {
-            self.oracle.mark(Mark::LateAnswer);
-        }
-        let words = first..self.words;
-        if let (true, Some(link), About::Greet(room)) = (asked, greeter, about) {
-            self.oracle.greets(link, room, words.clone());
-        }
-        let cause = Cause::Answer { conn, about, accepted: accepted && asked, words };
-        self.oracle.outcomes = 0;
-        let mut outputs = 0;
-        self.act(&cause, |relay, now, out| {
-            relay.handle(now, Input::Answer { ask, verdict }, out);
-            outputs = out.len();
-        });
-        let due = usize::from(asked && accepted && matches!(about, About::Join(_)));
-        if self.oracle.outcomes != due && matches!(about, About::Join(_)) {
-            let seen = format!("{} outcomes of a join, {due} due", self.oracle.outcomes);
-            self.oracle.fail("I19", seen);
-        }
-        if !asked && outputs > 0 {
-            self.oracle.fail("I19", "an answer that comes too late changes something");
-        }
-    }
-
-    /// The relay is done with a link.
-    fn dropped(&mut self, id: LinkId) {
-        let Some(serial) = self.by_id.remove(&id) else {
-            return self.oracle.fail("I15", format!("{id:?} is dropped twice"));
-        };
-        if let Some(link) = self.links.get_mut(&serial) {
-            link.served = false;
-            link.down.ended = true;
-            link.up.bytes.clear();
-        }
-    }
-
     /// Lets the host answer, and the relay write.
     fn turn(&mut self) {
         for _ in 0..100 {
@@ -307,103 +190,6 @@ impl World {
             }
         }
         self.oracle.fail("I20", "the relay is never done");
-    }
-
-    /// Writes to a socket what it takes.
-    fn write(&mut self, serial: u32) {
-        if let Some(id) = self.links.get(&serial).filter(|link| link.served).map(|link| link.id) {
-            self.act(&Cause::Write, |relay, now, out| relay.catch_up(now, id, out));
-        }
-        loop {
-            let Some(link) = self.links.get_mut(&serial).filter(|link| link.served) else { return };
-            let id = link.id;
-            let mut slices = [IoSlice::new(&[]); 8];
-            let offer = self.relay.transmit(id, &mut slices);
-            if offer.slices == 0 {
-                link.behind = false;
-                return;
-            }
-            let pipe = if self.healed { 1 << 22 } else { self.swarm.pipe };
-            let mut room = pipe.saturating_sub(link.down.bytes.len()).min(self.swarm.write);
-            // The first may have been chosen before it was full.
-            let mut chosen = link.behind && link.wrote.partial_len() == 0;
-            let mut taken = 0;
-            for slice in &slices[..offer.slices] {
-                let len = slice.len().min(room);
-                let mut whole = &slice[..len];
-                while let Ok(Some(body)) = link.wrote.next_frame(&mut whole) {
-                    self.oracle.wrote(id, body);
-                    if chosen {
-                        self.oracle.wrote_behind(id, body);
-                    }
-                    chosen = link.behind;
-                }
-                if link.held {
-                    link.down.bytes.extend_from_slice(&slice[..len]);
-                }
-                room -= len;
-                taken += len;
-            }
-            let given: usize = slices[..offer.slices].iter().map(|slice| slice.len()).sum();
-            if taken > 0 && taken < given {
-                self.oracle.mark(Mark::PartialWrite);
-            }
-            if taken == 0 {
-                (link.full, link.behind) = (true, true);
-                self.oracle.mark(Mark::Blocked);
-                return self.act(&Cause::Write, |relay, now, out| relay.blocked(now, id, out));
-            }
-            self.act(&Cause::Write, |relay, now, out| relay.sent(now, id, offer, taken, out));
-        }
-    }
-
-    /// Gives the server up to `most` bytes of a link.
-    fn deliver_up(&mut self, serial: u32, most: usize) -> bool {
-        let Some(link) = self.links.get_mut(&serial) else { return false };
-        let bytes = link.up.take(most);
-        let (id, served, player, stale) = (link.id, link.served, link.player, link.stale);
-        let author = link.author;
-        if served && !bytes.is_empty() {
-            self.oracle.trace = mix_bytes(self.oracle.trace, &bytes);
-            self.oracle.feeding = author;
-            if stale || player.is_some_and(|player| self.players[player].link != Some(serial)) {
-                self.oracle.mark(Mark::StaleBytes);
-            }
-            let bytes = &bytes[..];
-            let mut whole = bytes;
-            if author.is_some() {
-                while let Ok(Some(body)) = link.fed.next_frame(&mut whole) {
-                    self.oracle.fed(body);
-                }
-            }
-            self.oracle.tell(|| format!("  link {serial} to server: {} bytes", bytes.len()));
-            self.act(&Cause::Bytes(id), |relay, now, out| {
-                relay.handle(now, Input::Bytes { link: id, bytes }, out);
-            });
-            self.oracle.feeding = None;
-        }
-        if let Some(player) = player {
-            self.flush(player);
-        }
-        let Some(link) = self.links.get_mut(&serial) else { return true };
-        if link.served && link.up.bytes.is_empty() && link.up.ended {
-            self.server_loses(serial, DisconnectReason::ConnectionClosed);
-            return true;
-        }
-        !bytes.is_empty()
-    }
-
-    /// The server is told that a link is gone.
-    fn server_loses(&mut self, serial: u32, reason: DisconnectReason) {
-        let Some(link) = self.links.get_mut(&serial).filter(|link| link.served) else { return };
-        link.served = false;
-        link.down.ended = true;
-        link.up.bytes.clear();
-        let id = link.id;
-        self.by_id.remove(&id);
-        self.act(&Cause::Lost, |relay, now, out| {
-            relay.handle(now, Input::Disconnected { link: id, reason }, out);
-        });
     }
 
     /// Lets the relay look at the clock.
@@ -449,96 +235,12 @@ impl World {
         self.set_now(end);
     }
 
-    /// Everything that can arrive does.
-    fn flow(&mut self) {
-        let mut serials: Vec<u32> = Vec::new();
-        for _ in 0..64 {
-            serials.clear();
-            serials.extend(self.links.keys());
-            let mut moved = false;
-            for serial in &serials {
-                let Some(link) = self.links.get(serial).filter(|link| !link.dead) else { continue };
-                let (up, down) = (!link.up.stalled, !link.down.stalled);
-                if up {
-                    moved |= self.deliver_up(*serial, usize::MAX);
-                }
-                self.turn();
-                if down {
-                    moved |= self.deliver_down(*serial, usize::MAX);
-                }
-            }
-            self.turn();
-            if !moved || self.oracle.failure.is_some() {
-                break;
-            }
-        }
-        self.links.retain(|_, link| !link.is_over());
-    }
-
     /// A number that was not drawn before.
     fn unique(&mut self) -> u64 {
         self.serial += 1;
         mix(0x9d2c, self.serial)
     }
-
-    /// A socket between a client and the server.
-    ///
-    /// `None`: too many come from where it does.
-    fn open_link(&mut self, player: Option<usize>) -> Option<u32> {
-        let addr = self.address(player);
-        if !self.relay.admits(self.now, addr) {
-            self.oracle.mark(Mark::TurnedAway);
-            if let Some(player) = player {
-                self.oracle.authors[self.players[player].author].turned_away = true;
-            }
-            return None;
-        }
-        self.last_link += 1;
-        let serial = self.last_link;
-        let client_id = ClientId::from_u64_pair(self.unique(), serial.into());
-        let secret = Secret((u128::from(self.unique()) << 64 | u128::from(serial)).to_le_bytes());
-        if let Some(player) = player {
-            self.oracle.owns(client_id, self.players[player].author);
-        }
-        self.links.insert(serial, Link::new(self.oracle.era, player, client_id));
-        // What comes of it is looked at once the link is known.
-        let mut out = Vec::new();
-        let id = self.relay.connect(self.now, addr, client_id, secret, &mut out);
-        self.by_id.insert(id, serial);
-        let author = player.map(|player| self.players[player].author);
-        if let Some(link) = self.links.get_mut(&serial) {
-            (link.id, link.author) = (id, author);
-        }
-        self.act(&Cause::Host, |_, _, given| given.append(&mut out));
-        Some(serial)
-    }
-
-    /// Where a client comes from: many share an address, and hostile peers have few.
-    fn address(&self, player: Option<usize>) -> SocketAddr {
-        let last = match player {
-            Some(player) => [1, 1, 1, 2, 3][self.players[player].author % 5],
-            None => 64 + self.last_link.to_le_bytes()[0] % 3,
-        };
-        SocketAddr::from(([10, 0, 0, last], 1000))
-    }
-
-    /// The `at`-th link there is.
-    fn pick_link(&self, at: u32) -> Option<u32> {
-        if self.links.is_empty() {
-            return None;
-        }
-        self.links.keys().nth(at as usize % self.links.len()).copied()
-    }
 }
 
 /// More clients than this join at once.
 const CROWD: usize = 6;
-
-impl About {
-    fn room(self) -> crate::wire::RoomId {
-        match self {
-            Self::Join(room) | Self::Greet(room) => room,
-            Self::Connect | Self::CreateRoom | Self::Relay | Self::SetMeta => Default::default(),
-        }
-    }
-}

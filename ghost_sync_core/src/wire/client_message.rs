@@ -8,12 +8,12 @@ use super::{
     SendFlags, Token,
     codec::{read, write},
     frame::encode_frame,
-    meta::is_sorted,
+    metadata::is_sorted,
 };
 
 /// From a client to the server.
 ///
-/// `Broadcast` and `Send` are counted from 1 in each session; that count is their *reference* in
+/// `Broadcast` and `ToServer` are counted from 1 in each session; that count is their *reference* in
 /// [`Ack`](super::ServerMessage::Ack) and [`Refused`](super::ServerMessage::Refused).
 /// All requests ([`is_request`](Self::is_request)) are counted too: a session that
 /// is taken up again goes on after the last one that the server has.
@@ -49,7 +49,7 @@ pub enum ClientMessage<'a> {
         payload: &'a [u8],
     },
     /// To the server program.
-    Send {
+    ToServer {
         /// The room it is about; `RoomId(0)` for none.
         room: RoomId,
         /// What the payload is.
@@ -70,7 +70,7 @@ pub enum ClientMessage<'a> {
         received: u64,
     },
     /// Changes the client's own metadata.
-    SetMeta {
+    SetMetadata {
         /// The key.
         key: &'a str,
         /// The new value; `None` removes the key.
@@ -125,8 +125,8 @@ impl<'a> ClientMessage<'a> {
             Self::Join { .. }
             | Self::Leave { .. }
             | Self::Broadcast { .. }
-            | Self::Send { .. }
-            | Self::SetMeta { .. }
+            | Self::ToServer { .. }
+            | Self::SetMetadata { .. }
             | Self::ListRooms { .. }
             | Self::Authenticate { .. } => true,
             Self::Hello(_)
@@ -156,7 +156,7 @@ impl<'a> ClientMessage<'a> {
         }
         if let Self::Hello(hello) = &message {
             if !is_sorted(&hello.meta) && !planted!("unsorted-metadata-taken") {
-                return Err(DecodeError::UnsortedMeta(body[0]));
+                return Err(DecodeError::UnsortedMetadata(body[0]));
             }
             if !Extension::are_sorted(&hello.extensions) {
                 return Err(DecodeError::UnsortedExtensions(body[0]));

@@ -36,7 +36,7 @@ pub enum DecodeError {
     Malformed(u8),
     /// Metadata in it is not sorted by key, or has a key twice.
     #[error("metadata that is not sorted by key, each key once, in a message of kind {0}")]
-    UnsortedMeta(u8),
+    UnsortedMetadata(u8),
     /// Extensions in it are not sorted by id, or one is there twice.
     #[error("extensions that are not sorted by id, each id once, in a message of kind {0}")]
     UnsortedExtensions(u8),

@@ -3,8 +3,8 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
-    ClientId, CloseReason, DecodeError, Extension, MAGIC, Meta, Progress, Protocol, Rates, Secret,
-    SessionTicket, Token, VERSIONS,
+    ClientId, CloseReason, DecodeError, Extension, MAGIC, MetadataEntry, Progress, Protocol, Rates,
+    Secret, SessionTicket, Token, VERSIONS,
 };
 
 /// The versions of the wire that a side speaks.
@@ -81,8 +81,8 @@ pub struct Hello<'a> {
     /// Who the client is; empty if it does not say.
     pub token: Token<&'a [u8]>,
     /// The client's own metadata, such as a display name: sorted by key, each
-    /// [key](super::check_meta_key) once.
-    pub meta: Vec<Meta>,
+    /// [key](super::check_metadata_key) once.
+    pub meta: Vec<MetadataEntry>,
     /// The session of an earlier process that this one goes on with, if the server still
     /// holds it: [`Welcome`] has its id then, and a `Joined` with request 0 follows for each
     /// of its rooms. Else a new session begins.
@@ -137,7 +137,7 @@ impl Resume<'_> {
 }
 
 /// The server's answer to [`Hello`].
-#[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, SchemaRead, SchemaWrite)]
 pub struct Welcome<'a> {
     /// The version that both sides speak from here on.
     pub version: u16,

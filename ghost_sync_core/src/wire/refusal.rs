@@ -2,7 +2,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::InvalidMetaKey;
+use super::InvalidMetadataKey;
 
 /// Why the server did not do what a client asked; the connection goes on.
 #[derive(Clone, Debug, Eq, PartialEq, SchemaRead, SchemaWrite, thiserror::Error)]
@@ -73,7 +73,7 @@ pub enum Refusal {
     },
     /// Metadata would grow past its limit.
     #[error("metadata is limited to {max_bytes} bytes and {max_entries} entries")]
-    MetaTooLarge {
+    MetadataTooLarge {
         /// Bytes of all keys and values.
         max_bytes: u32,
         /// Keys.
@@ -81,7 +81,7 @@ pub enum Refusal {
     },
     /// Somebody else changed the metadata first.
     #[error("metadata is at version {current}")]
-    MetaConflict {
+    MetadataConflict {
         /// The version that is there.
         current: u64,
     },
@@ -110,7 +110,7 @@ pub enum Refusal {
     /// That text cannot be a key of metadata.
     #[error("{key:?} is not a key of metadata: {why}")]
     #[wincode(tag = 19)]
-    InvalidMetaKey {
+    InvalidMetadataKey {
         /// The text, cut to 32 characters.
         key: String,
         /// What is wrong with it.
@@ -135,13 +135,13 @@ impl Refusal {
     }
 
     /// That there would be more metadata than this.
-    pub(crate) fn meta_too_large(max_bytes: usize, max_entries: usize) -> Self {
+    pub(crate) fn metadata_too_large(max_bytes: usize, max_entries: usize) -> Self {
         let clamp = |limit| u32::try_from(limit).unwrap_or(u32::MAX);
-        Self::MetaTooLarge { max_bytes: clamp(max_bytes), max_entries: clamp(max_entries) }
+        Self::MetadataTooLarge { max_bytes: clamp(max_bytes), max_entries: clamp(max_entries) }
     }
 
     /// That `key` is no key of metadata.
-    pub(crate) fn invalid_meta_key(key: &str, why: InvalidMetaKey) -> Self {
-        Self::InvalidMetaKey { key: key.chars().take(32).collect(), why: why.to_string() }
+    pub(crate) fn invalid_metadata_key(key: &str, why: InvalidMetadataKey) -> Self {
+        Self::InvalidMetadataKey { key: key.chars().take(32).collect(), why: why.to_string() }
     }
 }

@@ -5,10 +5,10 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use super::{
     ClientId, CloseReason, DecodeError, Delivery, Extension, GapReason, LeaveReason, MemberInfo,
-    MessageType, Meta, Refusal, ResumeFailure, RoomId, RoomSummary, Seat, Secret, Welcome,
+    MessageType, MetadataEntry, Refusal, ResumeFailure, RoomId, RoomSummary, Seat, Secret, Welcome,
     codec::{read, write},
     frame::encode_frame,
-    meta::is_sorted,
+    metadata::is_sorted,
 };
 
 /// From the server to a client.
@@ -51,7 +51,7 @@ pub enum ServerMessage<'a> {
         /// Version of the room's metadata.
         meta_version: u64,
         /// The room's metadata, sorted by key.
-        meta: Vec<Meta>,
+        meta: Vec<MetadataEntry>,
         /// Who had the seats of history that are free now.
         former: Vec<(Seat, ClientId)>,
     },
@@ -112,7 +112,7 @@ pub enum ServerMessage<'a> {
         reason: LeaveReason,
     },
     /// The room's metadata changed.
-    RoomMeta {
+    RoomMetadata {
         /// The room.
         room: RoomId,
         /// Its place in the room's order.
@@ -125,7 +125,7 @@ pub enum ServerMessage<'a> {
         value: Option<&'a str>,
     },
     /// A member's metadata changed.
-    PlayerMeta {
+    PlayerMetadata {
         /// The room.
         room: RoomId,
         /// Its place in the room's order.
@@ -221,7 +221,7 @@ pub enum ServerMessage<'a> {
         nonce: u64,
     },
     /// The rooms that the server lists, sorted by name; at most 256.
-    Rooms {
+    RoomList {
         /// The request's number.
         request: u32,
         /// How many rooms there are.
@@ -328,7 +328,7 @@ impl<'a> ServerMessage<'a> {
             | Self::Refused { .. }
             | Self::Authenticated { .. }
             | Self::Spared { .. }
-            | Self::Rooms { .. } => true,
+            | Self::RoomList { .. } => true,
             Self::Welcome(_)
             | Self::Close { .. }
             | Self::Broadcast { .. }
@@ -336,8 +336,8 @@ impl<'a> ServerMessage<'a> {
             | Self::PlayerLeft { .. }
             | Self::PlayerAway { .. }
             | Self::PlayerBack { .. }
-            | Self::RoomMeta { .. }
-            | Self::PlayerMeta { .. }
+            | Self::RoomMetadata { .. }
+            | Self::PlayerMetadata { .. }
             | Self::RoomDeleted { .. }
             | Self::Gap { .. }
             | Self::Aside { .. }
@@ -378,21 +378,21 @@ impl<'a> ServerMessage<'a> {
         {
             return Err(DecodeError::UnsortedExtensions(body[0]));
         }
-        if message.has_sorted_meta() {
+        if message.has_sorted_metadata() {
             Ok(message)
         } else {
-            Err(DecodeError::UnsortedMeta(body[0]))
+            Err(DecodeError::UnsortedMetadata(body[0]))
         }
     }
 
-    fn has_sorted_meta(&self) -> bool {
+    fn has_sorted_metadata(&self) -> bool {
         if let Self::Joined { meta, .. } = self {
             is_sorted(meta)
         } else if let Self::PlayerJoined { member, .. } = self {
             is_sorted(&member.meta)
         } else if let Self::Roster { members, .. } = self {
             members.iter().all(|member| is_sorted(&member.meta))
-        } else if let Self::Rooms { rooms, .. } = self {
+        } else if let Self::RoomList { rooms, .. } = self {
             rooms.iter().all(|room| is_sorted(&room.meta))
         } else {
             true

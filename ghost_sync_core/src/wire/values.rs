@@ -2,7 +2,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::{ClientId, Meta, RoomId, Seat};
+use super::{ClientId, MetadataEntry, RoomId, Seat};
 
 /// How hard the relay tries to deliver a message.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, SchemaRead, SchemaWrite)]
@@ -151,7 +151,7 @@ pub struct MemberInfo {
     /// Version of its metadata.
     pub meta_version: u64,
     /// Its metadata, sorted by key.
-    pub meta: Vec<Meta>,
+    pub meta: Vec<MetadataEntry>,
     /// Whether its connection is lost and its seat is held for it.
     pub away: bool,
     /// The user that it is, as its token says; empty: nobody in particular, or the server does
@@ -171,5 +171,5 @@ pub struct RoomSummary {
     /// Version of its metadata.
     pub meta_version: u64,
     /// Its metadata, sorted by key.
-    pub meta: Vec<Meta>,
+    pub meta: Vec<MetadataEntry>,
 }

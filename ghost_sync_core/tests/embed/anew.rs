@@ -114,14 +114,14 @@ async fn a_room_that_is_gone_after_a_restart_is_told_apart_from_one_that_was_ask
         lines.lead_to(Some(world.server.handle()));
         world.pass().await;
         let told = events(poll(&mut client));
-        let [ServerEvent::Error(error)] = &told[..] else { panic!("{told:?}") };
+        let [ServerEvent::Refused(error)] = &told[..] else { panic!("{told:?}") };
         let request = if asks { RequestKind::Join } else { RequestKind::Rejoin };
         assert_eq!((error.request, &error.room), (request, &Some(name.clone())));
         // Neither is asked for again.
         lines.lead_to(Some(world.server.handle()));
         world.pass().await;
         let told = events(poll(&mut client));
-        assert!(!told.iter().any(|event| matches!(event, ServerEvent::Error(_))), "{told:?}");
+        assert!(!told.iter().any(|event| matches!(event, ServerEvent::Refused(_))), "{told:?}");
     }
 }
 

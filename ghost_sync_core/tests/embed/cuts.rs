@@ -18,7 +18,7 @@ use tokio::{
 use crate::world::{STEPS, join, name, poll};
 
 fn set_name(value: String) -> ClientCommand {
-    Request::SetMeta { key: "name".into(), value: Some(value) }.into()
+    Request::SetMetadata { key: "name".into(), value: Some(value) }.into()
 }
 
 /// Takes connections for a server, and cuts them when asked.
@@ -91,7 +91,7 @@ impl Cuttable {
 
     fn hear_refusal(&mut self) -> Refusal {
         self.hear(|event| match event {
-            ServerEvent::Error(error) => Some(error.reason),
+            ServerEvent::Refused(error) => Some(error.reason),
             _ => None,
         })
     }
@@ -124,7 +124,7 @@ fn a_client_that_joins_twice_joins_again_after_a_cut() {
     client.send([join("lobby")]);
     client.hear(|event| match event {
         ServerEvent::AlreadyJoined { room } => (room == *"lobby").then_some(()),
-        ServerEvent::Error(error) => panic!("{error}"),
+        ServerEvent::Refused(error) => panic!("{error}"),
         _ => None,
     });
     client.cut.notify_one();
@@ -146,10 +146,10 @@ fn a_client_that_left_and_joined_joins_again_after_a_cut() {
 fn metadata_that_was_refused_does_not_keep_a_client_out() {
     let mut client = Cuttable::new();
     client.send([set_name("v".repeat(3000)), join("lobby")]);
-    assert!(matches!(client.hear_refusal(), Refusal::MetaTooLarge { max_bytes: 2048, .. }));
+    assert!(matches!(client.hear_refusal(), Refusal::MetadataTooLarge { max_bytes: 2048, .. }));
     client.hear_joined();
     client.send([set_name("v".repeat(2044)), set_name("v".repeat(2045))]);
-    assert!(matches!(client.hear_refusal(), Refusal::MetaTooLarge { max_entries: 32, .. }));
+    assert!(matches!(client.hear_refusal(), Refusal::MetadataTooLarge { max_entries: 32, .. }));
     client.cut.notify_one();
     let meta = client.hear(|event| match event {
         ServerEvent::Joined { members, .. } => members.into_iter().next().map(|own| own.meta),
@@ -174,7 +174,7 @@ async fn greet_only(listener: &TcpListener) -> TcpStream {
         epoch: 0,
         secret: Secret::default(),
         rooms: Vec::new(),
-        extensions: Vec::new(),
+        ..Welcome::default()
     })
     .encode(&mut welcome);
     stream.write_all(&welcome).await.unwrap();
@@ -198,7 +198,7 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
         yield_now().await;
         client.poll(&mut updates);
     }
-    let send = |payload| Request::Send { room: None, message_type: MessageType::RAW, payload };
+    let send = |payload| Request::ToServer { room: None, message_type: MessageType::RAW, payload };
     client.send(send(Bytes::from(vec![1; 12 << 20]))).unwrap();
     client.flush();
     for command in [join("lobby"), Request::Ping.into(), ClientCommand::Disconnect] {
@@ -223,12 +223,12 @@ async fn commands_behind_a_full_outbox_outlive_the_connection() {
         matches!(
             updates[..],
             [
-                ClientUpdate::Event(ServerEvent::Error(RequestError {
+                ClientUpdate::Event(ServerEvent::Refused(RequestError {
                     request: RequestKind::Ping,
                     reason: Refusal::NotConnected,
                     ..
                 })),
-                ClientUpdate::Event(ServerEvent::Error(RequestError {
+                ClientUpdate::Event(ServerEvent::Refused(RequestError {
                     request: RequestKind::Join,
                     reason: Refusal::NotConnected,
                     ..

@@ -34,7 +34,7 @@ async fn the_program_decides_who_joins() {
         world.server.flush();
     }
     assert_eq!(asked, 2);
-    let [ServerEvent::Error(error)] = &events(poll(&mut client))[..] else { panic!() };
+    let [ServerEvent::Refused(error)] = &events(poll(&mut client))[..] else { panic!() };
     assert_eq!(error.reason, Refusal::Rejected { message: "not today".into() });
 }
 

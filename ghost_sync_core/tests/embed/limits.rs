@@ -83,7 +83,7 @@ async fn one_client_that_says_nothing_all_the_time_keeps_nobody_else_from_being_
     let mut flooder = stranger(&mut world).await;
     let mut flood = BytesMut::new();
     for _ in 0..60_000 {
-        ClientMessage::Send { room: RoomId(0), message_type: MessageType::RAW, payload: b"" }
+        ClientMessage::ToServer { room: RoomId(0), message_type: MessageType::RAW, payload: b"" }
             .encode(&mut flood);
     }
     let (mut heard, mut newcomers) = (0, Vec::new());
@@ -139,7 +139,7 @@ async fn what_a_client_missed_is_told_before_its_end() {
     world.updates.clear();
     let mut flood = BytesMut::new();
     for _ in 0..60_000 {
-        ClientMessage::Send { room: RoomId(0), message_type: MessageType::RAW, payload: b"" }
+        ClientMessage::ToServer { room: RoomId(0), message_type: MessageType::RAW, payload: b"" }
             .encode(&mut flood);
     }
     flooder.write_all(&flood).await.unwrap();
@@ -174,8 +174,8 @@ async fn what_waits_for_a_server_program_that_stands_still_is_bounded() {
         }
         for _ in 0..512 {
             let value = "v".repeat(1500);
-            world.server.handle().set_client_meta(client_id, "key", &value).unwrap();
-            client.send(Request::SetMeta { key: "own".into(), value: Some(value) }).unwrap();
+            world.server.handle().set_client_metadata(client_id, "key", &value).unwrap();
+            client.send(Request::SetMetadata { key: "own".into(), value: Some(value) }).unwrap();
         }
         client.flush();
         for _ in 0..STEPS {
@@ -190,7 +190,7 @@ async fn what_waits_for_a_server_program_that_stands_still_is_bounded() {
     assert!(kept < 48 << 20, "{} MiB of text", kept >> 20);
     world.server.poll(&mut world.updates);
     let changes = world.updates.iter().filter(|update| {
-        matches!(update, ServerUpdate::Event(RelayEvent::ClientMetaChanged { .. }))
+        matches!(update, ServerUpdate::Event(RelayEvent::ClientMetadataChanged { .. }))
     });
     let (changes, missed) = (changes.count(), world.updates.iter().filter_map(missed).sum::<u64>());
     assert!(changes < (8 << 20) / 1500 && missed > 0, "{changes} {missed}");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    Client, ConnectError, Delivery, MessageType, MetaError, Refusal, RelayEvent, Request,
+    Client, ConnectError, Delivery, MessageType, MetadataError, Refusal, RelayEvent, Request,
     RequestError, RequestKind, SendFlags, ServerEvent, embed::*, link::LocalStream,
 };
 use tokio::{runtime::Handle, task::yield_now};
@@ -20,7 +20,7 @@ async fn what_cannot_be_said_comes_back() {
     client.flush();
     world.step().await;
     let events = events(poll(&mut client));
-    let [ServerEvent::Error(early), ServerEvent::Error(late)] = &events[..] else {
+    let [ServerEvent::Refused(early), ServerEvent::Refused(late)] = &events[..] else {
         panic!("{events:?}")
     };
     assert_eq!((early.request, early.reference), (RequestKind::Broadcast, None));
@@ -41,7 +41,7 @@ async fn what_the_program_cannot_say_or_set_comes_back_to_it_in_order() {
     world.updates.clear();
     let (message_type, long) = (MessageType(7), Bytes::from(vec![0; 70_000]));
     let (room, key, value) = (name("lobby"), "k".to_owned(), Some("v".repeat(100_000)));
-    world.server.send(ServerCommand::SetRoomMeta {
+    world.server.send(ServerCommand::SetRoomMetadata {
         room: room.clone(),
         key: key.clone(),
         value: Some("map".to_owned()),
@@ -68,12 +68,16 @@ async fn what_the_program_cannot_say_or_set_comes_back_to_it_in_order() {
         message_type,
         payload: Bytes::new(),
     });
-    world.server.send(ServerCommand::SetRoomMeta { room, key: key.clone(), value: value.clone() });
-    world.server.send(ServerCommand::SetClientMeta { conn, key, value });
+    world.server.send(ServerCommand::SetRoomMetadata {
+        room,
+        key: key.clone(),
+        value: value.clone(),
+    });
+    world.server.send(ServerCommand::SetClientMetadata { conn, key, value });
     world.server.flush();
     world.step().await;
     let told = world.updates.iter().map(|update| match update {
-        ServerUpdate::Event(RelayEvent::RoomMetaChanged { .. }) => "set".to_owned(),
+        ServerUpdate::Event(RelayEvent::RoomMetadataChanged { .. }) => "set".to_owned(),
         ServerUpdate::Unsent { to, message_type: MessageType(7), payload, error } => {
             let to = match to {
                 Audience::Room(room) => room.to_string(),
@@ -85,12 +89,12 @@ async fn what_the_program_cannot_say_or_set_comes_back_to_it_in_order() {
             };
             format!("{to} {} {error}", payload.len())
         }
-        ServerUpdate::MetaRefused { of, key, value, error: MetaError::TooLarge { .. } } => {
+        ServerUpdate::MetadataRefused { of, key, value, error: MetadataError::TooLarge { .. } } => {
             assert_eq!((key.as_str(), value.as_ref().unwrap().len()), ("k", 100_000));
             match of {
-                MetaOwner::Room(room) => format!("meta of {room}"),
-                MetaOwner::Client(of) if *of == conn => "meta of the client".to_owned(),
-                MetaOwner::Client(other) => panic!("{other:?}"),
+                MetadataOwner::Room(room) => format!("meta of {room}"),
+                MetadataOwner::Client(of) if *of == conn => "meta of the client".to_owned(),
+                MetadataOwner::Client(other) => panic!("{other:?}"),
             }
         }
         other => panic!("{other:?}"),
@@ -130,7 +134,9 @@ async fn what_cannot_wait_for_a_connection_is_refused_as_such() {
     let refused: Vec<_> = events(poll(&mut client))
         .into_iter()
         .map(|event| match event {
-            ServerEvent::Error(error) => (error.request, error.room, error.reference, error.reason),
+            ServerEvent::Refused(error) => {
+                (error.request, error.room, error.reference, error.reason)
+            }
             event => panic!("{event:?}"),
         })
         .collect();
@@ -154,8 +160,8 @@ async fn what_can_never_work_is_told_before_anything_is_dialled() {
     let url = "\"http://127.0.0.1:1\" is not the address of a server: \
                write HOST:PORT without http://";
     let cases = [
-        (Client::builder().meta("", "v"), through(), empty_key),
-        (Client::builder().meta("k", "v".repeat(2048)), through(), many),
+        (Client::builder().metadata("", "v"), through(), empty_key),
+        (Client::builder().metadata("k", "v".repeat(2048)), through(), many),
         (Client::builder(), web(), url),
     ];
     for (builder, target, words) in cases {
@@ -203,7 +209,7 @@ async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
     let mut client =
         ClientBridge::connect(&network, Client::builder(), target, Reconnect::default());
     let set =
-        |key: &str, len| Request::SetMeta { key: key.to_owned(), value: Some("v".repeat(len)) };
+        |key: &str, len| Request::SetMetadata { key: key.to_owned(), value: Some("v".repeat(len)) };
     for command in [set("", 1), set("k", 2048), set("k", 2047)] {
         client.send(command).unwrap();
     }
@@ -214,9 +220,11 @@ async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
     let refused: Vec<_> = events(poll(&mut client))
         .into_iter()
         .map(|event| match event {
-            ServerEvent::Error(RequestError { request: RequestKind::SetMeta, reason, .. }) => {
-                reason
-            }
+            ServerEvent::Refused(RequestError {
+                request: RequestKind::SetMetadata,
+                reason,
+                ..
+            }) => reason,
             event => panic!("{event:?}"),
         })
         .collect();
@@ -224,8 +232,8 @@ async fn metadata_that_no_server_takes_is_refused_without_a_connection_too() {
         matches!(
             refused[..],
             [
-                Refusal::InvalidMetaKey { .. },
-                Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }
+                Refusal::InvalidMetadataKey { .. },
+                Refusal::MetadataTooLarge { max_bytes: 2048, max_entries: 32 }
             ]
         ),
         "{refused:?}"

@@ -225,10 +225,10 @@ async fn fault_49_metadata_grows_up_to_its_limit_only() {
     for number in 0..300 {
         let (key, value) = (format!("{number:0>60}"), "v".repeat(1000));
         let (key, value) = (key.as_str(), Some(value.as_str()));
-        peer.say(&ClientMessage::SetMeta { key, value, if_version: None }).await;
+        peer.say(&ClientMessage::SetMetadata { key, value, if_version: None }).await;
         peer.say(&ClientMessage::Ping { nonce: number }).await;
         let no = peer.hear(|message| match message {
-            ServerMessage::Refused { reason: Refusal::MetaTooLarge { .. }, .. } => Some(true),
+            ServerMessage::Refused { reason: Refusal::MetadataTooLarge { .. }, .. } => Some(true),
             ServerMessage::Pong { .. } => Some(false),
             _ => None,
         });

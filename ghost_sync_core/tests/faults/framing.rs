@@ -145,8 +145,10 @@ async fn ask_and_stop_talking(rig: &Rig, goodbye: Option<ClientMessage<'_>>) {
     bytes.extend(goodbye.iter().flat_map(frame));
     peer.say_bytes(&bytes).await.unwrap();
     peer.stream.shutdown().await.unwrap();
-    peer.hear(|message| matches!(message, ServerMessage::Rooms { request: 9, .. }).then_some(()))
-        .await;
+    peer.hear(|message| {
+        matches!(message, ServerMessage::RoomList { request: 9, .. }).then_some(())
+    })
+    .await;
     peer.end().await;
 }
 
@@ -328,12 +330,12 @@ async fn fault_20_the_largest_numbers_are_only_numbers() {
         .await;
     }
     let if_version = Some(u64::MAX);
-    peer.say(&ClientMessage::SetMeta { key: "a", value: None, if_version }).await;
+    peer.say(&ClientMessage::SetMetadata { key: "a", value: None, if_version }).await;
     let refusal = peer.hear(|message| match message {
         ServerMessage::Refused { reason, .. } => Some(reason),
         _ => None,
     });
-    assert!(matches!(refusal.await, Refusal::MetaConflict { .. }));
+    assert!(matches!(refusal.await, Refusal::MetadataConflict { .. }));
     peer.say(&ClientMessage::Leave { room: RoomId(u32::MAX) }).await;
     peer.say(&ClientMessage::Broadcast {
         room,

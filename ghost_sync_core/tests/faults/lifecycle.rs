@@ -106,7 +106,7 @@ async fn fault_84_a_rule_of_any_kind_that_panics_means_no_and_nothing_else() {
     // Ears that panic have no say at all.
     let room = peer.join(SHARED).await.unwrap();
     peer.say(&broadcast(room, b"bomb")).await;
-    peer.say(&ClientMessage::Send { room, message_type: MessageType::RAW, payload: b"" }).await;
+    peer.say(&ClientMessage::ToServer { room, message_type: MessageType::RAW, payload: b"" }).await;
     peer.say(&ClientMessage::Leave { room }).await;
     peer.sync().await;
     rig.server.create_room("made").unwrap();

@@ -74,9 +74,9 @@ async fn fault_65_numbers_of_rooms_that_are_not_ones_own_open_no_door() {
     let others = (0..40).chain([u32::MAX]).map(RoomId).filter(|room| *room != own);
     let mut reference = 0;
     for room in others {
-        let send = ClientMessage::Send { room, message_type: MessageType::RAW, payload: b"?" };
+        let send = ClientMessage::ToServer { room, message_type: MessageType::RAW, payload: b"?" };
         for message in [broadcast(room, b"boo"), send] {
-            if matches!(&message, ClientMessage::Send { room: RoomId(0), .. }) {
+            if matches!(&message, ClientMessage::ToServer { room: RoomId(0), .. }) {
                 // That is about no room.
                 continue;
             }
@@ -124,7 +124,7 @@ async fn fault_67_a_room_that_is_not_listed_is_not_in_the_list() {
     peer.say(&ClientMessage::ListRooms { request: 1 }).await;
     let names: Vec<_> = peer
         .hear(|message| match message {
-            ServerMessage::Rooms { rooms, .. } => Some(rooms),
+            ServerMessage::RoomList { rooms, .. } => Some(rooms),
             _ => None,
         })
         .await

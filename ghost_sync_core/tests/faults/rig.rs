@@ -244,7 +244,7 @@ impl Diary {
                 assert!(self.present.remove(client_id), "{room}: left twice");
                 self.heard.insert(*seq, (*client_id, 1));
             }
-            ServerEvent::PlayerMeta { seq, client_id, .. } => {
+            ServerEvent::PlayerMetadata { seq, client_id, .. } => {
                 self.heard.insert(*seq, (*client_id, 2));
             }
             ServerEvent::Gap { from, to, .. } => self.gaps.push((*from, *to)),

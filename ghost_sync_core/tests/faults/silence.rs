@@ -49,7 +49,7 @@ async fn fault_22_sockets_that_say_nothing_hold_their_places_for_a_moment_only()
             Err(error) => assert!(error.may_retry() && Instant::now() < deadline, "{error}"),
         }
     };
-    newcomer.close().await;
+    newcomer.disconnect().await;
     while let Ok(Some(_)) = newcomer.recv().await {}
     drop((silent, newcomer));
     rig.finish().await;

@@ -131,7 +131,7 @@ fn a_network_that_falls_apart_and_heals_costs_time_and_nothing_else() {
                 }
                 // The other may not have heard it all yet.
                 tokio::time::sleep(Duration::from_secs(120)).await;
-                client.close().await;
+                client.disconnect().await;
                 Ok(())
             });
         }
@@ -164,7 +164,7 @@ fn a_short_hole_in_the_network_costs_time_and_nothing_else() {
                     event => panic!("{event:?}"),
                 }
             }
-            client.close().await;
+            client.disconnect().await;
             Ok(())
         });
         network.client("mouth", async move {

@@ -29,10 +29,10 @@ fn without_ids(recording: &Recording) -> Vec<ServerMessage<'static>> {
             let payload = payload.to_vec().leak();
             ServerMessage::Broadcast { room, seq, sender, delivery, message_type, payload }
         }
-        ServerMessage::PlayerMeta { room, seq, seat, version, key, value } => {
+        ServerMessage::PlayerMetadata { room, seq, seat, version, key, value } => {
             let (key, value) =
                 (key.to_owned().leak(), value.map(|value| &*value.to_owned().leak()));
-            ServerMessage::PlayerMeta { room, seq, seat, version, key, value }
+            ServerMessage::PlayerMetadata { room, seq, seat, version, key, value }
         }
         ServerMessage::PlayerLeft { room, seq, seat, reason } => {
             ServerMessage::PlayerLeft { room, seq, seat, reason }
@@ -57,11 +57,11 @@ async fn chatter(server: &ServerHandle) {
         player.broadcast_with(format!("word {number}"), options).await.unwrap();
         sleep(Duration::from_millis(10)).await;
     }
-    players[1].set_meta("team", "red").await.unwrap();
+    players[1].set_metadata("team", "red").await.unwrap();
     sleep(Duration::from_millis(10)).await;
     players[0].leave().await.unwrap();
     sleep(Duration::from_millis(10)).await;
-    players[1].close().await;
+    players[1].disconnect().await;
 }
 
 async fn recorded_chatter() -> Recording {
@@ -110,7 +110,7 @@ async fn a_performance_takes_as_long_as_the_match_and_leaves_out_the_server() {
     // From the middle on, those who were there join at once; one can stay.
     let options = PerformOptions { from: 6, speed: Speed::FASTEST, ..PerformOptions::default() };
     let cut = recording.events().nth(7).unwrap();
-    assert!(matches!(cut.message, ServerMessage::PlayerMeta { .. }), "{cut:?}");
+    assert!(matches!(cut.message, ServerMessage::PlayerMetadata { .. }), "{cut:?}");
     let performance = recording.perform(connector, options).await;
     assert_eq!((performance.performed, performance.left_out), (6, 2));
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ghost_sync_core::{
-    History, RoomConfig, Seat, Server, ServerEvent, ServerMessage,
+    RoomConfig, RoomHistory, Seat, Server, ServerEvent, ServerMessage,
     recording::{Ending, RecordedEvent, Recording},
 };
 use tokio::time::sleep;
@@ -78,7 +78,7 @@ async fn events_can_be_read_without_a_connection() {
 
     let state = recording.state_before(10);
     assert_eq!(state.seq(), 9);
-    assert_eq!(state.meta().collect::<Vec<_>>(), [("map", "moon")]);
+    assert_eq!(state.metadata().collect::<Vec<_>>(), [("map", "moon")]);
     let members: Vec<_> = state.members().map(|member| member.meta.clone()).collect();
     let meta = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(
@@ -91,7 +91,7 @@ async fn events_can_be_read_without_a_connection() {
 async fn a_room_that_forgot_its_beginning_is_recorded_from_now_on() {
     let server = serve(Server::builder()).await;
     let mut ada = join(&server, "Ada").await;
-    let config = RoomConfig::default().history(History { events: 4, ..History::default() });
+    let config = RoomConfig::default().history(RoomHistory { events: 4, ..RoomHistory::default() });
     server.configure_room("arena", config).unwrap();
     let bob = join(&server, "Bob").await;
     bob.broadcast_with("first", latest(1)).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_recorder_that_is_dropped_writes_what_has_happened() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_disk_makes_a_gap_and_harms_nobody() {
     let server = serve(Server::builder()).await;
-    let config = RoomConfig::default().history(History { events: 8, ..History::default() });
+    let config = RoomConfig::default().history(RoomHistory { events: 8, ..RoomHistory::default() });
     server.configure_room("arena", config).unwrap();
     let disk = Disk::default();
     let (unstick, stuck) = mpsc::channel();
@@ -161,9 +161,9 @@ async fn a_slow_disk_makes_a_gap_and_harms_nobody() {
     for number in 0..50 {
         bob.broadcast(format!("{number}")).await.unwrap();
     }
-    bob.set_meta("team", "red").await.unwrap();
-    server.set_room_meta("arena", "map", "moon").unwrap();
-    while !matches!(next(&mut ada).await, ServerEvent::PlayerMeta { .. }) {}
+    bob.set_metadata("team", "red").await.unwrap();
+    server.set_room_metadata("arena", "map", "moon").unwrap();
+    while !matches!(next(&mut ada).await, ServerEvent::PlayerMetadata { .. }) {}
     drop(unstick);
     // The recorder comes back to a room that has moved on.
     while Recording::read(&disk.bytes()[..]).map_or(true, |recording| recording.last_seq() == 0) {
@@ -183,7 +183,7 @@ async fn a_slow_disk_makes_a_gap_and_harms_nobody() {
     let events = rest(&mut viewer).await;
     assert!(matches!(events[0], ServerEvent::PlayerJoined { seat: Seat(1), seq: 1, .. }));
     assert!(matches!(events[1], ServerEvent::PlayerJoined { seat: Seat(2), seq: 2, .. }));
-    assert!(matches!(events[2], ServerEvent::RoomMeta { seq: 3, .. }), "{events:?}");
+    assert!(matches!(events[2], ServerEvent::RoomMetadata { seq: 3, .. }), "{events:?}");
     assert!(matches!(events[3], ServerEvent::Gap { from: 4, to: 54, own: 0, .. }), "{events:?}");
     assert_eq!(said(events[4].clone()), (55, false, "after".into()));
 }
@@ -209,7 +209,7 @@ async fn a_busy_room_is_recorded_whole() {
     const WORDS: u64 = 5000;
     let server = serve(Server::builder()).await;
     // Enough for a machine that has other things to do.
-    let history = History { events: 20_000, bytes: 8 << 20, ..History::default() };
+    let history = RoomHistory { events: 20_000, bytes: 8 << 20, ..RoomHistory::default() };
     server.configure_room("arena", RoomConfig::default().history(history)).unwrap();
     let disk = Disk::default();
     let recorder = server.record("arena", disk.clone()).unwrap();

@@ -43,7 +43,7 @@ pub(crate) async fn serve(builder: ServerBuilder) -> ServerHandle {
 
 pub(crate) async fn connect(server: &ServerHandle, name: &str) -> Client {
     let stream = server.connect_local();
-    Client::builder().meta("name", name).connect_over(stream).await.unwrap()
+    Client::builder().metadata("name", name).connect_over(stream).await.unwrap()
 }
 
 pub(crate) async fn join(server: &ServerHandle, name: &str) -> Client {
@@ -107,12 +107,12 @@ pub(crate) async fn play_a_match(server: &ServerHandle) {
     }
     sleep(Duration::from_secs(2)).await;
     server.broadcast("arena", "half-time").unwrap();
-    server.set_room_meta("arena", "map", "moon").unwrap();
-    bob.set_meta("team", "red").await.unwrap();
+    server.set_room_metadata("arena", "map", "moon").unwrap();
+    bob.set_metadata("team", "red").await.unwrap();
     bob.broadcast("bye").await.unwrap();
     bob.leave().await.unwrap();
     while !matches!(next(&mut bob).await, ServerEvent::Left { .. }) {}
-    ada.close().await;
+    ada.disconnect().await;
 }
 
 /// The bytes of a recorded match.

@@ -69,7 +69,7 @@ async fn a_viewer_cannot_speak_and_is_told_why() {
         Recording::read(&recorded().await[..]).unwrap().serve(PlaybackOptions::default());
     let (mut viewer, _) = watch_joined(&playback).await;
     let reference = viewer.broadcast("goal!").await.unwrap();
-    viewer.set_meta("name", "Eve").await.unwrap();
+    viewer.set_metadata("name", "Eve").await.unwrap();
     viewer.join("elsewhere").await.unwrap();
     viewer.join("arena").await.unwrap();
     viewer.list_rooms().await.unwrap();
@@ -78,8 +78,8 @@ async fn a_viewer_cannot_speak_and_is_told_why() {
     loop {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the match goes on beside it")]
         match next(&mut viewer).await {
-            ServerEvent::Error(error) => refused.push(error),
-            ServerEvent::Rooms { rooms, .. } => assert_eq!(rooms[0].name, "arena"),
+            ServerEvent::Refused(error) => refused.push(error),
+            ServerEvent::RoomList { rooms, .. } => assert_eq!(rooms[0].name, "arena"),
             ServerEvent::Left { reason, .. } => break assert_eq!(reason, LeaveReason::Left),
             _ => {}
         }
@@ -118,7 +118,7 @@ async fn a_full_house_takes_no_more_viewers() {
     let first = watch(&playback).await;
     let second = Client::builder().connect_over(playback.connect_local()).await;
     assert!(second.unwrap_err().may_retry());
-    first.close().await;
+    first.disconnect().await;
     watch(&playback).await;
 }
 

@@ -164,12 +164,12 @@ fn of_many_changes_of_metadata_those_who_are_behind_are_told_the_last() {
     for value in ["a", "b", "c"] {
         for key in ["name", "hat"] {
             let set = |relay: &mut ghost_sync_core::Relay, now, out: &mut Vec<_>| {
-                relay.set_client_meta(now, conn, key, Some(value), None, out)
+                relay.set_client_metadata(now, conn, key, Some(value), None, out)
             };
             world.act(set).unwrap();
         }
         world
-            .act(|relay, now, out| relay.set_room_meta(now, "a", "map", Some(value), None, out))
+            .act(|relay, now, out| relay.set_room_metadata(now, "a", "map", Some(value), None, out))
             .unwrap();
     }
     world.pump();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Delivery, History, Limits, RelayConfig, ResumeFailure, RoomConfig, SendFlags, ServerMessage,
+    Delivery, Limits, RelayConfig, ResumeFailure, RoomConfig, RoomHistory, SendFlags, ServerMessage,
 };
 
 use crate::world::{PeerId, World, secs};
@@ -16,7 +16,7 @@ fn unlimited(config: &mut RelayConfig) {
 
 /// A room that keeps nothing for anybody who is not there.
 fn forgetful(world: &mut World, name: &str) {
-    world.room_with(name, RoomConfig::default().history(History::NONE));
+    world.room_with(name, RoomConfig::default().history(RoomHistory::NONE));
 }
 
 fn say(world: &mut World, peer: PeerId, room: &str, delivery: Delivery, len: usize) {

@@ -42,7 +42,9 @@ fn one_read_of_requests_takes_bounded_memory() {
         if number < 8 {
             let long = "v".repeat(16_000);
             world
-                .act(|relay, now, out| relay.set_room_meta(now, &name, "k", Some(&long), None, out))
+                .act(|relay, now, out| {
+                    relay.set_room_metadata(now, &name, "k", Some(&long), None, out)
+                })
                 .unwrap();
         }
     }
@@ -163,7 +165,7 @@ fn a_payload_past_the_size_of_a_chunk_is_relayed() {
 #[test]
 fn what_one_client_sends_at_once_is_taken_in_pieces_between_which_others_may_come() {
     let send =
-        ClientMessage::Send { room: RoomId(0), message_type: MessageType::RAW, payload: b"" };
+        ClientMessage::ToServer { room: RoomId(0), message_type: MessageType::RAW, payload: b"" };
     for (message, most) in [(send, 128), (ClientMessage::ListRooms { request: 1 }, 2)] {
         let mut world = World::with(|config| config.limits = Limits::none());
         let flooder = world.client();

@@ -276,9 +276,12 @@ fn metadata_past_its_limit_is_refused_in_a_hello_and_later() {
     let mut world = World::new();
     let peer = world.client();
     let long = "x".repeat(2048);
-    let set = ClientMessage::SetMeta { key: "k", value: Some(&long), if_version: None };
+    let set = ClientMessage::SetMetadata { key: "k", value: Some(&long), if_version: None };
     world.say(peer, &set);
-    assert_eq!(world.refusals(peer), [Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }]);
+    assert_eq!(
+        world.refusals(peer),
+        [Refusal::MetadataTooLarge { max_bytes: 2048, max_entries: 32 }]
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Broadcasts of the server to all but some.
 
 use ghost_sync_core::{
-    Announcement, ConnId, Delivery, History, Limits, MessageType, RelayConfig, Replay, RoomConfig,
-    SendFlags, ServerMessage, relay::SendError,
+    Announcement, ConnId, Delivery, Limits, MessageType, RelayConfig, Replay, RoomConfig,
+    RoomHistory, SendFlags, ServerMessage, relay::ServerSendError,
 };
 
 use crate::world::{PeerId, World, secs};
@@ -21,7 +21,7 @@ fn say(
     except: &[PeerId],
     delivery: Delivery,
     text: &str,
-) -> Result<u64, SendError> {
+) -> Result<u64, ServerSendError> {
     let except = conns(world, except);
     let words = Announcement {
         delivery,
@@ -71,7 +71,7 @@ fn so_many_can_be_left_out_and_no_more() {
     world.room("a");
     let members = [(); 5].map(|()| world.member("a"));
     let elsewhere = world.client();
-    let too_many = SendError::TooManyLeftOut { max: 4 };
+    let too_many = ServerSendError::TooManyLeftOut { max: 4 };
     assert_eq!(say(&mut world, &members, Delivery::Reliable, "x"), Err(too_many));
     let [first, ..] = members;
     let twice = [&members[..4], &[first, elsewhere]].concat();
@@ -82,8 +82,8 @@ fn so_many_can_be_left_out_and_no_more() {
 
 #[test]
 fn who_comes_back_is_not_given_what_it_was_left_out_of() {
-    let forgetful = History { events: 1, ..History::default() };
-    for history in [History::default(), forgetful] {
+    let forgetful = RoomHistory { events: 1, ..RoomHistory::default() };
+    for history in [RoomHistory::default(), forgetful] {
         let mut world = World::with(held);
         world.room_with("a", RoomConfig::default().history(history));
         let (alice, bob) = (world.member("a"), world.member("a"));

@@ -41,7 +41,7 @@ fn say_four_things(world: &mut World, peer: PeerId, room: RoomId) {
         world.bytes(peer, &encode(&said(room, delivery, &[7; 32])));
     }
     let (room, message_type, payload) = (RoomId(0), MessageType::RAW, &[7; 32][..]);
-    world.bytes(peer, &encode(&ClientMessage::Send { room, message_type, payload }));
+    world.bytes(peer, &encode(&ClientMessage::ToServer { room, message_type, payload }));
 }
 
 /// Whether the client is still served and was refused nothing.
@@ -193,7 +193,7 @@ fn one_large_message_to_a_large_room_is_taken_and_another_soon_after_is_only_ref
     // What goes to the server alone was not limited by it.
     world.take(0);
     let (room, message_type) = (RoomId(0), MessageType::RAW);
-    world.say(0, &ClientMessage::Send { room, message_type, payload: b"hi" });
+    world.say(0, &ClientMessage::ToServer { room, message_type, payload: b"hi" });
     assert!(is_unlimited(&world, 0));
     world.wait(secs(4));
     world.broadcast(0, "a", "again");
@@ -219,10 +219,10 @@ fn a_flood_of_metadata_reaches_others_at_the_rate_of_requests_only() {
     let mut world = world();
     let (flooder, other) = (world.member("a"), world.member("a"));
     let value = "v".repeat(1500);
-    let set = ClientMessage::SetMeta { key: "k", value: Some(&value), if_version: None };
+    let set = ClientMessage::SetMetadata { key: "k", value: Some(&value), if_version: None };
     flood(&mut world, flooder, secs(2), &[set]);
     let told =
-        count(&mut world, other, |message| matches!(message, ServerMessage::PlayerMeta { .. }));
+        count(&mut world, other, |message| matches!(message, ServerMessage::PlayerMetadata { .. }));
     assert_eq!(told, 19 / 7, "each costs 7 of 20");
 }
 
@@ -237,7 +237,7 @@ fn lists_of_rooms_are_answered_at_the_rate_of_requests_and_refused_by_their_numb
     let frames = world.take(client);
     let answers: Vec<_> =
         frames.iter().map(|frame| ServerMessage::decode(frame).unwrap()).collect();
-    let listed = answers.iter().filter(|answer| matches!(answer, ServerMessage::Rooms { .. }));
+    let listed = answers.iter().filter(|answer| matches!(answer, ServerMessage::RoomList { .. }));
     assert_eq!(listed.count(), 5);
     let refused =
         matches!(&answers[5], ServerMessage::JoinRefused { request: 6, reason } if is_rate(reason));
@@ -254,7 +254,8 @@ fn pings_past_their_rate_are_left_unanswered_and_nothing_else_is() {
     let pongs = count(&mut world, client, |message| matches!(message, ServerMessage::Pong { .. }));
     assert_eq!(pongs, 20);
     world.say(client, &ClientMessage::ListRooms { request: 1 });
-    let lists = count(&mut world, client, |message| matches!(message, ServerMessage::Rooms { .. }));
+    let lists =
+        count(&mut world, client, |message| matches!(message, ServerMessage::RoomList { .. }));
     assert_eq!(lists, 1);
 }
 
@@ -323,7 +324,7 @@ fn what_was_on_its_way_before_the_first_refusal_could_be_read_bars_nobody() {
     for key in &keys {
         // All at one moment.
         let (value, if_version) = (Some("x"), None);
-        world.say(member, &ClientMessage::SetMeta { key, value, if_version });
+        world.say(member, &ClientMessage::SetMetadata { key, value, if_version });
     }
     assert_eq!(world.closed(member), None);
     let refused = world.refusals(member);
@@ -332,7 +333,7 @@ fn what_was_on_its_way_before_the_first_refusal_could_be_read_bars_nobody() {
     world.wait(secs(2));
     for key in keys.iter().cycle().take(64) {
         let (value, if_version) = (Some("y"), None);
-        world.say(member, &ClientMessage::SetMeta { key, value, if_version });
+        world.say(member, &ClientMessage::SetMetadata { key, value, if_version });
     }
     assert_eq!(world.closed(member), Some(CloseReason::RateLimited { retry_after_ms: 60_000 }));
 }
@@ -588,7 +589,7 @@ fn without_limits_nothing_is_refused() {
     world.take(client);
     for request in 0..900 {
         world.say(client, &ClientMessage::ListRooms { request });
-        world.say(client, &ClientMessage::SetMeta { key: "k", value: None, if_version: None });
+        world.say(client, &ClientMessage::SetMetadata { key: "k", value: None, if_version: None });
         (0..20).for_each(|_| world.say(client, &said(room, Delivery::Reliable, &[7; 1000])));
     }
     assert!(is_unlimited(&world, client));
@@ -605,7 +606,7 @@ fn lists_show_what_the_rooms_settings_say_now() {
         world.take(client);
         world.say(client, &ClientMessage::ListRooms { request: 1 });
         let frames = world.take(client);
-        let Some(ServerMessage::Rooms { count, rooms, .. }) =
+        let Some(ServerMessage::RoomList { count, rooms, .. }) =
             frames.last().map(|frame| ServerMessage::decode(frame).unwrap())
         else {
             panic!("no list");

@@ -127,7 +127,7 @@ fn a_newcomer_to_a_large_room_is_told_what_everybody_there_is_now() {
         world.say(newcomer, &ClientMessage::Leave { room });
     };
     check(&mut world, "nothing");
-    let named = ClientMessage::SetMeta { key: "name", value: Some("Ada"), if_version: None };
+    let named = ClientMessage::SetMetadata { key: "name", value: Some("Ada"), if_version: None };
     world.say(members[3], &named);
     check(&mut world, "a name");
     world.say(members[70], &ClientMessage::Leave { room });
@@ -343,7 +343,7 @@ fn a_direct_message_in_a_room_comes_after_what_was_said_there_before() {
 #[test]
 fn in_a_server_room_broadcasts_reach_the_host_only() {
     let mut world = World::new();
-    world.room_with("a", RoomConfig::default().mode(RelayMode::Server));
+    world.room_with("a", RoomConfig::default().mode(RelayMode::ServerOnly));
     let (alice, bob) = (world.member("a"), world.member("a"));
     world.broadcast(alice, "a", "move");
     assert_eq!(world.heard(bob), [""; 0]);
@@ -402,20 +402,20 @@ fn metadata_changes_are_events_of_the_room_and_newcomers_see_the_result() {
     world.room("a");
     let (alice, bob) = (world.member("a"), world.member("a"));
     world.take(bob);
-    let set = ClientMessage::SetMeta { key: "name", value: Some("Alice"), if_version: None };
+    let set = ClientMessage::SetMetadata { key: "name", value: Some("Alice"), if_version: None };
     world.say(alice, &set);
     world
-        .act(|relay, now, out| relay.set_room_meta(now, "a", "map", Some("ice"), None, out))
+        .act(|relay, now, out| relay.set_room_metadata(now, "a", "map", Some("ice"), None, out))
         .unwrap();
     world.pump();
     let frames = world.take(bob);
     assert!(matches!(
         ServerMessage::decode(&frames[0]).unwrap(),
-        ServerMessage::PlayerMeta { key: "name", value: Some("Alice"), version: 1, .. }
+        ServerMessage::PlayerMetadata { key: "name", value: Some("Alice"), version: 1, .. }
     ));
     assert!(matches!(
         ServerMessage::decode(&frames[1]).unwrap(),
-        ServerMessage::RoomMeta { key: "map", value: Some("ice"), version: 1, .. }
+        ServerMessage::RoomMetadata { key: "map", value: Some("ice"), version: 1, .. }
     ));
     let carol = world.client();
     world.take(carol);
@@ -440,7 +440,7 @@ fn the_list_of_rooms_names_listed_rooms_with_their_players() {
     let alice = world.member("b");
     world.say(alice, &ClientMessage::ListRooms { request: 3 });
     let frames = world.take(alice);
-    let ServerMessage::Rooms { request: 3, count: 2, rooms } =
+    let ServerMessage::RoomList { request: 3, count: 2, rooms } =
         ServerMessage::decode(&frames[0]).unwrap()
     else {
         panic!("no list");

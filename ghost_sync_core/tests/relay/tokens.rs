@@ -197,7 +197,8 @@ fn a_room_that_a_token_does_not_cover_is_forbidden_whether_or_not_it_exists() {
     world.take(peer);
     world.say(peer, &ClientMessage::ListRooms { request: 1 });
     let frame = world.take(peer).remove(0);
-    let ServerMessage::Rooms { count, rooms, .. } = ServerMessage::decode(&frame).unwrap() else {
+    let ServerMessage::RoomList { count, rooms, .. } = ServerMessage::decode(&frame).unwrap()
+    else {
         panic!("{frame:?}")
     };
     assert_eq!((count, rooms.len(), rooms[0].name.as_str()), (1, 1, "match-1"));
@@ -226,13 +227,13 @@ fn metadata_that_a_token_vouches_for_is_not_the_clients() {
     let hello = Hello { token: Token(b"token"), meta: own, ..Hello::default() };
     world.say(peer, &ClientMessage::Hello(hello));
     verdict(&mut world, Ok(Identity { meta, ..ada() }));
-    let meta = |world: &World| world.relay.client_meta(world.peers[peer].conn).unwrap().1;
+    let meta = |world: &World| world.relay.client_metadata(world.peers[peer].conn).unwrap().1;
     let expected =
         |hat: &str| vec![("hat".to_owned(), hat.to_owned()), ("name".to_owned(), "Ada".to_owned())];
     assert_eq!(meta(&world), expected("red"));
     world.take(peer);
     for (key, value) in [("name", Some("Root")), ("name", None), ("hat", Some("blue"))] {
-        world.say(peer, &ClientMessage::SetMeta { key, value, if_version: None });
+        world.say(peer, &ClientMessage::SetMetadata { key, value, if_version: None });
     }
     assert_eq!(world.refused(peer).len(), 2);
     assert_eq!(meta(&world), expected("blue"));

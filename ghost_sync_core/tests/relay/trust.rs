@@ -3,28 +3,28 @@
 use ghost_sync_core::{
     ClientMessage, CloseReason, Delivery, Direction, Hello, Limits, MessageType, Question, Refusal,
     RelayConfig, RelayMode, RoomConfig, RoomId, SendFlags, ServerMessage, Verdict,
-    relay::SendError,
+    relay::ServerSendError,
 };
 
 use crate::world::{PeerId, World, secs};
 
-fn set_meta(world: &mut World, peer: PeerId, key: &str, value: Option<&str>) -> Vec<Refusal> {
+fn set_metadata(world: &mut World, peer: PeerId, key: &str, value: Option<&str>) -> Vec<Refusal> {
     world.take(peer);
-    world.say(peer, &ClientMessage::SetMeta { key, value, if_version: None });
+    world.say(peer, &ClientMessage::SetMetadata { key, value, if_version: None });
     world.refusals(peer)
 }
 
 fn host_sets(world: &mut World, peer: PeerId, key: &str, value: Option<&str>) {
     let conn = world.peers[peer].conn;
     let set = |relay: &mut ghost_sync_core::Relay, now, out: &mut _| {
-        relay.set_client_meta(now, conn, key, value, None, out)
+        relay.set_client_metadata(now, conn, key, value, None, out)
     };
     world.act(set).unwrap();
     world.pump();
 }
 
-fn meta_of(world: &World, peer: PeerId) -> Vec<(String, String)> {
-    world.relay.client_meta(world.peers[peer].conn).unwrap().1
+fn metadata_of(world: &World, peer: PeerId) -> Vec<(String, String)> {
+    world.relay.client_metadata(world.peers[peer].conn).unwrap().1
 }
 
 fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -49,14 +49,14 @@ fn a_client_cannot_change_a_key_that_the_server_has_set_or_removed() {
     let alice = greet_with(&mut world, &[("name", "Alice"), ("role", "admin")]);
     world.join(alice, "a");
     host_sets(&mut world, alice, "role", Some("guest"));
-    assert_eq!(set_meta(&mut world, alice, "role", Some("admin")), denied("role"));
-    assert_eq!(set_meta(&mut world, alice, "role", None), denied("role"));
+    assert_eq!(set_metadata(&mut world, alice, "role", Some("admin")), denied("role"));
+    assert_eq!(set_metadata(&mut world, alice, "role", None), denied("role"));
     host_sets(&mut world, alice, "role", None);
-    assert_eq!(set_meta(&mut world, alice, "role", Some("admin")), denied("role"));
+    assert_eq!(set_metadata(&mut world, alice, "role", Some("admin")), denied("role"));
     host_sets(&mut world, alice, "muted", None);
-    assert_eq!(set_meta(&mut world, alice, "muted", Some("no")), denied("muted"));
-    assert_eq!(set_meta(&mut world, alice, "name", Some("Al")), []);
-    assert_eq!(meta_of(&world, alice), pairs(&[("name", "Al")]));
+    assert_eq!(set_metadata(&mut world, alice, "muted", Some("no")), denied("muted"));
+    assert_eq!(set_metadata(&mut world, alice, "name", Some("Al")), []);
+    assert_eq!(metadata_of(&world, alice), pairs(&[("name", "Al")]));
 }
 
 #[test]
@@ -65,15 +65,15 @@ fn a_client_whose_metadata_is_full_keeps_the_server_from_nothing() {
     let alice = world.client();
     for number in 0..32 {
         let key = format!("key {number}");
-        assert_eq!(set_meta(&mut world, alice, &key, Some(&"v".repeat(50))), []);
+        assert_eq!(set_metadata(&mut world, alice, &key, Some(&"v".repeat(50))), []);
     }
     assert!(matches!(
-        set_meta(&mut world, alice, "more", Some(""))[..],
-        [Refusal::MetaTooLarge { max_bytes: 2048, max_entries: 32 }]
+        set_metadata(&mut world, alice, "more", Some(""))[..],
+        [Refusal::MetadataTooLarge { max_bytes: 2048, max_entries: 32 }]
     ));
     host_sets(&mut world, alice, "role", Some("guest"));
     host_sets(&mut world, alice, "key 1", Some("taken over"));
-    assert_eq!(set_meta(&mut world, alice, "more", Some("")), [], "a key of its own is free");
+    assert_eq!(set_metadata(&mut world, alice, "more", Some("")), [], "a key of its own is free");
 }
 
 #[test]
@@ -85,14 +85,14 @@ fn another_process_of_the_client_changes_what_is_the_servers_no_more_than_the_fi
     let ticket = world.ticket(alice);
     world.hang_up(alice);
     let again = world.begin_anew(&ticket);
-    assert_eq!(set_meta(&mut world, again, "role", Some("admin")), denied("role"));
-    assert_eq!(meta_of(&world, again), pairs(&[("role", "guest")]));
+    assert_eq!(set_metadata(&mut world, again, "role", Some("admin")), denied("role"));
+    assert_eq!(metadata_of(&world, again), pairs(&[("role", "guest")]));
 }
 
 #[test]
 fn a_client_sets_keys_that_are_listed_and_no_others() {
     let listed = |config: &mut RelayConfig| {
-        config.client_meta_keys = Some(["color", "name"].map(str::to_owned).into());
+        config.client_metadata_keys = Some(["color", "name"].map(str::to_owned).into());
     };
     let mut world = World::with(listed);
     let words = "clients may set no metadata \"role\" here, only: color, name";
@@ -101,21 +101,21 @@ fn a_client_sets_keys_that_are_listed_and_no_others() {
     assert_eq!(world.closed(mallory), Some(refused));
     let alice = greet_with(&mut world, &[("name", "Alice")]);
     let forbidden = Refusal::Forbidden { what: words.to_owned() };
-    assert_eq!(set_meta(&mut world, alice, "role", Some("admin")), vec![forbidden.clone()]);
-    assert_eq!(set_meta(&mut world, alice, "role", None), [forbidden]);
-    assert_eq!(set_meta(&mut world, alice, "color", Some("red")), []);
+    assert_eq!(set_metadata(&mut world, alice, "role", Some("admin")), vec![forbidden.clone()]);
+    assert_eq!(set_metadata(&mut world, alice, "role", None), [forbidden]);
+    assert_eq!(set_metadata(&mut world, alice, "color", Some("red")), []);
     host_sets(&mut world, alice, "role", Some("guest"));
     let meta = pairs(&[("color", "red"), ("name", "Alice"), ("role", "guest")]);
-    assert_eq!(meta_of(&world, alice), meta);
+    assert_eq!(metadata_of(&world, alice), meta);
 }
 
 #[test]
 fn where_no_key_is_listed_clients_set_nothing() {
-    let mut world = World::with(|config| config.client_meta_keys = Some(Default::default()));
+    let mut world = World::with(|config| config.client_metadata_keys = Some(Default::default()));
     let alice = world.client();
     let what = "clients may set no metadata here, and \"name\" was set".to_owned();
     assert_eq!(
-        set_meta(&mut world, alice, "name", Some("Alice")),
+        set_metadata(&mut world, alice, "name", Some("Alice")),
         [Refusal::Forbidden { what: what.clone() }]
     );
     let bob = greet_with(&mut world, &[("name", "Bob")]);
@@ -124,57 +124,57 @@ fn where_no_key_is_listed_clients_set_nothing() {
 
 #[test]
 fn a_rule_decides_on_changes_of_metadata_in_the_order_in_which_they_were_asked_for() {
-    let mut world = World::with(|config| config.host.ask_meta = true);
+    let mut world = World::with(|config| config.host.ask_metadata = true);
     let alice = world.client();
     for (key, value) in [("name", Some("admin")), ("name", Some("Alice")), ("name", None)] {
-        assert_eq!(set_meta(&mut world, alice, key, value), []);
+        assert_eq!(set_metadata(&mut world, alice, key, value), []);
     }
-    assert_eq!(meta_of(&world, alice), []);
+    assert_eq!(metadata_of(&world, alice), []);
     let asked: Vec<_> = world.asked.drain(..).collect();
     let wishes: Vec<_> = asked
         .iter()
         .map(|(_, question)| match question {
-            Question::SetMeta { key, value, .. } => (key.as_str(), value.as_deref()),
+            Question::SetMetadata { key, value, .. } => (key.as_str(), value.as_deref()),
             other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(wishes, [("name", Some("admin")), ("name", Some("Alice")), ("name", None)]);
     world.answer(asked[1].0, Verdict::Accept);
-    assert_eq!(meta_of(&world, alice), [], "the first is not decided");
+    assert_eq!(metadata_of(&world, alice), [], "the first is not decided");
     world.answer(asked[0].0, Verdict::reject("that name is taken"));
     let message = "that name is taken".to_owned();
     assert_eq!(world.refusals(alice), [Refusal::Rejected { message }]);
-    assert_eq!(meta_of(&world, alice), pairs(&[("name", "Alice")]));
+    assert_eq!(metadata_of(&world, alice), pairs(&[("name", "Alice")]));
     world.wait(secs(2));
     assert_eq!(world.refusals(alice)[1..], [Refusal::TimedOut { after_ms: 2000 }]);
-    assert_eq!(meta_of(&world, alice), pairs(&[("name", "Alice")]), "no verdict means no");
+    assert_eq!(metadata_of(&world, alice), pairs(&[("name", "Alice")]), "no verdict means no");
 }
 
 #[test]
 fn what_the_server_sets_while_a_rule_decides_stays() {
-    let mut world = World::with(|config| config.host.ask_meta = true);
+    let mut world = World::with(|config| config.host.ask_metadata = true);
     let alice = world.client();
-    set_meta(&mut world, alice, "team", Some("red"));
+    set_metadata(&mut world, alice, "team", Some("red"));
     host_sets(&mut world, alice, "team", Some("blue"));
     let (ask, _) = world.asked.pop().unwrap();
     world.answer(ask, Verdict::Accept);
     assert_eq!(world.refusals(alice), denied("team"));
-    assert_eq!(meta_of(&world, alice), pairs(&[("team", "blue")]));
-    assert_eq!(set_meta(&mut world, alice, "team", Some("red")), denied("team"));
+    assert_eq!(metadata_of(&world, alice), pairs(&[("team", "blue")]));
+    assert_eq!(set_metadata(&mut world, alice, "team", Some("red")), denied("team"));
     assert!(world.asked.is_empty(), "there is nothing to decide about a key of the server");
 }
 
 #[test]
 fn changes_that_wait_for_a_rule_are_bounded_and_end_with_their_client() {
     let mut world = World::with(|config| {
-        config.host.ask_meta = true;
+        config.host.ask_metadata = true;
         config.limits = Limits::none();
     });
     let alice = world.client();
     for number in 0..16 {
-        assert_eq!(set_meta(&mut world, alice, &format!("k{number}"), Some("v")), []);
+        assert_eq!(set_metadata(&mut world, alice, &format!("k{number}"), Some("v")), []);
     }
-    assert_eq!(set_meta(&mut world, alice, "more", Some("v")), [Refusal::Busy]);
+    assert_eq!(set_metadata(&mut world, alice, "more", Some("v")), [Refusal::Busy]);
     let (ask, _) = world.asked[0];
     world.hang_up(alice);
     assert!(!world.relay.is_asked(ask));
@@ -196,14 +196,14 @@ fn says(world: &mut World, peer: PeerId, name: &str) -> Vec<Refusal> {
     let (message_type, payload) = (MessageType::of(name), &b"1"[..]);
     let (delivery, flags) = (Delivery::Reliable, SendFlags::NONE);
     world.say(peer, &ClientMessage::Broadcast { room, delivery, flags, message_type, payload });
-    world.say(peer, &ClientMessage::Send { room, message_type, payload });
-    world.say(peer, &ClientMessage::Send { room: RoomId(0), message_type, payload });
+    world.say(peer, &ClientMessage::ToServer { room, message_type, payload });
+    world.say(peer, &ClientMessage::ToServer { room: RoomId(0), message_type, payload });
     world.refusals(peer)
 }
 
 #[test]
 fn a_client_cannot_say_what_the_server_alone_says() {
-    for mode in [RelayMode::Relay, RelayMode::Server, RelayMode::Moderated] {
+    for mode in [RelayMode::AtOnce, RelayMode::ServerOnly, RelayMode::Moderated] {
         let mut world = typed();
         world.room_with("a", RoomConfig::default().observed().mode(mode));
         let (alice, bob) = (world.member("a"), world.member("a"));
@@ -223,7 +223,7 @@ fn the_server_cannot_say_what_clients_alone_say() {
     world.room("a");
     let bob = world.member("a");
     let (now, conn) = (world.now, world.peers[bob].conn);
-    let wrong = SendError::SaidByClients { name: "Move".to_owned() };
+    let wrong = ServerSendError::SaidByClients { name: "Move".to_owned() };
     let message_type = MessageType::of("Move");
     let relay = &mut world.relay;
     let said = relay.broadcast(now, "a", Delivery::Reliable, message_type, b"1");
@@ -370,19 +370,21 @@ fn keys_of_metadata_have_1_to_64_bytes_and_no_control_characters() {
     for (key, words) in bad {
         let mut world = World::new();
         let alice = world.client();
-        let refused =
-            Refusal::InvalidMetaKey { key: key.chars().take(32).collect(), why: words.to_owned() };
-        assert_eq!(set_meta(&mut world, alice, key, Some("v")), vec![refused.clone()]);
-        assert_eq!(set_meta(&mut world, alice, key, None), [refused]);
+        let refused = Refusal::InvalidMetadataKey {
+            key: key.chars().take(32).collect(),
+            why: words.to_owned(),
+        };
+        assert_eq!(set_metadata(&mut world, alice, key, Some("v")), vec![refused.clone()]);
+        assert_eq!(set_metadata(&mut world, alice, key, None), [refused]);
         let mallory = greet_with(&mut world, &[(key, "v")]);
         let Some(CloseReason::Protocol { what }) = world.closed(mallory) else { panic!("{key:?}") };
         assert!(what.ends_with(words), "{what}");
         let conn = world.peers[alice].conn;
         let set = world
-            .act(|relay, now, out| relay.set_client_meta(now, conn, key, Some("v"), None, out));
+            .act(|relay, now, out| relay.set_client_metadata(now, conn, key, Some("v"), None, out));
         assert!(set.is_err(), "the server's own keys are held to the same");
     }
     let mut world = World::new();
     let alice = world.client();
-    assert_eq!(set_meta(&mut world, alice, &"k".repeat(64), Some("v")), []);
+    assert_eq!(set_metadata(&mut world, alice, &"k".repeat(64), Some("v")), []);
 }

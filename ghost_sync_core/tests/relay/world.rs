@@ -432,8 +432,8 @@ impl World {
                     | ServerMessage::PlayerLeft { room, seq, .. }
                     | ServerMessage::PlayerAway { room, seq, .. }
                     | ServerMessage::PlayerBack { room, seq, .. }
-                    | ServerMessage::RoomMeta { room, seq, .. }
-                    | ServerMessage::PlayerMeta { room, seq, .. }
+                    | ServerMessage::RoomMetadata { room, seq, .. }
+                    | ServerMessage::PlayerMetadata { room, seq, .. }
                     | ServerMessage::RoomDeleted { room, seq, .. } => {
                         peer.heard.entry(room).or_default().hear(seq);
                     }

@@ -53,7 +53,7 @@ async fn a_hello_that_is_too_long_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn the_roster_shows_everybody_with_their_metadata() {
     let server = server().await;
-    let ann = Client::builder().meta("name", "Ann").connect_over(server.connect_local());
+    let ann = Client::builder().metadata("name", "Ann").connect_over(server.connect_local());
     let mut ann = ann.await.unwrap();
     ann.join("lobby").await.unwrap();
     hear_joined(&mut ann, "lobby").await;
@@ -65,15 +65,16 @@ async fn the_roster_shows_everybody_with_their_metadata() {
     assert_eq!(members[0].client_id, ann.client_id());
     assert_eq!(members[0].meta, [("name".to_owned(), "Ann".to_owned())]);
     assert_eq!((members[1].client_id, members[1].seat), (client_id, seat));
-    bob.set_meta("name", "Bob").await.unwrap();
+    bob.set_metadata("name", "Bob").await.unwrap();
     next(&mut ann).await;
-    let ServerEvent::PlayerMeta { client_id, key, value, version: 1, .. } = next(&mut ann).await
+    let ServerEvent::PlayerMetadata { client_id, key, value, version: 1, .. } =
+        next(&mut ann).await
     else {
         panic!()
     };
     assert_eq!((client_id, &key[..], value.as_deref()), (bob.client_id(), "name", Some("Bob")));
-    bob.remove_meta("name").await.unwrap();
-    let ServerEvent::PlayerMeta { value: None, version: 2, .. } = next(&mut ann).await else {
+    bob.remove_metadata("name").await.unwrap();
+    let ServerEvent::PlayerMetadata { value: None, version: 2, .. } = next(&mut ann).await else {
         panic!()
     };
 }
@@ -129,7 +130,7 @@ async fn try_recv_says_whether_more_may_come() {
     let server = server().await;
     let mut client = join(&server, "lobby").await;
     assert_eq!(client.try_recv(), Err(TryRecvError::Empty));
-    client.close().await;
+    client.disconnect().await;
     assert_eq!(client.try_recv(), Err(TryRecvError::Closed));
     assert_eq!(client.recv().await, Ok(None));
     assert_eq!(next_of(&mut client).await, None);
@@ -143,7 +144,7 @@ async fn what_was_said_before_the_goodbye_still_leaves() {
     for _ in 0..10 {
         client.broadcast([7; 50_000]).await.unwrap();
     }
-    client.close().await;
+    client.disconnect().await;
     for _ in 0..10 {
         assert_eq!(hear(&mut other).await.len(), 50_000);
     }
@@ -265,7 +266,7 @@ async fn requests_wait_while_the_outbox_is_full() {
             epoch: 0,
             secret: Secret::default(),
             rooms: Vec::new(),
-            extensions: Vec::new(),
+            ..Welcome::default()
         });
         server.say_bytes(&welcome.to_frame()).await;
         server
@@ -276,13 +277,13 @@ async fn requests_wait_while_the_outbox_is_full() {
     let mut sent = 0;
     let stuck = async {
         loop {
-            client.send([7; 5000]).await.unwrap();
+            client.send_to_server([7; 5000]).await.unwrap();
             sent += 1;
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(3600), stuck).await.is_err());
     assert!((2..=4).contains(&sent), "{sent}");
-    let wait = client.send(b"late");
+    let wait = client.send_to_server(b"late");
     let read = async {
         let mut frames = 0;
         while let Some(frame) = server.frame().await {
@@ -302,10 +303,10 @@ async fn requests_wait_while_the_outbox_is_full() {
 async fn rooms_are_listed_with_their_players_and_metadata() {
     let server = server().await;
     server.create_room_with("hidden", ghost_sync_core::RoomConfig::default().unlisted()).unwrap();
-    server.set_room_meta("lobby", "map", "cellar").unwrap();
+    server.set_room_metadata("lobby", "map", "cellar").unwrap();
     let mut client = join(&server, "lobby").await;
     client.list_rooms().await.unwrap();
-    let ServerEvent::Rooms { count: 1, rooms } = next(&mut client).await else { panic!() };
+    let ServerEvent::RoomList { count: 1, rooms } = next(&mut client).await else { panic!() };
     assert_eq!((&rooms[0].name[..], rooms[0].players), ("lobby", 1));
     assert_eq!(rooms[0].meta, [("map".to_owned(), "cellar".to_owned())]);
 }
@@ -339,9 +340,9 @@ fn what_the_program_hands_over_may_ask_the_client() {
             let me = || Curious(&client);
             client.broadcast(me()).await.unwrap();
             client.sender().try_broadcast(me(), &SendOptions::default()).unwrap();
-            client.send_with(Some(me()), MessageType::RAW, me()).await.unwrap();
-            client.set_meta(me(), me()).await.unwrap();
-            client.remove_meta(me()).await.unwrap();
+            client.send_to_server_with(Some(me()), MessageType::RAW, me()).await.unwrap();
+            client.set_metadata(me(), me()).await.unwrap();
+            client.remove_metadata(me()).await.unwrap();
             client.join_with(me(), me()).await.unwrap();
             client.leave_room(me()).await.unwrap();
         });

@@ -56,7 +56,7 @@ async fn listen(mut client: Client, others: u32) -> (ClientId, Vec<(u64, ClientI
             event @ (ServerEvent::ResumeFailed { .. }
             | ServerEvent::PlayerLeft { .. }
             | ServerEvent::Gap { .. }
-            | ServerEvent::Error(_)) => panic!("{event:?}"),
+            | ServerEvent::Refused(_)) => panic!("{event:?}"),
             _ => {}
         }
     }

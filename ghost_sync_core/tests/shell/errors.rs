@@ -59,7 +59,7 @@ async fn a_client_gives_up_a_server_that_went_silent() {
             epoch: 0,
             secret: Secret::default(),
             rooms: Vec::new(),
-            extensions: Vec::new(),
+            ..Welcome::default()
         });
         server.say_bytes(&welcome.to_frame()).await;
         server
@@ -218,7 +218,7 @@ async fn room_not_found_reaches_both_sides() {
     let server = server().await;
     let mut client = connect(&server).await;
     client.join("nowhere").await.unwrap();
-    let ServerEvent::Error(error) = next(&mut client).await else { panic!() };
+    let ServerEvent::Refused(error) = next(&mut client).await else { panic!() };
     assert_eq!((error.request, error.room), (RequestKind::Join, Some(name("nowhere"))));
     assert_eq!(error.reason, Refusal::RoomNotFound { room: "nowhere".into() });
     assert_eq!(server.delete_room("nowhere"), Err(RoomNotFound("nowhere".into())));
@@ -260,7 +260,7 @@ async fn max_clients_reached_reaches_both_sides() {
     let error = Client::builder().connect_over(stream).await.unwrap_err();
     assert!(matches!(error, ConnectError::MaxClientsReached { max: 2, .. }), "{error:?}");
     assert_eq!(server.client_count(), 2);
-    clients.0.close().await;
+    clients.0.disconnect().await;
     // Its place is free once the server has heard the goodbye.
     tokio::time::sleep(Duration::from_millis(1)).await;
     connect(&server).await;

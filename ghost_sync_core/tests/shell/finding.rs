@@ -143,12 +143,16 @@ async fn what_no_server_would_take_is_found_before_anything_is_dialled() {
     let long = "v".repeat(2046);
     let cases: [(fn(ClientBuilder, &str) -> ClientBuilder, fn(&ConnectError) -> bool); 3] = [
         (
-            |builder, _| builder.meta("", "v"),
-            |error| matches!(error, ConnectError::InvalidMetadata(Refusal::InvalidMetaKey { .. })),
+            |builder, _| builder.metadata("", "v"),
+            |error| {
+                matches!(error, ConnectError::InvalidMetadata(Refusal::InvalidMetadataKey { .. }))
+            },
         ),
         (
-            |builder, long| builder.meta("key", long),
-            |error| matches!(error, ConnectError::InvalidMetadata(Refusal::MetaTooLarge { .. })),
+            |builder, long| builder.metadata("key", long),
+            |error| {
+                matches!(error, ConnectError::InvalidMetadata(Refusal::MetadataTooLarge { .. }))
+            },
         ),
         (
             |builder, _| builder.data(vec![0; 4096]),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    Client, ClientId, CreateRoomError, Delivery, LeaveReason, MessageType, MetaError, RoomConfig,
-    Server, ServerEvent, ServerHandle, relay::SendError,
+    Client, ClientId, CreateRoomError, Delivery, LeaveReason, MessageType, MetadataError,
+    RoomConfig, Server, ServerEvent, ServerHandle, relay::ServerSendError,
 };
 
 use crate::support::*;
@@ -27,7 +27,7 @@ async fn rooms_and_clients_can_be_counted_and_named() {
     assert!(server.client_addr(first.client_id()).unwrap().ip().is_loopback());
     let queue = server.queue_len(first.client_id()).unwrap();
     assert_eq!((queue.frames, queue.bytes), (0, 0));
-    first.close().await;
+    first.disconnect().await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(server.client_addr(first.client_id()), None);
     assert!(server.queue_len(first.client_id()).is_none());
@@ -83,7 +83,7 @@ async fn the_server_speaks_to_a_room_to_one_to_some_and_to_all() {
     }
     assert!(matches!(
         server.send_to_many(ids, [0; 70_000]),
-        Err(SendError::PayloadTooLarge { len: 70_000, .. })
+        Err(ServerSendError::PayloadTooLarge { len: 70_000, .. })
     ));
 }
 
@@ -92,28 +92,28 @@ async fn metadata_of_rooms_and_clients_is_versioned() {
     let server = server().await;
     let mut client = join(&server, "lobby").await;
     let id = client.client_id();
-    assert_eq!(server.set_room_meta("lobby", "map", "cellar"), Ok(1));
+    assert_eq!(server.set_room_metadata("lobby", "map", "cellar"), Ok(1));
     assert_eq!(
-        server.compare_and_set_room_meta("lobby", "map", Some("attic"), 0),
-        Err(MetaError::Conflict { current: 1 })
+        server.compare_and_set_room_metadata("lobby", "map", Some("attic"), 0),
+        Err(MetadataError::Conflict { current: 1 })
     );
-    assert_eq!(server.compare_and_set_room_meta("lobby", "map", Some("attic"), 1), Ok(2));
-    assert_eq!(server.room_meta("lobby").unwrap().value("map"), Some("attic"));
-    assert_eq!(server.remove_room_meta("lobby", "map"), Ok(3));
+    assert_eq!(server.compare_and_set_room_metadata("lobby", "map", Some("attic"), 1), Ok(2));
+    assert_eq!(server.room_metadata("lobby").unwrap().value("map"), Some("attic"));
+    assert_eq!(server.remove_room_metadata("lobby", "map"), Ok(3));
     for (at, expected) in [(1, Some("cellar")), (2, Some("attic")), (3, None)] {
-        let ServerEvent::RoomMeta { version, value, .. } = next(&mut client).await else {
+        let ServerEvent::RoomMetadata { version, value, .. } = next(&mut client).await else {
             panic!()
         };
         assert_eq!((version, value.as_deref()), (at, expected));
     }
-    assert_eq!(server.set_client_meta(id, "team", "red"), Ok(1));
-    assert!(server.compare_and_set_client_meta(id, "team", None, 7).is_err());
-    let meta = server.client_meta(id).unwrap();
+    assert_eq!(server.set_client_metadata(id, "team", "red"), Ok(1));
+    assert!(server.compare_and_set_client_metadata(id, "team", None, 7).is_err());
+    let meta = server.client_metadata(id).unwrap();
     assert_eq!((meta.version, meta.value("team")), (1, Some("red")));
-    assert_eq!(server.remove_client_meta(id, "team"), Ok(2));
+    assert_eq!(server.remove_client_metadata(id, "team"), Ok(2));
     assert!(matches!(
-        server.set_room_meta("lobby", "big", "x".repeat(100_000)),
-        Err(MetaError::TooLarge { .. })
+        server.set_room_metadata("lobby", "big", "x".repeat(100_000)),
+        Err(MetadataError::TooLarge { .. })
     ));
 }
 
@@ -128,7 +128,7 @@ async fn values_last_as_long_as_their_room_or_client() {
     assert_eq!(server.insert_room_value("lobby", 1_u8), Ok(None));
     assert_eq!(server.insert_room_value("lobby", 2_u8).unwrap().as_deref(), Some(&1));
     server.delete_room("lobby").unwrap();
-    client.close().await;
+    client.disconnect().await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(std::sync::Arc::strong_count(&value), 1);
     assert!(server.insert_room_value("lobby", 3_u8).is_err());
@@ -234,13 +234,13 @@ async fn what_the_program_hands_over_may_ask_the_server() {
             let _ = server.room_clients(me());
             let _ = server.room_client_count(me());
             let _ = server.history(me(), 0, 100);
-            let _ = server.set_room_meta(me(), me(), me());
-            let _ = server.remove_room_meta(me(), me());
-            let _ = server.compare_and_set_room_meta(me(), me(), None, 0);
-            let _ = server.room_meta(me());
-            let _ = server.set_client_meta(nobody, me(), me());
-            let _ = server.remove_client_meta(nobody, me());
-            let _ = server.compare_and_set_client_meta(nobody, me(), None, 0);
+            let _ = server.set_room_metadata(me(), me(), me());
+            let _ = server.remove_room_metadata(me(), me());
+            let _ = server.compare_and_set_room_metadata(me(), me(), None, 0);
+            let _ = server.room_metadata(me());
+            let _ = server.set_client_metadata(nobody, me(), me());
+            let _ = server.remove_client_metadata(nobody, me());
+            let _ = server.compare_and_set_client_metadata(nobody, me(), None, 0);
             let _ = server.insert_room_value(me(), 1_u32);
             let _ = server.room_value::<u32>(me());
             let _ = server.take_room_value::<u32>(me());

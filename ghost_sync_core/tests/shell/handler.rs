@@ -15,7 +15,7 @@ use crate::support::*;
 
 async fn refusal(client: &mut Client) -> Refusal {
     match next(client).await {
-        ServerEvent::Error(error) => error.reason,
+        ServerEvent::Refused(error) => error.reason,
         event => panic!("{event:?}"),
     }
 }
@@ -28,8 +28,8 @@ async fn a_handler_hears_everything_in_order() {
     let mut second = join(&server, "lobby").await;
     first.broadcast(b"hi").await.unwrap();
     hear(&mut second).await;
-    second.send(b"to the server").await.unwrap();
-    second.send_with(Some("lobby"), MessageType::of("Cast"), b"spell").await.unwrap();
+    second.send_to_server(b"to the server").await.unwrap();
+    second.send_to_server_with(Some("lobby"), MessageType::of("Cast"), b"spell").await.unwrap();
     second.leave().await.unwrap();
     while !matches!(next(&mut second).await, ServerEvent::Left { .. }) {}
     server.delete_room("lobby").unwrap();
@@ -139,7 +139,7 @@ async fn a_yes_to_a_client_that_has_gone_is_followed_by_one_leave() {
     for room in ["block", "tell"] {
         let client = connect(&server).await;
         client.join(room).await.unwrap();
-        client.close().await;
+        client.disconnect().await;
         while server.client_count() > 0 {
             tokio::task::yield_now().await;
         }
@@ -185,7 +185,7 @@ async fn a_handler_may_call_back_into_the_server() {
         fn on_join(&self, join: &JoinInfo<'_>) -> Verdict {
             let server = &self.0;
             let _ = server.create_room("made by the rules");
-            let _ = server.set_client_meta(join.client_id, "asked for", join.room);
+            let _ = server.set_client_metadata(join.client_id, "asked for", join.room);
             server.send_to(join.client_id, b"welcome").is_ok().into()
         }
         fn on_broadcast(&self, client: ClientId, room: &str, data: &[u8]) {

@@ -235,10 +235,10 @@ async fn the_values_of_a_client_are_there_until_its_end_is_told() {
     let (first, second) = (connect(&server).await, connect(&server).await);
     server.insert_client_value(first.client_id(), 1_u32).unwrap();
     server.insert_client_value(second.client_id(), 2_u32).unwrap();
-    first.close().await;
+    first.disconnect().await;
     assert_eq!(told.recv().await, Some(Some(1)));
     // This one goes while the handler still hears of the other.
-    second.close().await;
+    second.disconnect().await;
     while server.client_count() > 0 {
         tokio::task::yield_now().await;
     }

@@ -54,7 +54,7 @@ fn welcome(client_id: ClientId, ping_interval: Duration) -> ServerMessage<'stati
         epoch: 8,
         secret: Secret([1; 16]),
         rooms: Vec::new(),
-        extensions: Vec::new(),
+        ..Welcome::default()
     })
 }
 
@@ -121,7 +121,7 @@ async fn hear_direct(client: &mut Client) -> bytes::Bytes {
 
 fn small(payload: &[u8]) -> String {
     let message_type = MessageType::RAW;
-    format!("{:?}", ClientMessage::Send { room: RoomId(0), message_type, payload })
+    format!("{:?}", ClientMessage::ToServer { room: RoomId(0), message_type, payload })
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,21 +129,21 @@ async fn a_cut_link_is_replaced_and_the_session_goes_on() {
     let (mut client, mut server, mut port) = connect(Client::builder()).await;
     tell(&mut server, &direct(b"before")).await;
     assert_eq!(hear_direct(&mut client).await, "before");
-    client.send(b"one").await.unwrap();
+    client.send_to_server(b"one").await.unwrap();
     assert_eq!(asked(&mut server).await, small(b"one"));
     drop(server);
     assert_eq!(hear_reconnecting(&mut client).await, DisconnectReason::ConnectionClosed);
-    client.send(b"two").await.unwrap();
+    client.send_to_server(b"two").await.unwrap();
     let mut server = resume(&mut port, 0).await;
     tell(&mut server, &direct(b"after")).await;
     assert_eq!(next(&mut client).await, ServerEvent::Resumed);
     assert_eq!(hear_direct(&mut client).await, "after");
-    client.send(b"three").await.unwrap();
+    client.send_to_server(b"three").await.unwrap();
     for payload in [&b"one"[..], b"two", b"three"] {
         assert_eq!(asked(&mut server).await, small(payload));
     }
     assert_eq!(client.client_id(), ME);
-    client.close().await;
+    client.disconnect().await;
     assert!(asked(&mut server).await.starts_with("Close"));
     assert_eq!(client.recv().await, Ok(None));
 }
@@ -223,7 +223,7 @@ async fn a_client_gives_up_when_its_time_is_over() {
         assert_eq!(client.recv().await, Err(DisconnectReason::ConnectionClosed));
         assert_eq!(start.elapsed(), patience);
         let end = SendError::Disconnected(DisconnectReason::ConnectionClosed);
-        assert_eq!(client.send(b"late").await, Err(end));
+        assert_eq!(client.send_to_server(b"late").await, Err(end));
     }
 }
 
@@ -280,7 +280,7 @@ async fn a_goodbye_without_a_link_takes_no_time() {
     drop((server, port));
     hear_reconnecting(&mut client).await;
     let start = Instant::now();
-    client.close().await;
+    client.disconnect().await;
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(client.recv().await, Ok(None));
     let (mut client, server, mut port) = connect(Client::builder()).await;
@@ -298,13 +298,13 @@ async fn requests_wait_when_too_many_are_kept() {
     hear_reconnecting(&mut client).await;
     let mut kept = 0;
     let sender = client.sender();
-    while timeout(Duration::ZERO, sender.send([7; 5000])).await.is_ok() {
+    while timeout(Duration::ZERO, sender.send_to_server([7; 5000])).await.is_ok() {
         kept += 1;
     }
     assert!((20..40).contains(&kept), "{kept}");
     let options = ghost_sync_core::SendOptions::default();
     assert!(matches!(sender.try_broadcast(b"", &options), Err(SendError::OutboxFull { .. })));
-    let (mut server, sent) = tokio::join!(resume(&mut port, kept), sender.send(b"late"));
+    let (mut server, sent) = tokio::join!(resume(&mut port, kept), sender.send_to_server(b"late"));
     sent.unwrap();
     assert_eq!(asked(&mut server).await, small(b"late"));
 }
@@ -372,7 +372,7 @@ async fn a_rejoin_that_is_refused_is_not_taken_for_a_join_of_the_program() {
         tell(&mut server, &ServerMessage::JoinRefused { request, reason: reason.clone() }).await;
     }
     for request in [RequestKind::Rejoin, RequestKind::Join] {
-        let ServerEvent::Error(error) = next(&mut client).await else { panic!() };
+        let ServerEvent::Refused(error) = next(&mut client).await else { panic!() };
         assert_eq!((error.request, error.room), (request, Some(name("lobby"))));
         assert_eq!(error.reason, reason);
     }
@@ -410,7 +410,14 @@ async fn seat(server: &mut Raw<DuplexStream>, request: u32, client_id: ClientId)
         former: vec![],
     };
     tell(server, &joined).await;
-    let members = vec![MemberInfo { seat, client_id, meta_version: 0, meta, away: false }];
+    let members = vec![MemberInfo {
+        seat,
+        client_id,
+        meta_version: 0,
+        meta,
+        away: false,
+        user: String::new(),
+    }];
     tell(server, &ServerMessage::Roster { room: ROOM, members }).await;
 }
 

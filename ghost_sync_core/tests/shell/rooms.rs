@@ -50,10 +50,10 @@ async fn a_full_room_refuses_the_next_client_until_somebody_leaves() {
     let first = join(&server, "duel").await;
     let mut second = connect(&server).await;
     second.join("duel").await.unwrap();
-    let ServerEvent::Error(error) = next(&mut second).await else { panic!() };
+    let ServerEvent::Refused(error) = next(&mut second).await else { panic!() };
     assert_eq!((error.request, error.room), (RequestKind::Join, Some(name("duel"))));
     assert_eq!(error.reason, Refusal::RoomFull { room: "duel".into(), capacity: 1 });
-    first.close().await;
+    first.disconnect().await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     second.join("duel").await.unwrap();
     hear_joined(&mut second, "duel").await;
@@ -64,7 +64,7 @@ async fn a_join_makes_the_room_where_the_server_says_so() {
     let server = serve(Server::builder().create_on_join(CreateOnJoin::Always)).await;
     let client = join(&server, "new").await;
     assert!(server.room_exists("new"));
-    client.close().await;
+    client.disconnect().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(server.room_exists("new"), "empty rooms stay unless told otherwise");
 }
@@ -107,7 +107,7 @@ async fn a_creator_says_how_its_room_is_to_be_and_a_typed_code_makes_none() {
         Refusal::RoomNotFound { room: "cod".into() },
         Refusal::Rejected { message: "nobody made that room".into() },
     ] {
-        let ServerEvent::Error(error) = next(&mut guest).await else { panic!() };
+        let ServerEvent::Refused(error) = next(&mut guest).await else { panic!() };
         assert_eq!(error.reason, reason);
     }
     guest.join_existing("code").await.unwrap();
@@ -153,7 +153,7 @@ async fn a_closed_room_puts_everybody_out() {
 async fn an_authoritative_room_gives_broadcasts_to_the_server_only() {
     let (ear, mut ears) = ear();
     let server = serve(Server::builder().handler(ear)).await;
-    let config = RoomConfig::default().mode(RelayMode::Server);
+    let config = RoomConfig::default().mode(RelayMode::ServerOnly);
     server.create_room_with("ruled", config).unwrap();
     let (first, mut second) = (join(&server, "ruled").await, join(&server, "ruled").await);
     first.broadcast(b"move").await.unwrap();

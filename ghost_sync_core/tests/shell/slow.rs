@@ -68,7 +68,7 @@ async fn what_a_slow_handler_has_to_hear_is_bounded_and_no_leave_of_it_is_lost()
                 joined += 1;
                 timeout(PATIENCE, next(&mut client)).await.unwrap();
             }
-            ServerEvent::Error(error) => break error.reason,
+            ServerEvent::Refused(error) => break error.reason,
             event => panic!("{event:?}"),
         }
         assert!(joined < 3000, "as many leaves wait");

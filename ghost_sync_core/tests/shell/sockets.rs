@@ -310,8 +310,8 @@ async fn one_address_has_sixty_four_places_and_more_are_dropped_without_a_word()
     assert!(is_greeted(&server).await.is_none());
     assert_eq!(server.client_count(), 64);
     // This process is outside of the gate.
-    join(&server, "lobby").await.close().await;
-    clients.pop().expect("there are many").close().await;
+    join(&server, "lobby").await.disconnect().await;
+    clients.pop().expect("there are many").disconnect().await;
     let again = async {
         while is_greeted(&server).await.is_none() {
             tokio::task::yield_now().await;

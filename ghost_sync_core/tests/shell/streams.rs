@@ -30,7 +30,7 @@ async fn a_client_over_a_stream_of_the_programs_own_is_one_like_any_other() {
     assert_eq!(hear(&mut other).await, "hello");
     other.broadcast("welcome").await.unwrap();
     assert_eq!(hear(&mut client).await, "welcome");
-    client.close().await;
+    client.disconnect().await;
     next(&mut other).await;
     assert_eq!(server.client_count(), 1);
 }

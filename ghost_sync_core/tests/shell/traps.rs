@@ -63,7 +63,7 @@ async fn cancelling_recv_loses_nothing() {
             },
         }
     }
-    second.close().await;
+    second.disconnect().await;
     assert_eq!(second.recv().await, Ok(None));
 }
 
@@ -177,19 +177,19 @@ async fn a_softly_deleted_room_refuses_broadcasts_and_joins() {
     let ServerEvent::RoomDeleted { room, .. } = next(&mut member).await else { panic!() };
     assert_eq!(room, "lobby");
     let reference = member.broadcast(b"anybody?").await.unwrap();
-    let ServerEvent::Error(error) = next(&mut member).await else { panic!() };
+    let ServerEvent::Refused(error) = next(&mut member).await else { panic!() };
     assert_eq!(error.request, RequestKind::Broadcast);
     assert_eq!((error.room, error.reference), (Some(name("lobby")), Some(reference)));
     assert_eq!(error.reason, Refusal::RoomNotFound { room: "lobby".into() });
     member.join("lobby").await.unwrap();
-    let ServerEvent::Error(error) = next(&mut member).await else { panic!() };
+    let ServerEvent::Refused(error) = next(&mut member).await else { panic!() };
     assert_eq!(error.reason, Refusal::RoomNotFound { room: "lobby".into() });
 
     // The same name again is another room.
     server.create_room("lobby").unwrap();
     let mut guest = join(&server, "lobby").await;
     member.broadcast(b"hello?").await.unwrap();
-    assert!(matches!(next(&mut member).await, ServerEvent::Error(_)));
+    assert!(matches!(next(&mut member).await, ServerEvent::Refused(_)));
     member.join("lobby").await.unwrap();
     assert!(matches!(
         next(&mut member).await,

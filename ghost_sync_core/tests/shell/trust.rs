@@ -1,7 +1,7 @@
 //! What a client may say and change, over Tokio: rules, and what the client checks itself.
 
 use ghost_sync_core::{
-    AsyncServerHandler, Client, ClientId, ConnectError, Delivery, Direction, InvalidMetaKey,
+    AsyncServerHandler, Client, ClientId, ConnectError, Delivery, Direction, InvalidMetadataKey,
     MessageType, Protocol, Refusal, RequestKind, SendFlags, SendOptions, Server, ServerEvent,
     ServerHandle, ServerHandler, Verdict, client::SendError,
 };
@@ -19,7 +19,7 @@ fn decide(key: &str, value: Option<&str>) -> Verdict {
 }
 
 impl ServerHandler for Names {
-    fn on_set_meta(&self, _: ClientId, key: &str, value: Option<&str>) -> Verdict {
+    fn on_set_metadata(&self, _: ClientId, key: &str, value: Option<&str>) -> Verdict {
         decide(key, value)
     }
 
@@ -31,7 +31,7 @@ impl ServerHandler for Names {
 struct Later;
 
 impl AsyncServerHandler for Later {
-    async fn on_set_meta(&self, _: ClientId, key: &str, value: Option<&str>) -> Verdict {
+    async fn on_set_metadata(&self, _: ClientId, key: &str, value: Option<&str>) -> Verdict {
         tokio::task::yield_now().await;
         decide(key, value)
     }
@@ -44,14 +44,14 @@ impl AsyncServerHandler for Later {
 /// What comes of the changes: the values that were made, and the refusals.
 async fn changes(client: &mut Client, sets: &[(&str, &str)]) -> Vec<Result<String, String>> {
     for (key, value) in sets {
-        client.set_meta(key, value).await.unwrap();
+        client.set_metadata(key, value).await.unwrap();
     }
     let mut came = Vec::new();
     while came.len() < sets.len() {
         match next(client).await {
-            ServerEvent::PlayerMeta { value, .. } => came.push(Ok(value.unwrap())),
-            ServerEvent::Error(error) => {
-                assert_eq!(error.request, RequestKind::SetMeta);
+            ServerEvent::PlayerMetadata { value, .. } => came.push(Ok(value.unwrap())),
+            ServerEvent::Refused(error) => {
+                assert_eq!(error.request, RequestKind::SetMetadata);
                 came.push(Err(error.reason.to_string()));
             }
             _ => {}
@@ -87,19 +87,20 @@ async fn a_handler_that_does_not_want_metadata_is_not_asked_about_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_server_has_set_stays_through_the_handle_too() {
-    let server = serve(Server::builder().client_meta_keys(["name", "role"])).await;
+    let server = serve(Server::builder().client_metadata_keys(["name", "role"])).await;
     let mut client = join(&server, "lobby").await;
     let id = client.client_id();
-    server.set_client_meta(id, "role", "guest").unwrap();
-    assert!(matches!(next(&mut client).await, ServerEvent::PlayerMeta { .. }));
+    server.set_client_metadata(id, "role", "guest").unwrap();
+    assert!(matches!(next(&mut client).await, ServerEvent::PlayerMetadata { .. }));
     let came = changes(&mut client, &[("role", "admin"), ("rank", "1"), ("name", "Ann")]).await;
     let words = [
         "not allowed: metadata \"role\" is the server's",
         "not allowed: clients may set no metadata \"rank\" here, only: name, role",
     ];
     assert_eq!(came, [Err(words[0].to_owned()), Err(words[1].to_owned()), Ok("Ann".to_owned())]);
-    assert_eq!(server.client_meta(id).unwrap().value("role"), Some("guest"));
-    let mallory = Client::builder().meta("rank", "1").connect_over(server.connect_local()).await;
+    assert_eq!(server.client_metadata(id).unwrap().value("role"), Some("guest"));
+    let mallory =
+        Client::builder().metadata("rank", "1").connect_over(server.connect_local()).await;
     let Err(ConnectError::Rejected { message }) = mallory else { panic!("{mallory:?}") };
     assert_eq!(message, "clients may set no metadata \"rank\" here, only: name, role");
 }
@@ -108,12 +109,12 @@ async fn what_the_server_has_set_stays_through_the_handle_too() {
 async fn a_client_does_not_even_send_metadata_that_no_server_takes() {
     let server = serve(Server::builder()).await;
     let connect = |key: &str, value: &str| {
-        Client::builder().meta(key, value).connect_over(server.connect_local())
+        Client::builder().metadata(key, value).connect_over(server.connect_local())
     };
     let long = "k".repeat(65);
     for key in ["", "a\tb", &long] {
         let error = connect(key, "v").await.unwrap_err();
-        let ConnectError::InvalidMetadata(Refusal::InvalidMetaKey { .. }) = error else {
+        let ConnectError::InvalidMetadata(Refusal::InvalidMetadataKey { .. }) = error else {
             panic!("{error:?}")
         };
         assert!(!error.may_retry());
@@ -122,8 +123,8 @@ async fn a_client_does_not_even_send_metadata_that_no_server_takes() {
     let too_large = "metadata is limited to 2048 bytes and 32 entries";
     assert_eq!(error.to_string(), format!("metadata that no server takes: {too_large}"));
     let mut client = join(&server, "lobby").await;
-    let set = client.set_meta("", "v").await;
-    assert_eq!(set, Err(SendError::InvalidMetaKey(InvalidMetaKey::Empty)));
+    let set = client.set_metadata("", "v").await;
+    assert_eq!(set, Err(SendError::InvalidMetadataKey(InvalidMetadataKey::Empty)));
     assert_eq!(changes(&mut client, &[("name", "Ann")]).await, [Ok("Ann".to_owned())]);
 }
 
@@ -140,7 +141,7 @@ async fn a_client_does_not_send_what_the_server_alone_says() {
     let denied = SendError::SaidByServer { name: "Score".to_owned() };
     let options = SendOptions { message_type, ..SendOptions::default() };
     assert_eq!(client.broadcast_with(b"9", options).await, Err(denied.clone()));
-    assert_eq!(client.send_with(None::<&str>, message_type, b"9").await, Err(denied));
+    assert_eq!(client.send_to_server_with(None::<&str>, message_type, b"9").await, Err(denied));
     server.broadcast_with("lobby", Delivery::Reliable, message_type, b"3").unwrap();
     let ServerEvent::Broadcast { sender, .. } = next(&mut client).await else { panic!() };
     assert!(sender.is_server() && sender.client_id().is_none());

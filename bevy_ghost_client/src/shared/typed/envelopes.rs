@@ -73,7 +73,7 @@ impl<T> Broadcast<T> {
         Self { flags: self.flags.with(SendFlags::ECHO), ..self }
     }
 
-    /// Answered by [`Acked`](crate::Acked) when it has its place in the room's order.
+    /// Answered by [`Ack`](crate::Ack) when it has its place in the room's order.
     #[must_use]
     pub fn acknowledged(self) -> Self {
         Self { flags: self.flags.with(SendFlags::ACK), ..self }

@@ -18,7 +18,7 @@ pub struct ClientPayload {
     /// The room asked for.
     pub room: Option<Entity>,
     /// Who is to get it.
-    pub to: ClientReceiver,
+    pub to: ClientRecipient,
     /// The number of its type.
     pub message_type: MessageType,
     /// The message as bytes; an error where it cannot be encoded, which the log has said.
@@ -27,7 +27,7 @@ pub struct ClientPayload {
 
 /// Who is to get what a client says.
 #[derive(Clone, Copy, Debug)]
-pub enum ClientReceiver {
+pub enum ClientRecipient {
     /// Everybody else in the room.
     Room {
         /// Whether it may be dropped or replaced on its way.
@@ -45,7 +45,7 @@ pub struct ServerPayload {
     /// When it was said.
     pub stamp: Stamp,
     /// Who is to get it.
-    pub to: ServerReceiver,
+    pub to: ServerRecipient,
     /// The number of its type.
     pub message_type: MessageType,
     /// The message as bytes; an error where it cannot be encoded, which the log has said.
@@ -54,7 +54,7 @@ pub struct ServerPayload {
 
 /// Who is to get what a server says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ServerReceiver {
+pub enum ServerRecipient {
     /// Everybody in a room.
     Room {
         /// The entity with `Room`.

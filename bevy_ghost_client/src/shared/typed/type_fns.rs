@@ -22,8 +22,8 @@ use super::{
     },
     order::Stamp,
     payload::{
-        Arrival, ClientOrigin, ClientPayload, ClientReceiver, ServerOrigin, ServerPayload,
-        ServerReceiver, Unencodable,
+        Arrival, ClientOrigin, ClientPayload, ClientRecipient, ServerOrigin, ServerPayload,
+        ServerRecipient, Unencodable,
     },
 };
 use crate::shared::kept;
@@ -90,11 +90,11 @@ fn take_client<T: Codec>(
         out.push(ClientPayload { stamp, room, to, message_type, bytes });
     };
     drain(world, |it: Broadcast<T>, last| {
-        let to = ClientReceiver::Room { delivery: it.delivery, flags: it.flags };
+        let to = ClientRecipient::Room { delivery: it.delivery, flags: it.flags };
         push(it.stamp.ascend(last), it.room, to, &it.message);
     });
     drain(world, |it: ToServer<T>, last| {
-        push(it.stamp.ascend(last), it.room, ClientReceiver::Server, &it.message);
+        push(it.stamp.ascend(last), it.room, ClientRecipient::Server, &it.message);
     });
 }
 
@@ -110,21 +110,21 @@ fn take_server<T: Codec>(
     };
     drain(world, |it: ToRoom<T>, last| {
         let ToRoom { room, delivery, flags, except, .. } = it;
-        let to = ServerReceiver::Room { room, delivery, flags, except };
+        let to = ServerRecipient::Room { room, delivery, flags, except };
         push(it.stamp.ascend(last), to, &it.message);
     });
     drain(world, |it: ToPlayer<T>, last| {
         let ToPlayer { player, delivery, .. } = it;
-        let to = ServerReceiver::Player { player, delivery };
+        let to = ServerRecipient::Player { player, delivery };
         push(it.stamp.ascend(last), to, &it.message);
     });
     drain(world, |it: ToConnection<T>, last| {
         let ToConnection { connection, delivery, .. } = it;
-        let to = ServerReceiver::Connection { connection, delivery };
+        let to = ServerRecipient::Connection { connection, delivery };
         push(it.stamp.ascend(last), to, &it.message);
     });
     drain(world, |it: ToEveryone<T>, last| {
-        push(it.stamp.ascend(last), ServerReceiver::Everyone, &it.message);
+        push(it.stamp.ascend(last), ServerRecipient::Everyone, &it.message);
     });
 }
 

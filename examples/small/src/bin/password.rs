@@ -35,7 +35,9 @@ fn main() -> AppExit {
 fn server(Options { bind, .. }: &Options) -> App {
     let mut app = App::new();
     app.add_plugins((DedicatedServerPlugins.set(quiet()), GhostServerPlugin::bind(bind)));
-    app.world_mut().spawn((Room::new("vault"), RoomConfig::seats(2))).observe(ask_for_password);
+    app.world_mut()
+        .spawn((Room::new("vault"), RoomConfig::with_capacity(2)))
+        .observe(ask_for_password);
     app.add_observer(|_: On<ServerStarted>, server: Res<GhostServer>| {
         let guests = [
             ("Ada".into(), "sesame".into(), 0),

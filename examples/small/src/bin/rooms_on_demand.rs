@@ -60,7 +60,7 @@ fn make(room: &str, seats: u32) -> Join {
 fn allow(mut request: On<CreateRoomRequest>) {
     let wish = request.options.as_deref().and_then(|bytes| bytes.try_into().ok());
     match wish.map(u32::from_le_bytes) {
-        Some(seats @ 2..=8) => request.config = RoomConfig::seats(seats),
+        Some(seats @ 2..=8) => request.config = RoomConfig::with_capacity(seats),
         _ => request.reject("rooms have 2 to 8 seats"),
     }
     request.config.remove_when_empty = Some(Duration::from_millis(500));

@@ -130,7 +130,7 @@ impl Bot {
         }
         loop {
             let client =
-                Client::builder().protocol(self.protocol.clone()).meta("name", self.name());
+                Client::builder().protocol(self.protocol.clone()).metadata("name", self.name());
             let connecting = client.connect(&self.server);
             let connected = select! {
                 connected = connecting => connected,
@@ -193,7 +193,7 @@ impl Bot {
                     continue;
                 }
                 () = stop(&mut self.stopped) => {
-                    sender.close().await;
+                    sender.disconnect().await;
                     return None;
                 }
                 _ = ticks.tick() => {}

@@ -41,7 +41,7 @@ pub(crate) fn dial(server: String) -> impl Fn(Commands, Res<View>, ResMut<Line>)
 }
 
 fn call(mut commands: Commands, server: &str, view: &View) {
-    commands.trigger(Connect::to(server).with_meta("name", view.name()));
+    commands.trigger(Connect::to(server).with_metadata("name", view.name()));
     commands.trigger(Join::new(HAUNTS[0].name).if_nowhere());
 }
 

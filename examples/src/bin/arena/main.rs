@@ -154,7 +154,7 @@ fn begin(
     move |started, mut commands, view, server, mut line| {
         let Some(connector) = server.connector() else { return };
         line.dial(None);
-        commands.trigger(Connect::local(connector).with_meta("name", view.name()));
+        commands.trigger(Connect::local(connector).with_metadata("name", view.name()));
         commands.trigger(Join::new(haunts::HAUNTS[0].name));
         if let Some(addr) = started.addr {
             let ip = if addr.ip().is_unspecified() {

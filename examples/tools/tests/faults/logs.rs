@@ -59,7 +59,7 @@ async fn fault_68_what_clients_say_cannot_forge_lines_or_colours_of_the_log() {
         raw.answer_pings();
     }
     for room in ["a\u{202e}b", "a\u{2028}FORGED", "a=b \"c\" {d}", "%0a%1b"] {
-        enter(relay.addr, room).await.close().await;
+        enter(relay.addr, room).await.disconnect().await;
     }
     Pair::join(relay.addr).await.talk().await;
     let text = fs::read_to_string(path).unwrap();

@@ -88,7 +88,7 @@ impl Session {
                 };
                 if let Some(request) = kind {
                     let error = RequestError { request, room: None, reference: None, reason };
-                    events.push(ServerEvent::Error(error));
+                    events.push(ServerEvent::Refused(error));
                     return Ok(());
                 }
                 let asked = self.answered(request)?;
@@ -97,7 +97,7 @@ impl Session {
                 events.push(if matches!(reason, Refusal::AlreadyJoined { .. }) {
                     ServerEvent::AlreadyJoined { room: asked.room }
                 } else {
-                    ServerEvent::Error(asked.refused(reason))
+                    ServerEvent::Refused(asked.refused(reason))
                 });
             }
             ServerMessage::TokenExpiring { in_ms } => {
@@ -162,12 +162,12 @@ impl Session {
                 let room = member.name().clone();
                 events.push(ServerEvent::PlayerLeft { client_id, room, seat, seq, reason });
             }
-            ServerMessage::RoomMeta { room, seq, version, key, value } => {
+            ServerMessage::RoomMetadata { room, seq, version, key, value } => {
                 let member = self.seated(room)?;
                 if member.advance(seq)? == Place::History {
                     return Ok(());
                 }
-                events.push(ServerEvent::RoomMeta {
+                events.push(ServerEvent::RoomMetadata {
                     room: member.name().clone(),
                     seq,
                     version,
@@ -175,12 +175,12 @@ impl Session {
                     value: value.map(str::to_owned),
                 });
             }
-            ServerMessage::PlayerMeta { room, seq, seat, version, key, value } => {
+            ServerMessage::PlayerMetadata { room, seq, seat, version, key, value } => {
                 let member = self.seated(room)?;
                 if member.advance(seq)? == Place::History || member.has_not_heard_of(seat) {
                     return Ok(());
                 }
-                events.push(ServerEvent::PlayerMeta {
+                events.push(ServerEvent::PlayerMetadata {
                     client_id: member.id_of(seat)?,
                     room: member.name().clone(),
                     seat,
@@ -277,11 +277,11 @@ impl Session {
             ServerMessage::Resumed { .. } | ServerMessage::ResumeFailed { .. } => {
                 return Err("an answer to a resume that was not asked for".into());
             }
-            ServerMessage::Rooms { request, count, rooms } => {
+            ServerMessage::RoomList { request, count, rooms } => {
                 if !self.lists.remove(&request) {
                     return Err(format!("list {request}, which was not asked for").into());
                 }
-                events.push(ServerEvent::Rooms { count, rooms });
+                events.push(ServerEvent::RoomList { count, rooms });
             }
         }
         Ok(())
@@ -320,7 +320,7 @@ impl Session {
             if let Some(member) = member {
                 member.leaving = false;
             }
-            let kind = if id == RoomId(0) { RequestKind::SetMeta } else { RequestKind::Leave };
+            let kind = if id == RoomId(0) { RequestKind::SetMetadata } else { RequestKind::Leave };
             (kind, None)
         } else {
             let kind = self.sent.kind(reference)?;
@@ -339,11 +339,11 @@ impl Session {
                     return Err(format!("two answers to message {reference}").into());
                 }
                 Some(Kind::Echo) | None => RequestKind::Broadcast,
-                Some(Kind::Send) => RequestKind::Send,
+                Some(Kind::ToServer) => RequestKind::ToServer,
             };
             (kind, Some(reference))
         };
-        Ok(ServerEvent::Error(RequestError { request, room, reference, reason }))
+        Ok(ServerEvent::Refused(RequestError { request, room, reference, reason }))
     }
 
     /// A seat that an earlier process asked for.

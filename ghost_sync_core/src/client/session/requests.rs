@@ -6,7 +6,7 @@ use crate::{
     client::{Request, SendError},
     wire::{
         ClientMessage, Delivery, DisconnectReason, JoinOptions, MAX_TOKEN, MessageType, RoomId,
-        RoomName, SendFlags, check_meta_key,
+        RoomName, SendFlags, check_metadata_key,
     },
 };
 
@@ -32,11 +32,11 @@ impl Session {
                 let room = room.as_ref().map(RoomName::as_str);
                 self.broadcast(room, *delivery, *flags, *message_type, payload)?;
             }
-            Request::Send { room, message_type, payload } => {
+            Request::ToServer { room, message_type, payload } => {
                 let room = room.clone().or_else(|| self.current_room());
-                self.send(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
+                self.to_server(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
             }
-            Request::SetMeta { key, value } => self.set_meta(key, value.as_deref())?,
+            Request::SetMetadata { key, value } => self.set_metadata(key, value.as_deref())?,
             Request::ListRooms => {
                 self.check_open()?;
                 let request = self.number_request();
@@ -100,9 +100,9 @@ impl Session {
         Ok(self.sent.add(kind))
     }
 
-    /// Says something to the server program, about `room` or about none. [`Request::Send`], with
+    /// Says something to the server program, about `room` or about none. [`Request::ToServer`], with
     /// a payload that need not be kept.
-    pub(crate) fn send(
+    pub(crate) fn to_server(
         &mut self,
         room: Option<&str>,
         message_type: MessageType,
@@ -114,8 +114,8 @@ impl Session {
             Some(name) => self.find(Some(name))?.0,
             None => RoomId(0),
         };
-        self.ask(&ClientMessage::Send { room, message_type, payload });
-        Ok(self.sent.add(Kind::Send))
+        self.ask(&ClientMessage::ToServer { room, message_type, payload });
+        Ok(self.sent.add(Kind::ToServer))
     }
 
     /// The room joined last, if this client is in one.
@@ -125,25 +125,29 @@ impl Session {
     }
 
     /// Changes the own metadata.
-    fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
+    fn set_metadata(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
         self.check_open()?;
         let max = self.max_payload();
         let len = key.len() + value.map_or(0, str::len);
         if len > max {
             return Err(SendError::PayloadTooLarge { len, max });
         }
-        check_meta_key(key)?;
+        check_metadata_key(key)?;
         // What the server will refuse for its size is not asked for again.
         let _ = self.hello.change(key, value);
-        self.ask(&ClientMessage::SetMeta { key, value, if_version: None });
+        self.ask(&ClientMessage::SetMetadata { key, value, if_version: None });
         Ok(())
     }
 
     /// Asks another session for the metadata that the program has set since the first.
-    pub(super) fn ask_for_meta(&mut self) {
+    pub(super) fn ask_for_metadata(&mut self) {
         let changes: Vec<_> = self.hello.changes();
         for (key, value) in &changes {
-            self.ask(&ClientMessage::SetMeta { key, value: value.as_deref(), if_version: None });
+            self.ask(&ClientMessage::SetMetadata {
+                key,
+                value: value.as_deref(),
+                if_version: None,
+            });
         }
     }
 

@@ -119,7 +119,7 @@ impl Session {
         events.extend(self.forget_messages());
         self.hello.session = self.ticket().filter(|_| is_held);
         self.introduce();
-        self.ask_for_meta();
+        self.ask_for_metadata();
         (self.ticket, self.lane) = (None, Lane::default());
         self.late.clear();
         self.lists.clear();
@@ -201,7 +201,7 @@ impl Session {
                 if at >= first {
                     messages.push((at, count, room, delivery, flags));
                 }
-            } else if let ClientMessage::Send { .. } = request {
+            } else if let ClientMessage::ToServer { .. } = request {
                 count += 1;
             }
         }
@@ -257,8 +257,8 @@ impl Session {
                         || flags.contains(SendFlags::ACK)
                         || planted!("client-tells-of-lost-positions");
                     Some((room, Kind::Broadcast, missed))
-                } else if let ClientMessage::Send { room, .. } = request {
-                    Some((room, Kind::Send, true))
+                } else if let ClientMessage::ToServer { room, .. } = request {
+                    Some((room, Kind::ToServer, true))
                 } else {
                     None
                 }
@@ -277,10 +277,10 @@ impl Session {
                 let reference = Some(self.sent.number(reference));
                 let request = match kind {
                     Kind::Broadcast | Kind::Echo | Kind::Answered => RequestKind::Broadcast,
-                    Kind::Send => RequestKind::Send,
+                    Kind::ToServer => RequestKind::ToServer,
                 };
                 let reason = Refusal::Unconfirmed;
-                ServerEvent::Error(RequestError { request, room, reference, reason })
+                ServerEvent::Refused(RequestError { request, room, reference, reason })
             })
             .collect();
         self.sent.start_anew();

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     /// A broadcast that the sender gets too.
     Echo,
     /// A message to the server.
-    Send,
+    ToServer,
     /// Any of them, and what became of it is known.
     Answered,
 }
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn old_messages_are_forgotten_and_future_ones_are_a_violation() {
         let mut sent = Sent::default();
-        assert_eq!(sent.add(Kind::Send), 1);
-        assert_eq!(sent.kind(1), Ok(Some(Kind::Send)));
+        assert_eq!(sent.add(Kind::ToServer), 1);
+        assert_eq!(sent.kind(1), Ok(Some(Kind::ToServer)));
         assert!(sent.kind(2).is_err());
         for _ in 0..Sent::MAX {
             sent.add(Kind::Echo);
@@ -140,7 +140,7 @@ mod tests {
             let (mut sent, mut list) = (Sent::default(), Vec::new());
             for _ in 0..random.usize(..6) {
                 for _ in 0..random.usize(..8) {
-                    let kind = [Kind::Send, Kind::Echo, Kind::Broadcast][random.usize(..3)];
+                    let kind = [Kind::ToServer, Kind::Echo, Kind::Broadcast][random.usize(..3)];
                     list.push((sent.add(kind), kind));
                 }
                 let out: Vec<u64> =
@@ -164,7 +164,7 @@ mod tests {
     fn a_long_silence_costs_no_memory() {
         let mut sent = Sent::default();
         for _ in 0..20_000 {
-            sent.add(Kind::Send);
+            sent.add(Kind::ToServer);
             sent.add(Kind::Broadcast);
             sent.leave_out(&[sent.count()]);
         }

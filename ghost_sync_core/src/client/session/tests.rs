@@ -3,8 +3,8 @@ mod nonsense;
 mod resume;
 
 use crate::wire::{
-    Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress,
-    Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket, Token,
+    Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, MetadataEntry,
+    Progress, Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket, Token,
 };
 
 use super::*;
@@ -116,9 +116,6 @@ fn named(error: &RequestError) -> (RequestKind, Option<RoomName>, Option<u64>) {
 
 fn welcome() -> ServerMessage<'static> {
     ServerMessage::Welcome(Welcome {
-        user: String::new(),
-        expires_ms: 0,
-        rates: Rates::default(),
         version: VERSIONS.newest,
         client_id: ME,
         max_payload: 100,
@@ -128,7 +125,7 @@ fn welcome() -> ServerMessage<'static> {
         epoch: 0,
         secret: Secret::default(),
         rooms: Vec::new(),
-        extensions: Vec::new(),
+        ..Welcome::default()
     })
 }
 
@@ -155,7 +152,7 @@ fn member(seat: u32, client_id: ClientId) -> MemberInfo {
         seat: Seat(seat),
         client_id,
         meta_version: 0,
-        meta: Vec::<Meta>::new(),
+        meta: Vec::<MetadataEntry>::new(),
         away: false,
     }
 }
@@ -287,7 +284,7 @@ fn a_refused_broadcast_takes_no_number() {
     let events = talk.accepts(&[refused(first)], 1);
     let (request, room, reference) = (RequestKind::Broadcast, Some(name()), Some(first));
     let error = RequestError { request, room, reference, reason: Refusal::Busy };
-    assert_eq!(events, [ServerEvent::Error(error)]);
+    assert_eq!(events, [ServerEvent::Refused(error)]);
     talk.accepts(&[said(12, 2)], 1);
     talk.violates(&[refused(2)]);
 }
@@ -364,7 +361,7 @@ fn a_refusal_after_leaving_is_still_told() {
     let reference = talk.say();
     let left = ServerMessage::Left { room: ROOM, reason: LeaveReason::Left };
     let events = talk.accepts(&[left, refused(reference)], 2);
-    let ServerEvent::Error(error) = &events[1] else { panic!("{events:?}") };
+    let ServerEvent::Refused(error) = &events[1] else { panic!("{events:?}") };
     assert_eq!(named(error), (RequestKind::Broadcast, None, Some(reference)));
 }
 
@@ -397,10 +394,10 @@ fn pings_are_answered_and_own_pings_measured() {
 fn what_is_too_large_is_not_sent() {
     let mut talk = Talk::joined();
     talk.session.take_outbox();
-    let sent = talk.session.send(None, MessageType::RAW, &[0; 101]);
+    let sent = talk.session.to_server(None, MessageType::RAW, &[0; 101]);
     assert_eq!(sent, Err(SendError::PayloadTooLarge { len: 101, max: 100 }));
     assert_eq!(talk.session.queued(), 0);
-    talk.session.send(None, MessageType::RAW, &[0; 100]).unwrap();
+    talk.session.to_server(None, MessageType::RAW, &[0; 100]).unwrap();
 }
 
 #[test]
@@ -422,11 +419,12 @@ fn refusals_without_a_number_name_their_request() {
     let asked: Vec<_> = events
         .into_iter()
         .map(|event| {
-            let ServerEvent::Error(error) = event else { panic!("{event:?}") };
+            let ServerEvent::Refused(error) = event else { panic!("{event:?}") };
             named(&error)
         })
         .collect();
-    let expected = [(RequestKind::Leave, Some(name()), None), (RequestKind::SetMeta, None, None)];
+    let expected =
+        [(RequestKind::Leave, Some(name()), None), (RequestKind::SetMetadata, None, None)];
     assert_eq!(asked, expected);
 }
 
@@ -437,7 +435,7 @@ fn pings_beyond_what_can_be_answered_violate_the_protocol() {
     talk.accepts(&pings, 0);
     // What waits of the program's own has nothing to do with it.
     talk.session.take_outbox();
-    talk.session.send(None, MessageType::RAW, &[7; 100]).unwrap();
+    talk.session.to_server(None, MessageType::RAW, &[7; 100]).unwrap();
     talk.accepts(&pings, 0);
     let (_, end) = talk.hear(&[ServerMessage::Ping { nonce: 1, received: 0 }]);
     let end = end.unwrap_err();

@@ -8,7 +8,7 @@ use crate::client::Request;
 /// after a join waits for its answer. Of [`Latest`](crate::wire::Delivery::Latest) values the
 /// newest waits, [`Volatile`](crate::wire::Delivery::Volatile) ones do not, and 1 MiB may wait
 /// together. What cannot wait is told as
-/// [`ServerEvent::Error`](crate::client::ServerEvent::Error). Seats and metadata are asked for
+/// [`ServerEvent::Refused`](crate::client::ServerEvent::Refused). Seats and metadata are asked for
 /// on later connections too.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -55,7 +55,7 @@ pub(super) fn refusal(error: SendError) -> Refusal {
         },
         SendError::SaidByServer { .. } => Refusal::Forbidden { what: error.to_string() },
         other @ (SendError::InvalidRoomName(_)
-        | SendError::InvalidMetaKey(_)
+        | SendError::InvalidMetadataKey(_)
         | SendError::InvalidToken { .. }
         | SendError::NothingToForget
         | SendError::OutboxFull { .. }) => Refusal::Rejected { message: other.to_string() },

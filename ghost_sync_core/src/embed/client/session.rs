@@ -130,8 +130,8 @@ impl Session {
     /// Remembers what a request changes for later connections, but nothing that
     /// would keep the client from introducing itself.
     fn note(&mut self, request: &Request) -> Result<Noted, Refusal> {
-        if let Request::SetMeta { key, value } = request {
-            self.builder.change_meta(key, value.as_deref())?;
+        if let Request::SetMetadata { key, value } = request {
+            self.builder.change_metadata(key, value.as_deref())?;
         }
         Ok(self.wanted.note(request))
     }
@@ -195,7 +195,7 @@ impl Session {
 
     /// Tells the program that a request could not even be sent.
     fn refuse(&self, error: RequestError) {
-        self.updates.push(ClientUpdate::Event(ServerEvent::Error(error)));
+        self.updates.push(ClientUpdate::Event(ServerEvent::Refused(error)));
     }
 
     /// Serves a connection until it ends.
@@ -207,8 +207,9 @@ impl Session {
         self.updates.push(ClientUpdate::Connected { client_id, resumed });
         self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
-        let meta = self.builder.meta_changes().into_iter();
-        let meta = meta.map(|(key, value)| Due::Command(Request::SetMeta { key, value }.into()));
+        let meta = self.builder.metadata_changes().into_iter();
+        let meta =
+            meta.map(|(key, value)| Due::Command(Request::SetMetadata { key, value }.into()));
         let rooms = self.wanted.rooms.iter().cloned().map(Due::Wish);
         let mut due: VecDeque<_> = meta.chain(rooms).collect();
         self.release(&mut due);
@@ -284,7 +285,7 @@ impl Session {
         if self.keeps_seats.load(Ordering::Acquire) {
             sender.hang_up().await;
         } else {
-            sender.close().await;
+            sender.disconnect().await;
         }
     }
 
@@ -355,7 +356,7 @@ impl Session {
     /// has not answered.
     fn awaited_room(&self, request: &Request) -> Option<RoomName> {
         let joining = &self.wanted.joining;
-        if let Request::Broadcast { room, .. } | Request::Send { room, .. } = request {
+        if let Request::Broadcast { room, .. } | Request::ToServer { room, .. } = request {
             match room {
                 Some(room) => joining.contains(room).then(|| room.clone()),
                 None => joining.last().cloned(),
@@ -376,7 +377,7 @@ impl Session {
             room.is_some_and(|room| joining.contains(room) || to_ask.contains(&room))
         };
         for (mut request, after) in self.held.take(waits).into_iter().rev() {
-            if let (Request::Broadcast { room, .. } | Request::Send { room, .. }, Some(after)) =
+            if let (Request::Broadcast { room, .. } | Request::ToServer { room, .. }, Some(after)) =
                 (&mut request, after)
                 && room.is_none()
             {

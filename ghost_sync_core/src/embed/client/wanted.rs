@@ -51,7 +51,7 @@ impl Wanted {
             self.rooms.push(Wish { room, options, if_nowhere, joined, owed: true });
         } else if let Request::Leave { room } = request {
             self.forget(room);
-        } else if !matches!(request, Request::SetMeta { .. }) {
+        } else if !matches!(request, Request::SetMetadata { .. }) {
             return Noted::Now;
         }
         Noted::Later
@@ -78,7 +78,7 @@ impl Wanted {
                 wish.owed = false;
             }
             return self.answered(room);
-        } else if let ServerEvent::Error(RequestError {
+        } else if let ServerEvent::Refused(RequestError {
             request: RequestKind::Join | RequestKind::Rejoin,
             room: Some(room),
             ..

@@ -12,7 +12,7 @@ use crate::{
 /// Something that a server is to do. What cannot be done, because the room or
 /// the client is gone, is left out. What is not said to anybody, and metadata that is not
 /// set, comes back: [`Unsent`](super::ServerUpdate::Unsent),
-/// [`MetaRefused`](super::ServerUpdate::MetaRefused).
+/// [`MetadataRefused`](super::ServerUpdate::MetadataRefused).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerCommand {
@@ -110,7 +110,7 @@ pub enum ServerCommand {
         payload: Bytes,
     },
     /// Sets or removes an entry of a room's metadata.
-    SetRoomMeta {
+    SetRoomMetadata {
         /// The room.
         room: RoomName,
         /// The key.
@@ -119,7 +119,7 @@ pub enum ServerCommand {
         value: Option<String>,
     },
     /// Sets or removes an entry of a client's metadata.
-    SetClientMeta {
+    SetClientMetadata {
         /// Which client.
         conn: ConnId,
         /// The key.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    relay::{AskId, ConnId, CreateRoomError, MetaError, Question, RelayEvent, SendError},
+    relay::{AskId, ConnId, CreateRoomError, MetadataError, Question, RelayEvent, ServerSendError},
     server::BindError,
     wire::{ClientId, MessageType, RoomName},
 };
@@ -47,20 +47,20 @@ pub enum ServerUpdate {
         message_type: MessageType,
         /// The bytes.
         payload: Bytes,
-        /// Why; says what to change. [`SendError::RoomNotFound`] where the room is gone by now.
-        error: SendError,
+        /// Why; says what to change. [`ServerSendError::RoomNotFound`] where the room is gone by now.
+        error: ServerSendError,
     },
     /// Metadata was not set or removed. Comes after what had happened before.
-    MetaRefused {
+    MetadataRefused {
         /// Whose.
-        of: MetaOwner,
+        of: MetadataOwner,
         /// The key.
         key: String,
         /// The value that it was to have; `None`: it was to be removed.
         value: Option<String>,
-        /// Why; says what to change. [`MetaError::RoomNotFound`] and
-        /// [`MetaError::ClientNotFound`] where they are gone by now.
-        error: MetaError,
+        /// Why; says what to change. [`MetadataError::RoomNotFound`] and
+        /// [`MetadataError::ClientNotFound`] where they are gone by now.
+        error: MetadataError,
     },
     /// What a client said, or changed of its metadata, was left out here: it said more
     /// than its share of what may wait until the program takes its updates. What others
@@ -95,7 +95,7 @@ pub enum Audience {
 
 /// Whose metadata a server's program wanted to change.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum MetaOwner {
+pub enum MetadataOwner {
     /// A room.
     Room(RoomName),
     /// A client.

@@ -66,15 +66,15 @@ impl Actor {
             ServerEvent::Ack { reference, .. } => {
                 self.answered(reference);
             }
-            ServerEvent::PlayerMeta { seat, .. } if self.seat == Some(seat) => {
+            ServerEvent::PlayerMetadata { seat, .. } if self.seat == Some(seat) => {
                 self.changes.pop_front();
             }
-            ServerEvent::Error(error) => match (error.request, error.reference) {
+            ServerEvent::Refused(error) => match (error.request, error.reference) {
                 (RequestKind::Broadcast, Some(reference)) => {
                     let seq = self.answered(reference);
                     self.refused.extend(seq.map(|seq| (seq, error.reason)));
                 }
-                (RequestKind::SetMeta, _) => {
+                (RequestKind::SetMetadata, _) => {
                     let seq = self.changes.pop_front();
                     self.refused.extend(seq.map(|seq| (seq, error.reason)));
                 }

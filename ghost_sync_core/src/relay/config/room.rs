@@ -2,6 +2,9 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+#[cfg(feature = "reflect")]
+use bevy_reflect::std_traits::ReflectDefault;
+
 /// Settings of one room.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -17,7 +20,7 @@ pub struct RoomConfig {
     /// Time after which the room is deleted when nobody is in it; `None`: never.
     pub remove_when_empty: Option<Duration>,
     /// What is kept of the past, for those who come back.
-    pub history: History,
+    pub history: RoomHistory,
     /// Events of the past that a newcomer may ask for.
     pub replay: u32,
     /// Values of `Latest` that are kept for newcomers of each client, up to 16 KiB of them
@@ -36,8 +39,9 @@ pub struct RoomConfig {
 /// given every `Reliable` message and each change of membership and metadata that it missed,
 /// and the newest `Latest` values. Where the room does not keep all of that any more, the
 /// player keeps its seat and is told the room as it is.
+#[cfg_attr(feature = "reflect", derive(bevy_reflect::Reflect), reflect(Debug, Default, PartialEq))]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct History {
+pub struct RoomHistory {
     /// Events. 8192 by default.
     pub events: usize,
     /// Bytes. 512 KiB by default.
@@ -49,12 +53,12 @@ pub struct History {
     pub age: Duration,
 }
 
-impl History {
+impl RoomHistory {
     /// Nothing is kept: who comes back after it missed something is told the room as it is.
     pub const NONE: Self = Self { events: 0, bytes: 0, reliable: 0, age: Duration::ZERO };
 }
 
-impl Default for History {
+impl Default for RoomHistory {
     fn default() -> Self {
         Self { events: 8192, bytes: 512 << 10, reliable: 2 << 20, age: Duration::from_secs(60) }
     }
@@ -64,11 +68,11 @@ impl Default for RoomConfig {
     fn default() -> Self {
         Self {
             capacity: None,
-            mode: RelayMode::Relay,
+            mode: RelayMode::AtOnce,
             observed: false,
             listed: true,
             remove_when_empty: None,
-            history: History::default(),
+            history: RoomHistory::default(),
             replay: 0,
             retain: 64,
             tick: None,
@@ -107,7 +111,7 @@ impl RoomConfig {
 
     /// With this much of the past kept.
     #[must_use]
-    pub fn history(mut self, history: History) -> Self {
+    pub fn history(mut self, history: RoomHistory) -> Self {
         self.history = history;
         self
     }
@@ -157,13 +161,14 @@ impl RoomConfig {
 pub(in crate::relay) const MAX_TICK: Duration = Duration::from_secs(1);
 
 /// What becomes of a client's broadcast.
+#[cfg_attr(feature = "reflect", derive(bevy_reflect::Reflect))]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum RelayMode {
     /// It goes to the members at once.
     #[default]
-    Relay,
-    /// It goes to the host only.
-    Server,
+    AtOnce,
+    /// It goes to the host only, which decides what the room hears: an authoritative room.
+    ServerOnly,
     /// The host is asked about each; order is kept per sender.
     Moderated,
 }

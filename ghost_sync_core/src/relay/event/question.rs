@@ -8,7 +8,7 @@ use super::ConnId;
 use crate::{
     identity::Identity,
     relay::config::RoomConfig,
-    wire::{ClientId, MessageType, Meta, Role, RoomId, RoomName, Seat},
+    wire::{ClientId, MessageType, MetadataEntry, Role, RoomId, RoomName, Seat},
 };
 
 /// A question's number; never reused.
@@ -83,7 +83,7 @@ pub enum Question {
         /// What it brought for the rules.
         data: Bytes,
         /// Its own metadata.
-        meta: Vec<Meta>,
+        meta: Vec<MetadataEntry>,
         /// The program that it says it is, for logs; empty if it says nothing.
         user_agent: String,
         /// Who it is, if its token said so.
@@ -165,7 +165,7 @@ pub enum Question {
     },
     /// May this client change its metadata like this? Not asked about what it brings
     /// with its hello: that is in [`Connect`](Self::Connect).
-    SetMeta {
+    SetMetadata {
         /// The connection.
         conn: ConnId,
         /// Who.

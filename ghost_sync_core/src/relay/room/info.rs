@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use crate::{
     relay::config::RelayMode,
-    wire::{Meta, RoomId, RoomName},
+    wire::{MetadataEntry, RoomId, RoomName},
 };
 
 /// What happened in a room, from some event on: see
 /// [`Relay::history`](crate::relay::Relay::history).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct RoomHistory {
+pub struct HistoryPage {
     /// The oldest event that the room keeps.
     pub oldest: u64,
     /// The number that the room's next event will get.
@@ -55,5 +55,5 @@ pub struct RoomInfo {
     /// Version of its metadata.
     pub meta_version: u64,
     /// Its metadata, sorted by key.
-    pub meta: Vec<Meta>,
+    pub meta: Vec<MetadataEntry>,
 }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::{MIN_NEWEST, Room};
 use crate::{
     relay::{
-        config::History,
+        config::RoomHistory,
         deadlines::{FOR_EVER, millis},
         log::{Class, Log, Spared},
     },
@@ -18,7 +18,7 @@ impl Room {
     /// Forgets what every member has been given and history does not keep.
     pub(in crate::relay) fn trim(&mut self, now: Instant) {
         self.copies = FxHashMap::default();
-        let History { events, bytes, reliable, .. } = self.config.history;
+        let RoomHistory { events, bytes, reliable, .. } = self.config.history;
         let (head, clock, age) = (self.log.next(), self.clock(now), millis(self.age()));
         let is_history = |log: &Log, seq: u64| {
             let count = usize::try_from(head - seq).unwrap_or(usize::MAX);

@@ -2,7 +2,7 @@
 
 use crate::{
     relay::{
-        ClientNotFound, CreateRoomError, Relay, RoomConfig, RoomHistory, RoomInfo, RoomNotFound,
+        ClientNotFound, CreateRoomError, HistoryPage, Relay, RoomConfig, RoomInfo, RoomNotFound,
     },
     wire::{ClientId, RoomName},
 };
@@ -133,7 +133,7 @@ impl ServerHandle {
         name: impl AsRef<str>,
         from: u64,
         max_bytes: usize,
-    ) -> Option<RoomHistory> {
+    ) -> Option<HistoryPage> {
         let name = name.as_ref();
         self.look(|relay| relay.history(name, from, max_bytes))
     }

@@ -1,7 +1,7 @@
 //! What the server itself says.
 
 use crate::{
-    relay::{Announcement, ConnId, SendError},
+    relay::{Announcement, ConnId, ServerSendError},
     wire::{ClientId, Delivery, MessageType},
 };
 
@@ -12,12 +12,12 @@ impl ServerHandle {
     /// room's order.
     ///
     /// # Errors
-    /// [`SendError`]: there is no such room, or the payload is too large.
+    /// [`ServerSendError`]: there is no such room, or the payload is too large.
     pub fn broadcast(
         &self,
         room: impl AsRef<str>,
         data: impl AsRef<[u8]>,
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         self.broadcast_with(room, Delivery::Reliable, MessageType::RAW, data)
     }
 
@@ -32,7 +32,7 @@ impl ServerHandle {
         key: u32,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         let (room, data) = (room.as_ref(), data.as_ref());
         let shard = &self.service.shard;
         shard.act(|relay, now, _| relay.broadcast_last(now, room, key, message_type, data))
@@ -48,7 +48,7 @@ impl ServerHandle {
         delivery: Delivery,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         let (room, data) = (room.as_ref(), data.as_ref());
         self.act(|relay, now, _| relay.broadcast(now, room, delivery, message_type, data))
     }
@@ -57,7 +57,7 @@ impl ServerHandle {
     /// [`Announcement::except`]. Returns its place in the room's order.
     ///
     /// # Errors
-    /// As [`broadcast`](Self::broadcast), and [`SendError::TooManyLeftOut`].
+    /// As [`broadcast`](Self::broadcast), and [`ServerSendError::TooManyLeftOut`].
     pub fn broadcast_except(
         &self,
         room: impl AsRef<str>,
@@ -65,7 +65,7 @@ impl ServerHandle {
         delivery: Delivery,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
-    ) -> Result<u64, SendError> {
+    ) -> Result<u64, ServerSendError> {
         // The iterator is code of the program: it runs before the lock is taken.
         let except: Vec<ClientId> = except.into_iter().collect();
         let (room, payload) = (room.as_ref(), data.as_ref());
@@ -82,8 +82,8 @@ impl ServerHandle {
     /// Says something to one client, reliably.
     ///
     /// # Errors
-    /// [`SendError`]: it is gone, or the payload is too large.
-    pub fn send_to(&self, client: ClientId, data: impl AsRef<[u8]>) -> Result<(), SendError> {
+    /// [`ServerSendError`]: it is gone, or the payload is too large.
+    pub fn send_to(&self, client: ClientId, data: impl AsRef<[u8]>) -> Result<(), ServerSendError> {
         self.send_to_with(client, Delivery::Reliable, MessageType::RAW, data)
     }
 
@@ -98,7 +98,7 @@ impl ServerHandle {
         delivery: Delivery,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), ServerSendError> {
         let data = data.as_ref();
         self.act(|relay, _, _| {
             let conn = conn_of(relay, client)?;
@@ -109,12 +109,12 @@ impl ServerHandle {
     /// Says something to some clients, reliably. Returns how many of them are there.
     ///
     /// # Errors
-    /// [`SendError::PayloadTooLarge`].
+    /// [`ServerSendError::PayloadTooLarge`].
     pub fn send_to_many(
         &self,
         clients: impl IntoIterator<Item = ClientId>,
         data: impl AsRef<[u8]>,
-    ) -> Result<usize, SendError> {
+    ) -> Result<usize, ServerSendError> {
         self.send_to_many_with(clients, Delivery::Reliable, MessageType::RAW, data)
     }
 
@@ -122,14 +122,14 @@ impl ServerHandle {
     /// [`send_to_with`](Self::send_to_with) does. Returns how many of them are there.
     ///
     /// # Errors
-    /// [`SendError`]: the payload is too large, or the server may not say it.
+    /// [`ServerSendError`]: the payload is too large, or the server may not say it.
     pub fn send_to_many_with(
         &self,
         clients: impl IntoIterator<Item = ClientId>,
         delivery: Delivery,
         message_type: MessageType,
         data: impl AsRef<[u8]>,
-    ) -> Result<usize, SendError> {
+    ) -> Result<usize, ServerSendError> {
         // The iterator is code of the program: it runs before the lock is taken.
         let clients: Vec<ClientId> = clients.into_iter().collect();
         let data = data.as_ref();
@@ -143,8 +143,8 @@ impl ServerHandle {
     /// Says something to every client, in a room or not. Returns how many there are.
     ///
     /// # Errors
-    /// [`SendError::PayloadTooLarge`].
-    pub fn broadcast_all(&self, data: impl AsRef<[u8]>) -> Result<usize, SendError> {
+    /// [`ServerSendError::PayloadTooLarge`].
+    pub fn broadcast_all(&self, data: impl AsRef<[u8]>) -> Result<usize, ServerSendError> {
         let data = data.as_ref();
         self.act(|relay, _, _| relay.broadcast_all(MessageType::RAW, data))
     }

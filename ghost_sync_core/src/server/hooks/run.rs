@@ -148,8 +148,8 @@ fn decide<H: ServerHandler>(handler: &H, question: &Question) -> Verdict {
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload)
         }
-        Question::SetMeta { client_id, key, value, .. } => {
-            handler.on_set_meta(*client_id, key, value.as_deref())
+        Question::SetMetadata { client_id, key, value, .. } => {
+            handler.on_set_metadata(*client_id, key, value.as_deref())
         }
         Question::Greet { client_id, name, .. } => {
             Verdict::greet(handler.on_greet(*client_id, name.as_str()))
@@ -181,8 +181,8 @@ async fn decide_later<H: AsyncServerHandler>(handler: &H, question: &Question) -
         Question::Relay { client_id, name, message_type, payload, .. } => {
             handler.on_relay(*client_id, name.as_str(), *message_type, payload).await
         }
-        Question::SetMeta { client_id, key, value, .. } => {
-            handler.on_set_meta(*client_id, key, value.as_deref()).await
+        Question::SetMetadata { client_id, key, value, .. } => {
+            handler.on_set_metadata(*client_id, key, value.as_deref()).await
         }
         Question::Greet { client_id, name, .. } => {
             Verdict::greet(handler.on_greet(*client_id, name.as_str()).await)
@@ -226,8 +226,8 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::RoomMetaChanged { .. }
-            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::RoomMetadataChanged { .. }
+            | RelayEvent::ClientMetadataChanged { .. }
             | RelayEvent::Rtt { .. } => {}
         },
     }
@@ -269,8 +269,8 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
             | RelayEvent::HandshakeFailed { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
-            | RelayEvent::RoomMetaChanged { .. }
-            | RelayEvent::ClientMetaChanged { .. }
+            | RelayEvent::RoomMetadataChanged { .. }
+            | RelayEvent::ClientMetadataChanged { .. }
             | RelayEvent::Rtt { .. } => {}
         },
     }

@@ -38,8 +38,8 @@ impl Oracle {
             ServerMessage::PlayerBack { room, seq, seat } => {
                 self.on_presence(author, room, seq, seat, false);
             }
-            ServerMessage::RoomMeta { .. } => self.on_room_meta(author, message),
-            ServerMessage::PlayerMeta { .. } => self.on_player_meta(author, message),
+            ServerMessage::RoomMetadata { .. } => self.on_room_metadata(author, message),
+            ServerMessage::PlayerMetadata { .. } => self.on_player_metadata(author, message),
             ServerMessage::RoomDeleted { .. } => self.on_room_deleted(author, message),
             ServerMessage::Gap { room, from, to, own, reason } => {
                 self.on_gap(author, room, (from, to), own, reason);
@@ -58,7 +58,7 @@ impl Oracle {
             ServerMessage::Retained { .. } => self.on_retained(author, message),
             ServerMessage::Resumed { .. } => self.on_resumed(author, message),
             ServerMessage::ResumeFailed { ref reason } => self.on_failed(author, era, reason),
-            ServerMessage::Rooms { .. } => self.expect(Expected::of(Expected::ROOMS)),
+            ServerMessage::RoomList { .. } => self.expect(Expected::of(Expected::ROOMS)),
             ServerMessage::Pong { .. } => self.expect(Expected::of(Expected::PONG)),
             ServerMessage::TokenExpiring { .. } | ServerMessage::Authenticated { .. } => {
                 panic!("nobody has a token: {message:?}")
@@ -165,7 +165,7 @@ impl Oracle {
     fn on_refused(&mut self, reason: &Refusal) {
         self.expect(Expected::of(Expected::ERROR));
         match reason {
-            Refusal::MetaConflict { .. } => self.mark(Mark::MetaConflict),
+            Refusal::MetadataConflict { .. } => self.mark(Mark::MetadataConflict),
             Refusal::TimedOut { .. } => self.mark(Mark::HookTimedOut),
             _ => {}
         }

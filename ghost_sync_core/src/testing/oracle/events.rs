@@ -77,10 +77,10 @@ impl Oracle {
                 let room = room.map(|(room, ..)| room);
                 self.reported(cause, conn, client_id, room, message_type, &payload);
             }
-            RelayEvent::RoomMetaChanged { room, version, key, value, .. } => {
+            RelayEvent::RoomMetadataChanged { room, version, key, value, .. } => {
                 self.described(room, version, key, value);
             }
-            RelayEvent::ClientMetaChanged { conn, version, key, value, .. } => {
+            RelayEvent::ClientMetadataChanged { conn, version, key, value, .. } => {
                 self.renamed(cause, conn, version, key, value);
             }
         }
@@ -198,7 +198,7 @@ impl Oracle {
         if to_all {
             self.mark(Mark::ServerMode);
             let mode = key.and_then(|key| self.rooms.get(&key)).map(|room| room.mode);
-            if mode != Some(RelayMode::Server) {
+            if mode != Some(RelayMode::ServerOnly) {
                 self.fail("I10", format!("{stamp:?} went to the host alone"));
             }
         }
@@ -250,7 +250,7 @@ impl Oracle {
             if found.deleted.is_none() {
                 let size = key.len() + value.as_ref().map_or(0, String::len) + 64;
                 let (key, value) = (key.clone(), value.clone());
-                found.append(What::PlayerMeta { seat, version, key, value }, size, now);
+                found.append(What::PlayerMetadata { seat, version, key, value }, size, now);
             }
         }
         if !right {

@@ -28,8 +28,8 @@ impl Expected {
     pub(super) const BROADCAST: u8 = 6;
     pub(super) const REPLAYED: u8 = 7;
     pub(super) const DIRECT: u8 = 8;
-    pub(super) const ROOM_META: u8 = 9;
-    pub(super) const PLAYER_META: u8 = 10;
+    pub(super) const ROOM_METADATA: u8 = 9;
+    pub(super) const PLAYER_METADATA: u8 = 10;
     pub(super) const AWAY: u8 = 11;
     pub(super) const BACK: u8 = 12;
     pub(super) const ROOM_DELETED: u8 = 13;
@@ -77,7 +77,7 @@ impl Expected {
             ServerEvent::TokenExpiring { .. } | ServerEvent::Authenticated { .. } => {
                 panic!("nobody has a token: {event:?}")
             }
-            ServerEvent::Error(_) => Self::of(Self::ERROR),
+            ServerEvent::Refused(_) => Self::of(Self::ERROR),
             ServerEvent::Left { .. } => Self::of(Self::LEFT),
             ServerEvent::PlayerJoined { seq, .. } => Self::at(Self::PLAYER_JOINED, *seq),
             ServerEvent::PlayerLeft { seq, .. } => Self::at(Self::PLAYER_LEFT, *seq),
@@ -91,15 +91,15 @@ impl Expected {
                 let stamp = Stamp::read(data).map(|stamp| (stamp.author, stamp.counter));
                 Self { stamp, missed: *missed, ..Self::of(Self::DIRECT) }
             }
-            ServerEvent::RoomMeta { seq, .. } => Self::at(Self::ROOM_META, *seq),
-            ServerEvent::PlayerMeta { seq, .. } => Self::at(Self::PLAYER_META, *seq),
+            ServerEvent::RoomMetadata { seq, .. } => Self::at(Self::ROOM_METADATA, *seq),
+            ServerEvent::PlayerMetadata { seq, .. } => Self::at(Self::PLAYER_METADATA, *seq),
             ServerEvent::PlayerAway { seq, .. } => Self::at(Self::AWAY, *seq),
             ServerEvent::PlayerBack { seq, .. } => Self::at(Self::BACK, *seq),
             ServerEvent::RoomDeleted { seq, .. } => Self::at(Self::ROOM_DELETED, *seq),
             ServerEvent::Gap { to, .. } => Self::at(Self::GAP, *to),
             ServerEvent::Ack { seq, reference, .. } => Self::ack(*seq, *reference),
             ServerEvent::Pong { .. } => Self::of(Self::PONG),
-            ServerEvent::Rooms { .. } => Self::of(Self::ROOMS),
+            ServerEvent::RoomList { .. } => Self::of(Self::ROOMS),
             ServerEvent::Reconnecting { .. } => Self::of(Self::RECONNECTING),
             ServerEvent::Resumed => Self::of(Self::RESUMED),
             ServerEvent::ResumeFailed { .. } => Self::of(Self::RESUME_FAILED),
@@ -147,15 +147,15 @@ impl Oracle {
                 ServerEvent::Joined { .. } | ServerEvent::AlreadyJoined { .. } => {
                     self.authors[author].joins_owed -= 1;
                 }
-                ServerEvent::Error(RequestError {
+                ServerEvent::Refused(RequestError {
                     request: RequestKind::Join | RequestKind::Rejoin,
                     ..
                 }) => self.authors[author].joins_owed -= 1,
-                ServerEvent::Error(error) if error.request == RequestKind::ListRooms => {
+                ServerEvent::Refused(error) if error.request == RequestKind::ListRooms => {
                     self.authors[author].lists_owed -= 1;
                 }
-                ServerEvent::Error(error) => self.told_refused(author, error),
-                ServerEvent::Rooms { .. } => self.authors[author].lists_owed -= 1,
+                ServerEvent::Refused(error) => self.told_refused(author, error),
+                ServerEvent::RoomList { .. } => self.authors[author].lists_owed -= 1,
                 _ => {}
             }
         }
@@ -177,7 +177,7 @@ impl Oracle {
 
     /// A program is told that the server did not do what it asked for.
     fn told_refused(&mut self, author: usize, error: &RequestError) {
-        if !matches!(error.request, RequestKind::Broadcast | RequestKind::Send) {
+        if !matches!(error.request, RequestKind::Broadcast | RequestKind::ToServer) {
             return;
         }
         let reference = error.reference.unwrap_or(0);
@@ -207,8 +207,8 @@ impl Oracle {
                     None => self.fail("I9", format!("{author} left a room too many")),
                 }
             }
-            ServerEvent::Error(error) => match error.request {
-                RequestKind::Broadcast | RequestKind::Send => {
+            ServerEvent::Refused(error) => match error.request {
+                RequestKind::Broadcast | RequestKind::ToServer => {
                     let reference = error.reference.unwrap_or(0);
                     let at = usize::try_from(reference).unwrap_or(0).wrapping_sub(1);
                     let state = &mut self.authors[author];

@@ -45,8 +45,8 @@ pub(super) enum What {
     Away { seat: Seat },
     Back { seat: Seat },
     Said(Said),
-    RoomMeta { version: u64, key: String, value: Option<String> },
-    PlayerMeta { seat: Seat, version: u64, key: String, value: Option<String> },
+    RoomMetadata { version: u64, key: String, value: Option<String> },
+    PlayerMetadata { seat: Seat, version: u64, key: String, value: Option<String> },
     Deleted { message: String },
 }
 
@@ -192,12 +192,12 @@ impl RoomLog {
                     newer || forgotten && !retained || self.has_passed(said.sender, roster)
                 }
             },
-            What::PlayerMeta { seat, key, .. } => {
+            What::PlayerMetadata { seat, key, .. } => {
                 self.has_passed(*seat, roster)
-                    || later.any(|entry| matches!(&entry.what, What::PlayerMeta { seat: s, key: k, .. } if s == seat && k == key))
+                    || later.any(|entry| matches!(&entry.what, What::PlayerMetadata { seat: s, key: k, .. } if s == seat && k == key))
             }
-            What::RoomMeta { key, .. } => {
-                later.any(|entry| matches!(&entry.what, What::RoomMeta { key: k, .. } if k == key))
+            What::RoomMetadata { key, .. } => {
+                later.any(|entry| matches!(&entry.what, What::RoomMetadata { key: k, .. } if k == key))
             }
             What::Joined { seat }
             | What::Left { seat, .. }

@@ -29,7 +29,7 @@ impl Oracle {
     }
 
     /// The host is asked about a change of metadata.
-    pub(in crate::testing) fn asked_meta(
+    pub(in crate::testing) fn asked_metadata(
         &mut self,
         conn: ConnId,
         ask: AskId,
@@ -43,7 +43,7 @@ impl Oracle {
     }
 
     /// The host allows a change of metadata, in time.
-    pub(in crate::testing) fn accepted_meta(&mut self, conn: ConnId, ask: AskId) {
+    pub(in crate::testing) fn accepted_metadata(&mut self, conn: ConnId, ask: AskId) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if let Some(wish) = session.wishes.iter_mut().find(|wish| wish.ask == ask) {
             wish.accepted = true;
@@ -59,8 +59,8 @@ impl Oracle {
         value: Option<&str>,
     ) {
         let config = &self.swarm.relay;
-        let listed = config.client_meta_keys.as_ref().is_none_or(|keys| keys.contains(key));
-        let asks = config.host.ask_meta;
+        let listed = config.client_metadata_keys.as_ref().is_none_or(|keys| keys.contains(key));
+        let asks = config.host.ask_metadata;
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         if matches!(cause, Cause::Host) {
             session.locked.insert(key.to_owned());

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
-use super::{Link, Mark, Player, World, mix_bytes};
+use super::{Link, Mark, Player, World};
 use crate::{
     client::{OwnHello, Reconnect, Session},
+    testing::stamp::mix_bytes,
     wire::{CloseReason, DisconnectReason, HEADER_LEN, ServerMessage, SessionTicket, Welcome},
 };
 

@@ -1,7 +1,7 @@
 //! What newcomers are told of the past, and how much of it rooms keep.
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Delivery, History, Replay, RoomConfig, SendFlags, ServerMessage,
+    ClientMessage, CloseReason, Delivery, Replay, RoomConfig, RoomHistory, SendFlags, ServerMessage,
 };
 
 use super::{held, story};
@@ -41,7 +41,7 @@ fn a_newcomer_gets_the_newest_values_then_history_then_what_happens() {
 #[test]
 fn the_newest_values_outlive_history_and_go_with_their_sender() {
     let mut world = World::with(held);
-    world.room_with("a", RoomConfig::default().history(History::NONE));
+    world.room_with("a", RoomConfig::default().history(RoomHistory::NONE));
     let (alice, bob) = (world.member("a"), world.member("a"));
     for (peer, key, text) in [(alice, 1, "a1"), (bob, 1, "b1"), (bob, 2, "b2"), (bob, 1, "b3")] {
         world.broadcast_with(peer, "a", Delivery::Latest(key), SendFlags::NONE, text.as_bytes());
@@ -63,7 +63,7 @@ fn history_is_bounded_by_age_and_by_what_all_rooms_may_keep() {
         config.history_limit = 50_000;
     });
     for name in ["a", "b", "c"] {
-        let history = History { age: secs(10), ..History::default() };
+        let history = RoomHistory { age: secs(10), ..RoomHistory::default() };
         world.room_with(name, RoomConfig::default().history(history));
     }
     let peers = ["a", "b", "c"].map(|name| world.member(name));

@@ -1,8 +1,8 @@
 //! A session goes on over another link, and its client misses nothing.
 
 use ghost_sync_core::{
-    ClientMessage, CloseReason, Delivery, History, MessageType, Progress, RelayEvent,
-    ResumeFailure, RoomConfig, RoomId, Seat, SendFlags, ServerMessage,
+    ClientMessage, CloseReason, Delivery, MessageType, Progress, RelayEvent, ResumeFailure,
+    RoomConfig, RoomHistory, RoomId, Seat, SendFlags, ServerMessage,
 };
 
 use super::{held, story, world};
@@ -79,7 +79,7 @@ fn a_join_whose_answer_was_lost_is_answered_again() {
 #[test]
 fn who_missed_what_is_no_longer_kept_is_told_so_and_keeps_its_seat() {
     let mut world = World::with(held);
-    let history = History { events: 2, reliable: 0, ..History::default() };
+    let history = RoomHistory { events: 2, reliable: 0, ..RoomHistory::default() };
     let room = world.room_with("a", RoomConfig::default().history(history));
     let (alice, bob) = (world.member("a"), world.member("a"));
     let ticket = world.ticket(alice);

@@ -23,7 +23,7 @@ fn enter(net: &mut TestNet, name: &str, room: &str) -> usize {
         record::<FromRoom<News>>(client);
         record::<FromServer<News>>(client);
     });
-    let connect: Connect = net.dial(client).with_meta("name", name);
+    let connect: Connect = net.dial(client).with_metadata("name", name);
     net.clients[client].world_mut().trigger(connect);
     net.clients[client].world_mut().trigger(Join::new(room));
     net.run_until("the client is in the room", |net| net.room(client, room).is_some());

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time:
 
 use clap::ValueEnum;
 use ghost_sync_core::{
-    History, OverflowPolicy, RelayConfig, RoomConfig, RoomName, recording::Speed,
+    OverflowPolicy, RelayConfig, RoomConfig, RoomHistory, RoomName, recording::Speed,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -85,7 +85,7 @@ pub(crate) struct Args {
     pub(crate) resume_grace: Duration,
 
     /// Bytes of the past that each room keeps for those who come back; 0 for nothing
-    #[arg(long, value_name = "BYTES", default_value_t = History::default().bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = RoomHistory::default().bytes)]
     pub(crate) history: usize,
 
     /// Time for which it is kept
@@ -106,7 +106,7 @@ pub(crate) struct Args {
 
     /// Keys of metadata that clients may set, such as name,color; all if not given
     #[arg(long, value_name = "KEYS", value_delimiter = ',')]
-    pub(crate) client_meta_keys: Option<Vec<String>>,
+    pub(crate) client_metadata_keys: Option<Vec<String>>,
 
     /// Time in which a room sends what is said at most once; 0 to send at once
     ///

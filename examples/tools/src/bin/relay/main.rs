@@ -26,7 +26,7 @@ use std::{
 use args::Args;
 use clap::{CommandFactory, Parser};
 use ghost_sync_core::{
-    BindError, ConfigError, CreateOnJoin, History, RelayConfig, RoomConfig, RoomName, Server,
+    BindError, ConfigError, CreateOnJoin, RelayConfig, RoomConfig, RoomHistory, RoomName, Server,
     ServerBuilder,
 };
 use ghost_sync_tools::{chain, descriptors};
@@ -135,7 +135,8 @@ async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
 }
 
 fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
-    let mut history = History { bytes: args.history, age: args.history_age, ..History::default() };
+    let mut history =
+        RoomHistory { bytes: args.history, age: args.history_age, ..RoomHistory::default() };
     if args.history == 0 {
         history.reliable = 0;
     }
@@ -163,7 +164,10 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         gate: args.limits.gate(),
         create_on_join: create,
         room_defaults: made_on_join,
-        client_meta_keys: args.client_meta_keys.clone().map(|keys| keys.into_iter().collect()),
+        client_metadata_keys: args
+            .client_metadata_keys
+            .clone()
+            .map(|keys| keys.into_iter().collect()),
         ..RelayConfig::for_games()
     };
     let builder = Server::builder().relay(relay).senders(args.threads).bind(&args.bind);

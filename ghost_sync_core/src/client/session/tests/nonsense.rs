@@ -21,9 +21,6 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
     };
     let message = match random.u8(..27) {
         0 => ServerMessage::Welcome(Welcome {
-            user: String::new(),
-            expires_ms: 0,
-            rates: Rates::default(),
             version: VERSIONS.newest,
             client_id,
             max_payload: random.u32(..100),
@@ -33,7 +30,7 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
             epoch: number,
             secret: Secret([1; 16]),
             rooms: vec!["lobby".to_owned(); random.usize(..2)],
-            extensions: Vec::new(),
+            ..Welcome::default()
         }),
         1 => ServerMessage::Close { reason: CloseReason::Requested },
         2..=4 => ServerMessage::Joined {
@@ -74,7 +71,7 @@ fn anything(random: &mut fastrand::Rng) -> BytesMut {
         18 => ServerMessage::Ack { room, reference: number, seq },
         19 => ServerMessage::Refused { room, reference: number, reason: Refusal::NotInRoom },
         20 => ServerMessage::Ping { nonce: 1, received: number },
-        21 => ServerMessage::Rooms { request: 1, count: 0, rooms: Vec::<RoomSummary>::new() },
+        21 => ServerMessage::RoomList { request: 1, count: 0, rooms: Vec::<RoomSummary>::new() },
         22 => {
             let (sender, key) = (seat, 1);
             ServerMessage::Retained { room, seq, sender, key, message_type, payload }
@@ -117,7 +114,7 @@ fn whatever_a_server_says_the_client_ends_well() {
                         talk.session.reopen();
                     }
                 }
-                5 => drop(talk.session.send(None, MessageType::RAW, b"hi")),
+                5 => drop(talk.session.to_server(None, MessageType::RAW, b"hi")),
                 _ => {
                     let bytes = anything(&mut random).freeze();
                     let cut = random.usize(..=bytes.len());

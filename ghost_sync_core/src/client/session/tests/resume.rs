@@ -5,9 +5,6 @@ use super::*;
 /// A server that holds seats for half a minute.
 fn holding(client_id: ClientId) -> ServerMessage<'static> {
     ServerMessage::Welcome(Welcome {
-        user: String::new(),
-        expires_ms: 0,
-        rates: Rates::default(),
         version: VERSIONS.newest,
         client_id,
         max_payload: 100,
@@ -17,7 +14,7 @@ fn holding(client_id: ClientId) -> ServerMessage<'static> {
         epoch: 5,
         secret: Secret([1; 16]),
         rooms: Vec::new(),
-        extensions: Vec::new(),
+        ..Welcome::default()
     })
 }
 
@@ -75,7 +72,7 @@ fn hello(meta: &[(&str, &str)]) -> ClientMessage<'static> {
 }
 
 fn sending(payload: &'static [u8]) -> ClientMessage<'static> {
-    ClientMessage::Send { room: RoomId(0), message_type: MessageType::RAW, payload }
+    ClientMessage::ToServer { room: RoomId(0), message_type: MessageType::RAW, payload }
 }
 
 fn resumed(received: u64) -> ServerMessage<'static> {
@@ -90,18 +87,18 @@ fn expired() -> ServerMessage<'static> {
 fn a_resume_says_what_arrived_and_requests_are_sent_again_once() {
     let mut talk = Talk::held();
     talk.say();
-    talk.session.send(None, MessageType::RAW, b"one").unwrap();
+    talk.session.to_server(None, MessageType::RAW, b"one").unwrap();
     talk.session.take_outbox();
     talk.accepts(&[said(11, 2)], 1);
     assert!(talk.session.link_lost(&DisconnectReason::ConnectionClosed));
-    talk.session.send(None, MessageType::RAW, b"two").unwrap();
+    talk.session.to_server(None, MessageType::RAW, b"two").unwrap();
     talk.sends(&[]);
     talk.session.reopen();
-    talk.session.send(None, MessageType::RAW, b"three").unwrap();
+    talk.session.to_server(None, MessageType::RAW, b"three").unwrap();
     talk.sends(&[resume(1, 2, 11)]);
     // The server has the join and what was said, but not what was sent.
     assert_eq!(talk.accepts(&[resumed(2)], 1), [ServerEvent::Resumed]);
-    talk.session.send(None, MessageType::RAW, b"four").unwrap();
+    talk.session.to_server(None, MessageType::RAW, b"four").unwrap();
     talk.sends(&[sending(b"one"), sending(b"two"), sending(b"three"), sending(b"four")]);
     talk.relink();
     talk.sends(&[resume(2, 2, 11)]);
@@ -116,7 +113,7 @@ fn requests_are_kept_until_the_server_confirms_them_in_any_way() {
     {
         let mut talk = Talk::held();
         for _ in 0..3 {
-            talk.session.send(None, MessageType::RAW, b"hi").unwrap();
+            talk.session.to_server(None, MessageType::RAW, b"hi").unwrap();
         }
         talk.accepts(&[confirm], 0);
         talk.relink();
@@ -131,7 +128,7 @@ fn requests_are_kept_until_the_server_confirms_them_in_any_way() {
 fn what_the_server_cannot_have_is_a_violation_in_a_resume_too() {
     for received in [0, 3] {
         let mut talk = Talk::held();
-        talk.session.send(None, MessageType::RAW, b"hi").unwrap();
+        talk.session.to_server(None, MessageType::RAW, b"hi").unwrap();
         talk.relink();
         talk.violates(&[resumed(received)]);
     }
@@ -145,7 +142,7 @@ fn what_the_server_cannot_have_is_a_violation_in_a_resume_too() {
 fn unconfirmed_requests_beyond_the_usual_count_as_waiting() {
     let mut talk = Talk::held();
     while talk.session.queued() == 0 {
-        talk.session.send(None, MessageType::RAW, &[0; 100]).unwrap();
+        talk.session.to_server(None, MessageType::RAW, &[0; 100]).unwrap();
         talk.session.take_outbox();
     }
     let before = talk.session.queued();
@@ -236,8 +233,8 @@ fn a_close_of_the_server_leaves_the_session_for_another_link() {
 fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     let mut talk = Talk::held();
     talk.say();
-    talk.session.send(None, MessageType::RAW, b"one").unwrap();
-    let set = |key: &str, value| Request::SetMeta { key: key.to_owned(), value };
+    talk.session.to_server(None, MessageType::RAW, b"one").unwrap();
+    let set = |key: &str, value| Request::SetMetadata { key: key.to_owned(), value };
     talk.ask(set("name", Some("Ann".to_owned())));
     talk.ask(set("long", Some("v".repeat(90))));
     talk.ask(set("long", None));
@@ -251,14 +248,14 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     let asked: Vec<_> = events[1..]
         .iter()
         .map(|event| {
-            let ServerEvent::Error(error) = event else { panic!("{event:?}") };
+            let ServerEvent::Refused(error) = event else { panic!("{event:?}") };
             assert_eq!(error.reason, Refusal::Unconfirmed);
             named(error)
         })
         .collect();
     assert_eq!(
         asked,
-        [(RequestKind::Broadcast, Some(name()), Some(1)), (RequestKind::Send, None, Some(2))]
+        [(RequestKind::Broadcast, Some(name()), Some(1)), (RequestKind::ToServer, None, Some(2))]
     );
     // What was refused in a hello would end the connection: it is asked for after it.
     talk.sends(&[hello(&[])]);
@@ -268,7 +265,7 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     talk.accepts(&[holding(again)], 1);
     assert_eq!(talk.session.client_id(), again);
     let (data, replay) = (&b"key"[..], Replay::Nothing);
-    let set = |key, value| ClientMessage::SetMeta { key, value, if_version: None };
+    let set = |key, value| ClientMessage::SetMetadata { key, value, if_version: None };
     talk.sends(&[
         set("long", None),
         set("name", Some("Ann")),
@@ -291,7 +288,7 @@ fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     // The server counts anew; the program does not.
     assert_eq!(talk.say(), 3);
     let events = talk.accepts(&[refused(1)], 1);
-    let ServerEvent::Error(error) = &events[0] else { panic!("{events:?}") };
+    let ServerEvent::Refused(error) = &events[0] else { panic!("{events:?}") };
     assert_eq!(named(error), (RequestKind::Broadcast, Some(name()), Some(3)));
     talk.relink();
     talk.session.take_outbox();
@@ -326,7 +323,7 @@ fn a_link_lost_while_beginning_anew_is_replaced_too() {
     let mut talk = Talk::held();
     talk.relink();
     talk.accepts(&[expired()], 1);
-    talk.session.send(None, MessageType::RAW, b"late").unwrap();
+    talk.session.to_server(None, MessageType::RAW, b"late").unwrap();
     talk.relink();
     talk.sends(&[hello(&[])]);
     talk.accepts(&[holding(OTHER)], 1);
@@ -381,7 +378,7 @@ fn a_message_that_was_answered_is_not_called_lost() {
     talk.relink();
     let events = talk.accepts(&[expired()], 2);
     assert!(matches!(events[0], ServerEvent::ResumeFailed { .. }));
-    let ServerEvent::Error(error) = &events[1] else { panic!() };
+    let ServerEvent::Refused(error) = &events[1] else { panic!() };
     assert!(matches!(named(error), (RequestKind::Broadcast, _, Some(2))), "{error:?}");
 }
 
@@ -490,14 +487,14 @@ fn nobody_is_told_of_positions_and_effects_that_a_session_took_along() {
     talk.speak(Delivery::Volatile, plain, b"boom");
     let chat = talk.speak(Delivery::Reliable, plain, b"hello");
     let asked = talk.speak(Delivery::Latest(2), SendFlags::ACK, b"there");
-    let sent = talk.session.send(None, MessageType::RAW, b"cast").unwrap();
+    let sent = talk.session.to_server(None, MessageType::RAW, b"cast").unwrap();
     talk.session.take_outbox();
     talk.relink();
     talk.session.take_outbox();
     let told = talk.accepts(&[expired()], 4);
     let numbers = told.iter().filter_map(|event| {
-        if let ServerEvent::Error(RequestError {
-            request: RequestKind::Broadcast | RequestKind::Send,
+        if let ServerEvent::Refused(RequestError {
+            request: RequestKind::Broadcast | RequestKind::ToServer,
             reference,
             ..
         }) = event

@@ -108,28 +108,31 @@ impl Oracle {
         }
     }
 
-    pub(super) fn on_room_meta(&mut self, author: usize, message: &ServerMessage<'_>) {
-        let ServerMessage::RoomMeta { room, seq, version, key, value } = *message else { return };
-        let Some((stay, log)) = self.event(author, room, seq) else { return };
-        let what = log.entry(seq).map(|entry| &entry.what);
-        let right = matches!(what, Some(What::RoomMeta { version: v, key: k, value: w }) if *v == version && k == key && w.as_deref() == value);
-        let seen = (!right).then(|| format!("event {seq} of {room:?}: {key}, is {what:?}"));
-        if seq > stay.joined {
-            self.expect(Expected::at(Expected::ROOM_META, seq));
-        }
-        self.judge("I2", seen);
-    }
-
-    pub(super) fn on_player_meta(&mut self, author: usize, message: &ServerMessage<'_>) {
-        let ServerMessage::PlayerMeta { room, seq, seat, version, key, value } = *message else {
+    pub(super) fn on_room_metadata(&mut self, author: usize, message: &ServerMessage<'_>) {
+        let ServerMessage::RoomMetadata { room, seq, version, key, value } = *message else {
             return;
         };
         let Some((stay, log)) = self.event(author, room, seq) else { return };
         let what = log.entry(seq).map(|entry| &entry.what);
-        let right = matches!(what, Some(What::PlayerMeta { seat: s, version: v, key: k, value: w }) if *s == seat && *v == version && k == key && w.as_deref() == value);
+        let right = matches!(what, Some(What::RoomMetadata { version: v, key: k, value: w }) if *v == version && k == key && w.as_deref() == value);
         let seen = (!right).then(|| format!("event {seq} of {room:?}: {key}, is {what:?}"));
         if seq > stay.joined {
-            self.expect(Expected::at(Expected::PLAYER_META, seq));
+            self.expect(Expected::at(Expected::ROOM_METADATA, seq));
+        }
+        self.judge("I2", seen);
+    }
+
+    pub(super) fn on_player_metadata(&mut self, author: usize, message: &ServerMessage<'_>) {
+        let ServerMessage::PlayerMetadata { room, seq, seat, version, key, value } = *message
+        else {
+            return;
+        };
+        let Some((stay, log)) = self.event(author, room, seq) else { return };
+        let what = log.entry(seq).map(|entry| &entry.what);
+        let right = matches!(what, Some(What::PlayerMetadata { seat: s, version: v, key: k, value: w }) if *s == seat && *v == version && k == key && w.as_deref() == value);
+        let seen = (!right).then(|| format!("event {seq} of {room:?}: {key}, is {what:?}"));
+        if seq > stay.joined {
+            self.expect(Expected::at(Expected::PLAYER_METADATA, seq));
         }
         self.judge("I2", seen);
     }

@@ -229,7 +229,7 @@ impl Oracle {
             None => found.meta.remove(&key),
         };
         let size = key.len() + value.as_ref().map_or(0, String::len) + 64;
-        found.append(What::RoomMeta { version, key, value }, size, now);
+        found.append(What::RoomMetadata { version, key, value }, size, now);
         if !right {
             self.fail("I17", format!("metadata of {room:?} jumps to version {version}"));
         }
@@ -238,7 +238,7 @@ impl Oracle {
     pub(super) fn next_mode(&mut self) -> RelayMode {
         self.made.take().unwrap_or_else(|| {
             if self.swarm.relay.create_on_join == CreateOnJoin::Never {
-                RelayMode::Relay
+                RelayMode::AtOnce
             } else {
                 self.swarm.relay.room_defaults.mode
             }

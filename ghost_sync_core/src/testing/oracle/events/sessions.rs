@@ -97,7 +97,7 @@ impl Oracle {
         let aways = self.sessions.values().filter(|other| other.away.is_some()).count();
         match cause {
             Cause::Tick if self.now >= away.earliest => self.mark(Mark::GraceExpired),
-            Cause::Kick(kicked) if *kicked == conn => {}
+            Cause::Disconnect(ended) if *ended == conn => {}
             Cause::Shutdown => {}
             Cause::Bytes(_) if own => {}
             // Too much may wait for it, or it may make room.

@@ -145,8 +145,8 @@ fn other(message: &ServerMessage<'_>, next: &mut u64, heard: &mut Heard<'_>) -> 
         }
         ServerMessage::PlayerJoined { seq, .. }
         | ServerMessage::PlayerLeft { seq, .. }
-        | ServerMessage::RoomMeta { seq, .. }
-        | ServerMessage::PlayerMeta { seq, .. }
+        | ServerMessage::RoomMetadata { seq, .. }
+        | ServerMessage::PlayerMetadata { seq, .. }
         | ServerMessage::PlayerAway { seq, .. }
         | ServerMessage::PlayerBack { seq, .. }
         | ServerMessage::RoomDeleted { seq, .. } => advance(next, heard.tally, *seq, *seq),
@@ -172,7 +172,7 @@ fn other(message: &ServerMessage<'_>, next: &mut u64, heard: &mut Heard<'_>) -> 
         | ServerMessage::Spared { .. }
         | ServerMessage::Ack { .. }
         | ServerMessage::Pong { .. }
-        | ServerMessage::Rooms { .. }
+        | ServerMessage::RoomList { .. }
         | ServerMessage::Retained { .. }
         | ServerMessage::Received { .. }
         | ServerMessage::Resumed { .. }

@@ -1,25 +1,25 @@
 //! Metadata: what may be a key, and the one order in which entries are sent.
 
 /// A metadata entry: key and value.
-pub type Meta = (String, String);
+pub type MetadataEntry = (String, String);
 
 /// The longest key of metadata, in bytes.
-pub const MAX_META_KEY: usize = 64;
+pub const MAX_METADATA_KEY: usize = 64;
 
 /// The most metadata that a client may have: bytes of keys and values, and entries.
-pub const MAX_META_BYTES: usize = 2 * 1024;
-/// As [`MAX_META_BYTES`].
-pub const MAX_META_ENTRIES: usize = 32;
+pub const MAX_METADATA_BYTES: usize = 2 * 1024;
+/// As [`MAX_METADATA_BYTES`].
+pub const MAX_METADATA_ENTRIES: usize = 32;
 
 /// Why a text is no key of metadata.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidMetaKey {
+pub enum InvalidMetadataKey {
     /// Give at least one character.
     #[error("a key of metadata needs at least one character")]
     Empty,
     /// Shorten it.
-    #[error("a key of metadata of {len} bytes is too long: at most {MAX_META_KEY} are allowed")]
+    #[error("a key of metadata of {len} bytes is too long: at most {MAX_METADATA_KEY} are allowed")]
     TooLong {
         /// Its length in bytes.
         len: usize,
@@ -29,26 +29,26 @@ pub enum InvalidMetaKey {
     ControlCharacter,
 }
 
-/// Checks a key of metadata: 1 to [`MAX_META_KEY`] bytes of UTF-8 without control
+/// Checks a key of metadata: 1 to [`MAX_METADATA_KEY`] bytes of UTF-8 without control
 /// characters. Keys are compared byte by byte.
 ///
 /// # Errors
-/// [`InvalidMetaKey`], which says what is wrong.
-pub fn check_meta_key(key: &str) -> Result<(), InvalidMetaKey> {
+/// [`InvalidMetadataKey`], which says what is wrong.
+pub fn check_metadata_key(key: &str) -> Result<(), InvalidMetadataKey> {
     if key.is_empty() {
-        return Err(InvalidMetaKey::Empty);
+        return Err(InvalidMetadataKey::Empty);
     }
-    if key.len() > MAX_META_KEY {
-        return Err(InvalidMetaKey::TooLong { len: key.len() });
+    if key.len() > MAX_METADATA_KEY {
+        return Err(InvalidMetadataKey::TooLong { len: key.len() });
     }
     if key.chars().any(char::is_control) {
-        return Err(InvalidMetaKey::ControlCharacter);
+        return Err(InvalidMetadataKey::ControlCharacter);
     }
     Ok(())
 }
 
 /// Whether entries are in rising order of their keys, each key once.
-pub(super) fn is_sorted(meta: &[Meta]) -> bool {
+pub(super) fn is_sorted(meta: &[MetadataEntry]) -> bool {
     meta.is_sorted_by(|(before, _), (after, _)| before < after)
 }
 
@@ -58,19 +58,19 @@ mod tests {
 
     #[test]
     fn the_edges_of_what_may_be_a_key() {
-        assert_eq!(check_meta_key(""), Err(InvalidMetaKey::Empty));
-        assert_eq!(check_meta_key(&"k".repeat(MAX_META_KEY)), Ok(()));
-        let len = MAX_META_KEY + 1;
-        assert_eq!(check_meta_key(&"k".repeat(len)), Err(InvalidMetaKey::TooLong { len }));
+        assert_eq!(check_metadata_key(""), Err(InvalidMetadataKey::Empty));
+        assert_eq!(check_metadata_key(&"k".repeat(MAX_METADATA_KEY)), Ok(()));
+        let len = MAX_METADATA_KEY + 1;
+        assert_eq!(check_metadata_key(&"k".repeat(len)), Err(InvalidMetadataKey::TooLong { len }));
         for bad in ["a\nb", "\0", "\u{7f}", "\u{85}"] {
-            assert_eq!(check_meta_key(bad), Err(InvalidMetaKey::ControlCharacter));
+            assert_eq!(check_metadata_key(bad), Err(InvalidMetadataKey::ControlCharacter));
         }
-        assert_eq!(check_meta_key("größe 🎮"), Ok(()));
+        assert_eq!(check_metadata_key("größe 🎮"), Ok(()));
     }
 
     #[test]
     fn entries_are_sorted_only_if_every_key_comes_once_and_in_order() {
-        let meta = |keys: &[&str]| -> Vec<Meta> {
+        let meta = |keys: &[&str]| -> Vec<MetadataEntry> {
             keys.iter().map(|key| ((*key).to_owned(), String::new())).collect()
         };
         assert!(is_sorted(&meta(&[])) && is_sorted(&meta(&["a", "b"])));
