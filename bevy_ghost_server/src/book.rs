@@ -17,6 +17,7 @@ chapters! {
     rules
     links
     testing
+    tokio
     deploying
     settings
     coming

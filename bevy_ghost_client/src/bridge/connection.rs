@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bevy::prelude::*;
 use ghost_sync_core::{
-    Client,
-    embed::ClientBridge,
+    Client, Request,
+    embed::{ClientBridge, ClientCommand},
     wire::{ClientId, RoomName},
 };
 
@@ -105,6 +105,9 @@ pub(super) fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Optio
         None if is_in_order(&reason) => info!("no connection{to}: {reason}"),
         None => warn!("no connection{to}: {reason}"),
     }
+    if retry_in.is_none() {
+        refuse_joins(world);
+    }
     end(world, retry_in.is_none());
     let mut client = world.resource_mut::<GhostClient>();
     client.retry_in = retry_in;
@@ -113,6 +116,24 @@ pub(super) fn disconnected(world: &mut World, reason: ClientEnd, retry_in: Optio
         if retry_in.is_none() { ClientState::Disconnected } else { ClientState::Reconnecting };
     set_state(world, state);
     publish(world, Disconnected { reason, retry_in });
+}
+
+/// Refuses joins that the connection was to be asked for at the end of this frame: left alone
+/// they would wait for another, unlike those of a frame before.
+fn refuse_joins(world: &mut World) {
+    if world.resource::<NetworkThread>().ending {
+        // They were asked after a `Disconnect`.
+        return;
+    }
+    let commands = &mut world.resource_mut::<Outbox>().commands;
+    let is_join = |(_, command): &mut (_, ClientCommand)| {
+        matches!(command, ClientCommand::Request(Request::Join { .. }))
+    };
+    for (_, join) in commands.extract_if(.., is_join).collect::<Vec<_>>() {
+        if let ClientCommand::Request(join @ Request::Join { if_nowhere: false, .. }) = join {
+            refuse(world, &join);
+        }
+    }
 }
 
 /// Whether nothing is wrong: the server says that it stops.

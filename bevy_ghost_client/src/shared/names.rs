@@ -10,6 +10,9 @@ use super::Metadata;
 /// Of a member, on a server of a player or a connection. It is text of somebody else's: of any
 /// length that metadata may have, and a terminal might obey what is in it.
 ///
+/// It reads all [`Metadata`]: a system that changes some has both in a
+/// [`ParamSet`](bevy::ecs::system::ParamSet).
+///
 /// ```
 /// # use bevy::prelude::*;
 /// # use bevy_ghost_client::prelude::*;

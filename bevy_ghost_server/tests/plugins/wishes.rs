@@ -130,6 +130,32 @@ fn what_waits_in_vain_comes_back() {
 }
 
 #[test]
+fn a_join_is_answered_in_whichever_frame_the_attempt_to_connect_ends() {
+    let mut net = TestNet::new(lobby);
+    let bob = net.client(player);
+    net.clients[bob].world_mut().trigger(Connect::to("no port"));
+    let mut asked = 0;
+    while *net.clients[bob].world().resource::<State<ClientState>>() != ClientState::Disconnected
+        || asked == 0
+    {
+        net.clients[bob].world_mut().trigger(Join::new(format!("room {asked}")));
+        asked += 1;
+        assert!(asked < 100, "it goes on");
+        net.exchange();
+    }
+    net.settle();
+    assert_eq!(recorded::<JoinRefused>(&net.clients[bob]).len(), asked);
+    // What is asked from now on waits for the next address.
+    net.clients[bob].world_mut().trigger(Join::new("lobby"));
+    net.settle();
+    let connect = net.dial(bob);
+    net.clients[bob].world_mut().trigger(connect);
+    net.settle();
+    assert!(net.room(bob, "lobby").is_some());
+    assert_eq!(recorded::<JoinRefused>(&net.clients[bob]).len(), asked);
+}
+
+#[test]
 fn joining_on_each_connection_is_no_error_where_the_client_is_back_by_itself() {
     let mut net = TestNet::new(lobby);
     let alice = net.connect(|client| {

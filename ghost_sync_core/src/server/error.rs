@@ -22,7 +22,7 @@ pub enum BindError {
         addr: String,
     },
     /// That is not `host:port`, or not an address of this machine.
-    #[error("{addr} is not an address to listen on")]
+    #[error("{addr} is not an address to listen on: write HOST:PORT, with a host of this machine")]
     InvalidAddress {
         /// The address asked for.
         addr: String,

@@ -31,6 +31,7 @@ async fn what_keeps_a_server_from_listening_is_told() {
     for nonsense in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "203.0.113.1:0"] {
         let error = bind(nonsense).await;
         assert!(matches!(error, BindError::InvalidAddress { .. }), "{error:?}");
+        assert!(error.to_string().contains("write HOST:PORT"), "it says what to do: {error}");
     }
 }
 
