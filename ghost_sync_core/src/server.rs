@@ -8,6 +8,7 @@
 mod accept;
 mod alarm;
 mod auth;
+mod bans_file;
 mod builder;
 mod connection;
 mod driver;
@@ -27,6 +28,7 @@ mod trace_log;
 mod writer;
 
 pub use auth::{Auth, Authenticator};
+pub use bans_file::BansFileError;
 pub use builder::ServerBuilder;
 pub use error::{AcceptError, BindError};
 pub use handle::{MetadataSnapshot, ServerHandle};

@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::wire::{
-    DisconnectReason, InvalidMetadataKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN, Mismatch, Refusal,
-    TypeMismatch, Versions,
+    AuthError, DisconnectReason, InvalidMetadataKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN,
+    Mismatch, Refusal, TypeMismatch, Versions,
 };
 
 use super::InvalidAddress;
@@ -87,6 +87,26 @@ pub enum ConnectError {
         /// How long to wait before that, at least.
         retry_after: Duration,
     },
+    /// The token is missing, or not taken. Show another: [`ClientBuilder::token`](super::ClientBuilder::token).
+    #[error("not signed in: {why}")]
+    Unauthenticated {
+        /// What is wrong with it.
+        why: AuthError,
+    },
+    /// This user, this address or this token is kept out.
+    #[error("banned: {message}")]
+    Banned {
+        /// The reason given.
+        message: String,
+        /// For how long; `None`: for ever.
+        left: Option<Duration>,
+    },
+    /// The user is connected as often as a user may be. Close another one first.
+    #[error("this user is connected {max} times already, and may not be more often")]
+    TooManyLinks {
+        /// The server's limit.
+        max: u32,
+    },
     /// The server's rules said no.
     #[error("refused by the server: {message}")]
     Rejected {
@@ -125,6 +145,9 @@ impl ConnectError {
             | Self::NotGhostSync { .. }
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
+            | Self::Unauthenticated { .. }
+            | Self::Banned { .. }
+            | Self::TooManyLinks { .. }
             | Self::Rejected { .. }
             | Self::InvalidMetadata(_)
             | Self::HelloTooLarge { .. } => false,
@@ -150,6 +173,9 @@ impl ConnectError {
             | Self::ClosedSilently
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
+            | Self::Unauthenticated { .. }
+            | Self::Banned { .. }
+            | Self::TooManyLinks { .. }
             | Self::Rejected { .. }
             | Self::InvalidMetadata(_)
             | Self::HelloTooLarge { .. } => None,

@@ -132,6 +132,11 @@ impl Unopened {
             CloseReason::RateLimited { retry_after_ms } => ConnectError::RateLimited {
                 retry_after: Duration::from_millis(retry_after_ms.into()),
             },
+            CloseReason::Unauthenticated { why } => ConnectError::Unauthenticated { why },
+            CloseReason::Banned { message, for_ms } => {
+                ConnectError::Banned { message, left: for_ms.map(Duration::from_millis) }
+            }
+            CloseReason::TooManyLinks { max } => ConnectError::TooManyLinks { max },
             CloseReason::ConnectionRefused { message } => ConnectError::Rejected { message },
             other => ConnectError::Disconnected(DisconnectReason::Closed(other)),
         }
