@@ -271,6 +271,14 @@ pub enum SendError {
         /// The client's limit in bytes.
         max: usize,
     },
+    /// More would be asked for than the server allows in this time
+    /// ([`rates`](super::Client::rates)). Try again after the time given; what is asked for with
+    /// `await` waits by itself.
+    #[error("more than the server allows: try again in {retry_after:?}")]
+    Paced {
+        /// When it may be sent.
+        retry_after: Duration,
+    },
     /// The connection has ended. Connect again.
     #[error("not connected")]
     Disconnected(#[source] DisconnectReason),

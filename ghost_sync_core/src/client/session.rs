@@ -20,6 +20,7 @@
 mod events;
 mod lane;
 mod membership;
+mod pace;
 mod pings;
 mod requests;
 mod resume;
@@ -43,6 +44,7 @@ use super::{
 };
 use lane::Lane;
 use membership::{Membership, Place};
+use pace::Pace;
 use pings::Pings;
 use sent::{Kind, Sent};
 use unconfirmed::Unconfirmed;
@@ -90,6 +92,7 @@ pub(crate) struct Session {
     late: BTreeMap<RoomId, u64>,
     sent: Sent,
     pings: Pings,
+    pace: Pace,
     next_request: u32,
     /// Where the session of an earlier process that goes on had seats.
     resumed: Option<Vec<RoomName>>,
@@ -207,6 +210,7 @@ impl Session {
             late: BTreeMap::new(),
             sent: Sent::default(),
             pings: Pings::default(),
+            pace: Pace::default(),
             next_request: 0,
             resumed: None,
             awaited: Vec::new(),

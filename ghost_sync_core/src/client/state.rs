@@ -5,10 +5,11 @@ mod task_side;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     link,
@@ -88,6 +89,7 @@ impl State {
             progress.as_mut().enable();
             match self.try_request(&mut ask) {
                 Err(SendError::OutboxFull { .. }) => progress.await,
+                Err(SendError::Paced { retry_after }) => sleep(retry_after.min(LOOK_AGAIN)).await,
                 result => return result,
             }
         }
@@ -117,6 +119,7 @@ impl State {
         if queued >= max {
             return Err(SendError::OutboxFull { queued, max });
         }
+        state.session.paced_at(link::now());
         let result = ask(&mut state.session);
         state.wake_task();
         result
@@ -298,3 +301,6 @@ fn register(slot: &mut Option<Waker>, waker: &Waker) {
         _ => *slot = Some(waker.clone()),
     }
 }
+
+/// Whoever waits for the server's limits looks this often whether there is a connection still.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     client::{Request, SendError},
     wire::{
-        ClientMessage, Delivery, DisconnectReason, JoinOptions, MAX_TOKEN, MessageType, RoomId,
-        RoomName, SendFlags, check_metadata_key,
+        ClientMessage, Cost, Delivery, DisconnectReason, JoinOptions, MAX_TOKEN, MessageType,
+        RoomId, RoomName, SendFlags, check_metadata_key,
     },
 };
 
@@ -19,6 +19,7 @@ impl Session {
             Request::Join { if_nowhere: true, .. } if !self.is_nowhere() => return Ok(false),
             Request::Join { room, options, if_nowhere: _ } => {
                 self.check_len(options.len())?;
+                self.spend(Cost::JOIN)?;
                 let (room, options) = (room.clone(), options.clone());
                 self.ask_to_join(Asked { room, options, rejoined: false });
             }
@@ -39,6 +40,7 @@ impl Session {
             Request::SetMetadata { key, value } => self.set_metadata(key, value.as_deref())?,
             Request::ListRooms => {
                 self.check_open()?;
+                self.spend(Cost::LIST)?;
                 let request = self.number_request();
                 self.lists.insert(request);
                 self.ask(&ClientMessage::ListRooms { request });
@@ -48,6 +50,7 @@ impl Session {
                 if token.is_empty() || token.0.len() > MAX_TOKEN {
                     return Err(SendError::InvalidToken { len: token.0.len() });
                 }
+                self.spend(Cost::TOKEN)?;
                 // Later links begin with it, and this one if it is not there yet.
                 self.hello.token = token.clone();
                 let (request, token) = (self.number_request(), token.lend());
@@ -57,6 +60,9 @@ impl Session {
             Request::Ping => {
                 self.check_open()?;
                 // Not without a link: nothing could be measured.
+                if self.is_open() {
+                    self.spend(Cost { pings: 1, ..Cost::default() })?;
+                }
                 if self.is_open()
                     && let Some(nonce) = self.pings.start(now)
                 {
@@ -89,6 +95,9 @@ impl Session {
         if flags.contains(SendFlags::FORGET) && !matches!(delivery, Delivery::Latest(_)) {
             return Err(SendError::NothingToForget);
         }
+        let (_, member) = self.find(room)?;
+        let cost = Cost::message(payload.len(), member.members());
+        self.spend(cost)?;
         let (room, member) = self.find(room)?;
         let kind = if flags.contains(SendFlags::ECHO) {
             Kind::Echo
@@ -114,6 +123,7 @@ impl Session {
             Some(name) => self.find(Some(name))?.0,
             None => RoomId(0),
         };
+        self.spend(Cost::message(payload.len(), 0))?;
         self.ask(&ClientMessage::ToServer { room, message_type, payload });
         Ok(self.sent.add(Kind::ToServer))
     }
@@ -133,6 +143,7 @@ impl Session {
             return Err(SendError::PayloadTooLarge { len, max });
         }
         check_metadata_key(key)?;
+        self.spend(Cost::metadata(len))?;
         // What the server will refuse for its size is not asked for again.
         let _ = self.hello.change(key, value);
         self.ask(&ClientMessage::SetMetadata { key, value, if_version: None });

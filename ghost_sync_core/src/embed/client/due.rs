@@ -58,7 +58,8 @@ pub(super) fn refusal(error: SendError) -> Refusal {
         | SendError::InvalidMetadataKey(_)
         | SendError::InvalidToken { .. }
         | SendError::NothingToForget
-        | SendError::OutboxFull { .. }) => Refusal::Rejected { message: other.to_string() },
+        | SendError::OutboxFull { .. }
+        | SendError::Paced { .. }) => Refusal::Rejected { message: other.to_string() },
         SendError::Disconnected(_) | SendError::Closed => Refusal::NotConnected,
     }
 }
