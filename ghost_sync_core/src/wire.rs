@@ -4,6 +4,7 @@
 //! is one [`ClientMessage`] or one [`ServerMessage`] in wincode, with `u8` enum
 //! tags and `u32` lengths. `PROTOCOL.md` describes every byte.
 
+mod auth_error;
 mod client_message;
 mod close;
 mod codec;
@@ -16,8 +17,11 @@ mod name;
 mod protocol;
 mod refusal;
 mod server_message;
+mod token;
+mod user;
 mod values;
 
+pub use auth_error::AuthError;
 pub use client_message::ClientMessage;
 pub use close::{CloseReason, DisconnectReason, LeaveReason, ResumeFailure};
 pub use codec::DecodeError;
@@ -32,6 +36,8 @@ pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};
 pub use refusal::Refusal;
 pub use server_message::ServerMessage;
+pub use token::{Token, TokenTooLong};
+pub use user::{InvalidUserId, UserId};
 pub use values::{
     Delivery, GapReason, MemberInfo, Progress, Replay, RoomSummary, Secret, SendFlags,
     SessionTicket,
