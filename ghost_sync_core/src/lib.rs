@@ -21,6 +21,7 @@ macro_rules! planted {
 pub mod client;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod embed;
+pub mod identity;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod link;
 #[cfg(all(feature = "client", feature = "server"))]
@@ -36,6 +37,10 @@ pub mod wire;
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
     RequestKind, SendError, SendOptions, Sender, ServerEvent,
+};
+pub use identity::{
+    Identity, InvalidLockedMeta, InvalidRoomPattern, LockedMeta, MaxRole, Revocations,
+    RevocationsFull, Revoke, RoomPattern, RoomPatterns,
 };
 #[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};
