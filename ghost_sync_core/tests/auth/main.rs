@@ -6,5 +6,6 @@ mod corpus;
 mod issuer;
 mod keys;
 mod mutations;
+mod outside;
 mod rotation;
 mod support;
