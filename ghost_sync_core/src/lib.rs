@@ -18,6 +18,8 @@ macro_rules! planted {
     };
 }
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod client;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod embed;

@@ -144,6 +144,11 @@ impl Shard {
         self.runtime.get()
     }
 
+    /// How clients are known.
+    pub(super) fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
     /// Reads from the relay.
     pub(super) fn look<T>(&self, at: impl FnOnce(&Relay) -> T) -> T {
         at(&self.lock().relay)

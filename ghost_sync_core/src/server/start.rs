@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::relay::{ConfigError, CreateRoomError, RoomConfig};
+use crate::relay::{AuthPolicy, ConfigError, CreateRoomError, RoomConfig};
 
 use super::{
     accept, alarm::Precision, bans_file, driver, error::BindError, handle::ServerHandle,
@@ -77,6 +77,10 @@ impl Server {
         // Without sockets there need be no I/O, and writing costs too little to wait with it.
         let timer = if listener.is_some() { Precision::Finer } else { Precision::Millisecond };
         tokio::spawn(driver::drive(service.clone(), timer));
+        tokio::spawn(service.shard.auth().clone().keep_fresh());
+        if service.shard.auth().policy() == AuthPolicy::Anonymous && listener.is_some() {
+            tracing::info!("nobody is asked for a token: anybody may come in as anybody");
+        }
         if let Some(hooks) = service.hooks() {
             tokio::spawn(hooks.clone().tell());
         }
