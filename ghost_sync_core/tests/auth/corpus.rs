@@ -2,7 +2,7 @@
 
 use ghost_sync_core::{
     AuthError::{self, *},
-    MAX_TOKEN, MaxRole, RoomPatterns, Token,
+    MAX_TOKEN, MaxRole, RoomPatterns,
     auth::{TokenIssuer, TokenVerifier},
 };
 use serde_json::{Value, json};

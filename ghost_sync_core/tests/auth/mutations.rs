@@ -1,7 +1,7 @@
 //! Tokens that were changed, and claims of any kind.
 
 use ghost_sync_core::{
-    MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, RoomPatterns, Token, UserId,
+    MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_TOKEN, RoomPatterns, UserId,
     auth::{Grant, TokenKind},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -127,7 +127,7 @@ fn every_single_bit_of_a_token_counts() {
     for issuer in [ed25519(), hs256()] {
         let grant = Grant::new(ada(), secs(60));
         let good = issuer.sign(TokenKind::Access, &grant, wall(NOW)).unwrap();
-        assert!(Token::new(good.expose()).is_ok());
+        assert!(good.expose().len() <= MAX_TOKEN);
         for at in 0..good.expose().len() {
             for bit in 0..7 {
                 let mut bytes = good.expose().as_bytes().to_vec();
