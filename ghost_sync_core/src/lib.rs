@@ -52,7 +52,7 @@ pub use relay::{
     InvalidIpPrefix, IpPrefix, Limits, LinkId, MIN_PROGRESS, ManyLinks, MetadataError, Offer,
     Output, OverflowPolicy, PastEvent, Question, QueueLen, Relay, RelayConfig, RelayEvent,
     RelayMode, RoomConfig, RoomHistory, RoomInfo, RoomNotFound, RoomSnapshot, ServerSendError,
-    TooManyBans, Verdict, Who,
+    Spoken, TooManyBans, Validator, Verdict, Who,
 };
 #[cfg(feature = "server")]
 pub use server::{

@@ -25,6 +25,7 @@ mod sink;
 mod socket;
 mod start;
 mod trace_log;
+mod validate;
 mod writer;
 
 pub use auth::{Auth, Authenticator};

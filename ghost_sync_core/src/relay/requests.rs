@@ -121,7 +121,11 @@ impl Relay {
         if let Err(reason) = self.may_say_type(broadcast.message_type) {
             return self.refuse(conn, room, reference, reason);
         }
-        match self.rooms[&room].config.mode {
+        let config = &self.rooms[&room].config;
+        match config.mode {
+            _ if config.validator.is_some() => {
+                self.moderate(now, conn, reference, seat, broadcast, out);
+            }
             RelayMode::AtOnce => self.relay(now, conn, reference, seat, broadcast, out),
             RelayMode::ServerOnly => self.report(conn, room, broadcast.message_type, payload, out),
             RelayMode::Moderated => self.moderate(now, conn, reference, seat, broadcast, out),
@@ -255,7 +259,7 @@ impl Relay {
     }
 
     /// Shows the host what a client said to it.
-    fn report(
+    pub(super) fn report(
         &self,
         conn: ConnId,
         room: RoomId,

@@ -24,4 +24,5 @@ mod streams;
 mod support;
 mod traps;
 mod trust;
+mod validator;
 mod weather;
