@@ -38,6 +38,8 @@ mod sender;
 mod state;
 #[cfg(feature = "client")]
 mod task;
+#[cfg(feature = "client")]
+mod way;
 
 pub use address::{AddressFault, InvalidAddress, ServerAddr};
 pub use error::{ConnectError, SendError, TryRecvError};

@@ -1,27 +1,20 @@
 //! How a client connects.
 
-use std::{future::Ready, io, pin::Pin, sync::Arc, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{
-    link::tcp,
-    wire::{Protocol, Refusal, SessionTicket},
-};
+use crate::wire::{Protocol, Refusal, SessionTicket};
 
 use super::{
     Client, ConnectError, Reconnect, ServerAddr,
-    dial::dial,
-    handshake::open,
     hello::OwnHello,
     inbox::Inbox,
     session::Session,
     state::State,
     task::{Limits, Task},
+    way::{Once, Tcp, Through, Way},
 };
 
 /// What a client may be told before it connects; [`Client::builder`] makes one.
@@ -173,11 +166,7 @@ impl ClientBuilder {
         addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
     ) -> Result<Client, ConnectError> {
         let addr = addr.try_into().map_err(Into::into)?;
-        let handshake = self.prepare()?;
-        let stream = dial(&addr, handshake.limits.connect).await?;
-        let peer = stream.peer_addr().map_err(ConnectError::from_io)?;
-        // The session is on that machine, whatever else has the same name.
-        handshake.over(stream, Some(move || tcp::dial(peer))).await
+        self.go(Tcp::new(addr)).await
     }
 
     /// Connects over streams that `connector` makes: the first now, others when
@@ -188,23 +177,13 @@ impl ClientBuilder {
     /// [`ConnectionRefused`](ConnectError::ConnectionRefused), [`NoRoute`](ConnectError::NoRoute)
     /// or [`Unreachable`](ConnectError::Unreachable); if it says
     /// [`InvalidInput`](io::ErrorKind::InvalidInput), another attempt is of no use.
-    pub async fn connect_through<C, F, S>(self, mut connector: C) -> Result<Client, ConnectError>
+    pub async fn connect_through<C, F, S>(self, connector: C) -> Result<Client, ConnectError>
     where
         C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let handshake = self.prepare()?;
-        let mut connector = move || {
-            let stream = connector();
-            async move { stream.await.map(Box::pin) }
-        };
-        let after = handshake.limits.connect;
-        let stream = timeout(after, connector())
-            .await
-            .map_err(|_| ConnectError::TimedOut { after })?
-            .map_err(ConnectError::from_io)?;
-        handshake.over(stream, Some(connector)).await
+        self.go(Through(connector)).await
     }
 
     /// Connects over any byte stream, such as
@@ -219,15 +198,29 @@ impl ClientBuilder {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         self.reconnect.enabled = false;
-        let connector = None::<fn() -> Ready<io::Result<Pin<Box<S>>>>>;
-        self.prepare()?.over(Box::pin(stream), connector).await
+        self.go(Once(Some(Box::pin(stream)))).await
+    }
+
+    /// Connects, and lets the client go its way. Boxed, because the compiler does not see that
+    /// what awaits a future with a generic stream in it is `Send`.
+    fn go<W: Way>(
+        self,
+        way: W,
+    ) -> Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>> {
+        Box::pin(async move {
+            let mut task = self.prepare(way)?;
+            let stream = task.begin().await?;
+            let client = Client::new(task.state.clone());
+            tracing::debug!(client_id = %client.client_id(), "connected");
+            tokio::spawn(task.run(stream));
+            Ok(client)
+        })
     }
 
     /// Checks what the client says of itself.
-    fn prepare(self) -> Result<Handshake, ConnectError> {
+    fn prepare<W: Way>(self, way: W) -> Result<Task<W>, ConnectError> {
         let mut reconnect = self.reconnect;
         reconnect.enabled &= self.resume_for != Some(Duration::ZERO);
-        let protocol = self.hello.protocol.clone();
         let session = Session::new(self.hello, reconnect.clone())?;
         let state = State::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
         let limits = Limits {
@@ -236,39 +229,7 @@ impl ClientBuilder {
             reconnect,
             resume_for: self.resume_for,
         };
-        Ok(Handshake { state, limits, protocol })
-    }
-}
-
-/// A client that may begin to speak.
-struct Handshake {
-    state: Arc<State>,
-    limits: Limits,
-    protocol: Option<Protocol>,
-}
-
-impl Handshake {
-    /// Speaks over `stream`; `connector` makes others when it is lost.
-    async fn over<C, F, S>(
-        self,
-        mut stream: S,
-        connector: Option<C>,
-    ) -> Result<Client, ConnectError>
-    where
-        C: FnMut() -> F + Send + 'static,
-        F: Future<Output = io::Result<S>> + Send + 'static,
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let Self { state, limits, protocol } = self;
-        let after = limits.handshake;
-        timeout(after, open(&mut stream, &state))
-            .await
-            .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|why| why.into_error(protocol.as_ref()))?;
-        let client = Client::new(state.clone());
-        tracing::debug!(client_id = %client.client_id(), "connected");
-        tokio::spawn(Task { state, connector, limits }.run(stream));
-        Ok(client)
+        Ok(Task { state, way, limits })
     }
 }
 

@@ -35,7 +35,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions, MAX_SERVER_FRAME,
-    Refusal, RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
+    Protocol, Refusal, RoomId, RoomName, Secret, ServerMessage, VERSIONS, Welcome,
 };
 
 use super::{
@@ -205,6 +205,11 @@ impl Session {
             former: Vec::new(),
             unwanted: Vec::new(),
         })
+    }
+
+    /// The typed messages that the program knows, if it was told any set.
+    pub(crate) fn protocol(&self) -> Option<&Protocol> {
+        self.hello.protocol.as_ref()
     }
 
     /// What the server said about itself, once it did.

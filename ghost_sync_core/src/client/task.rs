@@ -2,28 +2,25 @@
 
 use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::wire::DisconnectReason;
 
 use super::{
-    Reconnect,
+    ConnectError, Reconnect,
     attempts::Attempts,
     drive::Drive,
     handshake::open,
     session::Session,
     state::{Course, State},
+    way::Way,
 };
 
 /// Keeps a session linked.
 #[derive(Debug)]
-pub(super) struct Task<C> {
+pub(super) struct Task<W> {
     pub(super) state: Arc<State>,
-    /// The way to the server, if it can be gone more than once.
-    pub(super) connector: Option<C>,
+    pub(super) way: W,
     pub(super) limits: Limits,
 }
 
@@ -40,13 +37,19 @@ pub(super) struct Limits {
 /// Ends the connection with the task, however that ends.
 struct End(Arc<State>);
 
-impl<C, F, S> Task<C>
-where
-    C: FnMut() -> F,
-    F: Future<Output = io::Result<S>>,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    pub(super) async fn run(mut self, mut stream: S) {
+impl<W: Way> Task<W> {
+    /// A link on which a session has begun.
+    pub(super) async fn begin(&mut self) -> Result<W::Stream, ConnectError> {
+        let mut stream = self.way.forth(self.limits.connect).await?;
+        let after = self.limits.handshake;
+        timeout(after, open(&mut stream, &self.state))
+            .await
+            .map_err(|_| ConnectError::HandshakeTimedOut { after })?
+            .map_err(|why| self.state.look(|session| why.into_error(session.protocol())))?;
+        Ok(stream)
+    }
+
+    pub(super) async fn run(mut self, mut stream: W::Stream) {
         let _end = End(self.state.clone());
         let mut attempts = Attempts::new(self.limits.reconnect.clone());
         loop {
@@ -69,7 +72,7 @@ where
         lost: &DisconnectReason,
         wait: Duration,
         attempts: &mut Attempts,
-    ) -> Result<S, DisconnectReason> {
+    ) -> Result<W::Stream, DisconnectReason> {
         let state = self.state.clone();
         let mut closed = pin!(poll_fn(|cx| match state.course(cx.waker()) {
             Course::End => Poll::Ready(()),
@@ -96,7 +99,7 @@ where
         mut wait: Duration,
         attempts: &mut Attempts,
         patience: Duration,
-    ) -> Result<S, DisconnectReason> {
+    ) -> Result<W::Stream, DisconnectReason> {
         loop {
             sleep(wait).await;
             match self.attempt().await {
@@ -110,10 +113,9 @@ where
         }
     }
 
-    async fn attempt(&mut self) -> Result<S, DisconnectReason> {
+    async fn attempt(&mut self) -> Result<W::Stream, DisconnectReason> {
         let late = |_| DisconnectReason::ConnectionLost(io::ErrorKind::TimedOut);
-        let connector = self.connector.as_mut().ok_or(DisconnectReason::ConnectionClosed)?;
-        let connecting = timeout(self.limits.connect, connector());
+        let connecting = timeout(self.limits.connect, self.way.back());
         let mut stream =
             connecting.await.map_err(late)?.map_err(|error| DisconnectReason::from_io(&error))?;
         self.state.reopen();
