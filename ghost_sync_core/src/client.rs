@@ -42,7 +42,7 @@ mod task;
 mod way;
 
 pub use address::{AddressFault, InvalidAddress, ServerAddr};
-pub use error::{ConnectError, SendError, TryRecvError};
+pub use error::{ConnectError, SendError, TryRecvError, Unconnected};
 pub use event::{Sender, ServerEvent};
 pub use reconnect::Reconnect;
 pub use request::{Request, RequestError, RequestKind};

@@ -35,7 +35,7 @@ pub mod wire;
 #[cfg(feature = "client")]
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
-    RequestKind, SendError, SendOptions, Sender, ServerEvent,
+    RequestKind, SendError, SendOptions, Sender, ServerEvent, Unconnected,
 };
 #[cfg(all(feature = "client", feature = "server"))]
 pub use recording::{Playback, PlaybackOptions, Recorder, Recording, RecordingError};

@@ -26,6 +26,7 @@ pub struct ClientBuilder {
     outbox_limit: usize,
     reconnect: Reconnect,
     resume_for: Option<Duration>,
+    begins_anew: bool,
     hello: OwnHello,
 }
 
@@ -38,6 +39,7 @@ impl Default for ClientBuilder {
             outbox_limit: 1 << 20,
             reconnect: Reconnect::default(),
             resume_for: None,
+            begins_anew: false,
             hello: OwnHello { user_agent: USER_AGENT.to_owned(), ..OwnHello::default() },
         }
     }
@@ -136,11 +138,48 @@ impl ClientBuilder {
         self
     }
 
-    /// How long to try that: as long as the server holds the seats by default.
-    /// [`Client::recv`] ends with the reason for the loss afterwards. Zero: not at all.
+    /// How long to try that: as long as the server holds the seats by default. Afterwards
+    /// [`Client::recv`] ends with the reason for the loss, unless the client
+    /// [begins anew](Self::begin_anew). Zero: not at all.
     #[must_use]
     pub fn resume_for(mut self, time: Duration) -> Self {
         self.resume_for = Some(time);
+        self
+    }
+
+    /// Makes the client begin another session when one is over, for as long as that makes sense,
+    /// instead of ending with it: after a restart of the server, or when it could not be reached
+    /// in time. Off by default; of no use without [`Reconnect::enabled`] and over
+    /// [one stream](Self::connect_over).
+    ///
+    /// The way is looked up and dialled anew, with the pauses of [`Reconnect`], until it works.
+    /// [`Disconnected`](super::ServerEvent::Disconnected),
+    /// [`Connecting`](super::ServerEvent::Connecting) and
+    /// [`Connected`](super::ServerEvent::Connected) say how far that is. The new session has
+    /// another id, the metadata as it was last set, and, if [`Reconnect::rejoin`] says so, the
+    /// same rooms. The first connection is made once as ever, or fails.
+    ///
+    /// [`Client::recv`] ends when this side closes, when the server put the client out for good,
+    /// or when it will never take it: for another version, say, or because its rules say no.
+    ///
+    /// ```no_run
+    /// use ghost_sync_core::{Client, ServerEvent};
+    /// # async fn play() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = Client::builder().begin_anew().connect("127.0.0.1:7777").await?;
+    /// client.join("lobby").await?;
+    /// while let Some(event) = client.recv().await? {
+    ///     if let ServerEvent::Disconnected { reason, retry_in: Some(wait) } = event {
+    ///         println!("{reason}; the next attempt is in {wait:?}");
+    ///     } else if let ServerEvent::Joined { room, rejoined: true, .. } = event {
+    ///         println!("back in {room}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn begin_anew(mut self) -> Self {
+        self.begins_anew = true;
         self
     }
 
@@ -208,26 +247,33 @@ impl ClientBuilder {
         way: W,
     ) -> Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>> {
         Box::pin(async move {
-            let mut task = self.prepare(way)?;
-            let stream = task.begin().await?;
+            let mut task = self.prepare(way, Session::new)?;
+            let stream = task.begin().await.map_err(|why| task.explain(why))?;
             let client = Client::new(task.state.clone());
             tracing::debug!(client_id = %client.client_id(), "connected");
-            tokio::spawn(task.run(stream));
+            tokio::spawn(task.run(Some(stream)));
             Ok(client)
         })
     }
 
     /// Checks what the client says of itself.
-    fn prepare<W: Way>(self, way: W) -> Result<Task<W>, ConnectError> {
+    fn prepare<W: Way>(
+        self,
+        way: W,
+        session: fn(OwnHello, Reconnect) -> Result<Session, ConnectError>,
+    ) -> Result<Task<W>, ConnectError> {
         let mut reconnect = self.reconnect;
+        let begins_anew = self.begins_anew && reconnect.enabled;
         reconnect.enabled &= self.resume_for != Some(Duration::ZERO);
-        let session = Session::new(self.hello, reconnect.clone())?;
-        let state = State::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
+        let session = session(self.hello, reconnect.clone())?;
+        let inbox = Inbox::new(self.inbox_limit);
+        let state = State::new(session, inbox, self.outbox_limit, begins_anew);
         let limits = Limits {
             connect: self.connect_timeout,
             handshake: self.handshake_timeout,
             reconnect,
             resume_for: self.resume_for,
+            begins_anew,
         };
         Ok(Task { state, way, limits })
     }

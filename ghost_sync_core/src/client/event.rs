@@ -1,6 +1,7 @@
 //! What a client is told, in the words of its program: names and ids instead
 //! of the wire's room numbers.
 
+mod look;
 mod sender;
 
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::wire::{
     ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
 };
 
-use super::RequestError;
+use super::{RequestError, Unconnected};
+pub(super) use look::member_cost;
 pub use sender::Sender;
 
 /// Something that happened, as [`Client::recv`](super::Client::recv) returns it.
@@ -249,108 +251,42 @@ pub enum ServerEvent {
         /// Why.
         reason: ResumeFailure,
     },
+    /// The session is over. Of a client that
+    /// [begins anew](super::ClientBuilder::begin_anew), which tries to begin another one, or has
+    /// tried in vain once more. It is in no room, and its messages and questions are not sent;
+    /// joins, leaves and metadata are noted for the next session. What had not been confirmed
+    /// may or may not have arrived.
+    Disconnected {
+        /// Why.
+        reason: Unconnected,
+        /// When the next attempt begins, from now on; `None`: never, and
+        /// [`recv`](super::Client::recv) ends.
+        retry_in: Option<Duration>,
+    },
+    /// An attempt to begin a session begins.
+    Connecting {
+        /// How many failed before it in a row.
+        attempt: u32,
+    },
+    /// Another session has begun, after [`Disconnected`](Self::Disconnected). The metadata that
+    /// the program has set is asked for again, and so are the rooms that it wants.
+    Connected {
+        /// The id that it has from here on.
+        client_id: ClientId,
+        /// The rooms in which the session of an earlier process has seats, if that goes on
+        /// ([`ClientBuilder::session`](super::ClientBuilder::session)): for each,
+        /// [`Joined`](Self::Joined) follows. `None`: a new session.
+        resumed: Option<Vec<RoomName>>,
+        /// The rooms that are asked for now: those that the client was in, if
+        /// [`Reconnect::rejoin`](super::Reconnect::rejoin) says so, and those that its program
+        /// has asked for since. A [`Joined`](Self::Joined) or an [`Error`](Self::Error)
+        /// follows for each.
+        joining: Vec<RoomName>,
+    },
     /// The server greeted this client anew after [`ResumeFailed`](Self::ResumeFailed).
     /// A [`Joined`](Self::Joined) or an [`Error`](Self::Error) follows for each of its rooms.
     Renewed {
         /// The id that it has from here on.
         client_id: ClientId,
     },
-}
-
-impl ServerEvent {
-    /// The room that the event is about, if it is about one.
-    pub fn room(&self) -> Option<&RoomName> {
-        match self {
-            Self::Joined { room, .. }
-            | Self::AlreadyJoined { room }
-            | Self::Left { room, .. }
-            | Self::PlayerJoined { room, .. }
-            | Self::PlayerLeft { room, .. }
-            | Self::Broadcast { room, .. }
-            | Self::RoomMeta { room, .. }
-            | Self::PlayerMeta { room, .. }
-            | Self::PlayerAway { room, .. }
-            | Self::PlayerBack { room, .. }
-            | Self::RoomDeleted { room, .. }
-            | Self::Gap { room, .. }
-            | Self::Ack { room, .. } => Some(room),
-            Self::Direct { room, .. } => room.as_ref(),
-            Self::Error(error) => error.room.as_ref(),
-            Self::Pong { .. }
-            | Self::Rooms { .. }
-            | Self::Reconnecting { .. }
-            | Self::Resumed
-            | Self::ResumeFailed { .. }
-            | Self::Renewed { .. } => None,
-        }
-    }
-
-    /// What keeping the event costs, in bytes.
-    pub(crate) fn cost(&self) -> usize {
-        let heap = match self {
-            Self::Joined { members, meta, .. } => {
-                members.iter().map(member_cost).sum::<usize>() + meta_cost(meta)
-            }
-            Self::PlayerJoined { meta, .. } => meta_cost(meta),
-            Self::Broadcast { data, .. } | Self::Direct { data, .. } => data.len(),
-            Self::RoomMeta { key, value, .. } | Self::PlayerMeta { key, value, .. } => {
-                key.len() + value.as_ref().map_or(0, String::len)
-            }
-            Self::RoomDeleted { message, .. } => message.len(),
-            Self::Rooms { rooms, .. } => rooms
-                .iter()
-                .map(|r| size_of::<RoomSummary>() + r.name.len() + meta_cost(&r.meta))
-                .sum(),
-            Self::Error(_)
-            | Self::AlreadyJoined { .. }
-            | Self::Left { .. }
-            | Self::PlayerLeft { .. }
-            | Self::Gap { .. }
-            | Self::Ack { .. }
-            | Self::PlayerAway { .. }
-            | Self::PlayerBack { .. }
-            | Self::Pong { .. }
-            | Self::Reconnecting { .. }
-            | Self::Resumed
-            | Self::ResumeFailed { .. }
-            | Self::Renewed { .. } => 0,
-        };
-        size_of::<Self>() + heap
-    }
-
-    /// The place in the order of its room, for events that have one.
-    pub(crate) fn place(&self) -> Option<(&RoomName, u64)> {
-        match self {
-            Self::Joined { room, seq, .. }
-            | Self::PlayerJoined { room, seq, .. }
-            | Self::PlayerLeft { room, seq, .. }
-            | Self::Broadcast { room, seq, .. }
-            | Self::RoomMeta { room, seq, .. }
-            | Self::PlayerMeta { room, seq, .. }
-            | Self::PlayerAway { room, seq, .. }
-            | Self::PlayerBack { room, seq, .. }
-            | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
-            Self::Gap { room, to, .. } => Some((room, *to)),
-            Self::Error(_)
-            | Self::AlreadyJoined { .. }
-            | Self::Left { .. }
-            | Self::Direct { .. }
-            | Self::Ack { .. }
-            | Self::Pong { .. }
-            | Self::Rooms { .. }
-            | Self::Reconnecting { .. }
-            | Self::Resumed
-            | Self::ResumeFailed { .. }
-            | Self::Renewed { .. } => None,
-        }
-    }
-}
-
-/// What keeping a member of a roster costs, in bytes.
-pub(super) fn member_cost(member: &MemberInfo) -> usize {
-    size_of::<MemberInfo>() + meta_cost(&member.meta)
-}
-
-fn meta_cost(meta: &[Meta]) -> usize {
-    meta.iter().map(|(key, value)| size_of::<Meta>() + key.len() + value.len()).sum()
 }

@@ -1,5 +1,7 @@
 //! What the client's handles and its task have in common.
 
+mod locked;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
@@ -8,16 +10,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use crate::{
-    link,
-    wire::{CloseReason, DisconnectReason},
-};
+use crate::wire::{CloseReason, DisconnectReason};
 
-use super::{
-    SendError, ServerEvent,
-    inbox::{Inbox, InboxFull},
-    session::Session,
-};
+use super::{SendError, ServerEvent, inbox::Inbox, session::Session};
 
 /// The connection as its handles see it. The lock is held for the length of a
 /// function here, never across an await.
@@ -36,8 +31,9 @@ struct Locked {
     /// Scratch for events on their way into the inbox.
     events: Vec<ServerEvent>,
     end: Option<End>,
-    /// Why there is no link, while another one is looked for.
-    lost: Option<DisconnectReason>,
+    link: Link,
+    /// Whether another session follows one that is over.
+    begins_anew: bool,
     /// Bytes that the task took out of the session's outbox and still writes.
     writing: usize,
     handles: usize,
@@ -50,11 +46,24 @@ struct Locked {
 
 /// How it ended, from this side.
 #[derive(Clone, Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// This side closed it.
     Clean,
     /// It ended otherwise.
     Lost(DisconnectReason),
+    /// The runtime that did its work has ended.
+    Abandoned,
+}
+
+/// What the session has to be carried on.
+#[derive(Clone, Debug)]
+enum Link {
+    /// A link, or one on its way that is the first.
+    Up,
+    /// None, for that reason; another one is looked for.
+    Lost(DisconnectReason),
+    /// It is over, for that reason; another session is to begin.
+    Over(DisconnectReason),
 }
 
 /// How a link goes on.
@@ -68,14 +77,33 @@ pub(super) enum Course {
     End,
 }
 
+impl End {
+    /// As [`recv`](super::Client::recv) says it; `None` if this side closed.
+    pub(crate) fn reason(self) -> Option<DisconnectReason> {
+        match self {
+            Self::Clean => None,
+            Self::Lost(reason) => Some(reason),
+            Self::Abandoned => Some(DisconnectReason::ConnectionClosed),
+        }
+    }
+}
+
 impl State {
-    pub(super) fn new(session: Session, inbox: Inbox, outbox_limit: usize) -> Arc<Self> {
+    /// The state of a client that is `begins_anew`: whether another session follows one
+    /// that is over.
+    pub(super) fn new(
+        session: Session,
+        inbox: Inbox,
+        outbox_limit: usize,
+        begins_anew: bool,
+    ) -> Arc<Self> {
         let locked = Locked {
             session,
             inbox,
             events: Vec::new(),
             end: None,
-            lost: None,
+            link: Link::Up,
+            begins_anew,
             writing: 0,
             handles: 0,
             deaf: false,
@@ -112,10 +140,8 @@ impl State {
         ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         let mut state = self.lock();
-        match &state.end {
-            Some(End::Clean) => return Err(SendError::Closed),
-            Some(End::Lost(reason)) => return Err(SendError::Disconnected(reason.clone())),
-            None => {}
+        if let Some(end) = state.end.clone() {
+            return Err(end.reason().map_or(SendError::Closed, SendError::Disconnected));
         }
         let max = self.outbox_limit;
         if state.session.queued() + state.writing >= max {
@@ -125,7 +151,11 @@ impl State {
         if queued >= max {
             return Err(SendError::OutboxFull { queued, max });
         }
-        let result = ask(&mut state.session);
+        let mut result = ask(&mut state.session);
+        if let (Err(SendError::Disconnected(why)), Link::Over(reason)) = (&mut result, &state.link)
+        {
+            why.clone_from(reason);
+        }
         state.wake_task();
         result
     }
@@ -164,6 +194,11 @@ impl State {
         }
         register(&mut state.receiver, waker);
         Poll::Pending
+    }
+
+    /// Changes something in the session, whether or not the connection has ended.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        change(&mut self.lock().session)
     }
 
     /// Looks something up in the session.
@@ -220,7 +255,7 @@ impl State {
     /// Task: the stream gave `bytes`.
     pub(super) fn received(&self, bytes: Bytes) {
         let mut state = self.lock();
-        if state.end.is_some() || state.lost.is_some() {
+        if !state.is_up() {
             return;
         }
         if let Err(reason) = state.receive(bytes) {
@@ -239,7 +274,7 @@ impl State {
         state.receive(bytes)?;
         let open = state.session.is_open();
         if open {
-            state.lost = None;
+            state.link = Link::Up;
         }
         Ok(open)
     }
@@ -260,15 +295,45 @@ impl State {
     /// Task: why there is no link, if another one should be looked for.
     pub(super) fn lost_link(&self) -> Option<DisconnectReason> {
         let state = self.lock();
-        if state.end.is_none() { state.lost.clone() } else { None }
+        match (&state.end, &state.link) {
+            (None, Link::Lost(reason)) => Some(reason.clone()),
+            _ => None,
+        }
     }
 
-    /// Task: there will be no other link.
-    pub(super) fn give_up(&self, reason: DisconnectReason) {
+    /// Task: why there is no session, if another one should be begun.
+    pub(super) fn lost_session(&self) -> Option<DisconnectReason> {
+        let state = self.lock();
+        match (&state.end, &state.link) {
+            (None, Link::Over(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Task: there will be no other link for the session.
+    pub(super) fn end_session(&self, reason: DisconnectReason) {
         let mut state = self.lock();
         if state.end.is_none() {
             let _ = state.session.close(CloseReason::Requested);
-            state.finish(End::Lost(reason));
+            state.end_session(reason);
+        }
+    }
+
+    /// Task: the program is to be told, and whoever waits to ask is to ask again.
+    pub(super) fn tell(&self, event: ServerEvent) {
+        let mut state = self.lock();
+        state.events.push(event);
+        state.file_events();
+        drop(state);
+        self.progress.notify_waiters();
+    }
+
+    /// Task: there will be no other link.
+    pub(super) fn give_up(&self, end: End) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            let _ = state.session.close(CloseReason::Requested);
+            state.finish(end);
         }
     }
 
@@ -286,11 +351,18 @@ impl State {
     pub(super) fn course(&self, waker: &Waker) -> Course {
         let mut state = self.lock();
         register(&mut state.task, waker);
-        match (&state.end, &state.lost) {
-            (Some(_), _) => Course::End,
-            (None, Some(_)) => Course::Away,
-            (None, None) => Course::On,
+        match (&state.end, &state.link) {
+            (Some(_), _) | (None, Link::Over(_)) => Course::End,
+            (None, Link::Lost(_)) => Course::Away,
+            (None, Link::Up) => Course::On,
         }
+    }
+
+    /// Task: whether the program wants no connection any more; wakes `waker` when it does not.
+    pub(super) fn is_closed(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        register(&mut state.task, waker);
+        state.end.is_some()
     }
 
     /// Task: whether to leave what comes unread until the program has taken some
@@ -313,83 +385,6 @@ impl State {
     fn lock(&self) -> MutexGuard<'_, Locked> {
         // A panic of ours elsewhere must not become one here.
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Locked {
-    fn receive(&mut self, bytes: Bytes) -> Result<(), DisconnectReason> {
-        let result = self.session.receive(link::now(), bytes, &mut self.events);
-        self.file_events();
-        result
-    }
-
-    /// The link is over, and perhaps the session with it.
-    fn lose(&mut self, reason: DisconnectReason) {
-        if self.end.is_some() || self.lost.is_some() {
-            return;
-        }
-        if self.session.link_lost(&reason) {
-            self.writing = 0;
-            self.events.push(ServerEvent::Reconnecting { reason: reason.clone() });
-            self.lost = Some(reason);
-            self.file_events();
-            self.wake_task();
-        } else {
-            let goodbye = match &reason {
-                DisconnectReason::Closed(reason) => reason.clone(),
-                DisconnectReason::ConnectionClosed
-                | DisconnectReason::ConnectionReset
-                | DisconnectReason::ConnectionLost(_) => CloseReason::Requested,
-            };
-            let _ = self.session.close(goodbye);
-            self.finish(End::Lost(reason));
-        }
-    }
-
-    /// Moves what the session said into the inbox and wakes the reader.
-    fn file_events(&mut self) {
-        if self.events.is_empty() {
-            return;
-        }
-        if self.deaf {
-            self.events.clear();
-            return;
-        }
-        let mut full = None;
-        for event in self.events.drain(..) {
-            if full.is_none() {
-                full = self.inbox.push(event).err();
-            }
-        }
-        if let Some(InboxFull { bytes, limit }) = full {
-            let queued = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let max = u32::try_from(limit).unwrap_or(u32::MAX);
-            let reason = self.session.close(CloseReason::SlowConsumer { queued, max });
-            self.finish(End::Lost(reason));
-        } else if let Some(receiver) = self.receiver.take() {
-            receiver.wake();
-        }
-    }
-
-    /// Lets the task read on if the inbox is no longer pressed.
-    fn read_on_after(&mut self, pressed: bool) {
-        if pressed && !self.inbox.is_pressed() {
-            self.wake_task();
-        }
-    }
-
-    fn finish(&mut self, end: End) {
-        self.end = Some(end);
-        if let Some(receiver) = self.receiver.take() {
-            receiver.wake();
-        }
-        self.wake_task();
-    }
-
-    fn wake_task(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.wake();
-        }
     }
 }
 

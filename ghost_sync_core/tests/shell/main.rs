@@ -7,6 +7,7 @@
     reason = "a test fails where it meets what it does not expect"
 )]
 
+mod anew;
 mod client;
 mod cuts;
 mod errors;

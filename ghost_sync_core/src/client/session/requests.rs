@@ -15,12 +15,15 @@ use super::{Asked, Kind, Membership, Phase, Session};
 impl Session {
     /// Makes a request; returns whether there was something to ask for.
     pub(crate) fn request(&mut self, now: Instant, request: &Request) -> Result<bool, SendError> {
+        if self.begins_anew && self.phase != Phase::Closed {
+            return self.note(request);
+        }
         match request {
             Request::Join { if_nowhere: true, .. } if !self.is_nowhere() => return Ok(false),
-            Request::Join { room, options, if_nowhere: _ } => {
+            Request::Join { room, options, if_nowhere } => {
                 self.check_len(options.len())?;
-                let (room, options) = (room.clone(), options.clone());
-                self.ask_to_join(Asked { room, options, rejoined: false });
+                let (room, options, if_nowhere) = (room.clone(), options.clone(), *if_nowhere);
+                self.ask_to_join(Asked { if_nowhere, ..Asked::new(room, options) });
             }
             Request::Leave { room } => {
                 self.check_open()?;
@@ -59,7 +62,7 @@ impl Session {
     /// Asks for a seat in place of one of an earlier connection, without being told to.
     pub(crate) fn rejoin(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
         self.check_len(options.len())?;
-        self.ask_to_join(Asked { room, options, rejoined: true });
+        self.ask_to_join(Asked { rejoined: true, by_itself: true, ..Asked::new(room, options) });
         Ok(())
     }
 
@@ -162,7 +165,7 @@ impl Session {
     }
 
     /// Whether this client has no seat, and has asked for none.
-    fn is_nowhere(&self) -> bool {
+    pub(super) fn is_nowhere(&self) -> bool {
         let stays = self.rooms.values().any(|member| !member.leaving);
         !stays && self.awaited.is_empty() && self.joins.is_empty()
     }
@@ -182,7 +185,7 @@ impl Session {
         self.check_len(payload.len())
     }
 
-    fn check_len(&self, len: usize) -> Result<(), SendError> {
+    pub(super) fn check_len(&self, len: usize) -> Result<(), SendError> {
         self.check_open()?;
         let max = self.max_payload();
         if len > max { Err(SendError::PayloadTooLarge { len, max }) } else { Ok(()) }

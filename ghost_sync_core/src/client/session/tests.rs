@@ -3,8 +3,8 @@ mod nonsense;
 mod resume;
 
 use crate::wire::{
-    Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, Meta, Progress,
-    Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket,
+    Delivery, GapReason, Hello, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, Meta,
+    Progress, Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket,
 };
 
 use super::*;

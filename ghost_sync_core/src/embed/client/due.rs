@@ -44,20 +44,3 @@ impl Due {
         }
     }
 }
-
-/// Why a request could not be sent, in the words that the server would have used.
-pub(super) fn refusal(error: SendError) -> Refusal {
-    match error {
-        SendError::NotInRoom => Refusal::NotInRoom,
-        SendError::PayloadTooLarge { len, max } => Refusal::PayloadTooLarge {
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-            max: u32::try_from(max).unwrap_or(u32::MAX),
-        },
-        SendError::SaidByServer { .. } => Refusal::Forbidden { what: error.to_string() },
-        other @ (SendError::InvalidRoomName(_)
-        | SendError::InvalidMetaKey(_)
-        | SendError::NothingToForget
-        | SendError::OutboxFull { .. }) => Refusal::Rejected { message: other.to_string() },
-        SendError::Disconnected(_) | SendError::Closed => Refusal::NotConnected,
-    }
-}

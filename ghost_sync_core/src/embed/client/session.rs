@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     Reconnect, Target,
-    due::{Due, refusal},
+    due::Due,
     held::Held,
     wanted::{Noted, Wanted},
 };
@@ -254,8 +254,9 @@ impl Session {
                     }
                     match told {
                         Ok(()) => {}
-                        Err(Some(reason)) => return reason.into(),
-                        Err(None) => return ClientEnd::Requested,
+                        Err(end) => {
+                            return end.reason().map_or(ClientEnd::Requested, ClientEnd::from);
+                        }
                     }
                 }
                 () = sender.room(), if !due.is_empty() && !over => {
@@ -323,7 +324,7 @@ impl Session {
                 Ok(Noted::Now | Noted::Later) => match sender.try_request(|it| next.ask(it)) {
                     Err(SendError::OutboxFull { .. }) => return Asked::AsMuch,
                     Err(SendError::Disconnected(_) | SendError::Closed) => return Asked::Over,
-                    result => result.map_err(refusal),
+                    result => result.map_err(SendError::into_refusal),
                 },
                 Err(reason) => Err(reason),
             };

@@ -1,0 +1,112 @@
+//! What happens to the connection, under its lock.
+
+use bytes::Bytes;
+
+use crate::{
+    link,
+    wire::{CloseReason, DisconnectReason},
+};
+
+use super::{End, Link, Locked};
+use crate::client::{ServerEvent, inbox::InboxFull};
+
+impl Locked {
+    pub(super) fn receive(&mut self, bytes: Bytes) -> Result<(), DisconnectReason> {
+        let result = self.session.receive(link::now(), bytes, &mut self.events);
+        self.file_events();
+        result
+    }
+
+    /// The link is over, and perhaps the session with it.
+    pub(super) fn lose(&mut self, reason: DisconnectReason) {
+        if !self.is_up() {
+            return;
+        }
+        if self.session.link_lost(&reason) {
+            self.writing = 0;
+            self.events.push(ServerEvent::Reconnecting { reason: reason.clone() });
+            self.link = Link::Lost(reason);
+            self.file_events();
+            self.wake_task();
+        } else {
+            let goodbye = match &reason {
+                DisconnectReason::Closed(reason) => reason.clone(),
+                DisconnectReason::ConnectionClosed
+                | DisconnectReason::ConnectionReset
+                | DisconnectReason::ConnectionLost(_) => CloseReason::Requested,
+            };
+            let _ = self.session.close(goodbye);
+            self.end_session(reason);
+        }
+    }
+
+    /// The session is over, and with it the client, unless another session is to follow.
+    pub(super) fn end_session(&mut self, reason: DisconnectReason) {
+        if !self.begins_anew || !reason.may_reconnect() {
+            return self.finish(End::Lost(reason));
+        }
+        if let Link::Over(_) = self.link {
+            return;
+        }
+        self.session.part(&mut self.events);
+        self.link = Link::Over(reason);
+        self.file_events();
+        self.wake_task();
+    }
+
+    /// Whether there is a link at work.
+    pub(super) fn is_up(&self) -> bool {
+        self.end.is_none() && matches!(self.link, Link::Up)
+    }
+
+    /// Moves what the session said into the inbox and wakes the reader.
+    pub(super) fn file_events(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        if self.deaf {
+            self.events.clear();
+            return;
+        }
+        let mut full = None;
+        for event in self.events.drain(..) {
+            if full.is_none() {
+                full = self.inbox.push(event).err();
+            }
+        }
+        if let Some(InboxFull { bytes, limit }) = full {
+            let queued = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let max = u32::try_from(limit).unwrap_or(u32::MAX);
+            let reason = CloseReason::SlowConsumer { queued, max };
+            if let Link::Over(_) = self.link {
+                // Few events at most: nothing is begun before the program has taken some.
+            } else {
+                let reason = self.session.close(reason);
+                self.end_session(reason);
+            }
+        } else if let Some(receiver) = self.receiver.take() {
+            receiver.wake();
+        }
+    }
+
+    /// Lets the task read on if the inbox is no longer pressed.
+    pub(super) fn read_on_after(&mut self, pressed: bool) {
+        if pressed && !self.inbox.is_pressed() {
+            self.wake_task();
+        }
+    }
+
+    pub(super) fn finish(&mut self, end: End) {
+        self.end = Some(end);
+        if let Some(receiver) = self.receiver.take() {
+            receiver.wake();
+        }
+        self.wake_task();
+    }
+
+    pub(super) fn wake_task(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+}
