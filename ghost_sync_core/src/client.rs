@@ -58,4 +58,4 @@ pub use {
 #[cfg(feature = "testing")]
 pub(crate) use hello::OwnHello;
 #[cfg(feature = "client")]
-pub(crate) use {attempts::Attempts, session::Session};
+pub(crate) use {session::Session, state::End};

@@ -5,7 +5,7 @@ use std::{io, pin::Pin, time::Duration};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::wire::{Protocol, Refusal, SessionTicket};
+use crate::wire::{Protocol, SessionTicket};
 
 use super::{
     Client, ConnectError, Reconnect, ServerAddr,
@@ -118,16 +118,6 @@ impl ClientBuilder {
     pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.hello.meta.insert(key.into(), value.into());
         self
-    }
-
-    /// Notes a change of the client's metadata, unless the server would not take it.
-    pub(crate) fn change_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
-        self.hello.change(key, value)
-    }
-
-    /// The changes that were noted: they are to be asked for on each connection.
-    pub(crate) fn meta_changes(&self) -> Vec<(String, Option<String>)> {
-        self.hello.changes()
     }
 
     /// How the client gets another connection in place of one that is lost, and
@@ -249,11 +239,36 @@ impl ClientBuilder {
         Box::pin(async move {
             let mut task = self.prepare(way, Session::new)?;
             let stream = task.begin().await.map_err(|why| task.explain(why))?;
-            let client = Client::new(task.state.clone());
+            let client = task.go_on(Some(stream));
             tracing::debug!(client_id = %client.client_id(), "connected");
-            tokio::spawn(task.run(Some(stream)));
             Ok(client)
         })
+    }
+
+    /// A client that finds its way over TCP by itself, from the first attempt on: what becomes
+    /// of it is told as [`begin_anew`](Self::begin_anew) says.
+    ///
+    /// # Errors
+    /// What is wrong with the address or with what this client says of itself.
+    pub(crate) fn start(
+        self,
+        addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
+    ) -> Result<Client, ConnectError> {
+        let addr = addr.try_into().map_err(Into::into)?;
+        self.prepare(Tcp::new(addr), Session::without_link).map(|task| task.go_on(None))
+    }
+
+    /// As [`start`](Self::start), over streams that `connector` makes.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn start_through<C, F, S>(self, connector: C) -> Result<Client, ConnectError>
+    where
+        C: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.prepare(Through(connector), Session::without_link).map(|task| task.go_on(None))
     }
 
     /// Checks what the client says of itself.

@@ -95,6 +95,11 @@ impl Request {
         self.payload().is_some()
     }
 
+    /// Whether it takes effect in later sessions too, so that it needs none at once.
+    pub(crate) fn outlives_sessions(&self) -> bool {
+        matches!(self, Self::Join { .. } | Self::Leave { .. } | Self::SetMeta { .. })
+    }
+
     /// What keeping the request costs, in bytes.
     pub(crate) fn cost(&self) -> usize {
         let options = if let Self::Join { options, .. } = self { options.len() } else { 0 };

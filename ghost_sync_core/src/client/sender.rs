@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{Request, SendError, session::Session, state::State};
+use super::{Request, RequestError, SendError, session::Session, state::State};
 
 /// The sending half of a [`Client`](super::Client). Clones speak for the same
 /// connection; requests leave in the order in which they were made.
@@ -300,6 +300,11 @@ impl ClientSender {
         ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         self.state.try_request(ask)
+    }
+
+    /// Joins that the program waits to hear of, as it is told that nobody will answer them.
+    pub(crate) fn take_joins(&self) -> Vec<RequestError> {
+        self.state.change(Session::take_joins)
     }
 
     /// Waits until the outbox has room, or the connection has ended.

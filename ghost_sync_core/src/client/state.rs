@@ -144,10 +144,10 @@ impl State {
             return Err(end.reason().map_or(SendError::Closed, SendError::Disconnected));
         }
         let max = self.outbox_limit;
-        if state.session.queued() + state.writing >= max {
+        if state.queued() >= max {
             state.session.make_room();
         }
-        let queued = state.session.queued() + state.writing;
+        let queued = state.queued();
         if queued >= max {
             return Err(SendError::OutboxFull { queued, max });
         }

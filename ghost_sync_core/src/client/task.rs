@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::wire::DisconnectReason;
 
 use super::{
-    ConnectError, Reconnect, ServerEvent, Unconnected,
+    Client, ConnectError, Reconnect, ServerEvent, Unconnected,
     attempts::Attempts,
     drive::Drive,
     handshake::{Unopened, open},
@@ -65,9 +65,15 @@ impl<W: Way> Task<W> {
         self.state.look(|session| why.into_error(session.protocol()))
     }
 
-    /// Goes from session to session, as far as that is wanted. The first has begun on a link,
-    /// or is to begin.
-    pub(super) async fn run(mut self, mut link: Option<W::Stream>) {
+    /// Goes on in the background, from a session that has begun on a link, or from none.
+    pub(super) fn go_on(self, link: Option<W::Stream>) -> Client {
+        let client = Client::new(self.state.clone());
+        tokio::spawn(self.run(link));
+        client
+    }
+
+    /// Goes from session to session, as far as that is wanted.
+    async fn run(mut self, mut link: Option<W::Stream>) {
         let _guard = Guard(self.state.clone());
         let mut attempts = Attempts::new(self.limits.reconnect.clone());
         loop {

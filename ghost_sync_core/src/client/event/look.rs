@@ -35,6 +35,11 @@ impl ServerEvent {
         }
     }
 
+    /// Whether the session's ticket is another one from here on.
+    pub(crate) fn brings_ticket(&self) -> bool {
+        matches!(self, Self::Resumed | Self::Renewed { .. } | Self::Connected { .. })
+    }
+
     /// What keeping the event costs, in bytes.
     pub(crate) fn cost(&self) -> usize {
         let heap = match self {

@@ -58,10 +58,7 @@ impl Session {
                 self.wishes.retain(|wish| wish.room != *room);
                 Ok(wished)
             }
-            Request::SetMeta { key, value } => {
-                let noted = self.hello.change(key, value.as_deref());
-                noted.map(|()| true).map_err(SendError::InvalidMetadata)
-            }
+            Request::SetMeta { key, value } => self.note_meta(key, value.as_deref()).map(|()| true),
             Request::Broadcast { .. }
             | Request::Send { .. }
             | Request::ListRooms

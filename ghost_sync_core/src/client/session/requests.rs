@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     client::{Request, SendError},
     wire::{
-        ClientMessage, Delivery, DisconnectReason, JoinOptions, MessageType, RoomId, RoomName,
-        SendFlags, check_meta_key,
+        ClientMessage, Delivery, DisconnectReason, MessageType, RoomId, RoomName, SendFlags,
+        check_meta_key,
     },
 };
 
@@ -59,13 +59,6 @@ impl Session {
         Ok(true)
     }
 
-    /// Asks for a seat in place of one of an earlier connection, without being told to.
-    pub(crate) fn rejoin(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
-        self.check_len(options.len())?;
-        self.ask_to_join(Asked { rejoined: true, by_itself: true, ..Asked::new(room, options) });
-        Ok(())
-    }
-
     /// Says something to a room: to `room`, or to the one joined last. [`Request::Broadcast`],
     /// with a payload that need not be kept.
     pub(crate) fn broadcast(
@@ -114,6 +107,11 @@ impl Session {
     pub(crate) fn current_room(&self) -> Option<RoomName> {
         let member = self.rooms.get(self.order.last()?)?;
         (!member.is_listing()).then(|| member.name().clone())
+    }
+
+    /// Notes a change of the own metadata for later sessions, unless no server would take it.
+    pub(crate) fn note_meta(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
+        self.hello.change(key, value).map_err(SendError::InvalidMetadata)
     }
 
     /// Changes the own metadata.

@@ -54,6 +54,11 @@ impl Locked {
         self.wake_task();
     }
 
+    /// Bytes that wait to leave. None do without a session, which is asked for nothing.
+    pub(super) fn queued(&self) -> usize {
+        if let Link::Over(_) = self.link { 0 } else { self.session.queued() + self.writing }
+    }
+
     /// Whether there is a link at work.
     pub(super) fn is_up(&self) -> bool {
         self.end.is_none() && matches!(self.link, Link::Up)
