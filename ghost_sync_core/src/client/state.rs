@@ -313,8 +313,7 @@ impl State {
     /// Task: there will be no other link for the session.
     pub(super) fn end_session(&self, reason: DisconnectReason) {
         let mut state = self.lock();
-        if state.end.is_none() {
-            let _ = state.session.close(CloseReason::Requested);
+        if let (None, Link::Lost(_)) = (&state.end, &state.link) {
             state.end_session(reason);
         }
     }

@@ -43,10 +43,8 @@ impl Locked {
     /// The session is over, and with it the client, unless another session is to follow.
     pub(super) fn end_session(&mut self, reason: DisconnectReason) {
         if !self.begins_anew || !reason.may_reconnect() {
+            let _ = self.session.close(CloseReason::Requested);
             return self.finish(End::Lost(reason));
-        }
-        if let Link::Over(_) = self.link {
-            return;
         }
         self.session.part(&mut self.events);
         self.link = Link::Over(reason);
@@ -73,24 +71,22 @@ impl Locked {
             self.events.clear();
             return;
         }
+        // Without a session these are few, and nobody is there to be called slow.
+        let is_over = matches!(self.link, Link::Over(_));
         let mut full = None;
         for event in self.events.drain(..) {
             if full.is_none() {
-                full = self.inbox.push(event).err();
+                full = self.inbox.push(event).err().filter(|_| !is_over);
             }
+        }
+        if let Some(receiver) = self.receiver.take() {
+            receiver.wake();
         }
         if let Some(InboxFull { bytes, limit }) = full {
             let queued = u32::try_from(bytes).unwrap_or(u32::MAX);
             let max = u32::try_from(limit).unwrap_or(u32::MAX);
-            let reason = CloseReason::SlowConsumer { queued, max };
-            if let Link::Over(_) = self.link {
-                // Few events at most: nothing is begun before the program has taken some.
-            } else {
-                let reason = self.session.close(reason);
-                self.end_session(reason);
-            }
-        } else if let Some(receiver) = self.receiver.take() {
-            receiver.wake();
+            let reason = self.session.close(CloseReason::SlowConsumer { queued, max });
+            self.end_session(reason);
         }
     }
 
