@@ -1,3 +1,4 @@
+mod anew;
 mod history;
 mod nonsense;
 mod resume;
