@@ -44,7 +44,8 @@ impl ClientSender {
     }
 
     /// This client's public id; another one after
-    /// [`ResumeFailed`](super::ServerEvent::ResumeFailed).
+    /// [`ResumeFailed`](super::ServerEvent::ResumeFailed), and nil while a client that
+    /// [begins anew](super::ClientBuilder::begin_anew) has no session.
     pub fn client_id(&self) -> ClientId {
         self.state.look(Session::client_id)
     }
@@ -148,7 +149,8 @@ impl ClientSender {
     /// As [`join_with`](Self::join_with), but only if this client is in no room and has
     /// asked for none: for the first join of a program that may have
     /// [taken up](super::ClientBuilder::session) the seats of an earlier process, which
-    /// joining elsewhere would give up. Returns whether it asks.
+    /// joining elsewhere would give up. Returns whether it asks. A client without a session decides
+    /// again when the next one begins, since the seats that it wants may be left until then.
     ///
     /// # Errors
     /// As [`join`](Self::join).
