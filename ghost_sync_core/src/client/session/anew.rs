@@ -83,7 +83,7 @@ impl Session {
         std::mem::take(&mut self.wishes)
             .into_iter()
             .chain(joins)
-            .filter(|asked| !asked.by_itself && !(asked.if_nowhere && met))
+            .filter(|asked| !(asked.by_itself || asked.if_nowhere && met))
             .map(|asked| asked.refused(Refusal::NotConnected))
             .collect()
     }
