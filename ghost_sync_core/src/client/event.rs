@@ -259,8 +259,8 @@ pub enum ServerEvent {
     Disconnected {
         /// Why.
         reason: Unconnected,
-        /// When the next attempt begins, from now on; `None`: never, and
-        /// [`recv`](super::Client::recv) ends.
+        /// When the next attempt begins, from now on; `None`: never, because the server will not
+        /// take this client, and [`recv`](super::Client::recv) ends.
         retry_in: Option<Duration>,
     },
     /// An attempt to begin a session begins.

@@ -139,7 +139,8 @@ async fn a_client_that_is_put_out_does_not_come_back() {
     let mut client = builder.connect_through(way.connector()).await.unwrap();
     server.disconnect(client.client_id(), "out").unwrap();
     let message = "out".to_owned();
-    assert_eq!(end(&mut client).await, DisconnectReason::Closed(CloseReason::Kicked { message }));
+    let end = DisconnectReason::Closed(CloseReason::Kicked { message });
+    assert_eq!(client.recv().await, Err(end));
 }
 
 #[tokio::test(start_paused = true)]
