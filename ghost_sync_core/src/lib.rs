@@ -38,7 +38,7 @@ pub mod wire;
 #[cfg(feature = "client")]
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
-    RequestKind, SendError, SendOptions, Sender, ServerEvent,
+    RequestKind, SendError, SendOptions, Sender, ServerEvent, Unconnected,
 };
 pub use identity::{
     Identity, InvalidLockedMeta, InvalidRoomPattern, LockedMeta, MaxRole, Revocations,

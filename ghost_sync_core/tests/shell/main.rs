@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod anew;
 mod client;
 mod cuts;
 mod errors;

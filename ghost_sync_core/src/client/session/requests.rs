@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     client::{Request, SendError},
     wire::{
-        ClientMessage, Cost, Delivery, DisconnectReason, JoinOptions, MAX_TOKEN, MessageType,
-        RoomId, RoomName, SendFlags, check_metadata_key,
+        ClientMessage, Cost, Delivery, DisconnectReason, MAX_TOKEN, MessageType, RoomId, RoomName,
+        SendFlags, Token, check_metadata_key,
     },
 };
 
@@ -15,13 +15,16 @@ use super::{Asked, Kind, Membership, Phase, Session};
 impl Session {
     /// Makes a request; returns whether there was something to ask for.
     pub(crate) fn request(&mut self, now: Instant, request: &Request) -> Result<bool, SendError> {
+        if self.begins_anew && self.phase != Phase::Closed {
+            return self.note(request);
+        }
         match request {
             Request::Join { if_nowhere: true, .. } if !self.is_nowhere() => return Ok(false),
-            Request::Join { room, options, if_nowhere: _ } => {
+            Request::Join { room, options, if_nowhere } => {
                 self.check_len(options.len())?;
                 self.spend(Cost::JOIN)?;
-                let (room, options) = (room.clone(), options.clone());
-                self.ask_to_join(Asked { room, options, rejoined: false });
+                let (room, options, if_nowhere) = (room.clone(), options.clone(), *if_nowhere);
+                self.ask_to_join(Asked { if_nowhere, ..Asked::new(room, options) });
             }
             Request::Leave { room } => {
                 self.check_open()?;
@@ -47,12 +50,8 @@ impl Session {
             }
             Request::Authenticate { token } => {
                 self.check_open()?;
-                if token.is_empty() || token.0.len() > MAX_TOKEN {
-                    return Err(SendError::InvalidToken { len: token.0.len() });
-                }
                 self.spend(Cost::TOKEN)?;
-                // Later links begin with it, and this one if it is not there yet.
-                self.hello.token = token.clone();
+                self.note_token(token)?;
                 let (request, token) = (self.number_request(), token.lend());
                 self.tokens.insert(request);
                 self.ask(&ClientMessage::Authenticate { request, token });
@@ -71,13 +70,6 @@ impl Session {
             }
         }
         Ok(true)
-    }
-
-    /// Asks for a seat in place of one of an earlier connection, without being told to.
-    pub(crate) fn rejoin(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
-        self.check_len(options.len())?;
-        self.ask_to_join(Asked { room, options, rejoined: true });
-        Ok(())
     }
 
     /// Says something to a room: to `room`, or to the one joined last. [`Request::Broadcast`],
@@ -134,6 +126,24 @@ impl Session {
         (!member.is_listing()).then(|| member.name().clone())
     }
 
+    /// Notes another token: later links begin with it.
+    pub(super) fn note_token(&mut self, token: &Token) -> Result<(), SendError> {
+        if token.is_empty() || token.0.len() > MAX_TOKEN {
+            return Err(SendError::InvalidToken { len: token.0.len() });
+        }
+        self.hello.token = token.clone();
+        Ok(())
+    }
+
+    /// Notes a change of the own metadata for later sessions, unless no server would take it.
+    pub(crate) fn note_metadata(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), SendError> {
+        self.hello.change(key, value).map_err(SendError::InvalidMetadata)
+    }
+
     /// Changes the own metadata.
     fn set_metadata(&mut self, key: &str, value: Option<&str>) -> Result<(), SendError> {
         self.check_open()?;
@@ -188,7 +198,7 @@ impl Session {
     }
 
     /// Whether this client has no seat, and has asked for none.
-    fn is_nowhere(&self) -> bool {
+    pub(super) fn is_nowhere(&self) -> bool {
         let stays = self.rooms.values().any(|member| !member.leaving);
         !stays && self.awaited.is_empty() && self.joins.is_empty()
     }
@@ -208,7 +218,7 @@ impl Session {
         self.check_len(payload.len())
     }
 
-    fn check_len(&self, len: usize) -> Result<(), SendError> {
+    pub(super) fn check_len(&self, len: usize) -> Result<(), SendError> {
         self.check_open()?;
         let max = self.max_payload();
         if len > max { Err(SendError::PayloadTooLarge { len, max }) } else { Ok(()) }

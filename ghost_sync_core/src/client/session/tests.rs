@@ -1,10 +1,12 @@
+mod anew;
 mod history;
 mod nonsense;
 mod resume;
 
 use crate::wire::{
-    Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, MetadataEntry,
-    Progress, Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket, Token,
+    Delivery, GapReason, Hello, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType,
+    MetadataEntry, Progress, Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags,
+    SessionTicket, Token,
 };
 
 use super::*;
