@@ -1,13 +1,11 @@
 //! What the client's handles and its task have in common.
 
-mod task_side;
-
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use crate::{
@@ -20,7 +18,6 @@ use super::{
     inbox::{Inbox, InboxFull},
     session::Session,
 };
-pub(super) use task_side::Course;
 
 /// The connection as its handles see it. The lock is held for the length of a
 /// function here, never across an await.
@@ -58,6 +55,17 @@ pub(super) enum End {
     Clean,
     /// It ended otherwise.
     Lost(DisconnectReason),
+}
+
+/// How a link goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Course {
+    /// As before.
+    On,
+    /// Not at all; the session may, on another one.
+    Away,
+    /// To its end, and the session with it.
+    End,
 }
 
 impl State {
@@ -207,6 +215,99 @@ impl State {
         state.deaf = true;
         state.inbox = Inbox::new(0);
         state.wake_task();
+    }
+
+    /// Task: the stream gave `bytes`.
+    pub(super) fn received(&self, bytes: Bytes) {
+        let mut state = self.lock();
+        if state.end.is_some() || state.lost.is_some() {
+            return;
+        }
+        if let Err(reason) = state.receive(bytes) {
+            state.lose(reason);
+        }
+    }
+
+    /// Task: there is a stream; the session says its first words there.
+    pub(super) fn reopen(&self) {
+        self.lock().session.reopen();
+    }
+
+    /// Task: the stream that is being opened gave `bytes`. Whether it is open.
+    pub(super) fn opened(&self, bytes: Bytes) -> Result<bool, DisconnectReason> {
+        let mut state = self.lock();
+        state.receive(bytes)?;
+        let open = state.session.is_open();
+        if open {
+            state.lost = None;
+        }
+        Ok(open)
+    }
+
+    /// Task: the stream is over.
+    pub(super) fn lost(&self, reason: DisconnectReason) {
+        self.lock().lose(reason);
+    }
+
+    /// Task: nothing came for too long.
+    pub(super) fn timed_out(&self, after: std::time::Duration) {
+        let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+        let reason = CloseReason::IdleTimeout { after_ms };
+        let mut state = self.lock();
+        state.lose(DisconnectReason::Closed(reason));
+    }
+
+    /// Task: why there is no link, if another one should be looked for.
+    pub(super) fn lost_link(&self) -> Option<DisconnectReason> {
+        let state = self.lock();
+        if state.end.is_none() { state.lost.clone() } else { None }
+    }
+
+    /// Task: there will be no other link.
+    pub(super) fn give_up(&self, reason: DisconnectReason) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            let _ = state.session.close(CloseReason::Requested);
+            state.finish(End::Lost(reason));
+        }
+    }
+
+    /// Task: what to write next, after all of the last part left.
+    pub(super) fn take_outbox(&self) -> BytesMut {
+        let mut state = self.lock();
+        let bytes = state.session.take_outbox();
+        state.writing = bytes.len();
+        drop(state);
+        self.progress.notify_waiters();
+        bytes
+    }
+
+    /// Task: how the link goes on; wakes `waker` when that or the outbox changes.
+    pub(super) fn course(&self, waker: &Waker) -> Course {
+        let mut state = self.lock();
+        register(&mut state.task, waker);
+        match (&state.end, &state.lost) {
+            (Some(_), _) => Course::End,
+            (None, Some(_)) => Course::Away,
+            (None, None) => Course::On,
+        }
+    }
+
+    /// Task: whether to leave what comes unread until the program has taken some
+    /// of what waits; `waker` is woken then.
+    pub(super) fn is_pressed(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let pressed = state.inbox.is_pressed() && state.end.is_none();
+        if pressed {
+            register(&mut state.task, waker);
+        }
+        pressed
+    }
+
+    /// Task: over.
+    pub(super) fn finish_task(&self) {
+        self.lock().finished = true;
+        self.progress.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, Locked> {
