@@ -255,7 +255,7 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
         let (room, data) = (room.as_ref().map(AsRef::as_ref), data.as_ref());
-        self.state.request(|session| session.to_server(room, message_type, data)).await
+        self.state.request(|session| session.send_to_server(room, message_type, data)).await
     }
 
     /// Measures the way to the server and back; answered by

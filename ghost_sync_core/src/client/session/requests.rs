@@ -38,7 +38,7 @@ impl Session {
             }
             Request::ToServer { room, message_type, payload } => {
                 let room = room.clone().or_else(|| self.current_room());
-                self.to_server(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
+                self.send_to_server(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
             }
             Request::SetMetadata { key, value } => self.set_metadata(key, value.as_deref())?,
             Request::ListRooms => {
@@ -103,7 +103,7 @@ impl Session {
 
     /// Says something to the server program, about `room` or about none. [`Request::ToServer`], with
     /// a payload that need not be kept.
-    pub(crate) fn to_server(
+    pub(crate) fn send_to_server(
         &mut self,
         room: Option<&str>,
         message_type: MessageType,
