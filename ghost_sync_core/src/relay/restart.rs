@@ -128,7 +128,12 @@ impl Relay {
             }
         }
         let shown = restart.ticket.secret;
-        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
+        let attached = self.attach(now, greeter, conn, shown, true, out);
+        let Some((_, fresh)) = attached else { return };
+        // Before it is welcomed to the rooms that it may still be in.
+        if let Some(fresh) = fresh {
+            self.replace_token(now, conn, *fresh, out);
+        }
         self.withdraw_all(conn);
         while let Some(room) = self.deleted_room_of(conn) {
             self.leave(now, conn, room, LeaveReason::Disconnected, out);

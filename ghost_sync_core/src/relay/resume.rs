@@ -12,6 +12,7 @@ use super::{
     plants,
     room::Room,
     session::{SeatRef, Secrets, Session, Threshold, Unacked},
+    tokens::Signed,
 };
 use crate::wire::{CloseReason, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket};
 use plan::{Plan, Refused};
@@ -99,7 +100,7 @@ impl Relay {
     }
 
     /// Gives the link of `greeter` to the session of `conn`; returns whether that
-    /// was away.
+    /// was away, and the token that the greeter showed, which replaces the session's.
     pub(super) fn attach(
         &mut self,
         now: Instant,
@@ -108,7 +109,7 @@ impl Relay {
         shown: Secret,
         restarted: bool,
         out: &mut Vec<Output>,
-    ) -> Option<bool> {
+    ) -> Option<(bool, Option<Box<Signed>>)> {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
@@ -141,10 +142,7 @@ impl Relay {
         self.schedule(conn);
         let resumed = RelayEvent::ConnectionResumed { conn, client_id, addr, restarted };
         out.push(Output::Event(resumed));
-        if let Some(fresh) = fresh {
-            self.replace_token(now, conn, *fresh, out);
-        }
-        Some(was_away)
+        Some((was_away, fresh))
     }
 
     /// Goes on with a session over the link of `greeter`.
@@ -158,7 +156,8 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let shown = resume.session.secret;
-        let Some(was_away) = self.attach(now, greeter, conn, shown, false, out) else { return };
+        let attached = self.attach(now, greeter, conn, shown, false, out);
+        let Some((was_away, fresh)) = attached else { return };
         let connection = &mut self.conns[conn];
         connection.attempt = resume.attempt;
         connection.is_new_program = false;
@@ -178,6 +177,10 @@ impl Relay {
             if was_away {
                 self.mark_back(now, conn, held, false, out);
             }
+        }
+        // What it changes comes after the answer, and what the rooms said before.
+        if let Some(fresh) = fresh {
+            self.replace_token(now, conn, *fresh, out);
         }
     }
 

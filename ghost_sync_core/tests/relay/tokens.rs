@@ -375,6 +375,34 @@ fn a_fresh_token_for_fewer_rooms_leaves_the_others() {
 }
 
 #[test]
+fn what_a_fresh_token_changes_at_a_resume_follows_what_was_missed() {
+    let mut world = with(|config| config.rooms_per_client = 2);
+    world.room("a");
+    world.room("b");
+    let peer = enter_room(&mut world, ada(), "a");
+    world.join(peer, "b");
+    let bob = enter_room(&mut world, Identity::new(user("bob")), "a");
+    world.take(peer);
+    let ticket = world.ticket(peer);
+    world.hang_up(peer);
+    world.broadcast(bob, "a", "missed");
+    let rooms = RoomPatterns::new(["b"]).unwrap();
+    let meta = LockedMeta::new([("name", "Ada")]).unwrap();
+    let back = resume(&mut world, &ticket, Some(Identity { rooms, meta, ..ada() }));
+    let frames = world.take(back);
+    let messages: Vec<_> =
+        frames.iter().map(|frame| ServerMessage::decode(frame).unwrap()).collect();
+    assert!(matches!(messages[0], ServerMessage::Resumed { .. }), "{messages:?}");
+    let place = |found: fn(&ServerMessage<'_>) -> bool| messages.iter().position(found);
+    let missed = place(|it| matches!(it, ServerMessage::Broadcast { .. }));
+    let left = place(|it| {
+        matches!(it, ServerMessage::Left { reason: LeaveReason::NotAllowed, .. })
+    });
+    assert!(missed.is_some() && missed < left, "{messages:?}");
+    assert!(place(|it| matches!(it, ServerMessage::PlayerMetadata { .. })).is_some());
+}
+
+#[test]
 fn a_fresh_token_of_another_user_or_a_bad_one_ends_the_connection() {
     for (verdict, why) in [
         (Ok(Identity::new(user("eve"))), AuthError::WrongUser),
