@@ -14,7 +14,9 @@ use super::{
     session::{SeatRef, Secrets, Session, Threshold, Unacked},
     tokens::Signed,
 };
-use crate::wire::{CloseReason, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket};
+use crate::wire::{
+    CloseReason, Decoder, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket,
+};
 use plan::{Plan, Refused};
 
 impl Relay {
@@ -113,9 +115,11 @@ impl Relay {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
-        let (addr, secret) = (new.addr, new.secrets.newest);
+        let (addr, secret, fresh) = (new.addr, new.secrets.newest, new.signed.take());
+        // What the link has sent of its next frame, where the session waited for a verdict.
+        let decoder = std::mem::replace(&mut new.decoder, Decoder::new(0));
+        let partial = new.liveness.partial;
         let secret = plants::new_secret(secret, || self.conns[conn].secrets.newest);
-        let fresh = self.conns.get_mut(greeter).and_then(|greeter| greeter.signed.take());
         self.forget(greeter, out);
         self.links[link] = conn;
         self.no_longer_away(conn);
@@ -132,6 +136,11 @@ impl Relay {
         connection.liveness.next_ping = next_ping;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
+        connection.decoder = decoder;
+        connection.liveness.partial = partial;
+        if let Some(signed) = &mut connection.signed {
+            signed.catch_up(now);
+        }
         connection.unacked = Unacked::default();
         connection.reference = plants::reference(connection.reference);
         if plants::limits_begin_anew() {
