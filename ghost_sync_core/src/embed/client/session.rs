@@ -20,7 +20,7 @@ use crate::{
         ClientCommand, ClientEnd, ClientUpdate,
         mailbox::{Orders, Updates},
     },
-    wire::{Refusal, RoomName},
+    wire::{MAX_TOKEN, Refusal, RoomName},
 };
 
 use super::{
@@ -132,6 +132,10 @@ impl Session {
     fn note(&mut self, request: &Request) -> Result<Noted, Refusal> {
         if let Request::SetMetadata { key, value } = request {
             self.builder.change_metadata(key, value.as_deref())?;
+        } else if let Request::Authenticate { token } = request
+            && (1..=MAX_TOKEN).contains(&token.0.len())
+        {
+            self.builder = self.builder.clone().token(token.clone());
         }
         Ok(self.wanted.note(request))
     }
@@ -200,11 +204,11 @@ impl Session {
 
     /// Serves a connection until it ends.
     async fn serve(&mut self, client: Client) -> ClientEnd {
-        let (client_id, resumed) = (client.client_id(), client.resumed());
+        let (client_id, user, resumed) = (client.client_id(), client.user(), client.resumed());
         self.met = true;
         // These come by themselves.
         self.wanted.joining = resumed.clone().unwrap_or_default();
-        self.updates.push(ClientUpdate::Connected { client_id, resumed });
+        self.updates.push(ClientUpdate::Connected { client_id, user, resumed });
         self.updates.push(ClientUpdate::Ticket { ticket: client.ticket() });
         let (sender, receiver) = client.split();
         let meta = self.builder.metadata_changes().into_iter();
@@ -248,7 +252,7 @@ impl Session {
                     let renewed = events.iter().any(|event| {
                         matches!(event, ServerEvent::Resumed | ServerEvent::Renewed { .. })
                     });
-                    self.tell(&mut events);
+                    self.tell(sender, &mut events);
                     self.release(due);
                     if renewed {
                         self.updates.push(ClientUpdate::Ticket { ticket: sender.ticket() });
@@ -290,14 +294,14 @@ impl Session {
     }
 
     /// Shows events to the program.
-    fn tell(&mut self, events: &mut Vec<ServerEvent>) {
+    fn tell(&mut self, sender: &ClientSender, events: &mut Vec<ServerEvent>) {
         let wanted = &mut self.wanted;
         self.updates.change(|updates, bytes| {
             for mut event in events.drain(..) {
                 *bytes += event.cost();
                 wanted.hear(&mut event);
                 updates.push(if let ServerEvent::Renewed { client_id } = event {
-                    ClientUpdate::Connected { client_id, resumed: None }
+                    ClientUpdate::Connected { client_id, user: sender.user(), resumed: None }
                 } else {
                     ClientUpdate::Event(event)
                 });
