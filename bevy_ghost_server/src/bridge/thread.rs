@@ -11,6 +11,8 @@ use crate::events::UnsentReason;
 #[derive(Resource)]
 pub(crate) struct NetworkThread {
     pub(super) bridge: Option<ServerBridge>,
+    /// Whether it takes connections.
+    pub(super) started: bool,
     /// When it was asked to stop.
     pub(super) stopping: Option<Stamp>,
     /// Whether another is to start after it.
@@ -25,6 +27,7 @@ impl Default for NetworkThread {
     fn default() -> Self {
         Self {
             bridge: None,
+            started: false,
             stopping: None,
             start_again: false,
             max_payload: usize::MAX,
