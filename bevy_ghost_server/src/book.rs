@@ -15,6 +15,7 @@ chapters! {
     rooms
     messages
     rules
+    banning
     links
     testing
     tokio

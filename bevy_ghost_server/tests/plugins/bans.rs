@@ -180,17 +180,24 @@ fn what_is_no_client_any_more_cannot_be_banned() {
 }
 
 #[test]
-fn a_user_that_leaves_is_banned_in_the_frame_in_which_that_is_told() {
+fn who_leaves_can_be_banned_in_the_frame_in_which_that_is_told() {
+    fn ban_leavers(mut left: MessageReader<PlayerLeft>, mut commands: Commands) {
+        left.read().for_each(|left| commands.trigger(Ban::player(left.player)));
+    }
     let mut net = net();
-    net.server.add_observer(|left: On<PlayerLeft>, mut commands: Commands| {
-        commands.trigger(Ban::player(left.player).because("ragequit"));
-    });
+    net.server.add_systems(Update, ban_leavers);
     let ada = dial(&mut net, "ada");
     net.join(ada, "lobby");
+    // Of the connection nothing is left but what the frame shows.
     drop(std::mem::take(&mut net.clients[ada]));
     net.settle();
     assert_eq!(bans(&net), [Who::User(id("ada"))]);
-    assert!(refusals(&net).is_empty());
+    // Here the seat alone is gone.
+    let nobody = net.connect(player);
+    let room = net.join(nobody, "lobby");
+    net.clients[nobody].world_mut().despawn(room);
+    net.settle();
+    assert_eq!(refusals(&net), [BanRefusal::SharedAddress]);
 }
 
 #[test]
