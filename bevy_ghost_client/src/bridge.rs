@@ -27,8 +27,8 @@ use crate::{
 };
 pub(crate) use exit::end_with_app;
 pub(crate) use observers::{
-    on_connect, on_disconnect, on_join, on_leave, on_list_rooms, on_ping, on_room_removed,
-    on_set_metadata,
+    on_authenticate, on_connect, on_disconnect, on_join, on_leave, on_list_rooms, on_ping,
+    on_room_removed, on_set_metadata,
 };
 pub(crate) use outbox::Outbox;
 pub(crate) use thread::NetworkThread;
@@ -52,8 +52,8 @@ pub(crate) fn receive(
             ClientUpdate::Connecting { attempt } => {
                 world.resource_mut::<GhostClient>().attempt = attempt;
             }
-            ClientUpdate::Connected { client_id, resumed } => {
-                connection::connected(world, client_id, resumed);
+            ClientUpdate::Connected { client_id, user, resumed } => {
+                connection::connected(world, client_id, user, resumed);
             }
             ClientUpdate::Ticket { ticket } => {
                 world.resource_mut::<GhostClient>().ticket = ticket;
@@ -74,7 +74,7 @@ fn apply(world: &mut World, event: ServerEvent) {
     let in_vain: Vec<_> = if let ServerEvent::Reconnecting { .. } = event {
         unanswered.take_pings().collect()
     } else if let ServerEvent::ResumeFailed { .. } = event {
-        unanswered.take_lists().collect()
+        unanswered.take_lists().chain(unanswered.take_tokens()).collect()
     } else {
         Vec::new()
     };

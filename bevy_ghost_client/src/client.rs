@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use crossbeam_channel::Receiver;
-use ghost_sync_core::wire::{ClientId, RoomName, SessionTicket};
+use ghost_sync_core::wire::{ClientId, RoomName, SessionTicket, UserId};
 
 use crate::{ClientEnd, Traffic};
 
@@ -30,6 +30,7 @@ pub enum ClientState {
 pub struct GhostClient {
     /// The own public id, while connected.
     pub client_id: Option<ClientId>,
+    pub(crate) user: Option<UserId>,
     /// Whether the link is lost, while the server may still hold the seats: from
     /// [`Reconnecting`](crate::Reconnecting) on.
     pub away: bool,
@@ -57,6 +58,12 @@ pub struct GhostClient {
 }
 
 impl GhostClient {
+    /// The user that the server takes this client for, while connected: what its token says
+    /// ([`Connect::with_token`](crate::Connect::with_token)). `None`: nobody in particular.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
     /// Gets a token whenever there is something to receive, for a runner that
     /// sleeps until then; `None` while there is no connection and none is being made.
     pub fn wake(&self) -> Option<Receiver<()>> {

@@ -12,7 +12,8 @@ use bevy::prelude::*;
 
 use crate::kept;
 pub use connection::{
-    Connected, Disconnected, Pong, Reconnecting, Refused, ResumeFailed, Resumed, RoomList,
+    Authenticated, Connected, Disconnected, Pong, Reconnecting, Refused, ResumeFailed, Resumed,
+    RoomList, TokenExpiring,
 };
 pub use messages::{Ack, Gap, PayloadReceived, Undecodable, Unsent, UnsentReason};
 pub use players::{PlayerAway, PlayerBack, PlayerJoined, PlayerLeft};
@@ -53,7 +54,7 @@ stream! {
     GhostClientEvent {
         Connected, Reconnecting, Resumed, ResumeFailed, Disconnected, Joined, Rejoined,
         JoinRefused, RejoinRefused, Left, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, MetadataChanged,
-        RoomDeleted, Gap, Ack, Refused, Unsent, Pong, RoomList, Undecodable,
+        RoomDeleted, Gap, Ack, Refused, Unsent, Pong, RoomList, TokenExpiring, Authenticated, Undecodable,
     } + PayloadReceived
 }
 

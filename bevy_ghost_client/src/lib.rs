@@ -15,16 +15,16 @@ mod shared;
 pub use client::{ClientState, GhostClient, JoinedRooms, connected, in_room};
 pub use entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members};
 pub use events::{
-    Ack, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
+    Ack, Authenticated, Connected, Disconnected, Gap, GhostClientEvent, JoinRefused, Joined, Left,
     MetadataChanged, PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Pong,
     Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed, RoomDeleted, RoomList,
-    Undecodable, Unsent, UnsentReason,
+    TokenExpiring, Undecodable, Unsent, UnsentReason,
 };
 pub use exit::AtExit;
 pub use ghost_sync_core::wire::{
-    ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, LeaveReason, MessageType,
-    Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary, Seat, SendFlags,
-    SessionTicket,
+    AuthError, ClientId, CloseReason, Delivery, GapReason, InvalidRoomName, InvalidUserId,
+    LeaveReason, MessageType, Protocol, Refusal, Replay, ResumeFailure, RoomName, RoomSummary,
+    Seat, SendFlags, SessionTicket, Token, UserId,
 };
 pub use ghost_sync_core::{
     client::ConnectError,
@@ -33,10 +33,10 @@ pub use ghost_sync_core::{
 };
 pub use headless::{GoodbyePlugin, HeadlessClientPlugins};
 pub use plugin::{GhostClientPlugin, GhostClientSystems};
-pub use requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
+pub use requests::{Authenticate, Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata};
 pub use roster::Roster;
 pub use shared::{
-    Away, Ended, GhostNetwork, HostFence, Metadata, Names, Traffic, kept, listen_for_signals,
+    Away, Ended, GhostNetwork, HostFence, Metadata, Names, Traffic, User, kept, listen_for_signals,
     schema, typed, without_window,
 };
 #[doc(hidden)]
@@ -49,14 +49,15 @@ pub use typed::{
 /// What most clients import.
 pub mod prelude {
     pub use crate::{
-        Ack, AtExit, Away, Broadcast, ClientId, ClientState, Connect, Connected, Disconnect,
-        Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt, GhostClient,
-        GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins, Heard, Join,
-        JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, LeaveReason, Left, ListRooms,
-        LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Names, Ping, PlayerAway,
-        PlayerBack, PlayerJoined, PlayerLeft, Pong, Raw, Reconnecting, Refused, RejoinRefused,
-        Rejoined, Replay, ResumeFailed, Resumed, RoomDeleted, RoomList, Roster, Seat, Sender,
-        SessionTicket, SetMetadata, ToServer, Unsent, connected, in_room,
+        Ack, AtExit, Authenticate, Authenticated, Away, Broadcast, ClientId, ClientState, Connect,
+        Connected, Disconnect, Disconnected, Ended, FromRoom, FromServer, Gap, GhostAppExt,
+        GhostClient, GhostClientPlugin, GhostClientSystems, GhostReader, HeadlessClientPlugins,
+        Heard, Join, JoinRefused, Joined, JoinedRoom, JoinedRooms, Leave, LeaveReason, Left,
+        ListRooms, LocalPlayer, Member, MemberOf, Members, Metadata, MetadataChanged, Names, Ping,
+        PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Pong, Raw, Reconnecting, Refused,
+        RejoinRefused, Rejoined, Replay, ResumeFailed, Resumed, RoomDeleted, RoomList, Roster,
+        Seat, Sender, SessionTicket, SetMetadata, ToServer, TokenExpiring, Unsent, User, UserId,
+        connected, in_room,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

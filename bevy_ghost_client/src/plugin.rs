@@ -6,7 +6,7 @@ use bevy::{prelude::*, time::common_conditions::on_real_timer};
 
 use crate::{
     AtExit, Away, ClientState, GhostClient, JoinedRoom, JoinedRooms, LocalPlayer, Member, MemberOf,
-    Members, Metadata, bridge, diagnostics, events, states, typed::MessageRegistry,
+    Members, Metadata, User, bridge, diagnostics, events, states, typed::MessageRegistry,
 };
 
 /// When the client's work is done in a frame.
@@ -79,11 +79,13 @@ fn register_types(app: &mut App) {
         .register_type::<Members>()
         .register_type::<LocalPlayer>()
         .register_type::<Metadata>()
+        .register_type::<User>()
         .register_type_mutable_state::<ClientState>();
 }
 
 fn add_observers(app: &mut App) {
-    app.add_observer(bridge::on_connect)
+    app.add_observer(bridge::on_authenticate)
+        .add_observer(bridge::on_connect)
         .add_observer(bridge::on_disconnect)
         .add_observer(bridge::on_join)
         .add_observer(bridge::on_leave)

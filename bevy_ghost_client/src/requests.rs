@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::{IfMissing, JoinOptions, MetadataEntry, Replay, SessionTicket};
+use ghost_sync_core::wire::{IfMissing, JoinOptions, MetadataEntry, Replay, SessionTicket, Token};
 
 use crate::{Connector, LocalConnector, Reconnect, Target};
 
@@ -15,6 +15,7 @@ use crate::{Connector, LocalConnector, Reconnect, Target};
 pub struct Connect {
     pub(crate) target: Target,
     pub(crate) data: Bytes,
+    pub(crate) token: Token,
     pub(crate) meta: Vec<MetadataEntry>,
     pub(crate) reconnect: Reconnect,
     pub(crate) resume_for: Option<Duration>,
@@ -39,10 +40,22 @@ impl Connect {
         Self::new(Target::Through(connector))
     }
 
-    /// With bytes for the server's rules: a ticket, a token.
+    /// With bytes for the server's rules: an invitation, say.
     #[must_use]
     pub fn with_data(self, data: impl Into<Bytes>) -> Self {
         Self { data: data.into(), ..self }
+    }
+
+    /// As the user of that token, 8,192 bytes at most. Where it comes from is up to the game: its
+    /// backend gives one to whoever logs in, say. The client comes back with it after the
+    /// connection broke, or with a fresh one that was shown since
+    /// ([`Authenticate`]); neither `Debug` nor a log shows it.
+    ///
+    /// A token that is not good ends in [`Disconnected`](crate::Disconnected), with
+    /// [`CloseReason::Unauthenticated`](crate::CloseReason::Unauthenticated).
+    #[must_use]
+    pub fn with_token(self, token: impl Into<Token>) -> Self {
+        Self { token: token.into(), ..self }
     }
 
     /// With a metadata entry that everybody in our rooms may see, such as a display name.
@@ -108,11 +121,46 @@ impl Connect {
         Self {
             target,
             data: Bytes::new(),
+            token: Token::default(),
             meta: Vec::new(),
             reconnect: Reconnect::default(),
             resume_for: None,
             session: None,
         }
+    }
+}
+
+/// Shows a fresh token of the same user, before the last one expires
+/// ([`TokenExpiring`](crate::TokenExpiring)).
+///
+/// Answered by [`Authenticated`](crate::Authenticated). From then on it says what this client may;
+/// rooms that it does not cover are [`Left`](crate::Left). A token that is not good ends the
+/// connection, as in [`Connect::with_token`]; without a connection, or by a client that came
+/// without a token, it is [`Refused`](crate::Refused).
+///
+/// A client that looks for a connection by itself begins the next one with it, whatever the
+/// answer.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_client::prelude::*;
+/// fn renew(_: On<TokenExpiring>, backend: Res<Backend>, mut commands: Commands) {
+///     commands.trigger(Authenticate::with(backend.fresh_token()));
+/// }
+/// # #[derive(Resource)]
+/// # struct Backend;
+/// # impl Backend { fn fresh_token(&self) -> String { String::new() } }
+/// # App::new().add_observer(renew);
+/// ```
+#[derive(Clone, Debug, Event)]
+pub struct Authenticate {
+    pub(crate) token: Token,
+}
+
+impl Authenticate {
+    /// With that token: 1 to 8,192 bytes, which neither `Debug` nor a log shows.
+    pub fn with(token: impl Into<Token>) -> Self {
+        Self { token: token.into() }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod schema;
 pub mod states;
 mod traffic;
 pub mod typed;
+mod user;
 
 pub use away::Away;
 pub use ended::Ended;
@@ -21,3 +22,4 @@ pub use names::{NamedAs, Names};
 pub use network::{GhostNetwork, HostFence};
 pub use program::{listen_for_signals, say_without_log, without_window};
 pub use traffic::Traffic;
+pub use user::User;

@@ -16,6 +16,7 @@ chapters! {
     messages
     rules
     tokens
+    banning
     links
     testing
     tokio

@@ -6,6 +6,7 @@
 //! are used everywhere: those of `ghost_sync_core::wire` as they are, others as `lib.rs` exports
 //! them. `testing` has streams of its own besides.
 
+mod access;
 mod allowed_rooms;
 mod facts;
 mod index;
@@ -29,6 +30,7 @@ use crate::{
     Connection, ConnectionStats, GhostServer,
     events::{Missed, publish},
 };
+pub(crate) use access::{KeptBans, on_ban, on_revoke, on_unban};
 pub(crate) use allowed_rooms::AllowedRooms;
 pub(crate) use index::Index;
 pub(crate) use observers::{
@@ -70,6 +72,12 @@ pub(crate) fn receive(
             ServerUpdate::MetadataRefused { of, key, value, error } => {
                 facts::metadata_refused(world, of, key, value, error);
             }
+            ServerUpdate::BanRefused { who, error } => access::ban_refused(world, who, error),
+            ServerUpdate::BanClientRefused { tag, error } => {
+                access::ban_client_refused(world, tag, error);
+            }
+            ServerUpdate::UnbanRefused { who } => access::unban_refused(world, who),
+            ServerUpdate::RevokeRefused { revoke, .. } => access::revoke_refused(world, revoke),
             ServerUpdate::Missed { conn, client_id, messages } => {
                 world.resource_mut::<GhostServer>().missed += messages;
                 if let Some(connection) = index::find_connection(world, conn) {

@@ -4,11 +4,12 @@
 //! put out of its room. Each end takes what depends on it along, and each player
 //! that goes is told once, as [`PlayerLeft`](crate::PlayerLeft).
 
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, Traffic};
 use ghost_sync_core::{
+    identity::Identity,
     relay::{RelayMode, RoomHistory},
     wire::{ClientId, InvalidRoomName, RoomName, Seat},
 };
@@ -157,6 +158,30 @@ pub struct Connection {
     /// Where it dialled from last.
     pub addr: SocketAddr,
 }
+
+/// What the token of a [`Connection`] says: who it is, where it may go, as what, until when. Who
+/// showed no token has none.
+///
+/// Replaced when the client shows a fresh one; the user stays the same, and is on each
+/// player too, as [`User`](crate::User). Kept by the plugin; changing it grants nothing.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_server::{MaxRole, prelude::*};
+/// fn only_moderators_speak(mut request: On<RelayRequest>, signed_in: Query<&SignedIn>) {
+///     let role = signed_in.get(request.connection).map(|signed| signed.role);
+///     if role.is_ok_and(|role| role == MaxRole::Moderator) {
+///         return;
+///     }
+///     request.reject("only moderators speak here");
+/// }
+/// # App::new().add_observer(only_moderators_speak);
+/// ```
+#[derive(Clone, Component, Debug, Deref, Reflect)]
+#[component(immutable)]
+#[reflect(opaque)]
+#[reflect(Component, Debug)]
+pub struct SignedIn(pub Arc<Identity>);
 
 /// How a connection does. Kept by the plugin.
 #[derive(Clone, Component, Copy, Debug, Default, PartialEq, Reflect)]

@@ -4,6 +4,7 @@
 //! rooms, or of the one they are attached to), and one variant of
 //! [`GhostServerEvent`], which alone keeps the order across types.
 
+mod access;
 mod connections;
 mod messages;
 mod players;
@@ -12,6 +13,7 @@ mod rooms;
 use bevy::prelude::*;
 use bevy_ghost_client::kept;
 
+pub use access::{BanRefusal, BanRefused, RevokeRefusal, RevokeRefused};
 pub use connections::{
     ConnectionClosed, ConnectionOpened, ServerFailed, ServerStarted, ServerStopped, StartError,
 };
@@ -55,7 +57,7 @@ stream! {
     /// as a recorder. Whoever cares for one type reads that type.
     GhostServerEvent {
         ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
-        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, MetadataRefused, Missed,
+        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, MetadataRefused, BanRefused, RevokeRefused, Missed,
         Unsent, Undecodable,
     } + PayloadReceived
 }

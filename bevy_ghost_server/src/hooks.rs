@@ -23,12 +23,15 @@
 
 mod decision;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{GhostMessage, Metadata, typed::Greeting};
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, MessageType, RoomName};
+use ghost_sync_core::{
+    identity::Identity,
+    wire::{ClientId, MessageType, RoomName, UserId},
+};
 
 use crate::RoomConfig;
 
@@ -42,7 +45,9 @@ pub struct ConnectRequest {
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
-    /// What the client said with its request: a ticket, a token.
+    /// Who it is, if its token said so.
+    pub identity: Option<Arc<Identity>>,
+    /// What the client said with its request: an invitation, say.
     pub data: Bytes,
     /// What it wants others to know about it.
     pub metadata: Metadata,
@@ -66,6 +71,8 @@ pub struct JoinRequest {
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
+    /// Who it is, if its token said so; whether that lets it into the room was checked before.
+    pub identity: Option<Arc<Identity>>,
     /// What the client said with its request: a password, say.
     pub data: Bytes,
     pub(crate) decision: Decision,
@@ -113,6 +120,8 @@ pub struct CreateRoomRequest {
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
+    /// Who it is, if its token said so; whether that lets it make rooms was checked before.
+    pub identity: Option<Arc<Identity>>,
     /// How the client wants the room to be, in bytes of the game's own
     /// ([`Join::or_create`](bevy_ghost_client::Join::or_create)); `None` for who only joins.
     pub options: Option<Bytes>,
@@ -270,5 +279,18 @@ macro_rules! decided {
         })*
     };
 }
+
+macro_rules! signed {
+    ($($request:ident)*) => {
+        $(impl $request {
+            /// The user that asks; `None`: nobody in particular.
+            pub fn user(&self) -> Option<&UserId> {
+                self.identity.as_ref().map(|identity| &identity.user)
+            }
+        })*
+    };
+}
+
+signed!(ConnectRequest JoinRequest CreateRoomRequest);
 
 decided!(ConnectRequest JoinRequest CreateRoomRequest RelayRequest SetMetadataRequest);

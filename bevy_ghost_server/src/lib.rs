@@ -17,28 +17,34 @@ mod server;
 pub mod testing;
 
 pub use bevy_ghost_client::{
-    Away, ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage, GhostNetwork,
-    InvalidRoomName, LeaveReason, LocalConnector, MessageType, Metadata, Names, Network, Raw,
-    RoomName, Seat, Traffic, typed,
+    AuthError, Away, ClientId, CloseReason, Delivery, Ended, GhostAppExt, GhostMessage,
+    GhostNetwork, InvalidRoomName, InvalidUserId, LeaveReason, LocalConnector, MessageType,
+    Metadata, Names, Network, Raw, RoomName, Seat, Token, Traffic, User, UserId, typed,
 };
 pub use dedicated::{DedicatedServerPlugins, ExitWhenStoppedPlugin, ShutdownPlugin};
 pub use entities::{
     Connection, ConnectionStats, InRoom, Observe, Player, Players, Room, RoomConfig, RoomStats,
-    SeatOf, Seats,
+    SeatOf, Seats, SignedIn,
 };
 pub use events::{
-    ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged, MetadataChanged, MetadataRefused,
-    Missed, PayloadReceived, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, RoomClosed,
-    RoomEmptied, RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError,
-    Undecodable, Unsent, UnsentReason,
+    BanRefusal, BanRefused, ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged,
+    MetadataChanged, MetadataRefused, Missed, PayloadReceived, PlayerAway, PlayerBack,
+    PlayerJoined, PlayerLeft, RevokeRefusal, RevokeRefused, RoomClosed, RoomEmptied, RoomOpened,
+    RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError, Undecodable, Unsent,
+    UnsentReason,
 };
 pub use ghost_sync_core::{
     ServerHandle,
-    relay::{
-        CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig, IpPrefix, Limits,
-        MetadataError, OverflowPolicy, RelayConfig, RelayMode, RoomHistory,
+    identity::{
+        Identity, InvalidLockedMeta, InvalidRoomPattern, LockedMeta, MaxRole, RoomPattern,
+        RoomPatterns,
     },
-    server::BindError,
+    relay::{
+        ActiveBan, AuthPolicy, CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig,
+        InvalidIpPrefix, IpPrefix, Limits, ManyLinks, MetadataError, OverflowPolicy, RelayConfig,
+        RelayMode, RoomHistory, Who,
+    },
+    server::{Auth, Authenticator, BindError},
     wire::Rate,
 };
 // A plain value of the core that games do not see.
@@ -48,7 +54,10 @@ pub use hooks::{
     Ticket,
 };
 pub use plugin::{GhostServerPlugin, GhostServerSystems};
-pub use requests::{CloseRoom, DisconnectClient, Kick, SetMetadata, StartServer, StopServer};
+pub use requests::{
+    Ban, BanTarget, CloseRoom, DisconnectClient, Kick, Revoke, SetMetadata, StartServer,
+    StopServer, Unban,
+};
 pub use rooms::Rooms;
 pub use runner::{Tick, WakeRunnerPlugin, WakeSources};
 pub use server::{GhostServer, ServerConfig, ServerState, room_exists, server_running};
@@ -57,16 +66,17 @@ pub use typed::{FromConnection, FromPlayer, ToConnection, ToEveryone, ToPlayer, 
 /// What most servers import.
 pub mod prelude {
     pub use crate::{
-        Away, ClientId, CloseRoom, ConnectRequest, Connection, ConnectionClosed, ConnectionOpened,
-        CreateOnJoin, CreateRoomRequest, DedicatedServerPlugins, DisconnectClient, Ended,
-        FromConnection, FromPlayer, GhostAppExt, GhostServer, GhostServerPlugin,
-        GhostServerSystems, GreetRequest, InRoom, JoinRequest, Kick, LeaveReason, Limits, Metadata,
-        Names, Observe, Player, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft, Players, Raw,
-        RelayConfig, RelayMode, RelayRequest, Room, RoomClosed, RoomConfig, RoomEmptied,
-        RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig,
-        ServerFailed, ServerStarted, ServerState, ServerStopped, SetMetadataRequest, StartServer,
-        StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, Unsent, room_exists,
-        server_running,
+        Auth, Away, Ban, BanRefused, ClientId, CloseRoom, ConnectRequest, Connection,
+        ConnectionClosed, ConnectionOpened, CreateOnJoin, CreateRoomRequest,
+        DedicatedServerPlugins, DisconnectClient, Ended, FromConnection, FromPlayer, GhostAppExt,
+        GhostServer, GhostServerPlugin, GhostServerSystems, GreetRequest, InRoom, JoinRequest,
+        Kick, LeaveReason, Limits, Metadata, Names, Observe, Player, PlayerAway, PlayerBack,
+        PlayerJoined, PlayerLeft, Players, Raw, RelayConfig, RelayMode, RelayRequest, Revoke,
+        RevokeRefused, Room, RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened,
+        RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig, ServerFailed,
+        ServerStarted, ServerState, ServerStopped, SetMetadataRequest, SignedIn, StartServer,
+        StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, Unban, Unsent, User,
+        UserId, room_exists, server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

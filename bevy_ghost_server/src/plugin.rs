@@ -6,9 +6,9 @@ use bevy::{prelude::*, time::common_conditions::on_real_timer};
 use bevy_ghost_client::{GhostClientSystems, Metadata, states, typed::MessageRegistry};
 
 use crate::{
-    Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, RelayConfig, Room,
-    RoomConfig, RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, StartServer, bridge,
-    diagnostics, events, rooms,
+    Auth, Away, Connection, ConnectionStats, GhostServer, InRoom, Player, Players, RelayConfig,
+    Room, RoomConfig, RoomStats, Rooms, SeatOf, Seats, ServerConfig, ServerState, SignedIn,
+    StartServer, User, bridge, diagnostics, events, rooms,
 };
 
 /// When the server's work is done in a frame.
@@ -61,6 +61,26 @@ impl GhostServerPlugin {
         self
     }
 
+    /// With clients that show tokens.
+    ///
+    /// ```
+    /// # use bevy_ghost_server::{Auth, AuthError, Identity, Token, prelude::*};
+    /// // Whoever knows the word is Ada. Real ones ask a database, or verify signatures.
+    /// let server = GhostServerPlugin::bind("0.0.0.0:7777").auth(Auth::required(
+    ///     |token: Token, _addr| async move {
+    ///         match &token.0[..] {
+    ///             b"open sesame" => Ok(Identity::new(UserId::new("ada").unwrap())),
+    ///             _ => Err(AuthError::BadSignature),
+    ///         }
+    ///     },
+    /// ));
+    /// ```
+    #[must_use]
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.config.auth = auth;
+        self
+    }
+
     /// Waits for [`StartServer`].
     #[must_use]
     pub fn stopped(self) -> Self {
@@ -82,6 +102,7 @@ impl Plugin for GhostServerPlugin {
             .init_resource::<GhostServer>()
             .init_resource::<Rooms>()
             .init_resource::<bridge::AllowedRooms>()
+            .init_resource::<bridge::KeptBans>()
             .init_resource::<bridge::StopAtExit>()
             .init_resource::<bridge::Index>()
             .init_resource::<bridge::NetworkThread>()
@@ -145,6 +166,8 @@ fn register_types(app: &mut App) {
         .register_type::<SeatOf>()
         .register_type::<Seats>()
         .register_type::<ServerConfig>()
+        .register_type::<SignedIn>()
+        .register_type::<User>()
         .register_type_mutable_state::<ServerState>();
 }
 
@@ -159,5 +182,8 @@ fn add_observers(app: &mut App) {
         .add_observer(bridge::on_kick)
         .add_observer(bridge::on_disconnect_client)
         .add_observer(bridge::on_close_room)
+        .add_observer(bridge::on_ban)
+        .add_observer(bridge::on_unban)
+        .add_observer(bridge::on_revoke)
         .add_observer(bridge::on_set_metadata);
 }

@@ -2,9 +2,13 @@
 //!
 //! Ends without words need none of these: despawn the entity.
 
+mod access;
+
 use std::time::Duration;
 
 use bevy::prelude::*;
+
+pub use access::{Ban, BanTarget, Revoke, Unban};
 
 /// Asks to put a player out of its room, with words for it; it stays connected.
 #[derive(Clone, Debug, EntityEvent, Reflect)]

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 use bevy::prelude::*;
 use bevy_ghost_client::{LocalConnector, Traffic};
 
-use crate::{RelayConfig, ServerHandle};
+use crate::{Auth, RelayConfig, ServerHandle};
 
 /// The settings of the server, read when it starts.
 ///
@@ -24,6 +24,14 @@ pub struct ServerConfig {
     /// Where to listen, as `host:port`; `0.0.0.0:7777` by default. Port 0 takes any free one.
     /// `None`: only connections of this process.
     pub bind: Option<String>,
+    /// Whether clients show tokens, and how it is found out whose they are. By default
+    /// [nobody is asked](Auth::anonymous). It runs on the network's threads and holds up no
+    /// frame; who is not known within [`ask_timeout`](RelayConfig::ask_timeout) is asked to come
+    /// back later.
+    ///
+    /// Tokens travel as they are: nothing is encrypted.
+    #[reflect(ignore)]
+    pub auth: Auth,
     /// Threads that write to clients where many wait; `None` (the default): one a core, at most 4.
     #[reflect(ignore)]
     pub senders: Option<NonZeroUsize>,
@@ -40,6 +48,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             bind: Some("0.0.0.0:7777".to_owned()),
+            auth: Auth::anonymous(),
             senders: None,
             relay: RelayConfig::for_games(),
         }

@@ -6,7 +6,7 @@ use bevy::prelude::*;
 use ghost_sync_core::{
     Client, Request,
     embed::{ClientBridge, ClientCommand},
-    wire::{ClientId, RoomName},
+    wire::{ClientId, RoomName, UserId},
 };
 
 use super::{commands, facts, outbox::Outbox, thread::NetworkThread, unanswered::refuse};
@@ -35,7 +35,7 @@ pub(super) fn connect(world: &mut World, connect: Connect, when: &Stamp) {
         }
     };
     let protocol = world.resource::<MessageRegistry>().protocol();
-    let mut builder = Client::builder().data(connect.data);
+    let mut builder = Client::builder().data(connect.data).token(connect.token);
     if let Some(protocol) = protocol {
         builder = builder.protocol(protocol);
     }
@@ -80,9 +80,15 @@ fn send_until(world: &mut World, end: &Stamp) {
 }
 
 /// The server has greeted this client, for the first time or anew.
-pub(super) fn connected(world: &mut World, client_id: ClientId, resumed: Option<Vec<RoomName>>) {
+pub(super) fn connected(
+    world: &mut World,
+    client_id: ClientId,
+    user: Option<UserId>,
+    resumed: Option<Vec<RoomName>>,
+) {
     let mut client = world.resource_mut::<GhostClient>();
     let anew = client.client_id.replace(client_id).is_some();
+    client.user = user;
     client.attempt = 0;
     client.retry_in = None;
     if !anew {
@@ -150,6 +156,7 @@ fn end(world: &mut World, for_good: bool) {
     facts::close_all(world);
     let mut client = world.resource_mut::<GhostClient>();
     client.client_id = None;
+    client.user = None;
     client.away = false;
     client.rtt = None;
     client.retry_in = None;
@@ -160,6 +167,7 @@ fn end(world: &mut World, for_good: bool) {
     let mut thread = world.resource_mut::<NetworkThread>();
     let unanswered = &mut thread.unanswered;
     let mut in_vain: Vec<_> = unanswered.take_pings().chain(unanswered.take_lists()).collect();
+    in_vain.extend(unanswered.take_tokens());
     if for_good {
         in_vain.extend(unanswered.take_joins());
         thread.bridge = None;

@@ -3,17 +3,17 @@
 use bevy::prelude::*;
 use ghost_sync_core::{
     Request, RequestError, RequestKind, ServerEvent,
-    wire::{ClientId, LeaveReason, MetadataEntry, Refusal, RoomName, Seat},
+    wire::{ClientId, LeaveReason, MetadataEntry, Refusal, RoomName, Seat, UserId},
 };
 
 use super::outbox::Outbox;
 use crate::{
-    Away, Ended, GhostClient, JoinedRooms, Metadata,
+    Away, Ended, GhostClient, JoinedRooms, Metadata, User,
     entities::{JoinedRoom, LocalPlayer, Member, MemberOf, Members, SeatIndex},
     events::{
-        Ack, Gap, JoinRefused, Joined, Left, MetadataChanged, PlayerAway, PlayerBack, PlayerJoined,
-        PlayerLeft, Pong, Reconnecting, Refused, RejoinRefused, Rejoined, ResumeFailed, Resumed,
-        RoomDeleted, RoomList, Unsent, UnsentReason, publish,
+        Ack, Authenticated, Gap, JoinRefused, Joined, Left, MetadataChanged, PlayerAway,
+        PlayerBack, PlayerJoined, PlayerLeft, Pong, Reconnecting, Refused, RejoinRefused, Rejoined,
+        ResumeFailed, Resumed, RoomDeleted, RoomList, TokenExpiring, Unsent, UnsentReason, publish,
     },
 };
 
@@ -42,8 +42,13 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             let room = open(world, room_name.clone(), epoch, capacity, meta);
             let mut player = Entity::PLACEHOLDER;
             for member in members {
+                let is_own = member.seat == seat && member.client_id == client_id;
                 let entity = seat_member(world, room, member.client_id, member.seat, member.meta);
-                if member.seat == seat && member.client_id == client_id {
+                // A server that hides users hides them from others.
+                let own = || world.resource::<GhostClient>().user.clone();
+                let user = if is_own { own() } else { UserId::new(&member.user).ok() };
+                set_user(world, entity, user);
+                if is_own {
                     world.entity_mut(entity).insert(LocalPlayer);
                     player = entity;
                 } else if member.away {
@@ -93,9 +98,10 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             publish(world, Refused { request, room, reference, reason });
         }
         ServerEvent::Left { room, reason } => close(world, &room, reason),
-        ServerEvent::PlayerJoined { client_id, room: room_name, seat, seq, meta, .. } => {
+        ServerEvent::PlayerJoined { client_id, room: room_name, seat, seq, meta, user, .. } => {
             let Some(room) = find_room(world, &room_name) else { return };
             let player = seat_member(world, room, client_id, seat, meta);
+            set_user(world, player, UserId::new(&user).ok());
             publish(world, PlayerJoined { room, room_name, player, client_id, seat, seq });
         }
         ServerEvent::PlayerLeft { client_id, room: room_name, seat, seq, reason } => {
@@ -141,6 +147,8 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             world.resource_mut::<GhostClient>().rtt = Some(rtt);
             publish(world, Pong { rtt });
         }
+        ServerEvent::TokenExpiring { left } => publish(world, TokenExpiring { left }),
+        ServerEvent::Authenticated { lasts } => publish(world, Authenticated { lasts }),
         ServerEvent::RoomList { count, rooms } => publish(world, RoomList { count, rooms }),
         ServerEvent::Reconnecting { reason } => {
             let mut client = world.resource_mut::<GhostClient>();
@@ -249,6 +257,12 @@ fn seat_member(
         seats.0.insert(seat, member);
     }
     member
+}
+
+fn set_user(world: &mut World, member: Entity, user: Option<UserId>) {
+    if let Some(user) = user {
+        world.entity_mut(member).insert(User(user));
+    }
 }
 
 fn unseat_member(world: &mut World, room: Entity, seat: Seat) -> Option<Entity> {

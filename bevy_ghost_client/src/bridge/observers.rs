@@ -11,13 +11,17 @@ use super::{connection, outbox::Outbox, unanswered::refuse};
 use crate::{
     GhostClient, JoinedRoom, JoinedRooms, Members,
     events::{JoinRefused, publish},
-    requests::{Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
+    requests::{Authenticate, Connect, Disconnect, Join, Leave, ListRooms, Ping, SetMetadata},
     typed::Stamp,
 };
 
 pub(crate) fn on_connect(connect: On<Connect>, mut commands: Commands) {
     let (connect, when) = (connect.clone(), Stamp::now());
     commands.queue(move |world: &mut World| connection::connect(world, connect, &when));
+}
+
+pub(crate) fn on_authenticate(show: On<Authenticate>, mut outbox: ResMut<Outbox>) {
+    outbox.push(Request::Authenticate { token: show.token.clone() });
 }
 
 pub(crate) fn on_disconnect(_: On<Disconnect>, mut outbox: ResMut<Outbox>) {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bevy::prelude::*;
 use ghost_sync_core::{
     Request, RequestError, RequestKind, ServerEvent,
-    wire::{JoinOptions, Refusal, RoomName},
+    wire::{JoinOptions, Refusal, RoomName, Token},
 };
 
 use crate::events::{JoinRefused, Refused, publish};
@@ -17,6 +17,7 @@ pub(super) struct Unanswered {
     /// Pings, and whether the game asked for them.
     pings: VecDeque<bool>,
     lists: usize,
+    tokens: usize,
 }
 
 /// Pings that a connection has on their way at most.
@@ -30,6 +31,8 @@ impl Unanswered {
             self.ping(true);
         } else if let Request::ListRooms = request {
             self.lists += 1;
+        } else if let Request::Authenticate { .. } = request {
+            self.tokens += 1;
         }
     }
 
@@ -50,6 +53,8 @@ impl Unanswered {
                 Some((RequestKind::Ping, None))
             } else if let ServerEvent::RoomList { .. } = event {
                 Some((RequestKind::ListRooms, None))
+            } else if let ServerEvent::Authenticated { .. } = event {
+                Some((RequestKind::Authenticate, None))
             } else if let ServerEvent::Refused(RequestError { request, room, .. }) = event {
                 Some((*request, room.as_ref()))
             } else {
@@ -62,6 +67,8 @@ impl Unanswered {
             self.pings.pop_front();
         } else if kind == RequestKind::ListRooms {
             self.lists = self.lists.saturating_sub(1);
+        } else if kind == RequestKind::Authenticate {
+            self.tokens = self.tokens.saturating_sub(1);
         }
     }
 
@@ -74,6 +81,12 @@ impl Unanswered {
     /// The lists of rooms that the game waits for; the session that they were asked in is over.
     pub(super) fn take_lists(&mut self) -> impl Iterator<Item = Request> + use<> {
         std::iter::repeat_n(Request::ListRooms, std::mem::take(&mut self.lists))
+    }
+
+    /// The tokens that were shown and not looked at: the next session begins with the last.
+    pub(super) fn take_tokens(&mut self) -> impl Iterator<Item = Request> + use<> {
+        let shown = || Request::Authenticate { token: Token::default() };
+        std::iter::repeat_with(shown).take(std::mem::take(&mut self.tokens))
     }
 
     /// The joins that the game waits for; nobody will ask for them again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy::prelude::*;
 use ghost_sync_core::wire::{ClientId, Refusal, ResumeFailure, RoomName, RoomSummary};
 
-use crate::{ClientEnd, DisconnectReason};
+use crate::{ClientEnd, CloseReason, ConnectError, DisconnectReason};
 
 /// The server has greeted this client; rooms can be joined. Told again, without a
 /// [`Disconnected`] in between, when it greets it anew after [`ResumeFailed`].
@@ -54,6 +54,26 @@ pub struct ResumeFailed {
 /// client is in no room any more when observers hear this. Not told while the link is
 /// lost but the seats are held: that is [`Reconnecting`]. Nor of a connection that the game
 /// itself replaces with another [`Connect`](crate::Connect).
+///
+/// What the server has said is a [`CloseReason`](crate::CloseReason), in
+/// [`close_reason`](Self::close_reason). After
+/// [`TokenExpired`](crate::CloseReason::TokenExpired) the seats are held: connect with a fresh token
+/// and [`GhostClient::ticket`](crate::GhostClient::ticket) to go on.
+///
+/// ```
+/// # use bevy::prelude::*;
+/// # use bevy_ghost_client::{CloseReason, prelude::*};
+/// fn say_why(ended: On<Disconnected>) {
+///     match ended.close_reason() {
+///         Some(CloseReason::Unauthenticated { why }) => println!("log in again: {why}"),
+///         Some(CloseReason::TokenExpired) => println!("log in again"),
+///         Some(CloseReason::Banned { message, .. }) => println!("you are banned: {message}"),
+///         Some(CloseReason::TooManyLinks { .. }) => println!("you play elsewhere"),
+///         _ => println!("{}", ended.reason),
+///     }
+/// }
+/// # App::new().add_observer(say_why);
+/// ```
 #[derive(Clone, Debug, Event, Message, Reflect)]
 #[reflect(opaque)]
 pub struct Disconnected {
@@ -61,6 +81,38 @@ pub struct Disconnected {
     pub reason: ClientEnd,
     /// When the next attempt follows by itself; `None` if none does.
     pub retry_in: Option<Duration>,
+}
+
+impl Disconnected {
+    /// What the server said as it closed the connection, or let none come about; `None` where
+    /// it said nothing, and for what has an error of its own ([`ConnectError`]): rules that
+    /// said no, a full server, other versions.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        let (ClientEnd::Connect(ConnectError::Disconnected(DisconnectReason::Closed(reason)))
+        | ClientEnd::Disconnect(DisconnectReason::Closed(reason))) = &self.reason
+        else {
+            return None;
+        };
+        Some(reason)
+    }
+}
+
+/// The own token ends soon, and with it the connection: show a fresh one with
+/// [`Authenticate`](crate::Authenticate). Told once for each token, 30 s before its end, or when a
+/// fifth of its time is left, if that is less.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct TokenExpiring {
+    /// How long it is good from now on.
+    pub left: Duration,
+}
+
+/// Answers [`Authenticate`](crate::Authenticate): the fresh token is good.
+#[derive(Clone, Debug, Event, Message, Reflect)]
+#[reflect(opaque)]
+pub struct Authenticated {
+    /// For how long from now on; `None`: for ever.
+    pub lasts: Option<Duration>,
 }
 
 /// The server did not do what was asked for (other than to join, which is

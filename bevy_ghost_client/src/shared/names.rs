@@ -8,7 +8,8 @@ use super::Metadata;
 /// with `Connect::with_metadata("name", "Ada")`.
 ///
 /// Of a member, on a server of a player or a connection. It is text of somebody else's: of any
-/// length that metadata may have, and a terminal might obey what is in it.
+/// length that metadata may have, and a terminal might obey what is in it. Several may have the
+/// same, unless a token vouches for it; who somebody is, [`User`](super::User) says.
 ///
 /// It reads all [`Metadata`]: a system that changes some has both in a
 /// [`ParamSet`](bevy::ecs::system::ParamSet).

@@ -1,12 +1,13 @@
 //! Makes the entities what the network thread says they are, and tells the facts.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{Ended, Metadata, NamedAs};
 use bytes::Bytes;
 use ghost_sync_core::{
     embed::MetadataOwner,
+    identity::Identity,
     relay::{ConnId, MetadataError, RelayEvent},
     wire::{ClientId, CloseReason, LeaveReason, RoomId, RoomName, Seat},
 };
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     Away, Connection, ConnectionStats, CreateRoomError, DisconnectReason, GhostServer, InRoom,
-    Player, Room, RoomStats, Rooms, SeatOf,
+    Player, Room, RoomStats, Rooms, SeatOf, SignedIn, User,
     events::{
         ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, MetadataRefused, PlayerAway,
         PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
@@ -31,17 +32,27 @@ use crate::{
 /// Takes over one event.
 pub(super) fn apply(world: &mut World, event: RelayEvent) {
     match event {
-        RelayEvent::ConnectionOpened { conn, client_id, addr, meta, identity: _ } => {
+        RelayEvent::ConnectionOpened { conn, client_id, addr, meta, identity } => {
             let metadata = Metadata::from(meta);
             let mut known = KnownMetadata::default();
             metadata.iter().for_each(|(key, value)| known.confirm(key, Some(value)));
             let connection = world.spawn((Connection { client_id, addr }, metadata)).id();
+            let user = identity.as_ref().map(|identity| identity.user.clone());
+            if let Some(identity) = identity {
+                sign_in(world, connection, identity);
+            }
             let mut index = world.resource_mut::<Index>();
             index.connections.insert(conn, connection);
-            let record = ConnectionRecord { conn, client_id, closing: None, meta: known };
+            let (closing, meta) = (None, known);
+            let record = ConnectionRecord { conn, client_id, user: user.clone(), closing, meta };
             index.connection_records.insert(connection, record);
             world.resource_mut::<GhostServer>().connections += 1;
-            publish(world, ConnectionOpened { connection, client_id, addr });
+            publish(world, ConnectionOpened { connection, client_id, addr, user });
+        }
+        RelayEvent::TokenReplaced { conn, identity, .. } => {
+            if let Some(connection) = find_connection(world, conn) {
+                sign_in(world, connection, identity);
+            }
         }
         RelayEvent::ConnectionClosed { conn, client_id, reason } => {
             let taken = world.resource_mut::<Index>().take_connection(conn);
@@ -84,7 +95,7 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
                 publish(world, RoomEmptied { room, room_name: name });
             }
         }
-        RelayEvent::PlayerJoined { room, name, seat, conn, client_id, data, identity: _ } => {
+        RelayEvent::PlayerJoined { room, name, seat, conn, client_id, data, .. } => {
             player_joined(world, room, name, seat, conn, client_id, data);
         }
         RelayEvent::PlayerLeft { room, seat, reason, .. } => {
@@ -151,6 +162,12 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
         }
         other => debug!("an event that this version does not know: {other:?}"),
     }
+}
+
+/// A connection is what its token says.
+fn sign_in(world: &mut World, connection: Entity, identity: Arc<Identity>) {
+    let user = User(identity.user.clone());
+    world.entity_mut(connection).insert((user, SignedIn(identity)));
 }
 
 /// Says something of a client in the log, if there is room for it.
@@ -301,12 +318,16 @@ fn player_joined(
     let index = world.resource::<Index>();
     let Some(&room) = index.rooms.get(&room_id) else { return };
     let Some(&connection) = index.connections.get(&conn) else { return };
+    let user = index.connection_records.get(&connection).and_then(|record| record.user.clone());
     // Whoever comes while room or connection are being closed is on the way out already.
     if !is_there(world, room) || !is_there(world, connection) {
         return;
     }
     let seat_of = (SeatOf(connection), NamedAs(connection));
     let player = world.spawn((InRoom(room), seat_of, Player { client_id, seat })).id();
+    if let Some(user) = &user {
+        world.entity_mut(player).insert(User(user.clone()));
+    }
     let record = SeatRecord {
         room,
         name: name.clone(),
@@ -329,7 +350,7 @@ fn player_joined(
     }
     publish(
         world,
-        PlayerJoined { room, room_name: name, player, connection, client_id, seat, data },
+        PlayerJoined { room, room_name: name, player, connection, client_id, seat, user, data },
     );
 }
 

@@ -9,7 +9,7 @@ use bevy::{platform::collections::HashMap, prelude::*};
 use bevy_ghost_client::{Metadata, typed::Stamp};
 use ghost_sync_core::{
     relay::ConnId,
-    wire::{ClientId, RoomId, RoomName, Seat},
+    wire::{ClientId, RoomId, RoomName, Seat, UserId},
 };
 
 use super::lines::Lines;
@@ -36,6 +36,7 @@ pub(crate) struct Index {
 pub(super) struct ConnectionRecord {
     pub(super) conn: ConnId,
     pub(super) client_id: ClientId,
+    pub(super) user: Option<UserId>,
     /// When the end was asked for here.
     pub(super) closing: Option<Stamp>,
     pub(super) meta: KnownMetadata,

@@ -136,10 +136,10 @@ fn run_observers(
 ) -> Option<(Decision, Consequence)> {
     let index = world.resource::<Index>();
     match question {
-        Question::Connect { client_id, addr, data, meta, user_agent, .. } => {
+        Question::Connect { client_id, addr, data, meta, user_agent, identity, .. } => {
             let metadata = Metadata::from(meta);
             let mut request =
-                ConnectRequest { client_id, addr, data, metadata, user_agent, decision };
+                ConnectRequest { client_id, addr, identity, data, metadata, user_agent, decision };
             world.trigger_ref(&mut request);
             Some((request.decision, Consequence::Nothing))
         }
@@ -154,21 +154,38 @@ fn run_observers(
             let request = GreetRequest { room, room_name, connection, client_id, player, greeting };
             Some((decision, Consequence::Greet(request)))
         }
-        Question::Join { conn, client_id, addr, room, name, data, .. } => {
+        Question::Join { conn, client_id, addr, room, name, data, identity, .. } => {
             let (room, connection) = (*index.rooms.get(&room)?, *index.connections.get(&conn)?);
             let closing = index.room_records.get(&room).is_none_or(|room| room.closing.is_some());
             if closing || !is_there(world, connection) {
                 return None;
             }
-            let mut request =
-                JoinRequest { room, room_name: name, connection, client_id, addr, data, decision };
+            let mut request = JoinRequest {
+                room,
+                room_name: name,
+                connection,
+                client_id,
+                addr,
+                identity,
+                data,
+                decision,
+            };
             world.trigger_ref(&mut request);
             let JoinRequest { room_name, decision, .. } = request;
             let (player, greeting) = (None, Greeting::default());
             let request = GreetRequest { room, room_name, connection, client_id, player, greeting };
             Some((decision, Consequence::Greet(request)))
         }
-        Question::CreateRoom { conn, client_id, addr, name: room_name, data, options, .. } => {
+        Question::CreateRoom {
+            conn,
+            client_id,
+            addr,
+            name: room_name,
+            data,
+            options,
+            identity,
+            ..
+        } => {
             let connection = *index.connections.get(&conn)?;
             if !is_there(world, connection) {
                 return None;
@@ -178,6 +195,7 @@ fn run_observers(
                 connection,
                 client_id,
                 addr,
+                identity,
                 options,
                 data,
                 metadata: Metadata::default(),

@@ -13,6 +13,7 @@ use ghost_sync_core::{
 };
 
 use super::{
+    access::KeptBans,
     allowed_rooms::AllowedRooms,
     facts, observers,
     outbox::Outbox,
@@ -69,6 +70,8 @@ fn start(world: &mut World) {
     thread.bridge = Some(bridge);
     thread.max_payload = max_payload;
     set_state(world, ServerState::Starting);
+    let bans: Vec<_> = world.resource::<KeptBans>().commands().collect();
+    bans.into_iter().for_each(|ban| world.resource_mut::<Outbox>().push(ban));
     let mut rooms = world.query_filtered::<(Entity, &Room), Without<Ended>>();
     let rooms: Vec<_> =
         rooms.iter(world).map(|(entity, room)| (entity, room.name().clone())).collect();
@@ -107,6 +110,7 @@ pub(super) fn started(world: &mut World, addr: Option<SocketAddr>) {
         None => info!("the server runs, for clients of this process"),
     }
     world.resource_mut::<GhostServer>().addr = addr;
+    world.resource_mut::<NetworkThread>().started = true;
     set_state(world, ServerState::Running);
     publish(world, ServerStarted { addr });
 }
@@ -117,6 +121,9 @@ pub(super) fn failed(world: &mut World, reason: StartError) {
 
 pub(super) fn stopped(world: &mut World) {
     info!("the server has stopped");
+    if let Some(server) = world.resource::<GhostServer>().handle() {
+        world.resource_mut::<KeptBans>().keep(server.bans());
+    }
     end(world, ServerStopped);
 }
 
@@ -155,6 +162,7 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
         None => Server::builder().local_only(),
     };
     let builder = builder.relay(config.relay.clone());
+    let builder = builder.auth(config.auth.clone());
     match config.senders {
         Some(senders) => builder.senders(senders),
         None => builder,

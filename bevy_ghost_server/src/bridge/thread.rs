@@ -11,6 +11,8 @@ use crate::events::UnsentReason;
 #[derive(Resource)]
 pub(crate) struct NetworkThread {
     pub(super) bridge: Option<ServerBridge>,
+    /// Whether it takes connections.
+    pub(super) started: bool,
     /// When it was asked to stop.
     pub(super) stopping: Option<Stamp>,
     /// Whether another is to start after it.
@@ -21,7 +23,13 @@ pub(crate) struct NetworkThread {
 
 impl Default for NetworkThread {
     fn default() -> Self {
-        Self { bridge: None, stopping: None, start_again: false, max_payload: usize::MAX }
+        Self {
+            bridge: None,
+            started: false,
+            stopping: None,
+            start_again: false,
+            max_payload: usize::MAX,
+        }
     }
 }
 

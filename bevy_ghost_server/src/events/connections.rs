@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bevy::prelude::*;
-use ghost_sync_core::wire::ClientId;
+use ghost_sync_core::wire::{ClientId, UserId};
 
 use crate::{BindError, DisconnectReason};
 
@@ -51,6 +51,8 @@ pub struct ConnectionOpened {
     pub client_id: ClientId,
     /// Where it dialled from.
     pub addr: SocketAddr,
+    /// The user that it is, if its token said so; also there as [`User`](crate::User).
+    pub user: Option<UserId>,
 }
 
 /// A client is gone: it said goodbye, was cut, or lost its connection and had no seat that

@@ -2,7 +2,7 @@
 
 use bevy::prelude::*;
 use bytes::Bytes;
-use ghost_sync_core::wire::{ClientId, LeaveReason, RoomName, Seat};
+use ghost_sync_core::wire::{ClientId, LeaveReason, RoomName, Seat, UserId};
 
 /// A client has a seat in a room. The player's entity and its components are there to
 /// the end of the frame, even if the client is gone already.
@@ -22,6 +22,8 @@ pub struct PlayerJoined {
     pub client_id: ClientId,
     /// Its number in the room, which nobody else gets there.
     pub seat: Seat,
+    /// The user that it is, if its token said so; also there as [`User`](crate::User).
+    pub user: Option<UserId>,
     /// What the client said with its request.
     pub data: Bytes,
 }

@@ -11,13 +11,13 @@ use bevy::{
     reflect::TypeRegistry,
 };
 use bevy_ghost_client::{
-    Broadcast, ClientState, FromRoom, GhostClient, JoinedRoom, Member, PlayerJoined, connected,
-    in_room,
+    Broadcast, ClientState, FromRoom, GhostClient, JoinedRoom, Member, PlayerJoined, TokenExpiring,
+    connected, in_room,
 };
 use bevy_ghost_server::{
-    Connection, ConnectionStats, GhostServer, InRoom, Lagged, Player, Raw, Room, RoomConfig,
-    RoomStats, Rooms, Seat, ServerState, ToRoom, diagnostics as server, room_exists,
-    server_running,
+    BanRefused, Connection, ConnectionStats, GhostServer, InRoom, Lagged, Player, Raw, Room,
+    RoomConfig, RoomStats, Rooms, Seat, ServerState, SignedIn, ToRoom, User, diagnostics as server,
+    room_exists, server_running,
     testing::{TestNet, record, recorded},
 };
 use bytes::BytesMut;
@@ -105,11 +105,13 @@ fn what_is_public_is_reflected_with_its_fields() {
     assert!(has::<Room>(&registry) && has::<RoomConfig>(&registry) && has::<RoomStats>(&registry));
     assert!(has::<Connection>(&registry) && has::<Player>(&registry) && has::<InRoom>(&registry));
     assert!(has::<GhostServer>(&registry) && has::<ServerState>(&registry));
+    assert!(has::<User>(&registry) && has::<SignedIn>(&registry) && has::<BanRefused>(&registry));
     assert!(has::<bevy_ghost_server::PlayerJoined>(&registry));
     drop(registry);
     let registry = net.clients[client].world().resource::<AppTypeRegistry>().read();
     assert!(has::<JoinedRoom>(&registry) && has::<Member>(&registry));
     assert!(has::<GhostClient>(&registry) && has::<ClientState>(&registry));
+    assert!(has::<User>(&registry) && has::<TokenExpiring>(&registry));
     assert!(has::<PlayerJoined>(&registry));
     drop(registry);
 

@@ -173,7 +173,7 @@ fn carry_out(server: &ServerHandle, batch: Vec<ServerCommand>, inbox: &Inbox) {
     let mut batch = batch.into_iter();
     loop {
         let mut end = None;
-        let mut failed = Vec::new();
+        let (mut failed, mut bans) = (Vec::new(), false);
         let refused = server.act(|relay, now, out| {
             for command in &mut batch {
                 if let ServerCommand::CreateRoom { name, config } = command {
@@ -186,11 +186,15 @@ fn carry_out(server: &ServerHandle, batch: Vec<ServerCommand>, inbox: &Inbox) {
                     end = Some((message, deadline));
                     return None;
                 } else {
+                    bans |= command.changes_bans();
                     failed.extend(execute(relay, now, command, out));
                 }
             }
             None
         });
+        if bans {
+            server.bans_changed();
+        }
         failed.into_iter().for_each(|update| inbox.push(update));
         match (refused, end) {
             (Some(refused), _) => inbox.push(refused),
@@ -227,6 +231,22 @@ fn execute(
         }
         ServerCommand::Disconnect { conn, message } => {
             let _ = relay.disconnect(now, conn, &message, out);
+        }
+        ServerCommand::Ban { who, lasts, message } => {
+            let error = relay.ban(now, who.clone(), lasts, &message, out).err()?;
+            return Some(ServerUpdate::BanRefused { who, error });
+        }
+        ServerCommand::BanClient { conn, lasts, message, tag } => {
+            let error = relay.ban_client(now, conn, lasts, &message, out).err()?;
+            return Some(ServerUpdate::BanClientRefused { tag, error });
+        }
+        ServerCommand::Unban { who } => {
+            let there_was_none = !relay.unban(now, &who);
+            return there_was_none.then_some(ServerUpdate::UnbanRefused { who });
+        }
+        ServerCommand::Revoke { revoke } => {
+            let error = relay.revoke(now, &revoke, out).err()?;
+            return Some(ServerUpdate::RevokeRefused { revoke, error });
         }
         ServerCommand::Broadcast { room, delivery, except, message_type, payload } => {
             let last = false;

@@ -39,7 +39,7 @@ async fn a_client_that_is_greeted_anew_is_told_its_new_id_before_its_rooms() {
     let [
         ClientUpdate::Event(ServerEvent::Reconnecting { .. }),
         ClientUpdate::Event(ServerEvent::ResumeFailed { .. }),
-        ClientUpdate::Connected { client_id: new, resumed: None },
+        ClientUpdate::Connected { client_id: new, user: None, resumed: None },
         ClientUpdate::Event(ServerEvent::Joined { client_id, rejoined: true, .. }),
     ] = updates[..]
     else {

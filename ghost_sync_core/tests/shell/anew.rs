@@ -70,7 +70,8 @@ async fn hear_connected(client: &mut Client) -> ServerEvent {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_whose_server_is_started_again_is_back_where_it_was_with_its_metadata() {
-    let (mut client, way) = parted(Client::builder().metadata("name", "Ann").metadata("team", "red")).await;
+    let (mut client, way) =
+        parted(Client::builder().metadata("name", "Ann").metadata("team", "red")).await;
     let former = client.client_id();
     client.set_metadata("team", "blue").await.unwrap();
     let second = server().await;

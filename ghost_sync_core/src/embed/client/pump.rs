@@ -187,10 +187,12 @@ impl Pump {
                     }
                     ServerEvent::Connected { client_id, resumed, .. } => {
                         *stage = Stage::Connected;
-                        updates.push(ClientUpdate::Connected { client_id, resumed });
+                        let user = sender.user();
+                        updates.push(ClientUpdate::Connected { client_id, user, resumed });
                     }
                     ServerEvent::Renewed { client_id } => {
-                        updates.push(ClientUpdate::Connected { client_id, resumed: None });
+                        let (user, resumed) = (sender.user(), None);
+                        updates.push(ClientUpdate::Connected { client_id, user, resumed });
                     }
                     // Told when everything else has been.
                     ServerEvent::Disconnected { reason, retry_in: None } => {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     client::{ConnectError, ServerEvent, Unconnected},
-    wire::{ClientId, DisconnectReason, RoomName, SessionTicket},
+    wire::{ClientId, DisconnectReason, RoomName, SessionTicket, UserId},
 };
 
 /// Something that a client's program is told.
@@ -23,6 +23,8 @@ pub enum ClientUpdate {
         /// The own id; another one each time, unless the session of an earlier process
         /// goes on.
         client_id: ClientId,
+        /// The user that the server takes it for, as its token says; `None`: nobody in particular.
+        user: Option<UserId>,
         /// The rooms in which that has seats, if it goes on: for each,
         /// [`ServerEvent::Joined`] follows. `None`: a new session.
         resumed: Option<Vec<RoomName>>,

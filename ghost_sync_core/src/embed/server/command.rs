@@ -5,14 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    relay::{AskId, ConnId, RoomConfig, Verdict},
+    identity::Revoke,
+    relay::{AskId, ConnId, RoomConfig, Verdict, Who},
     wire::{Delivery, MessageType, RoomName},
 };
 
 /// Something that a server is to do. What cannot be done, because the room or
-/// the client is gone, is left out. What is not said to anybody, and metadata that is not
-/// set, comes back: [`Unsent`](super::ServerUpdate::Unsent),
-/// [`MetadataRefused`](super::ServerUpdate::MetadataRefused).
+/// the client is gone, is left out. What is not said to anybody, metadata that is not
+/// set, and bans that are not made or ended come back: [`Unsent`](super::ServerUpdate::Unsent),
+/// [`MetadataRefused`](super::ServerUpdate::MetadataRefused),
+/// [`BanRefused`](super::ServerUpdate::BanRefused) and those after it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerCommand {
@@ -60,6 +62,37 @@ pub enum ServerCommand {
         conn: ConnId,
         /// What the client is told.
         message: String,
+    },
+    /// Keeps somebody out: see [`ServerHandle::ban`](crate::server::ServerHandle::ban).
+    Ban {
+        /// Whom.
+        who: Who,
+        /// For how long; `None`: for ever.
+        lasts: Option<Duration>,
+        /// What the banned are told.
+        message: String,
+    },
+    /// Keeps a client out, as its user or its address: see
+    /// [`ServerHandle::ban_client`](crate::server::ServerHandle::ban_client).
+    BanClient {
+        /// Which.
+        conn: ConnId,
+        /// For how long; `None`: for ever.
+        lasts: Option<Duration>,
+        /// What the banned are told.
+        message: String,
+        /// Whatever the program likes; comes back with a refusal.
+        tag: u64,
+    },
+    /// Ends a ban.
+    Unban {
+        /// Whose.
+        who: Who,
+    },
+    /// Calls tokens back: see [`ServerHandle::revoke`](crate::server::ServerHandle::revoke).
+    Revoke {
+        /// Which.
+        revoke: Revoke,
     },
     /// Says something to everybody in a room, or to all but some.
     Broadcast {
@@ -141,4 +174,11 @@ pub enum ServerCommand {
         /// How long they may take to close.
         deadline: Duration,
     },
+}
+
+impl ServerCommand {
+    /// Whether the bans may be others afterwards.
+    pub(super) fn changes_bans(&self) -> bool {
+        matches!(self, Self::Ban { .. } | Self::BanClient { .. } | Self::Unban { .. })
+    }
 }

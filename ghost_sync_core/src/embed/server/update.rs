@@ -5,7 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    relay::{AskId, ConnId, CreateRoomError, MetadataError, Question, RelayEvent, ServerSendError},
+    identity::{RevocationsFull, Revoke},
+    relay::{
+        AskId, BanClientError, ConnId, CreateRoomError, MetadataError, Question, RelayEvent,
+        ServerSendError, TooManyBans, Who,
+    },
     server::BindError,
     wire::{ClientId, MessageType, RoomName},
 };
@@ -61,6 +65,32 @@ pub enum ServerUpdate {
         /// Why; says what to change. [`MetadataError::RoomNotFound`] and
         /// [`MetadataError::ClientNotFound`] where they are gone by now.
         error: MetadataError,
+    },
+    /// Nobody was banned.
+    BanRefused {
+        /// Whom it was to keep out.
+        who: Who,
+        /// Why.
+        error: TooManyBans,
+    },
+    /// A client was not banned.
+    BanClientRefused {
+        /// As the command had it.
+        tag: u64,
+        /// Why. [`BanClientError::ClientNotFound`] where it is gone by now.
+        error: BanClientError,
+    },
+    /// No ban was ended: there is none of exactly that.
+    UnbanRefused {
+        /// Whose it was to be.
+        who: Who,
+    },
+    /// Tokens were not called back for later; sessions that were opened with them are ended.
+    RevokeRefused {
+        /// Which.
+        revoke: Revoke,
+        /// Why.
+        error: RevocationsFull,
     },
     /// What a client said, or changed of its metadata, was left out here: it said more
     /// than its share of what may wait until the program takes its updates. What others

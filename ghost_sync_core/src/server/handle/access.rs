@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use super::{ServerHandle, conn_of};
 use crate::{
     identity::{Identity, RevocationsFull, Revoke},
-    link,
     relay::{ActiveBan, BanClientError, TooManyBans, Who},
     wire::{ClientId, UserId},
 };
@@ -52,7 +51,7 @@ impl ServerHandle {
     ) -> Result<(), TooManyBans> {
         let message = message.as_ref();
         self.act(|relay, now, out| relay.ban(now, who, lasts, message, out))?;
-        self.service.bans.made();
+        self.bans_changed();
         Ok(())
     }
 
@@ -73,20 +72,20 @@ impl ServerHandle {
             let conn = conn_of(relay, client)?;
             relay.ban_client(now, conn, lasts, message, out)
         })?;
-        self.service.bans.made();
+        self.bans_changed();
         Ok(who)
     }
 
     /// Ends a ban; whether there was one.
     pub fn unban(&self, who: &Who) -> bool {
         let was = self.act(|relay, now, _| relay.unban(now, who));
-        self.service.bans.made();
+        self.bans_changed();
         was
     }
 
     /// The bans that are in force.
     pub fn bans(&self) -> Vec<ActiveBan> {
-        self.look(|relay| relay.bans(link::now()).collect())
+        self.act(|relay, now, _| relay.bans(now).collect())
     }
 
     /// Calls tokens back before their time is over: sessions that were opened with such a token
@@ -96,5 +95,10 @@ impl ServerHandle {
     /// [`RevocationsFull`] past 100,000; sessions are ended then, too.
     pub fn revoke(&self, revoke: &Revoke) -> Result<(), RevocationsFull> {
         self.act(|relay, now, out| relay.revoke(now, revoke, out))
+    }
+
+    /// The bans may be others than before.
+    pub(crate) fn bans_changed(&self) {
+        self.service.bans.made();
     }
 }
