@@ -20,7 +20,8 @@ pub use connections::{
 pub use messages::{Missed, PayloadReceived, Undecodable, Unsent, UnsentReason};
 pub use players::{Lagged, PlayerAway, PlayerBack, PlayerJoined, PlayerLeft};
 pub use rooms::{
-    MetadataChanged, MetadataRefused, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
+    MetadataChanged, MetadataRefused, RoomClosed, RoomEmptied, RoomFilled, RoomHasSpace,
+    RoomOpened, RoomRefused,
 };
 
 macro_rules! stream {
@@ -57,7 +58,7 @@ stream! {
     /// as a recorder. Whoever cares for one type reads that type.
     GhostServerEvent {
         ServerStarted, ServerFailed, ServerStopped, ConnectionOpened, ConnectionClosed, RoomOpened,
-        RoomRefused, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, MetadataRefused, BanRefused, RevokeRefused, Missed,
+        RoomRefused, RoomFilled, RoomHasSpace, RoomEmptied, RoomClosed, PlayerJoined, PlayerLeft, PlayerAway, PlayerBack, Lagged, MetadataChanged, MetadataRefused, BanRefused, RevokeRefused, Missed,
         Unsent, Undecodable,
     } + PayloadReceived
 }

@@ -29,9 +29,9 @@ pub use entities::{
 pub use events::{
     BanRefusal, BanRefused, ConnectionClosed, ConnectionOpened, GhostServerEvent, Lagged,
     MetadataChanged, MetadataRefused, Missed, PayloadReceived, PlayerAway, PlayerBack,
-    PlayerJoined, PlayerLeft, RevokeRefusal, RevokeRefused, RoomClosed, RoomEmptied, RoomOpened,
-    RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError, Undecodable, Unsent,
-    UnsentReason,
+    PlayerJoined, PlayerLeft, RevokeRefusal, RevokeRefused, RoomClosed, RoomEmptied, RoomFilled,
+    RoomHasSpace, RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError,
+    Undecodable, Unsent, UnsentReason,
 };
 pub use ghost_sync_core::{
     ServerHandle,
@@ -72,11 +72,11 @@ pub mod prelude {
         GhostServer, GhostServerPlugin, GhostServerSystems, GreetRequest, InRoom, JoinRequest,
         Kick, LeaveReason, Limits, Metadata, Names, Observe, Player, PlayerAway, PlayerBack,
         PlayerJoined, PlayerLeft, Players, Raw, RelayConfig, RelayMode, RelayRequest, Revoke,
-        RevokeRefused, Room, RoomClosed, RoomConfig, RoomEmptied, RoomHistory, RoomOpened,
-        RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig, ServerFailed,
-        ServerStarted, ServerState, ServerStopped, SetMetadataRequest, SignedIn, StartServer,
-        StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, Unban, Unsent, User,
-        UserId, room_exists, server_running,
+        RevokeRefused, Room, RoomClosed, RoomConfig, RoomEmptied, RoomFilled, RoomHasSpace,
+        RoomHistory, RoomOpened, RoomRefused, RoomStats, Rooms, Seat, SeatOf, Seats, ServerConfig,
+        ServerFailed, ServerStarted, ServerState, ServerStopped, SetMetadataRequest, SignedIn,
+        StartServer, StopServer, Ticket, ToConnection, ToEveryone, ToPlayer, ToRoom, Unban, Unsent,
+        User, UserId, room_exists, server_running,
     };
     pub use wincode::{SchemaRead, SchemaWrite};
 }

@@ -24,8 +24,8 @@ use crate::{
     Player, Room, RoomStats, Rooms, SeatOf, SignedIn, User,
     events::{
         ConnectionClosed, ConnectionOpened, Lagged, MetadataChanged, MetadataRefused, PlayerAway,
-        PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomOpened, RoomRefused,
-        publish,
+        PlayerBack, PlayerJoined, PlayerLeft, RoomClosed, RoomEmptied, RoomFilled, RoomHasSpace,
+        RoomOpened, RoomRefused, publish,
     },
 };
 
@@ -87,6 +87,20 @@ pub(super) fn apply(world: &mut World, event: RelayEvent) {
                 forget_name(world, &name, room);
             }
             close_if_empty(world, room);
+        }
+        RelayEvent::RoomFilled { room, name } => {
+            if let Some(&room) = world.resource::<Index>().rooms.get(&room)
+                && is_there(world, room)
+            {
+                publish(world, RoomFilled { room, room_name: name });
+            }
+        }
+        RelayEvent::RoomHasSpace { room, name } => {
+            if let Some(&room) = world.resource::<Index>().rooms.get(&room)
+                && is_there(world, room)
+            {
+                publish(world, RoomHasSpace { room, room_name: name });
+            }
         }
         RelayEvent::RoomEmptied { room, name } => {
             if let Some(&room) = world.resource::<Index>().rooms.get(&room)

@@ -30,6 +30,28 @@ pub struct RoomRefused {
     pub reason: CreateRoomError,
 }
 
+/// A room has as many players as it has seats: time to begin, or to open another.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomFilled {
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
+    #[event_target]
+    pub room: Entity,
+    /// Its name.
+    pub room_name: RoomName,
+}
+
+/// A room that was full has a seat again.
+#[derive(Clone, Debug, EntityEvent, Message, Reflect)]
+#[reflect(opaque)]
+pub struct RoomHasSpace {
+    /// The entity with [`Room`](crate::Room); observers attached to it hear this.
+    #[event_target]
+    pub room: Entity,
+    /// Its name.
+    pub room_name: RoomName,
+}
+
 /// The last player has left a room, which stays.
 #[derive(Clone, Debug, EntityEvent, Message, Reflect)]
 #[reflect(opaque)]

@@ -451,7 +451,8 @@ impl Game {
             }
             _ => {
                 let config = room(dice);
-                let _ = self.world.act(|relay, now, _| relay.configure_room(now, name, config));
+                let _ =
+                    self.world.act(|relay, now, out| relay.configure_room(now, name, config, out));
             }
         }
         self.world.pump();

@@ -215,7 +215,7 @@ fn execute(
     match command {
         ServerCommand::CreateRoom { .. } | ServerCommand::Shutdown { .. } => {}
         ServerCommand::ConfigureRoom { name, config } => {
-            let _ = relay.configure_room(now, name.as_str(), config);
+            let _ = relay.configure_room(now, name.as_str(), config, out);
         }
         ServerCommand::DeleteRoom { name, message } => {
             let _ = relay.delete_room(now, name.as_str(), &message, out);

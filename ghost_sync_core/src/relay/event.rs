@@ -216,6 +216,20 @@ pub enum RelayEvent {
         /// Why.
         message: String,
     },
+    /// A room has as many players as it has seats.
+    RoomFilled {
+        /// Its number.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+    },
+    /// A room that was full has a seat again.
+    RoomHasSpace {
+        /// Its number.
+        room: RoomId,
+        /// Its name.
+        name: RoomName,
+    },
     /// The last player left a room.
     RoomEmptied {
         /// Its number.

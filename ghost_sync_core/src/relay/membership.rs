@@ -66,6 +66,7 @@ impl Relay {
             let name = self.rooms[&room].name.clone();
             out.push(Output::Event(RelayEvent::PlayerAway { room, name, seat, conn, client_id }));
         }
+        self.tell_fullness(room, out);
     }
 
     /// Queues the host's words and the newest values of a room for who knows nothing yet.
@@ -182,7 +183,22 @@ impl Relay {
             client_id,
             reason,
         }));
+        self.tell_fullness(room, out);
         self.emptied(now, room, out);
+    }
+
+    /// Tells the host when a room has become full, or is full no longer.
+    pub(super) fn tell_fullness(&mut self, room: RoomId, out: &mut Vec<Output>) {
+        let Some(found) = self.rooms.get_mut(&room).filter(|found| !found.deleted) else { return };
+        let is_full = found.is_full();
+        if std::mem::replace(&mut found.told_full, is_full) != is_full {
+            let name = found.name.clone();
+            out.push(Output::Event(if is_full {
+                RelayEvent::RoomFilled { room, name }
+            } else {
+                RelayEvent::RoomHasSpace { room, name }
+            }));
+        }
     }
 
     fn emptied(&mut self, now: Instant, room: RoomId, out: &mut Vec<Output>) {

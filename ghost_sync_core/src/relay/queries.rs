@@ -38,6 +38,7 @@ impl Relay {
                 name: name.clone(),
                 players: found.members().len(),
                 capacity: found.config.capacity,
+                is_full: found.is_full(),
                 mode: found.config.mode,
                 epoch: found.epoch,
                 seq: found.log.next() - 1,

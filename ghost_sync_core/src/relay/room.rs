@@ -45,6 +45,8 @@ pub(super) struct Room {
     members: Vec<Member>,
     pub(super) roster: Roster,
     next_seat: u32,
+    /// Whether the host was told last that it is full.
+    pub(super) told_full: bool,
     /// Deleted softly: members keep their seats, nothing more is said.
     pub(super) deleted: bool,
     /// As what it is listed among the rooms with something new.
@@ -118,6 +120,7 @@ impl Room {
             members: Vec::new(),
             roster: Roster::default(),
             next_seat: 1,
+            told_full: false,
             deleted: false,
             pending: Pending::Nothing,
             company: Company::default(),

@@ -59,6 +59,7 @@ impl Relay {
         now: Instant,
         name: &str,
         config: RoomConfig,
+        out: &mut Vec<Output>,
     ) -> Result<(), RoomNotFound> {
         let room = self.find(name)?;
         if let Some(found) = self.rooms.get_mut(&room) {
@@ -66,6 +67,7 @@ impl Relay {
         }
         self.show_in_lists(room);
         self.expire_when_empty(now, room);
+        self.tell_fullness(room, out);
         Ok(())
     }
 

@@ -163,6 +163,16 @@ pub trait ServerHandler: Send + Sync + 'static {
         let _ = room;
     }
 
+    /// A room has as many players as it has seats.
+    fn on_room_filled(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// A room that was full has a seat again.
+    fn on_room_has_space(&self, room: &str) {
+        let _ = room;
+    }
+
     /// A room is gone.
     fn on_room_delete(&self, room: &str) {
         let _ = room;
@@ -305,6 +315,18 @@ pub trait AsyncServerHandler: Send + Sync + 'static {
 
     /// As [`ServerHandler::on_room_create`].
     fn on_room_create(&self, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = room;
+        async {}
+    }
+
+    /// As [`ServerHandler::on_room_filled`].
+    fn on_room_filled(&self, room: &str) -> impl Future<Output = ()> + Send {
+        let _ = room;
+        async {}
+    }
+
+    /// As [`ServerHandler::on_room_has_space`].
+    fn on_room_has_space(&self, room: &str) -> impl Future<Output = ()> + Send {
         let _ = room;
         async {}
     }

@@ -246,6 +246,8 @@ impl Sink for Hooks {
             | RelayEvent::Rtt { .. } => false,
             RelayEvent::ConnectionClosed { .. }
             | RelayEvent::RoomCreated { .. }
+            | RelayEvent::RoomFilled { .. }
+            | RelayEvent::RoomHasSpace { .. }
             | RelayEvent::RoomDeleted { .. }
             | RelayEvent::PlayerLeft { .. }
             | RelayEvent::PlayerAway { .. }

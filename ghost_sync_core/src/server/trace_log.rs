@@ -16,6 +16,8 @@ pub(super) fn is_told(event: &RelayEvent) -> bool {
         | RelayEvent::PlayerLeft { .. }
         | RelayEvent::Lagged { .. } => true,
         RelayEvent::TokenReplaced { .. }
+        | RelayEvent::RoomFilled { .. }
+        | RelayEvent::RoomHasSpace { .. }
         | RelayEvent::RoomEmptied { .. }
         | RelayEvent::PlayerAway { .. }
         | RelayEvent::PlayerBack { .. }
@@ -65,6 +67,8 @@ pub(super) fn tell(event: &RelayEvent) {
                 .in_scope(|| tracing::debug!(%client_id, dropped, "lagged"));
         }
         RelayEvent::TokenReplaced { .. }
+        | RelayEvent::RoomFilled { .. }
+        | RelayEvent::RoomHasSpace { .. }
         | RelayEvent::RoomEmptied { .. }
         | RelayEvent::PlayerAway { .. }
         | RelayEvent::PlayerBack { .. }

@@ -90,7 +90,8 @@ fn a_room_that_lost_its_tick_is_not_forgotten() {
     world.broadcast(talker, "a", "0");
     world.broadcast(talker, "a", "1");
     let now = world.now;
-    world.relay.configure_room(now, "a", RoomConfig::default()).unwrap();
+    let mut out = Vec::new();
+    world.relay.configure_room(now, "a", RoomConfig::default(), &mut out).unwrap();
     world.broadcast(talker, "a", "2");
     world.wait(TICK);
     assert_eq!(world.heard(hearer), ["0", "1", "2"]);

@@ -616,7 +616,7 @@ fn lists_show_what_the_rooms_settings_say_now() {
     };
     assert_eq!(listed(&mut world), "a c");
     let act = |world: &mut World, name: &'static str, config: RoomConfig| {
-        world.act(|relay, now, _| relay.configure_room(now, name, config)).unwrap();
+        world.act(|relay, now, out| relay.configure_room(now, name, config, out)).unwrap();
     };
     act(&mut world, "b", RoomConfig::default());
     act(&mut world, "c", RoomConfig::default().unlisted());

@@ -468,3 +468,35 @@ fn a_join_with_too_much_data_is_refused_and_the_next_one_works() {
     world.join(alice, "a");
     assert_eq!(world.relay.player_count("a"), Some(1));
 }
+
+#[test]
+fn the_host_hears_once_that_a_room_is_full_and_once_that_it_is_not() {
+    let mut world = World::new();
+    world.room_with("a", RoomConfig::default().capacity(2));
+    let fullness = |world: &mut World| {
+        let told = std::mem::take(&mut world.events).into_iter().filter_map(|event| match event {
+            RelayEvent::RoomFilled { .. } => Some(true),
+            RelayEvent::RoomHasSpace { .. } => Some(false),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let first = world.member("a");
+    assert!(fullness(&mut world).is_empty());
+    let second = world.member("a");
+    let late = world.client();
+    world.join(late, "a");
+    assert_eq!(fullness(&mut world), [true]);
+    for peer in [first, second] {
+        world.hang_up(peer);
+    }
+    assert_eq!(fullness(&mut world), [false]);
+    world.member("a");
+    let mut configure = |capacity| {
+        let config = RoomConfig::default().capacity(capacity);
+        world.act(|relay, now, out| relay.configure_room(now, "a", config, out)).unwrap();
+    };
+    configure(1);
+    configure(0);
+    assert_eq!(fullness(&mut world), [true, false]);
+}

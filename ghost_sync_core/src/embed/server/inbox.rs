@@ -115,6 +115,8 @@ impl Account {
             | RelayEvent::ConnectionResumed { .. }
             | RelayEvent::RoomCreated { .. }
             | RelayEvent::RoomDeleted { .. }
+            | RelayEvent::RoomFilled { .. }
+            | RelayEvent::RoomHasSpace { .. }
             | RelayEvent::RoomEmptied { .. }
             | RelayEvent::PlayerJoined { .. }
             | RelayEvent::PlayerLeft { .. }

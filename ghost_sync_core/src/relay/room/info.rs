@@ -46,6 +46,8 @@ pub struct RoomInfo {
     pub players: usize,
     /// Seats; `None`: only the server's own limit holds.
     pub capacity: Option<NonZeroU32>,
+    /// Whether nobody else can join.
+    pub is_full: bool,
     /// What becomes of a broadcast.
     pub mode: RelayMode,
     /// Random, new for each incarnation of the room.

@@ -56,7 +56,7 @@ impl ServerHandle {
         config: RoomConfig,
     ) -> Result<(), RoomNotFound> {
         let (name, config) = (name.as_ref(), self.with_ears(config));
-        self.act(|relay, now, _| relay.configure_room(now, name, config))
+        self.act(|relay, now, out| relay.configure_room(now, name, config, out))
     }
 
     /// Deletes a room softly: its members are told and keep their seats, but their
@@ -98,6 +98,15 @@ impl ServerHandle {
             let conn = conn_of(relay, client)?;
             let room = relay.room_id(room).ok_or(ClientNotFound)?;
             relay.kick(now, conn, room, message, out)
+        })
+    }
+
+    /// Whether a client is in a room.
+    pub fn has_member(&self, room: impl AsRef<str>, client: ClientId) -> bool {
+        let name = room.as_ref();
+        self.look(|relay| {
+            let conn = relay.conn_of(client);
+            conn.is_some_and(|conn| relay.rooms_of(conn).any(|(_, of)| *of == *name))
         })
     }
 

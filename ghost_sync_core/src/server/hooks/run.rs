@@ -198,6 +198,8 @@ fn tell<H: ServerHandler>(handler: &H, fact: &Fact) {
                 handler.on_disconnect(*client_id, reason);
             }
             RelayEvent::RoomCreated { name, .. } => handler.on_room_create(name.as_str()),
+            RelayEvent::RoomFilled { name, .. } => handler.on_room_filled(name.as_str()),
+            RelayEvent::RoomHasSpace { name, .. } => handler.on_room_has_space(name.as_str()),
             RelayEvent::RoomDeleted { name, .. } => handler.on_room_delete(name.as_str()),
             RelayEvent::PlayerLeft { name, client_id, reason, .. }
             | RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {
@@ -241,6 +243,10 @@ async fn tell_later<H: AsyncServerHandler>(handler: &H, fact: &Fact) {
                 handler.on_disconnect(*client_id, reason).await;
             }
             RelayEvent::RoomCreated { name, .. } => handler.on_room_create(name.as_str()).await,
+            RelayEvent::RoomFilled { name, .. } => handler.on_room_filled(name.as_str()).await,
+            RelayEvent::RoomHasSpace { name, .. } => {
+                handler.on_room_has_space(name.as_str()).await;
+            }
             RelayEvent::RoomDeleted { name, .. } => handler.on_room_delete(name.as_str()).await,
             RelayEvent::PlayerLeft { name, client_id, reason, .. }
             | RelayEvent::JoinAbandoned { name, client_id, reason, .. } => {

@@ -45,6 +45,8 @@ impl Oracle {
             }
             RelayEvent::RoomCreated { room, name } => self.created(cause, room, name),
             RelayEvent::RoomDeleted { room, message, .. } => self.deleted(room, &message),
+            RelayEvent::RoomFilled { room, .. } => self.told_full(room, true),
+            RelayEvent::RoomHasSpace { room, .. } => self.told_full(room, false),
             RelayEvent::RoomEmptied { room, .. } => self.room_emptied(room),
             RelayEvent::PlayerJoined { room, seat, conn, client_id, .. } => {
                 self.joined(cause, room, seat, conn, client_id);

@@ -17,6 +17,8 @@ pub(super) struct RoomLog {
     pub(super) owners: BTreeMap<Seat, ClientId>,
     pub(super) deleted: Option<Instant>,
     pub(super) capacity: u32,
+    /// Whether the host was told last that it is full.
+    pub(super) told_full: bool,
     pub(super) retain: usize,
     pub(super) mode: RelayMode,
     pub(super) meta_version: u64,
@@ -99,6 +101,7 @@ impl RoomLog {
             owners: BTreeMap::new(),
             deleted: None,
             capacity: config.capacity.map_or(0, std::num::NonZeroU32::get),
+            told_full: false,
             retain: config.retain,
             mode,
             meta_version: 0,

@@ -30,8 +30,8 @@ impl World {
         let retain = [0, 1, 64][self.rng.usize(..3)];
         let mode = self.oracle.mode_of(room);
         let config = self.swarm.room.clone().mode(mode).capacity(capacity).retain(retain);
-        self.act(&Cause::Host, |relay, now, _| {
-            let _ = relay.configure_room(now, &name, config);
+        self.act(&Cause::Host, |relay, now, out| {
+            let _ = relay.configure_room(now, &name, config, out);
         });
         self.oracle.configured(room, capacity, retain);
     }

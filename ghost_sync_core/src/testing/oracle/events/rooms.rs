@@ -59,6 +59,13 @@ impl Oracle {
         }
     }
 
+    pub(super) fn told_full(&mut self, room: RoomId, is_full: bool) {
+        let Some(found) = self.rooms.get_mut(&(self.era, room)) else { return };
+        if std::mem::replace(&mut found.told_full, is_full) == is_full {
+            self.fail("I7", format!("it is said twice that {room:?} is full: {is_full}"));
+        }
+    }
+
     pub(super) fn joined(
         &mut self,
         cause: &Cause,
