@@ -15,6 +15,7 @@ chapters! {
     rooms
     messages
     rules
+    tokens
     links
     testing
     tokio

@@ -1,7 +1,7 @@
 //! The handle of the network thread.
 
 use bevy::prelude::*;
-use bevy_ghost_client::{HostFence, LocalConnector, typed::Stamp};
+use bevy_ghost_client::{HostFence, typed::Stamp};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use ghost_sync_core::embed::{ServerBridge, ServerCommand};
@@ -17,19 +17,11 @@ pub(crate) struct NetworkThread {
     pub(super) start_again: bool,
     /// Bytes of one payload at most.
     pub(super) max_payload: usize,
-    /// The way to whichever server this app runs.
-    pub(super) connector: Option<LocalConnector>,
 }
 
 impl Default for NetworkThread {
     fn default() -> Self {
-        Self {
-            bridge: None,
-            stopping: None,
-            start_again: false,
-            max_payload: usize::MAX,
-            connector: None,
-        }
+        Self { bridge: None, stopping: None, start_again: false, max_payload: usize::MAX }
     }
 }
 
