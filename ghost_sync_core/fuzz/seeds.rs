@@ -4,16 +4,18 @@ use std::{fs, io, path::Path};
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, Hello, Resume, SessionTicket, VERSIONS, Welcome, ClientMessage, CloseReason, Delivery, GapReason, IfMissing, JoinOptions, LeaveReason,
-    MAGIC, MemberInfo, MessageType, Progress, Refusal, Replay, ResumeFailure, RoomId, RoomSummary,
-    Role, Seat, Secret, SendFlags, ServerMessage, };
+    AuthError, ClientId, ClientMessage, CloseReason, Delivery, GapReason, Hello, IfMissing,
+    JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, Progress, Rate, Rates, Refusal,
+    Replay, Resume, ResumeFailure, Role, RoomId, RoomSummary, Seat, Secret, SendFlags,
+    ServerMessage, SessionTicket, Token, VERSIONS, Welcome,
+};
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (name, seeds) in [
         ("decoder", decoder()),
         ("handshake", handshake()),
-        ("session", random(16, 400)),
+        ("session", [random(16, 400), signed(random(8, 401))].concat()),
         ("resume", random(12, 120)),
     ] {
         let folder = corpus.join(name);
@@ -45,7 +47,7 @@ fn decoder() -> Vec<Vec<u8>> {
 /// A good hello, a resume, a join at once, and noise, with and without questions.
 fn handshake() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for settings in [0_u8, 1 | 8 | 16, 1, 32] {
+    for settings in [0_u8, 1 | 8 | 16, 1, 32, 16, 1 | 16] {
         let mut stream = BytesMut::new();
         from_clients().iter().for_each(|message| message.encode(&mut stream));
         seeds.push([&[settings, 2, 7, 200], &stream[..]].concat());
@@ -54,6 +56,12 @@ fn handshake() -> Vec<Vec<u8>> {
         seeds.push([&[settings, 1, 5], &resume[..]].concat());
     }
     seeds.push(b"\0\0GET / HTTP/1.1\r\n\r\n".to_vec());
+    seeds
+}
+
+/// The same with clients that show tokens: its ninth byte says so.
+fn signed(mut seeds: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    seeds.iter_mut().for_each(|seed| seed[8] |= 6);
     seeds
 }
 
@@ -74,7 +82,12 @@ fn random(count: u64, len: usize) -> Vec<Vec<u8>> {
 fn from_clients() -> Vec<ClientMessage<'static>> {
     let (room, message_type) = (RoomId(1), MessageType::of("Shot"));
     vec![
-        ClientMessage::Hello(Hello { data: b"ticket", meta: meta(), ..Hello::default() }),
+        ClientMessage::Hello(Hello {
+            data: b"ticket",
+            token: Token(&[0, 1, 2, 3]),
+            meta: meta(),
+            ..Hello::default()
+        }),
         ClientMessage::Join {
             request: 1,
             room: "den",
@@ -108,11 +121,21 @@ fn from_clients() -> Vec<ClientMessage<'static>> {
         ClientMessage::SetMetadata { key: "name", value: Some("Bo"), if_version: Some(1) },
         ClientMessage::ListRooms { request: 1 },
         ClientMessage::Received { count: 2 },
+        ClientMessage::Authenticate { request: 3, token: Token(&[0, 1, 2, 9]) },
         ClientMessage::Leave { room },
-        ClientMessage::Resume(Resume { magic: MAGIC, versions: VERSIONS, epoch: 1, session: SessionTicket { client_id: ClientId::from_u128(1), secret: Secret([2; 16]) }, attempt: 1, received: 3, rooms: vec![
+        ClientMessage::Resume(Resume {
+            magic: MAGIC,
+            versions: VERSIONS,
+            epoch: 1,
+            session: SessionTicket { client_id: ClientId::from_u128(1), secret: Secret([2; 16]) },
+            attempt: 1,
+            received: 3,
+            token: Token(&[0, 1]),
+            rooms: vec![
                 Progress { room, last: 4, own: 1 },
                 Progress { room: RoomId(2), last: u64::MAX, own: 0 },
-            ] }),
+            ],
+        }),
         ClientMessage::Close { reason: CloseReason::Requested },
     ]
 }
@@ -126,9 +149,27 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
         meta_version: 1,
         meta: meta(),
         away: true,
+        user: "ada".to_owned(),
     };
     vec![
-        ServerMessage::Welcome(Welcome { version: VERSIONS.newest, client_id: ClientId::from_u128(5), max_payload: 65_536, ping_interval_ms: 13_000, idle_timeout_ms: 31_000, resume_grace_ms: 30_000, epoch: 9, secret: Secret([3; 16]), rooms: Vec::new(), extensions: Vec::new() }),
+        ServerMessage::Welcome(Welcome {
+            version: VERSIONS.newest,
+            client_id: ClientId::from_u128(5),
+            max_payload: 65_536,
+            ping_interval_ms: 13_000,
+            idle_timeout_ms: 31_000,
+            user: "ada".to_owned(),
+            expires_ms: 3_600_000,
+            rates: Rates {
+                messages: Some(Rate::per_second(250).burst(8192)),
+                pings: Some(Rate::per_second(5).burst(20)),
+                ..Rates::default()
+            },
+            resume_grace_ms: 30_000,
+            epoch: 9,
+            secret: Secret([3; 16]),
+            ..Welcome::default()
+        }),
         ServerMessage::Joined {
             request: 1,
             room,
@@ -147,6 +188,7 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
         ServerMessage::Retained { room, seq, sender: seat, key: 1, message_type, payload: b"v" },
         ServerMessage::JoinRefused { request: 1, reason: Refusal::Busy },
         ServerMessage::Left { room, reason: LeaveReason::Kicked { message: "out".to_owned() } },
+        ServerMessage::Left { room, reason: LeaveReason::NotAllowed },
         ServerMessage::Broadcast {
             room,
             seq,
@@ -182,6 +224,14 @@ fn from_the_server() -> Vec<ServerMessage<'static>> {
         ServerMessage::Received { count: 1 },
         ServerMessage::Resumed { secret: Secret([4; 16]), received: 1 },
         ServerMessage::ResumeFailed { reason: ResumeFailure::TooOld { room, oldest: 3 } },
+        ServerMessage::TokenExpiring { in_ms: 30_000 },
+        ServerMessage::Authenticated { request: 3, expires_ms: 3_600_000 },
+        ServerMessage::Close {
+            reason: CloseReason::Unauthenticated { why: AuthError::BadSignature },
+        },
+        ServerMessage::Close {
+            reason: CloseReason::Banned { message: "out".to_owned(), for_ms: Some(7) },
+        },
         ServerMessage::Close { reason: CloseReason::Kicked { message: "out".to_owned() } },
     ]
 }

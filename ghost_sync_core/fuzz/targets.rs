@@ -17,6 +17,8 @@ mod model;
 mod resume;
 #[path = "targets/session.rs"]
 mod session;
+#[path = "targets/tokens.rs"]
+mod tokens;
 #[path = "targets/world.rs"]
 mod world;
 

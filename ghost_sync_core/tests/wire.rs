@@ -388,9 +388,10 @@ fn the_bytes_of_a_hello_are_those_of_the_protocol_document() {
         extensions: vec![Extension { id: Extension::USER_AGENT, data: b"game" }],
         ..Hello::default()
     };
-    let body = client_body(&ClientMessage::Hello(hello));
-    let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
-    let dump = "00 47 48 53 54 02 00 02 00 00 00 00 00 00 00 00 00 03 00 00 00 6b 65 79 03 00 00 \
+    let mut frame = BytesMut::new();
+    ClientMessage::Hello(hello).encode(&mut frame);
+    let hex: Vec<_> = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "41 00 00 00 00 47 48 53 54 02 00 02 00 00 00 00 00 00 00 00 00 03 00 00 00 6b 65 79 03 00 00 \
                 00 61 62 63 01 00 00 00 04 00 00 00 6e 61 6d 65 03 00 00 00 41 6e 6e 00 01 00 00 \
                 00 05 00 04 00 00 00 67 61 6d 65";
     assert_eq!(hex.join(" "), dump);
@@ -462,9 +463,9 @@ fn the_bytes_of_a_welcome_are_those_of_the_protocol_document() {
         secret: Secret([3; 16]),
         ..Welcome::default()
     };
-    let body = server_body(&ServerMessage::Welcome(welcome));
-    let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
-    let dump = "00 02 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 07 00 00 01 00 c8 32 00 00 \
+    let frame = ServerMessage::Welcome(welcome).to_frame();
+    let hex: Vec<_> = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "6b 00 00 00 00 02 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 07 00 00 01 00 c8 32 00 00 \
                 18 79 00 00 03 00 00 00 61 64 61 80 ee 36 00 00 00 00 00 01 05 00 00 00 00 00 00 \
                 00 00 ca 9a 3b 00 00 00 00 14 00 00 00 00 00 00 00 30 75 00 00 09 00 00 00 00 00 \
                 00 00 03 03 03 03 03 03 03 03 03 03 03 03 03 03 03 03 00 00 00 00 00 00 00 00";

@@ -1,8 +1,8 @@
 //! Any bytes as the first of a connection.
 
 use ghost_sync_core::{
-    ClientMessage, CreateOnJoin, Delivery, DisconnectReason, JoinOptions, Limits, MessageType,
-    RelayConfig, RoomConfig, SendFlags, Verdict,
+    AuthPolicy, ClientMessage, CreateOnJoin, Delivery, DisconnectReason, JoinOptions, Limits,
+    MessageType, RelayConfig, RoomConfig, SendFlags, Verdict,
 };
 
 use super::{
@@ -22,6 +22,9 @@ pub fn handshake(data: &[u8]) {
     config.create_on_join = CreateOnJoin::Always;
     config.room_defaults = RoomConfig::default().observed();
     config.max_clients = if settings & 4 != 0 { 3 } else { 64 };
+    if settings & 24 == 16 {
+        config.host.auth = AuthPolicy::Optional;
+    }
     config.host.seed = 7;
     let mut world = World::new(config);
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use ghost_sync_core::{
     ClientId, Delivery, GapReason, MemberInfo, Progress, RoomId, Seat, Secret, SendFlags,
-    ServerMessage,
+    ServerMessage, UserId,
 };
 
 /// What was said in rooms, by number; and the bytes of each event.
@@ -21,6 +21,14 @@ pub(super) struct Record {
     pub(super) lists: u32,
     /// How many messages of each room had been said when a seat was given up.
     pub(super) left_at: BTreeMap<(RoomId, Seat), u64>,
+    /// Tokens that clients showed in an open session.
+    pub(super) tokens: u32,
+    /// The users that tokens were found to be of, by the id that a client has, or would have.
+    pub(super) verified: BTreeSet<(ClientId, UserId)>,
+    /// Whose token does not last for ever.
+    pub(super) expiring: BTreeSet<ClientId>,
+    /// The user that each client came in as.
+    pub(super) users: BTreeMap<ClientId, Option<UserId>>,
     /// Who is left out of which of the host's broadcasts.
     pub(super) spared: BTreeSet<(RoomId, u64, Seat)>,
     /// What the host said to each client that may be lost.
@@ -51,6 +59,8 @@ pub(super) struct Session {
     asides: (usize, u64),
     /// Lists of rooms that it was given.
     pub(super) listed: usize,
+    /// The last of its tokens that it was told is good.
+    authenticated: u32,
     /// Requests that it knows to be received.
     requests: u64,
     /// It lied about what it has, so that nothing can be said of what it gets.
@@ -142,6 +152,7 @@ impl Session {
             directs: 0,
             asides: (0, 0),
             listed: 0,
+            authenticated: 0,
             requests: 0,
             blind: false,
         }
@@ -189,8 +200,19 @@ impl Session {
                 assert!(self.stays.insert(*room, stay).is_none(), "{room:?} joined twice");
             }
             ServerMessage::Roster { room, members } => self.listed(*room, members),
-            ServerMessage::TokenExpiring { .. } | ServerMessage::Authenticated { .. } => {
-                panic!("nobody asks for tokens here")
+            ServerMessage::TokenExpiring { in_ms } => {
+                assert!(record.expiring.contains(&self.client_id), "its token lasts");
+                assert!((1..=30_000).contains(in_ms), "told {in_ms} ms before the end");
+            }
+            ServerMessage::Authenticated { request, .. } => {
+                let user = record.users.get(&self.client_id).and_then(Option::as_ref);
+                let user = user.expect("who came without a token shows none later");
+                assert!(record.verified.contains(&(self.client_id, user.clone())));
+                if request >> 16 == OUR_TOKENS >> 16 {
+                    assert!(*request <= OUR_TOKENS + record.tokens, "it was never shown");
+                    assert!(*request > self.authenticated, "answered again, or out of order");
+                    self.authenticated = *request;
+                }
             }
             ServerMessage::Left { room, .. } => {
                 let stay = self.stays.remove(room).expect("a room that it is in is left");
@@ -407,5 +429,8 @@ fn check(flags: u8, class: u8, key: u8) -> u8 {
 
 /// Where the numbers of lists start that were not asked for in bytes of the fuzzer.
 pub(super) const OUR_LISTS: u32 = 0x5eed_0000;
+
+/// Where the numbers of tokens start that were not shown in bytes of the fuzzer.
+pub(super) const OUR_TOKENS: u32 = 0x70c0_0000;
 const MARK: [u8; 4] = [0xb7, 0x1c, 0xee, 0x42];
 const DIRECT: [u8; 4] = [0xd1, 0x4e, 0xc7, 0x9b];

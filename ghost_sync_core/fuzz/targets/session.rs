@@ -1,17 +1,18 @@
 //! What three clients, the host, the clock and the sockets may do, in any order.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ghost_sync_core::{
-    Announcement, ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason, IfMissing,
-    JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode, Replay,
-    RoomConfig, RoomHistory, RoomId, RoomName, Seat, SendFlags, Verdict,
+    Announcement, AuthPolicy, ClientMessage, CloseReason, CreateOnJoin, Delivery, DisconnectReason,
+    IfMissing, JoinOptions, Limits, MessageType, OverflowPolicy, Progress, RelayConfig, RelayMode,
+    Replay, Revoke, RoomConfig, RoomHistory, RoomId, RoomName, Seat, SendFlags, Verdict, Who,
 };
 
 use super::{
     dice::Dice,
     model::{Said, Session, direct, marked},
-    world::{Ticket, World, hello},
+    tokens,
+    world::{Ticket, World, hello, signed},
 };
 
 /// Sessions keep what they promise whatever happens to them: events in order and
@@ -19,15 +20,23 @@ use super::{
 /// left of those who are gone.
 pub fn session(data: &[u8]) {
     let mut dice = Dice::new(data);
-    let config = config(&mut dice);
+    let mut config = config(&mut dice);
     let settings = dice.byte();
+    let auth = settings & 6 == 6;
+    if auth {
+        let is_required = settings & 8 != 0;
+        config.host.auth = if is_required { AuthPolicy::Required } else { AuthPolicy::Optional };
+        config.links_per_user = 2;
+    }
     let verdict = [None, None, Some(Verdict::Accept), Some(Verdict::reject("no"))];
     let mut game = Game {
         world: World::new(config),
         peers: std::array::from_fn(|_| Peer::default()),
         directs: 0,
         stopped: false,
+        auth,
     };
+    game.world.verifies = settings & 16 != 0;
     game.world.verdict = verdict[dice.pick(verdict.len())].clone();
     for _ in 0..MOST_STEPS {
         if dice.is_empty() {
@@ -47,6 +56,8 @@ struct Game {
     /// What the host said to clients alone.
     directs: u32,
     stopped: bool,
+    /// Whether clients show tokens.
+    auth: bool,
 }
 
 /// A client, over whatever links it has had.
@@ -140,6 +151,8 @@ impl Game {
             24 | 25 => self.socket(link, dice),
             26 | 27 => self.answer(dice),
             28 => self.time(dice),
+            34 if self.auth => self.keep_out(link, dice),
+            35 if self.auth => self.tokens(link, dice),
             _ => self.host(link, dice),
         }
     }
@@ -170,6 +183,8 @@ impl Game {
         self.peers[peer].link = Some(link);
         match dice.pick(8) {
             0..3 => self.hello(link, dice),
+            // Before anybody else comes.
+            _ if self.auth && dice.once_in(2) => self.verify(dice),
             3..6 => self.resume(peer, link, dice),
             6 => {
                 self.resume(peer, link, dice);
@@ -186,6 +201,10 @@ impl Game {
             0 => Vec::new(),
             _ => vec![("name".to_owned(), "x".repeat(dice.pick(64)))],
         };
+        if self.auth {
+            let token = tokens::token(dice);
+            return self.world.say(link, &signed(&token, meta));
+        }
         self.world.say(link, &hello(b"ticket", meta));
     }
 
@@ -198,11 +217,73 @@ impl Game {
             _ => state.session.clone(),
         };
         let Some(mut session) = session else { return self.hello(link, dice) };
-        let mut ticket = Ticket::of(&session);
+        let mut ticket = self.ticket(&session, dice);
         if dice.once_in(4) {
             session.blind |= lie(&mut ticket, dice);
         }
         self.world.show(link, &ticket, session);
+    }
+
+    /// A token is shown in an open session, or one that waits is looked at.
+    fn tokens(&mut self, link: usize, dice: &mut Dice<'_>) {
+        if dice.once_in(3) {
+            return self.verify(dice);
+        }
+        let token = tokens::token(dice);
+        self.world.authenticate(link, &token);
+    }
+
+    fn verify(&mut self, dice: &mut Dice<'_>) {
+        if !self.world.shown.is_empty() {
+            let at = dice.pick(self.world.shown.len().min(256));
+            let shown = self.world.shown.remove(at);
+            self.world.verify(shown, None);
+            self.world.pump();
+        }
+    }
+
+    /// The host calls back what it vouched for, or bans somebody.
+    fn keep_out(&mut self, link: usize, dice: &mut Dice<'_>) {
+        let number = dice.byte();
+        let user = tokens::user(number.into());
+        let lasts = dice.once_in(2).then_some(Duration::from_secs(u64::from(number % 16)));
+        let text = number.to_string();
+        let revoke = match dice.pick(8) {
+            0 => {
+                let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(number.into());
+                Revoke::user(user, issued)
+            }
+            1 => Revoke::token(&text),
+            2 => Revoke::session(&(number % 4).to_string()),
+            3 => {
+                let session = self.world.links[link].session.as_ref();
+                let conn = session.and_then(|it| self.world.relay.conn_of(it.client_id));
+                let conn = conn.unwrap_or_default();
+                let ban = |relay: &mut ghost_sync_core::Relay, now, out: &mut _| {
+                    relay.ban_client(now, conn, lasts, &text, out).is_ok()
+                };
+                self.world.act(ban);
+                return self.world.pump();
+            }
+            kind => {
+                let who = match kind {
+                    4 => Who::Token(text.as_str().into()),
+                    5 => Who::Address("127.0.0.1".parse().expect("a good address")),
+                    _ => Who::User(user),
+                };
+                if kind == 7 {
+                    self.world.act(|relay, now, _| relay.unban(now, &who));
+                } else {
+                    let ban =
+                        self.world.act(|relay, now, out| relay.ban(now, who, lasts, &text, out));
+                    ban.expect("there are few");
+                }
+                return self.world.pump();
+            }
+        };
+        let revoked = self.world.act(|relay, now, out| relay.revoke(now, &revoke, out));
+        revoked.expect("there are few");
+        self.world.pump();
     }
 
     /// A second link takes the session over while the first is up.
@@ -210,7 +291,7 @@ impl Game {
         let Some(old) = self.peers[peer].link else { return };
         let Some(session) = self.world.links[old].session.clone() else { return };
         let mut session = session;
-        let mut ticket = Ticket::of(&session);
+        let mut ticket = self.ticket(&session, dice);
         if dice.once_in(4) {
             session.blind |= lie(&mut ticket, dice);
         }
@@ -219,6 +300,15 @@ impl Game {
         if self.world.links[link].session.is_some() {
             self.peers[peer].link = Some(link);
         }
+    }
+
+    /// What a client shows of a session, with a token if there are any.
+    fn ticket(&self, session: &Session, dice: &mut Dice<'_>) -> Ticket {
+        let mut ticket = Ticket::of(session);
+        if self.auth {
+            ticket.token = tokens::token(dice);
+        }
+        ticket
     }
 
     fn lose(&mut self, peer: usize, dice: &mut Dice<'_>) {

@@ -9,12 +9,15 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ghost_sync_core::{
-    AskId, ClientId, ClientMessage, Decoder, DisconnectReason, Hello, Input, LinkId, MAGIC,
-    MAX_SERVER_FRAME, Output, Progress, Relay, RelayConfig, RelayEvent, Resume, Secret,
-    ServerMessage, SessionTicket, Token, VERSIONS, Verdict, Welcome, encode_frame,
+    AskId, AuthPolicy, ClientId, ClientMessage, ConnId, Decoder, DisconnectReason, Hello, Input,
+    LinkId, MAGIC, MAX_SERVER_FRAME, Output, Progress, Relay, RelayConfig, RelayEvent, Resume,
+    Secret, ServerMessage, SessionTicket, Token, VERSIONS, Verdict, Welcome, Who, encode_frame,
 };
 
-use super::model::{OUR_LISTS, Record, Said, Session, read_mark};
+use super::{
+    model::{OUR_LISTS, OUR_TOKENS, Record, Said, Session, read_mark},
+    tokens,
+};
 
 pub(super) struct World {
     /// Resumes sent so far, by anybody.
@@ -23,6 +26,10 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) links: Vec<Link>,
     pub(super) asks: Vec<AskId>,
+    /// Tokens that wait to be verified.
+    pub(super) shown: Vec<Shown>,
+    /// Whether they are verified at once; else they wait in `shown`.
+    pub(super) verifies: bool,
     /// What the host does with questions at once; else they wait in `asks`.
     pub(super) verdict: Option<Verdict>,
     pub(super) record: Record,
@@ -30,6 +37,7 @@ pub(super) struct World {
     secrets: HashMap<ClientId, (Secret, Option<Secret>)>,
     numbers: BTreeMap<LinkId, usize>,
     outbox_limit: usize,
+    auth: AuthPolicy,
     /// The relay's, as soon as somebody was told.
     epoch: Option<u64>,
     /// How often a session went on.
@@ -60,6 +68,13 @@ pub(super) struct Link {
     pub(super) gone: bool,
 }
 
+/// A token, and whose it is said to be.
+pub(super) struct Shown {
+    ask: AskId,
+    client_id: ClientId,
+    token: Token,
+}
+
 struct Claim {
     epoch: u64,
     client_id: ClientId,
@@ -74,6 +89,7 @@ pub(super) struct Ticket {
     pub(super) client_id: ClientId,
     pub(super) secret: Secret,
     pub(super) received: u64,
+    pub(super) token: Vec<u8>,
     pub(super) rooms: Vec<Progress>,
 }
 
@@ -84,6 +100,7 @@ impl Ticket {
             client_id: session.client_id,
             secret: session.secret,
             received: session.received,
+            token: Vec::new(),
             rooms: session.rooms(),
         }
     }
@@ -91,18 +108,21 @@ impl Ticket {
 
 impl World {
     pub(super) fn new(config: RelayConfig) -> Self {
-        let outbox_limit = config.outbox_limit;
+        let (outbox_limit, auth) = (config.outbox_limit, config.host.auth);
         Self {
             attempts: 0,
             relay: Relay::new(config),
             now: Instant::now(),
             links: Vec::new(),
             asks: Vec::new(),
+            shown: Vec::new(),
+            verifies: true,
             verdict: None,
             record: Record::default(),
             secrets: HashMap::new(),
             numbers: BTreeMap::new(),
             outbox_limit,
+            auth,
             epoch: None,
             resumed: 0,
         }
@@ -140,6 +160,13 @@ impl World {
 
     pub(super) fn greet(&mut self, link: usize) {
         self.say(link, &hello(b"", Vec::new()));
+    }
+
+    /// Shows another token, which must be answered once at most.
+    pub(super) fn authenticate(&mut self, link: usize, token: &[u8]) {
+        self.record.tokens += 1;
+        let request = OUR_TOKENS + self.record.tokens;
+        self.say(link, &ClientMessage::Authenticate { request, token: Token(token) });
     }
 
     /// Asks for the list of rooms, which must come exactly once.
@@ -193,7 +220,7 @@ impl World {
     }
 
     pub(super) fn show(&mut self, link: usize, ticket: &Ticket, session: Session) {
-        let Ticket { epoch, client_id, secret, received, rooms } = ticket.clone();
+        let Ticket { epoch, client_id, secret, received, token, rooms } = ticket.clone();
         self.attempts += 1;
         let resume = ClientMessage::Resume(Resume {
             magic: MAGIC,
@@ -202,7 +229,7 @@ impl World {
             session: SessionTicket { client_id, secret },
             attempt: self.attempts,
             received,
-            token: Token::default(),
+            token: Token(&token),
             rooms,
         });
         self.links[link].claim = Some(Claim { epoch, client_id, secret, session });
@@ -220,6 +247,21 @@ impl World {
     pub(super) fn answer(&mut self, ask: AskId, verdict: Verdict) {
         self.input(None, Input::Answer { ask, verdict });
         self.pump();
+    }
+
+    /// Finds out whose token that is, as its bytes say.
+    pub(super) fn verify(&mut self, shown: Shown, link: Option<usize>) {
+        let Shown { ask, client_id, token } = shown;
+        let identity = tokens::identity(self.now, &token.0);
+        if let Ok(identity) = &identity
+            && self.relay.is_asked(ask)
+        {
+            self.record.verified.insert((client_id, identity.user.clone()));
+            if identity.expires.is_some() {
+                self.record.expiring.insert(client_id);
+            }
+        }
+        self.input(link, Input::Identity { ask, identity: identity.map(Box::new) });
     }
 
     /// Looks at the deadlines once, `time` later.
@@ -267,7 +309,10 @@ impl World {
                 self.lose(link, DisconnectReason::ConnectionReset);
             }
         }
-        let is_asked = |world: &Self| world.asks.iter().any(|ask| world.relay.is_asked(*ask));
+        let is_asked = |world: &Self| {
+            let shown = world.shown.iter().map(|shown| &shown.ask);
+            world.asks.iter().chain(shown).any(|ask| world.relay.is_asked(*ask))
+        };
         assert!(self.relay.away_count() > 0 || !is_asked(self), "asked for nobody");
         // Sessions are held for a while, and rooms and their histories go later still.
         let mut ticks = 0;
@@ -345,11 +390,19 @@ impl World {
                     assert!(deadline >= self.now);
                     self.asks.push(ask);
                 }
-                Output::Verify { .. } => panic!("nobody asks for tokens here"),
+                Output::Verify { ask, client_id, token, .. } => {
+                    assert_ne!(self.auth, AuthPolicy::Anonymous, "nobody asks for tokens here");
+                    self.shown.push(Shown { ask, client_id, token });
+                }
                 Output::Disconnect { link } => {
                     let link = self.numbers.get(&link).expect("a link that was connected");
                     self.links[*link].gone = true;
                 }
+            }
+        }
+        if self.verifies {
+            for shown in std::mem::take(&mut self.shown) {
+                self.verify(shown, link);
             }
         }
         if let Some(verdict) = self.verdict.clone() {
@@ -361,7 +414,10 @@ impl World {
 
     fn event(&mut self, event: RelayEvent, link: Option<usize>) {
         match event {
-            RelayEvent::ConnectionOpened { conn, client_id, .. } => {
+            RelayEvent::ConnectionOpened { conn, client_id, identity, .. } => {
+                let user = identity.map(|identity| identity.user.clone());
+                assert!(user.is_some() || self.auth != AuthPolicy::Required, "without a token");
+                self.record.users.insert(client_id, user);
                 let id = self.relay.link_of(conn);
                 let opened = self.links.iter_mut().find(|link| link.client_id == client_id);
                 let opened = opened.expect("one of the ids that were given");
@@ -384,6 +440,12 @@ impl World {
                 assert!(is_good, "resumed with a secret that is not the session's");
                 assert_eq!(claim.client_id, client_id, "resumed for another client");
                 assert!(self.epoch.is_none_or(|epoch| epoch == claim.epoch), "another epoch");
+                let user = self.record.users[&client_id].as_ref();
+                let mut shown = self.record.verified.iter().filter(|(id, _)| *id == link.client_id);
+                assert!(shown.all(|(_, shown)| Some(shown) == user), "resumed as another user");
+                if self.record.expiring.contains(&link.client_id) {
+                    self.record.expiring.insert(client_id);
+                }
                 self.secrets.insert(client_id, (link.secret, Some(claim.secret)));
                 link.open = true;
             }
@@ -440,6 +502,9 @@ impl World {
             let queue = self.relay.queue_len(conn);
             assert!(queue.bytes <= self.outbox_limit + SLACK, "{queue:?} waits");
             let Some(session) = &link.session else { continue };
+            if self.relay.conn_of(session.client_id) == Some(conn) {
+                self.check_identity(conn, session);
+            }
             if link.takes.is_some() || link.closed || link.gone || session.blind {
                 continue;
             }
@@ -454,6 +519,22 @@ impl World {
             assert_eq!(session.listed, listed, "an answer is missing");
         }
     }
+
+    /// Checks that a client is there as somebody who may be.
+    fn check_identity(&self, conn: ConnId, session: &Session) {
+        let Some(identity) = self.relay.identity_of(conn) else {
+            assert_ne!(self.auth, AuthPolicy::Required, "nobody in particular is here");
+            return;
+        };
+        let user = self.record.users.get(&session.client_id).and_then(Option::as_ref);
+        assert_eq!(user, Some(&identity.user), "its user has changed");
+        assert!(identity.expires.is_none_or(|end| end >= self.now), "its token has expired");
+        let mut bans = self.relay.bans(self.now);
+        let banned = Who::User(identity.user.clone());
+        assert!(bans.all(|ban| ban.who != banned), "who is banned is here");
+        let mut rooms = self.relay.rooms_of(conn);
+        assert!(rooms.all(|(_, name)| identity.rooms.covers(name)), "in a room not covered");
+    }
 }
 
 impl Link {
@@ -461,8 +542,10 @@ impl Link {
         assert!(!self.closed, "{message:?} after the last message");
         match message {
             ServerMessage::Close { .. } => self.closed = true,
-            ServerMessage::Welcome(Welcome { client_id, epoch, secret, .. }) => {
+            ServerMessage::Welcome(Welcome { client_id, epoch, secret, user, .. }) => {
                 assert!(self.session.is_none() && !self.greeted, "welcome again");
+                let known = record.users.get(client_id).and_then(Option::as_ref);
+                assert_eq!(known.map_or("", |user| user.as_str()), user, "as another user");
                 assert_eq!((*client_id, *secret), (self.client_id, self.secret));
                 self.greeted = true;
                 self.session = Some(Session::new(*epoch, *client_id, *secret));
@@ -495,6 +578,11 @@ impl Link {
     pub(super) fn is_up(&self) -> bool {
         !self.gone && !self.closed
     }
+}
+
+/// A hello with a token.
+pub(super) fn signed<'a>(token: &'a [u8], meta: Vec<(String, String)>) -> ClientMessage<'a> {
+    ClientMessage::Hello(Hello { token: Token(token), meta, ..Hello::default() })
 }
 
 pub(super) fn hello(data: &[u8], meta: Vec<(String, String)>) -> ClientMessage<'_> {

@@ -123,7 +123,7 @@ impl User {
     pub(super) fn say(&mut self, now: u64, limits: &Limits, len: u64) -> Result<(), Duration> {
         let mut said = self.said;
         let taken = said[0].check(now, limits.user_messages, 1);
-        let taken = taken.and(said[1].check(now, limits.user_bytes, len));
+        let taken = taken.and_then(|()| said[1].check(now, limits.user_bytes, len));
         taken.inspect(|()| self.said = said)
     }
 }
