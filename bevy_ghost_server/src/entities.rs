@@ -197,7 +197,7 @@ pub struct ConnectionStats {
 }
 
 /// A seat in a room: one client in one room. Despawning it puts the client out of
-/// the room, but leaves it connected.
+/// the room, but leaves it connected, as [`Kick`](crate::Kick) does.
 ///
 /// Put what belongs to the player on its entity: it goes when the player goes.
 #[derive(Clone, Component, Debug, Reflect)]

@@ -10,7 +10,9 @@ use bevy::prelude::*;
 
 pub use access::{Ban, BanTarget, Revoke, Unban};
 
-/// Asks to put a player out of its room, with words for it; it stays connected.
+/// Asks to put a player out of its room, with words for it; it stays connected. It cannot join that
+/// room again for [`kick_bar`](crate::RelayConfig::kick_bar), 10 s by default; a [`Ban`] keeps it
+/// out for longer.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct Kick {
     /// The entity with [`Player`](crate::Player).
@@ -27,7 +29,9 @@ impl Kick {
     }
 }
 
-/// Asks to cut a connection, with words for the client, which will not come back by itself.
+/// Asks to cut a connection, with words for the client, which will not come back by itself. It
+/// cannot connect again for [`kick_bar`](crate::RelayConfig::kick_bar), 10 s by default; a [`Ban`]
+/// keeps it out for longer.
 #[derive(Clone, Debug, EntityEvent, Reflect)]
 pub struct DisconnectClient {
     /// The entity with [`Connection`](crate::Connection).

@@ -50,7 +50,7 @@ impl From<BanClientError> for BanRefusal {
         match error {
             BanClientError::SharedAddress => Self::SharedAddress,
             BanClientError::TooManyBans(error) => error.into(),
-            _ => Self::Gone,
+            BanClientError::ClientNotFound(_) | _ => Self::Gone,
         }
     }
 }
