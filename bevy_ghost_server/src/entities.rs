@@ -10,7 +10,7 @@ use bevy::prelude::*;
 use bevy_ghost_client::{Metadata, Traffic};
 use ghost_sync_core::{
     identity::Identity,
-    relay::{RelayMode, RoomHistory},
+    relay::{RelayMode, RoomHistory, Validator},
     wire::{ClientId, InvalidRoomName, RoomName, Seat},
 };
 
@@ -69,6 +69,11 @@ pub struct RoomConfig {
     pub capacity: Option<NonZeroU32>,
     /// What happens to the broadcasts of players.
     pub mode: RelayMode,
+    /// A function that checks each broadcast of a player on the network's threads, before `mode`
+    /// counts: no frame passes meanwhile. It sees bytes; systems and observers decide with
+    /// [`RelayRequest`](crate::RelayRequest). `None` (the default): nothing does.
+    #[reflect(ignore)]
+    pub validator: Option<Validator>,
     /// Which broadcasts the server's systems see. Whatever is sent to the server they see always.
     pub observe: Observe,
     /// Whether clients find it in the list of rooms. Default: yes.
@@ -107,6 +112,7 @@ impl Default for RoomConfig {
         Self {
             capacity: None,
             mode: RelayMode::AtOnce,
+            validator: None,
             observe: Observe::Registered,
             listed: true,
             remove_when_empty: None,

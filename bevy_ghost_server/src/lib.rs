@@ -33,6 +33,8 @@ pub use events::{
     RoomHasSpace, RoomOpened, RoomRefused, ServerFailed, ServerStarted, ServerStopped, StartError,
     Undecodable, Unsent, UnsentReason,
 };
+#[cfg(feature = "auth")]
+pub use ghost_sync_core::auth::{Keys, KeysError, TokenVerifier};
 pub use ghost_sync_core::{
     ServerHandle,
     identity::{
@@ -42,7 +44,7 @@ pub use ghost_sync_core::{
     relay::{
         ActiveBan, AuthPolicy, CreateOnJoin, CreateRoomError, DisconnectReason, GateConfig,
         InvalidIpPrefix, IpPrefix, Limits, ManyLinks, MetadataError, OverflowPolicy, RelayConfig,
-        RelayMode, RoomHistory, Who,
+        RelayMode, RoomHistory, Spoken, Validator, Verdict, Who,
     },
     server::{Auth, Authenticator, BindError},
     wire::Rate,

@@ -1,6 +1,6 @@
 //! The server as a whole: its settings, and what is known about it right now.
 
-use std::{net::SocketAddr, num::NonZeroUsize};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use bevy::prelude::*;
 use bevy_ghost_client::{LocalConnector, Traffic};
@@ -32,6 +32,10 @@ pub struct ServerConfig {
     /// Tokens travel as they are: nothing is encrypted.
     #[reflect(ignore)]
     pub auth: Auth,
+    /// A file that keeps bans when the server is started again, as
+    /// [`ServerBuilder::bans`](ghost_sync_core::ServerBuilder::bans) says; `None` (the default):
+    /// they end with the program. One that cannot be read keeps the server from starting.
+    pub bans: Option<PathBuf>,
     /// Threads that write to clients where many wait; `None` (the default): one a core, at most 4.
     #[reflect(ignore)]
     pub senders: Option<NonZeroUsize>,
@@ -49,6 +53,7 @@ impl Default for ServerConfig {
         Self {
             bind: Some("0.0.0.0:7777".to_owned()),
             auth: Auth::anonymous(),
+            bans: None,
             senders: None,
             relay: RelayConfig::for_games(),
         }

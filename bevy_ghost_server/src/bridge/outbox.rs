@@ -84,6 +84,7 @@ impl Outbox {
 
     pub(super) fn to_core(&self, config: &RoomConfig) -> relay::RoomConfig {
         let mut core = relay::RoomConfig::default();
+        core.validator.clone_from(&config.validator);
         core.capacity = config.capacity;
         core.mode = config.mode;
         core.observed = match config.observe {

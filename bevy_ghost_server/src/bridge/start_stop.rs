@@ -163,6 +163,10 @@ fn builder(config: &ServerConfig) -> ServerBuilder {
     };
     let builder = builder.relay(config.relay.clone());
     let builder = builder.auth(config.auth.clone());
+    let builder = match &config.bans {
+        Some(path) => builder.bans(path),
+        None => builder,
+    };
     match config.senders {
         Some(senders) => builder.senders(senders),
         None => builder,

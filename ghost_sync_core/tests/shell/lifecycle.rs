@@ -68,7 +68,7 @@ async fn a_setting_that_makes_no_sense_is_refused_by_its_name() {
         assert!(error.to_string().starts_with(&format!("{name} is ")), "{error}");
     }
     let all = Server::builder().max_payload((16 << 20) - 512).idle_timeout(long * 1000);
-    let all = all.rooms_per_client(3271);
+    let all = all.rooms_per_client(2862);
     serve(all.resume_grace(Duration::ZERO).history_limit(0).outbox_limit(usize::MAX)).await;
 }
 
