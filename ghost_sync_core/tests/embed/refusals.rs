@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    Client, ConnectError, Delivery, MessageType, MetadataError, Refusal, RelayEvent, Request,
+    Client, ConnectError, Delivery, MAX_HELLO, MessageType, MetadataError, Refusal, RelayEvent, Request,
     RequestError, RequestKind, SendFlags, ServerEvent, embed::*, link::LocalStream,
 };
 use tokio::{runtime::Handle, task::yield_now};
@@ -180,7 +180,7 @@ async fn what_can_never_work_is_told_before_anything_is_dialled() {
         assert_eq!(reason.to_string(), words);
         assert!(!reason.may_retry());
     }
-    let data = Client::builder().data(vec![0; 4096]);
+    let data = Client::builder().data(vec![0; MAX_HELLO]);
     let mut client = ClientBridge::connect(&network, data, through(), Reconnect::default());
     for _ in 0..STEPS {
         yield_now().await;

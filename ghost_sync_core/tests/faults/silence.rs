@@ -118,7 +118,7 @@ async fn fault_26_who_talks_but_never_answers_is_closed_after_two_pings() {
 #[tokio::test]
 async fn fault_28_a_peer_that_vanished_is_noticed_by_its_silence() {
     let rig = Rig::with(builder().ping_interval(SHORT).idle_timeout(SHORT * 4)).await;
-    let line = Line { stall_at: Some(120), ..Line::default() };
+    let line = Line { stall_at: Some(400), ..Line::default() };
     let chaos = Chaos { up: line.clone(), down: line, ..Chaos::default() };
     let proxy = Proxy::start("127.0.0.1:0", rig.addr, chaos).await.unwrap();
     let mut lost = Client::connect(proxy.addr()).await.unwrap();

@@ -127,7 +127,7 @@ fn unknown(kind: u8) -> BytesMut {
 
 #[test]
 fn an_unknown_request_is_counted_and_refused_and_what_follows_is_served() {
-    for kind in [13, 127] {
+    for kind in [20, 127] {
         let mut world = World::new();
         let peer = world.client();
         world.take(peer);
@@ -145,7 +145,7 @@ fn an_unknown_request_is_counted_and_refused_and_what_follows_is_served() {
     world.pump();
     assert!(matches!(world.closed(peer), Some(CloseReason::Protocol { .. })));
     let stranger = world.socket();
-    world.bytes(stranger, &unknown(13));
+    world.bytes(stranger, &unknown(20));
     world.pump();
     assert!(matches!(world.closed(stranger), Some(CloseReason::Protocol { .. })));
 }
@@ -156,7 +156,7 @@ fn who_repeats_unknown_requests_is_limited_like_anybody() {
     let peer = world.client();
     let mut closed = None;
     for _ in 0..100 {
-        world.bytes(peer, &unknown(13));
+        world.bytes(peer, &unknown(20));
         world.pump();
         closed = closed.or_else(|| world.closed(peer));
         world.take(peer);

@@ -8,8 +8,9 @@ use std::{
 
 use ghost_sync_core::{
     Auth, AuthError, BindError, Client, ClientId, CloseReason, ConnectError, ConnectInfo,
-    DisconnectReason, Identity, JoinInfo, Refusal, Revoke, RoomPatterns, Server, ServerBuilder,
-    ServerEvent, ServerHandle, ServerHandler, Token, UserId, Verdict, Who,
+    DisconnectReason, Identity, JoinInfo, Limits, Rate, Refusal, Revoke, RoomPatterns, SendError,
+    SendOptions, Server, ServerBuilder, ServerEvent, ServerHandle, ServerHandler, Token, UserId,
+    Verdict, Who,
 };
 
 use crate::support::*;
@@ -254,4 +255,55 @@ async fn many_clients_are_verified_at_once() {
         client.await.unwrap().unwrap();
     }
     assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_in_a_hot_loop_keeps_to_the_limits_and_is_refused_nothing() {
+    let limits = Limits::default()
+        .messages(Rate::per_second(100).burst(50))
+        .bytes(Rate::per_second(10_000).burst(5000))
+        .requests(Rate::per_second(2).burst(4));
+    let server = serve(Server::builder().limits(limits)).await;
+    let mut listener = join(&server, "lobby").await;
+    let client = join(&server, "lobby").await;
+    next(&mut listener).await;
+    let start = tokio::time::Instant::now();
+    let heard = tokio::spawn(async move {
+        for text in 0..500 {
+            assert_eq!(hear(&mut listener).await, text.to_string());
+        }
+    });
+    for text in 0..500 {
+        client.broadcast(text.to_string()).await.unwrap();
+    }
+    heard.await.unwrap();
+    let took = start.elapsed();
+    assert!(took > Duration::from_secs(4), "100 a second: {took:?}");
+    assert!(took < Duration::from_secs(6), "and no less: {took:?}");
+    for _ in 0..20 {
+        client.list_rooms().await.unwrap();
+    }
+    let (_, receiver) = client.split();
+    let mut lists = 0;
+    while lists < 20 {
+        match receiver.recv().await.unwrap().unwrap() {
+            ServerEvent::RoomList { .. } => lists += 1,
+            event => panic!("{event:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_is_told_when_to_try_again() {
+    let limits = Limits::default().messages(Rate::per_second(10).burst(20));
+    let server = serve(Server::builder().limits(limits)).await;
+    let client = join(&server, "lobby").await;
+    let options = SendOptions::default();
+    let said = (0..100).take_while(|_| client.sender().try_broadcast("x", &options).is_ok());
+    assert_eq!(said.count(), 10, "half of what the server takes at once");
+    let paced = client.sender().try_broadcast("x", &options);
+    let Err(SendError::Paced { retry_after }) = paced else { panic!("{paced:?}") };
+    assert!(retry_after <= Duration::from_millis(100), "{retry_after:?}");
+    tokio::time::sleep(retry_after).await;
+    client.sender().try_broadcast("x", &options).unwrap();
 }
