@@ -15,6 +15,7 @@ chapters! {
     rooms
     messages
     rules
+    tokens
     banning
     links
     testing

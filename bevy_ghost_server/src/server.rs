@@ -100,15 +100,15 @@ pub struct GhostServer {
     /// Messages that slow players did not get and were told about, since the app began.
     pub dropped: u64,
     #[reflect(ignore)]
-    pub(crate) connector: Option<LocalConnector>,
+    pub(crate) connector: LocalConnector,
     #[reflect(ignore)]
     pub(crate) handle: Option<ServerHandle>,
 }
 
 impl GhostServer {
     /// The way in without a socket, for a client in the same process:
-    /// `Connect::local(connector)`. There as soon as the server is starting.
-    pub fn connector(&self) -> Option<LocalConnector> {
+    /// `Connect::local(connector)`. Who connects before the server has started waits for it.
+    pub fn connector(&self) -> LocalConnector {
         self.connector.clone()
     }
 

@@ -114,12 +114,8 @@ impl TestNet {
     }
 
     /// The way to the server, for [`Connect::local`].
-    ///
-    /// # Panics
-    /// When the server was stopped.
     pub fn connector(&self) -> bevy_ghost_client::LocalConnector {
-        let server = self.server.world().resource::<GhostServer>();
-        server.connector().expect("the server has not been stopped")
+        self.server.world().resource::<GhostServer>().connector()
     }
 
     /// Lets a client join a room, until both sides know. Returns the client's entity of it.

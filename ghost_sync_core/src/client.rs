@@ -38,9 +38,11 @@ mod sender;
 mod state;
 #[cfg(feature = "client")]
 mod task;
+#[cfg(feature = "client")]
+mod way;
 
 pub use address::{AddressFault, InvalidAddress, ServerAddr};
-pub use error::{ConnectError, SendError, TryRecvError};
+pub use error::{ConnectError, SendError, TryRecvError, Unconnected};
 pub use event::{Sender, ServerEvent};
 pub use reconnect::Reconnect;
 pub use request::{Request, RequestError, RequestKind};
@@ -56,4 +58,4 @@ pub use {
 #[cfg(feature = "testing")]
 pub(crate) use hello::OwnHello;
 #[cfg(feature = "client")]
-pub(crate) use {attempts::Attempts, session::Session};
+pub(crate) use {session::Session, state::End};

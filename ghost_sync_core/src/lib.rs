@@ -18,6 +18,8 @@ macro_rules! planted {
     };
 }
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod client;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod embed;
@@ -36,7 +38,7 @@ pub mod wire;
 #[cfg(feature = "client")]
 pub use client::{
     Client, ClientBuilder, ClientReceiver, ClientSender, ConnectError, Request, RequestError,
-    RequestKind, SendError, SendOptions, Sender, ServerEvent,
+    RequestKind, SendError, SendOptions, Sender, ServerEvent, Unconnected,
 };
 pub use identity::{
     Identity, InvalidLockedMeta, InvalidRoomPattern, LockedMeta, MaxRole, Revocations,
@@ -50,7 +52,7 @@ pub use relay::{
     InvalidIpPrefix, IpPrefix, Limits, LinkId, MIN_PROGRESS, ManyLinks, MetadataError, Offer,
     Output, OverflowPolicy, PastEvent, Question, QueueLen, Relay, RelayConfig, RelayEvent,
     RelayMode, RoomConfig, RoomHistory, RoomInfo, RoomNotFound, RoomSnapshot, ServerSendError,
-    TooManyBans, Verdict, Who,
+    Spoken, TooManyBans, Validator, Verdict, Who,
 };
 #[cfg(feature = "server")]
 pub use server::{

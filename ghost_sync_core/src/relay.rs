@@ -97,7 +97,7 @@ use users::Users;
 pub use bans::{ActiveBan, Who};
 pub use config::{
     AuthPolicy, CreateOnJoin, HostConfig, MIN_PROGRESS, ManyLinks, OverflowPolicy, RelayConfig,
-    RelayMode, RoomConfig, RoomHistory,
+    RelayMode, RoomConfig, RoomHistory, Spoken, Validator,
 };
 pub use error::{
     BanClientError, ClientNotFound, ConfigError, CreateRoomError, MetadataError, RoomNotFound,

@@ -8,6 +8,7 @@
 mod accept;
 mod alarm;
 mod auth;
+mod bans_file;
 mod builder;
 mod connection;
 mod driver;
@@ -24,9 +25,11 @@ mod sink;
 mod socket;
 mod start;
 mod trace_log;
+mod validate;
 mod writer;
 
 pub use auth::{Auth, Authenticator};
+pub use bans_file::BansFileError;
 pub use builder::ServerBuilder;
 pub use error::{AcceptError, BindError};
 pub use handle::{MetadataSnapshot, ServerHandle};

@@ -36,7 +36,7 @@ pub use metadata::{
 };
 pub use name::{InvalidRoomName, RoomName};
 pub use protocol::{Direction, MessageType, Mismatch, Protocol, ProtocolType, TypeMismatch};
-pub(crate) use rate::Bucket;
+pub(crate) use rate::{BROADCAST_HEADER, Bucket, Cost};
 pub use rate::{Rate, Rates};
 pub use refusal::Refusal;
 pub use server_message::ServerMessage;

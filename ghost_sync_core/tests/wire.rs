@@ -2,10 +2,11 @@
 
 use bytes::BytesMut;
 use ghost_sync_core::{
-    ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, Extension, GapReason,
-    Hello, IfMissing, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType, MetadataEntry,
-    Progress, Refusal, Replay, Resume, ResumeFailure, Role, RoomId, RoomSummary, Seat, Secret,
-    SendFlags, ServerMessage, SessionTicket, VERSIONS, Welcome,
+    AuthError, ClientId, ClientMessage, CloseReason, DecodeError, Decoder, Delivery, Extension,
+    GapReason, Hello, IfMissing, JoinOptions, LeaveReason, MAGIC, MAX_HELLO, MAX_TOKEN, MemberInfo,
+    MessageType, MetadataEntry, Progress, Rate, Rates, Refusal, Replay, Resume, ResumeFailure,
+    Role, RoomId, RoomSummary, Seat, Secret, SendFlags, ServerMessage, SessionTicket, Token,
+    VERSIONS, Welcome,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -59,6 +60,7 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
         ClientMessage::Hello(Hello {
             protocol: *long,
             data: bytes,
+            token: Token(bytes),
             meta: meta.clone(),
             extensions: vec![Extension { id: 5, data: bytes }, Extension { id: 31, data: b"" }],
             session: (number % 2 == 0).then_some(SessionTicket {
@@ -105,9 +107,11 @@ fn client_messages(parts: &Parts) -> Vec<ClientMessage<'_>> {
             },
             attempt: *number,
             received: *long,
+            token: Token(bytes),
             rooms: vec![Progress { room, last: *long, own: *long }; (*number % 5) as usize],
         }),
         ClientMessage::Received { count: *long },
+        ClientMessage::Authenticate { request: *number, token: Token(bytes) },
     ]
 }
 
@@ -117,7 +121,16 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
     let (message_type, payload) = (MessageType(*number), &bytes[..]);
     let (key, value) = (&text[..], value.as_deref());
     let client_id = ClientId::from_u128(u128::from(*long));
-    let member = MemberInfo { seat, client_id, meta_version: seq, meta: meta.clone(), away: false };
+    let member = MemberInfo {
+        seat,
+        client_id,
+        meta_version: seq,
+        meta: meta.clone(),
+        away: false,
+        user: text.clone(),
+    };
+    let rate = Some(Rate::per_second(*long).burst(u64::from(*number)));
+    let for_ms = (number % 2 == 0).then_some(*long);
     let refusal = Refusal::RoomFull { room: text.clone(), capacity: *number };
     let kicked = LeaveReason::Kicked { message: text.clone() };
     let summary = RoomSummary {
@@ -134,6 +147,9 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
             max_payload: *number,
             ping_interval_ms: 1,
             idle_timeout_ms: 2,
+            user: text.clone(),
+            expires_ms: *number,
+            rates: Rates { bytes: rate, pings: rate, ..Rates::default() },
             resume_grace_ms: 0,
             epoch: 0,
             secret: Secret::default(),
@@ -141,6 +157,7 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
             extensions: vec![Extension { id: 65_535, data: bytes }],
         }),
         ServerMessage::Close { reason: CloseReason::PingTimeout { missed: 2 } },
+        ServerMessage::Close { reason: CloseReason::Banned { message: text.clone(), for_ms } },
         ServerMessage::Joined {
             request: *number,
             room,
@@ -184,6 +201,8 @@ fn server_messages(parts: &Parts) -> Vec<ServerMessage<'_>> {
         ServerMessage::Received { count: seq },
         ServerMessage::Resumed { secret: Secret([7; 16]), received: seq },
         ServerMessage::ResumeFailed { reason: ResumeFailure::TooOld { room, oldest: seq } },
+        ServerMessage::TokenExpiring { in_ms: *number },
+        ServerMessage::Authenticated { request: *number, expires_ms: *number },
         ServerMessage::Aside { room, missed: *number, message_type, payload },
         ServerMessage::Spared { room, count: *number },
     ]
@@ -295,9 +314,20 @@ fn a_count_that_lies_takes_no_memory() {
     body.extend_from_slice(&MAGIC);
     body.extend_from_slice(&[2, 0, 2, 0]);
     body.extend_from_slice(&[0; 8]);
-    body.extend_from_slice(&0_u32.to_le_bytes());
+    // Neither data nor a token.
+    body.extend_from_slice(&[0; 8]);
     body.extend_from_slice(&u32::MAX.to_le_bytes());
     assert_eq!(ClientMessage::decode(&body), Err(DecodeError::Malformed(0)));
+    // A token that claims to be as long as can be.
+    let body = [12, 1, 0, 0, 0, 255, 255, 255, 255, 7];
+    assert_eq!(ClientMessage::decode(&body), Err(DecodeError::Malformed(12)));
+}
+
+#[test]
+fn the_longest_token_fits_into_a_first_message() {
+    let token = Token(&[7; MAX_TOKEN][..]);
+    let body = client_body(&ClientMessage::Hello(Hello { token, ..Hello::default() }));
+    assert!(body.len() <= MAX_HELLO - 4000, "all else has room beside it");
 }
 
 #[test]
@@ -353,15 +383,16 @@ fn the_bytes_of_a_join_are_those_of_the_protocol_document() {
 fn the_bytes_of_a_hello_are_those_of_the_protocol_document() {
     let hello = Hello {
         data: b"key",
+        token: Token(b"abc"),
         meta: vec![("name".to_owned(), "Ann".to_owned())],
         extensions: vec![Extension { id: Extension::USER_AGENT, data: b"game" }],
         ..Hello::default()
     };
     let body = client_body(&ClientMessage::Hello(hello));
     let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
-    let dump = "00 47 48 53 54 02 00 02 00 00 00 00 00 00 00 00 00 03 00 00 00 6b 65 79 01 00 00 \
-                00 04 00 00 00 6e 61 6d 65 03 00 00 00 41 6e 6e 00 01 00 00 00 05 00 04 00 00 00 \
-                67 61 6d 65";
+    let dump = "00 47 48 53 54 02 00 02 00 00 00 00 00 00 00 00 00 03 00 00 00 6b 65 79 03 00 00 \
+                00 61 62 63 01 00 00 00 04 00 00 00 6e 61 6d 65 03 00 00 00 41 6e 6e 00 01 00 00 \
+                00 05 00 04 00 00 00 67 61 6d 65";
     assert_eq!(hex.join(" "), dump);
 }
 
@@ -372,18 +403,7 @@ fn extensions_are_sorted_by_id_each_once() {
         let hello = Hello { extensions: extensions.clone(), ..Hello::default() };
         let body = client_body(&ClientMessage::Hello(hello));
         assert_eq!(ClientMessage::decode(&body), Err(DecodeError::UnsortedExtensions(0)));
-        let welcome = Welcome {
-            version: 2,
-            client_id: ClientId::nil(),
-            max_payload: 0,
-            ping_interval_ms: 0,
-            idle_timeout_ms: 0,
-            resume_grace_ms: 0,
-            epoch: 0,
-            secret: Secret::default(),
-            rooms: Vec::new(),
-            extensions,
-        };
+        let welcome = Welcome { extensions, ..Welcome::default() };
         let body = server_body(&ServerMessage::Welcome(welcome));
         assert_eq!(ServerMessage::decode(&body), Err(DecodeError::UnsortedExtensions(0)));
     }
@@ -417,14 +437,76 @@ fn the_bytes_of_the_protocol_document_are_the_bytes_on_the_wire() {
 }
 
 #[test]
+fn the_bytes_about_tokens_are_those_of_the_protocol_document() {
+    let body = client_body(&ClientMessage::Authenticate { request: 1, token: Token(b"abc") });
+    assert_eq!(body[..], [12, 1, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', b'c']);
+    let body = server_body(&ServerMessage::TokenExpiring { in_ms: 30_000 });
+    assert_eq!(body[..], [25, 0x30, 0x75, 0, 0]);
+    let body = server_body(&ServerMessage::Authenticated { request: 1, expires_ms: 3_600_000 });
+    assert_eq!(body[..], [26, 1, 0, 0, 0, 0x80, 0xee, 0x36, 0]);
+}
+
+#[test]
+fn the_bytes_of_a_welcome_are_those_of_the_protocol_document() {
+    let welcome = Welcome {
+        version: 2,
+        client_id: ClientId::from_u128(7),
+        max_payload: 65_536,
+        ping_interval_ms: 13_000,
+        idle_timeout_ms: 31_000,
+        user: "ada".to_owned(),
+        expires_ms: 3_600_000,
+        rates: Rates { pings: Some(Rate::per_second(5).burst(20)), ..Rates::default() },
+        resume_grace_ms: 30_000,
+        epoch: 9,
+        secret: Secret([3; 16]),
+        ..Welcome::default()
+    };
+    let body = server_body(&ServerMessage::Welcome(welcome));
+    let hex: Vec<_> = body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let dump = "00 02 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 07 00 00 01 00 c8 32 00 00 \
+                18 79 00 00 03 00 00 00 61 64 61 80 ee 36 00 00 00 00 00 01 05 00 00 00 00 00 00 \
+                00 00 ca 9a 3b 00 00 00 00 14 00 00 00 00 00 00 00 30 75 00 00 09 00 00 00 00 00 \
+                00 00 03 03 03 03 03 03 03 03 03 03 03 03 03 03 03 03 00 00 00 00 00 00 00 00";
+    assert_eq!(hex.join(" "), dump);
+}
+
+#[test]
+fn why_somebody_is_put_out_has_one_encoding() {
+    let close = |reason| server_body(&ServerMessage::Close { reason });
+    for (why, code) in AuthError::ALL.into_iter().zip(1..) {
+        assert_eq!(close(CloseReason::Unauthenticated { why })[..], [1, 107, code]);
+    }
+    for code in [0, 11, 255] {
+        assert_eq!(ServerMessage::decode(&[1, 107, code]), Err(DecodeError::Malformed(1)));
+    }
+    assert_eq!(close(CloseReason::TokenExpired)[..], [1, 108]);
+    let banned = |for_ms| CloseReason::Banned { message: "no".to_owned(), for_ms };
+    assert_eq!(close(banned(None))[..], [1, 109, 2, 0, 0, 0, b'n', b'o', 0]);
+    let for_a_while = close(banned(Some(3)));
+    assert_eq!(for_a_while[8..], [1, 3, 0, 0, 0, 0, 0, 0, 0]);
+    let mut bad = for_a_while;
+    bad[8] = 2;
+    assert_eq!(ServerMessage::decode(&bad), Err(DecodeError::Malformed(1)));
+    assert_eq!(close(CloseReason::TooManyLinks { max: 8 })[..], [1, 110, 8, 0, 0, 0]);
+    assert_eq!(ServerMessage::decode(&[1, 111]), Err(DecodeError::Malformed(1)));
+
+    let left = |reason| server_body(&ServerMessage::Left { room: RoomId(1), reason });
+    assert_eq!(left(LeaveReason::NotAllowed)[5..], [7]);
+    let banned = LeaveReason::Banned { message: "no".to_owned() };
+    assert_eq!(left(banned)[5..], [8, 2, 0, 0, 0, b'n', b'o']);
+    assert_eq!(ServerMessage::decode(&[5, 1, 0, 0, 0, 9]), Err(DecodeError::Malformed(5)));
+}
+
+#[test]
 fn messages_whose_numbers_are_kept_for_others_are_unknown() {
-    for kind in [25, 28, 30, 31, 33, 255] {
+    for kind in [27, 28, 30, 31, 33, 255] {
         assert_eq!(ServerMessage::decode(&[kind]), Err(DecodeError::UnknownKind(kind)));
     }
-    for kind in [29, 32] {
+    for kind in [25, 26, 29, 32] {
         assert_eq!(ServerMessage::decode(&[kind]), Err(DecodeError::Malformed(kind)));
     }
-    for kind in [12, 29, 32] {
+    for kind in [13, 29, 32] {
         assert_eq!(ClientMessage::decode(&[kind]), Err(DecodeError::UnknownKind(kind)));
     }
 }
@@ -433,19 +515,8 @@ fn messages_whose_numbers_are_kept_for_others_are_unknown() {
 fn an_id_is_sixteen_bytes_on_the_wire() {
     // A feature of wincode that another crate may switch on would put a length before it.
     let mut buf = BytesMut::new();
-    ServerMessage::Welcome(Welcome {
-        version: VERSIONS.newest,
-        client_id: ClientId::from_u128(7),
-        max_payload: 1,
-        ping_interval_ms: 2,
-        idle_timeout_ms: 3,
-        resume_grace_ms: 0,
-        epoch: 0,
-        secret: Secret::default(),
-        rooms: Vec::new(),
-        extensions: Vec::new(),
-    })
-    .encode(&mut buf);
-    assert_eq!(buf.len(), 4 + 1 + 2 + 16 + 4 * 4 + 8 + 16 + 4 + 4);
-    assert_eq!(&buf[7..23], ClientId::from_u128(7).as_bytes());
+    let client_id = ClientId::from_u128(7);
+    ServerMessage::Welcome(Welcome { client_id, ..Welcome::default() }).encode(&mut buf);
+    assert_eq!(&buf[7..23], client_id.as_bytes());
+    assert_eq!(buf[23..27], [0; 4], "and the longest payload follows");
 }

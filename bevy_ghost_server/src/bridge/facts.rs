@@ -218,7 +218,6 @@ pub(super) fn forget_all(world: &mut World) {
     }
     let mut server = world.resource_mut::<GhostServer>();
     server.addr = None;
-    server.connector = None;
     server.handle = None;
     server.connections = 0;
 }

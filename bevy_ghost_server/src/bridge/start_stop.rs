@@ -62,14 +62,8 @@ fn start(world: &mut World) {
         builder = builder.protocol(protocol);
     }
     let bridge = ServerBridge::start(&network, builder);
-    let connector = world
-        .resource_mut::<NetworkThread>()
-        .connector
-        .get_or_insert_with(|| bridge.local())
-        .clone();
-    connector.lead_to(bridge.handle());
     let mut server = world.resource_mut::<GhostServer>();
-    server.connector = Some(connector);
+    server.connector.lead_to(bridge.handle());
     server.handle = Some(bridge.handle());
     let max_payload = world.resource::<ServerConfig>().relay.max_payload;
     let mut thread = world.resource_mut::<NetworkThread>();
@@ -148,8 +142,7 @@ where
 
 fn forget(world: &mut World) {
     world.remove_resource::<HostFence>();
-    let mut thread = world.resource_mut::<NetworkThread>();
-    *thread = NetworkThread { connector: thread.connector.take(), ..NetworkThread::default() };
+    *world.resource_mut::<NetworkThread>() = NetworkThread::default();
     // The channel of the tickets goes too: those of this server must not answer questions of the
     // next, which have the same numbers.
     *world.resource_mut::<Questions>() = Questions::default();

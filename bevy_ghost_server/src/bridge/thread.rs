@@ -1,7 +1,7 @@
 //! The handle of the network thread.
 
 use bevy::prelude::*;
-use bevy_ghost_client::{HostFence, LocalConnector, typed::Stamp};
+use bevy_ghost_client::{HostFence, typed::Stamp};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use ghost_sync_core::embed::{ServerBridge, ServerCommand};
@@ -19,8 +19,6 @@ pub(crate) struct NetworkThread {
     pub(super) start_again: bool,
     /// Bytes of one payload at most.
     pub(super) max_payload: usize,
-    /// The way to whichever server this app runs.
-    pub(super) connector: Option<LocalConnector>,
 }
 
 impl Default for NetworkThread {
@@ -31,7 +29,6 @@ impl Default for NetworkThread {
             stopping: None,
             start_again: false,
             max_payload: usize::MAX,
-            connector: None,
         }
     }
 }

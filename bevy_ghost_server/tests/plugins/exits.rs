@@ -114,7 +114,7 @@ fn a_host_whose_app_exits_tells_its_guests() {
         host.world_mut().spawn(Room::new("lobby"));
         host.add_observer(
             |_: On<ServerStarted>, server: Res<GhostServer>, mut commands: Commands| {
-                commands.trigger(Connect::local(server.connector().expect("it runs")));
+                commands.trigger(Connect::local(server.connector()));
                 commands.trigger(Join::new("lobby"));
             },
         );

@@ -23,7 +23,7 @@ fn host(app: &mut App) {
     app.add_systems(
         OnEnter(ServerState::Running),
         |server: Res<GhostServer>, mut commands: Commands| {
-            commands.trigger(Connect::local(server.connector().unwrap()));
+            commands.trigger(Connect::local(server.connector()));
             commands.trigger(Join::new("lobby"));
         },
     );
@@ -79,7 +79,7 @@ fn the_client_measures_its_distance_by_itself() {
         server.add_systems(
             OnEnter(ServerState::Running),
             |server: Res<GhostServer>, mut commands: Commands| {
-                commands.trigger(Connect::local(server.connector().expect("it runs")));
+                commands.trigger(Connect::local(server.connector()));
             },
         );
         record::<Pong>(server);
@@ -141,7 +141,7 @@ fn a_host_that_opens_a_room_and_joins_it_in_one_frame_is_in() {
     for server_first in [true, false] {
         let mut app = real_host(server_first);
         app.add_systems(Startup, |server: Res<GhostServer>, mut commands: Commands| {
-            commands.trigger(Connect::local(server.connector().expect("it starts")));
+            commands.trigger(Connect::local(server.connector()));
             // In this order, too: the client asks when the frame ends.
             commands.trigger(Join::new("first"));
             commands.spawn(Room::new("first"));
@@ -162,7 +162,7 @@ fn a_host_that_opens_a_room_and_joins_it_in_one_frame_is_in() {
 fn a_hosts_own_client_is_back_when_its_server_is_started_again() {
     let mut app = real_host(true);
     app.add_systems(Startup, |server: Res<GhostServer>, mut commands: Commands| {
-        commands.trigger(Connect::local(server.connector().expect("it starts")));
+        commands.trigger(Connect::local(server.connector()));
         commands.spawn(Room::new("lobby"));
         commands.trigger(Join::new("lobby"));
     });
@@ -178,11 +178,32 @@ fn a_hosts_own_client_is_back_when_its_server_is_started_again() {
     assert_eq!((told.joined, &told.refused[..]), (3, &[][..]));
 }
 
+#[test]
+fn a_client_that_connects_before_the_server_was_started_waits_for_it() {
+    let mut host = real_host(true);
+    let connector = host.world().resource::<GhostServer>().connector();
+    let mut guest = App::new();
+    guest.add_plugins((MinimalPlugins, GhostClientPlugin { ping_every: None }));
+    guest.world_mut().trigger(Connect::local(connector).once());
+    (0..50).for_each(|_| guest.update());
+    let state = |guest: &App| *guest.world().resource::<State<ClientState>>().get();
+    assert_eq!(state(&guest), ClientState::Connecting);
+    for _ in 0..1_000_000 {
+        host.update();
+        guest.update();
+        if state(&guest) != ClientState::Connecting {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(state(&guest), ClientState::Connected);
+}
+
 /// Opens a room, connects or joins.
 fn step(which: u8) -> impl FnMut(Res<GhostServer>, Commands) {
     move |server, mut commands| match which {
         0 => drop(commands.spawn(Room::new("lobby"))),
-        1 => commands.trigger(Connect::local(server.connector().expect("it starts"))),
+        1 => commands.trigger(Connect::local(server.connector())),
         _ => commands.trigger(Join::new("lobby")),
     }
 }

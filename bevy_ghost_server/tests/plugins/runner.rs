@@ -95,7 +95,7 @@ fn what_arrives_wakes_a_sleeping_client_too() {
             .add_systems(Update, (echo, count))
             .add_observer(
                 |_: On<ServerStarted>, server: Res<GhostServer>, mut commands: Commands| {
-                    commands.trigger(Connect::local(server.connector().expect("it has started")));
+                    commands.trigger(Connect::local(server.connector()));
                 },
             )
             .add_observer(|_: On<Connected>, mut questions: MessageWriter<ToServer<Raw>>| {

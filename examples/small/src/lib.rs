@@ -88,9 +88,8 @@ pub fn bots<B: Send + 'static>(
     bots: impl IntoIterator<Item = B>,
     app: fn(Connect, B) -> App,
 ) {
-    let Some(connector) = server.connector() else { return };
     for bot in bots {
-        let connect = Connect::local(connector.clone());
+        let connect = Connect::local(server.connector());
         thread::spawn(move || app(connect, bot).run());
     }
 }

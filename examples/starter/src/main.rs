@@ -11,27 +11,31 @@ mod protocol;
 mod server;
 #[cfg(test)]
 mod tests;
-mod view;
 
 use std::{env, thread};
 
 use bevy::{log::LogPlugin, prelude::*};
-use bevy_ghost_client::{Connect, HeadlessClientPlugins, Join};
+use bevy_ghost_client::{Connect, HeadlessClientPlugins};
 use bevy_ghost_server::{ShutdownPlugin, prelude::*};
-use {client::client, protocol::protocol, server::server, view::view};
+use {client::client, client::view, protocol::protocol, server::server};
 
 fn main() -> AppExit {
-    let args: Vec<String> = env::args().skip(1).collect();
+    let mut args = env::args().skip(1);
+    let role = args.next().unwrap_or_else(|| "host".to_owned());
+    let addr = args.next().unwrap_or_else(|| "127.0.0.1:7777".to_owned());
     let you = env::var("USER").unwrap_or_else(|_| "You".to_owned());
     let mut app = App::new();
     app.add_plugins(protocol);
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => host(&mut app, "127.0.0.1:7777", you),
-        ["host", bind] => host(&mut app, bind, you),
-        ["server", bind] => {
-            app.add_plugins((DedicatedServerPlugins, GhostServerPlugin::bind(bind), server))
+    match (role.as_str(), args.next()) {
+        ("host", None) => {
+            app.add_plugins((GhostServerPlugin::bind(addr), ShutdownPlugin::default(), server));
+            let connect = Connect::local(app.world().resource::<GhostServer>().connector());
+            app.add_plugins((view, client(connect, &you))).add_observer(company)
         }
-        ["client", addr] => app.add_plugins((view, client)).add_systems(Startup, dial(addr, &you)),
+        ("server", None) => {
+            app.add_plugins((DedicatedServerPlugins, GhostServerPlugin::bind(addr), server))
+        }
+        ("client", None) => app.add_plugins((view, client(Connect::to(addr), &you))),
         _ => {
             eprintln!("usage: starter [host HOST:PORT | server HOST:PORT | client HOST:PORT]");
             return AppExit::error();
@@ -40,27 +44,11 @@ fn main() -> AppExit {
     app.run()
 }
 
-/// A server and a player in one app, and bots beside it.
-fn host<'a>(app: &'a mut App, bind: &str, you: String) -> &'a mut App {
-    app.add_plugins((GhostServerPlugin::bind(bind), ShutdownPlugin::default(), server));
-    app.add_plugins((view, client)).add_observer(move |on: On<ServerStarted>, to: Commands| {
-        let addr = on.addr.map(|addr| addr.to_string()).unwrap_or_default();
-        dial(&addr, &you)(to);
-        for dial in ["Ada", "Bob"].map(|name| dial(&addr, name)) {
-            thread::spawn(|| bot(dial));
-        }
-    })
-}
-
-fn bot(dial: impl FnMut(Commands) + Send + Sync + 'static) -> AppExit {
-    let plugins = HeadlessClientPlugins.build().disable::<LogPlugin>();
-    App::new().add_plugins((plugins, protocol, client)).add_systems(Startup, dial).run()
-}
-
-fn dial(addr: &str, name: &str) -> impl FnMut(Commands) + use<> {
-    let connect = Connect::to(addr).with_metadata("name", name);
-    move |mut commands| {
-        commands.trigger(connect.clone());
-        commands.trigger(Join::new("yard"));
+/// Bots, each on a thread of its own, once the server runs.
+fn company(_: On<ServerStarted>, server: Res<GhostServer>) {
+    for name in ["Ada", "Bob"] {
+        let bot = client(Connect::local(server.connector()), name);
+        let plugins = HeadlessClientPlugins.build().disable::<LogPlugin>();
+        thread::spawn(|| App::new().add_plugins((plugins, protocol, bot)).run());
     }
 }

@@ -334,3 +334,76 @@ fn rooms_are_recorded_and_their_recordings_played() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cannot play no/such/file"), "{}", stderr(&output));
 }
+
+/// A directory of its own, removed at the end.
+struct Dir(std::path::PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        let name = format!("ghost-sync-tools-{}", ghost_sync_core::Uuid::new_v4());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.0.join(file).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn token(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+    command.arg("token").args(args).output().unwrap()
+}
+
+#[tokio::test]
+async fn a_relay_lets_in_who_shows_a_token_of_its_key_and_nobody_who_is_banned() {
+    let dir = Dir::new();
+    fs::write(dir.path("dev.secret"), "d0b1c7a94e2f5368d0c1b7a94e2f5368\n").unwrap();
+    fs::write(dir.path("bans.jsonl"), "{\"user\":\"mallory\",\"message\":\"cheating\"}\n").unwrap();
+    let (keys, bans) = (dir.path(""), dir.path("bans.jsonl"));
+    let relay = Relay::start(&["--auth", &keys, "--require-token", "--bans", &bans]);
+    let connect = async |args: &[&str]| {
+        let key = dir.path("dev.secret");
+        let made = token(&[&["--key", key.as_str()], args].concat());
+        assert!(made.status.success(), "{}", stderr(&made));
+        let token = String::from_utf8(made.stdout).unwrap();
+        Client::builder().token(token.trim()).connect(&*relay.addr).await
+    };
+    let ada =
+        connect(&["--user", "ada", "--room", "lob*", "--metadata", "name=Ada"]).await.unwrap();
+    assert_eq!(ada.user().unwrap(), "ada");
+    ada.join("lobby").await.unwrap();
+    let mallory = connect(&["--user", "mallory"]).await.map(drop).unwrap_err().to_string();
+    assert!(mallory.contains("cheating"), "{mallory}");
+    let other = connect(&["--user", "ada", "--audience", "elsewhere"]).await.map(drop);
+    assert!(other.unwrap_err().to_string().contains("not for this server"));
+    let without = Client::connect(&*relay.addr).await.map(drop).unwrap_err().to_string();
+    assert!(without.contains("a token is needed"), "{without}");
+}
+
+#[test]
+fn keys_and_bans_that_cannot_be_read_are_named_and_nothing_starts() {
+    let dir = Dir::new();
+    let keys = dir.path("");
+    let none = relay(&["--auth", &keys]).output().unwrap();
+    assert!(!none.status.success() && stderr(&none).contains(&keys), "{}", stderr(&none));
+    fs::write(dir.path("dev.secret"), "changeme").unwrap();
+    let weak = relay(&["--auth", &keys]).output().unwrap();
+    assert!(!weak.status.success() && stderr(&weak).contains("dev.secret"), "{}", stderr(&weak));
+    fs::write(dir.path("bans.jsonl"), "mallory\n").unwrap();
+    let bans = dir.path("bans.jsonl");
+    let wrong = relay(&["--bans", &bans]).output().unwrap();
+    assert!(!wrong.status.success() && stderr(&wrong).contains("line 1"), "{}", stderr(&wrong));
+    let key = dir.path("dev.secret");
+    let unsigned = token(&["--key", &key, "--user", "ada"]);
+    assert!(!unsigned.status.success() && stderr(&unsigned).contains("dev.secret"));
+    let usage = token(&["--key", &key, "--user", ""]);
+    assert_eq!(usage.status.code(), Some(2));
+}

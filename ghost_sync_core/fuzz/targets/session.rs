@@ -127,7 +127,7 @@ impl Game {
             0..5 => self.join(link, dice),
             5 => self.leave(link, dice),
             6..13 => self.broadcast(link, dice),
-            13 => self.to_server(link, dice),
+            13 => self.send_to_server(link, dice),
             14 => self.pings(link, dice),
             15 => self.confirm(link, dice),
             16 => self.meta(link, dice),
@@ -302,7 +302,7 @@ impl Game {
         }
     }
 
-    fn to_server(&mut self, link: usize, dice: &mut Dice<'_>) {
+    fn send_to_server(&mut self, link: usize, dice: &mut Dice<'_>) {
         let room = self.room_of(link, dice);
         let message_type = MessageType::of("Shot");
         self.world.say(link, &ClientMessage::ToServer { room, message_type, payload: b"bang" });

@@ -6,7 +6,7 @@ use super::Reconnect;
 
 /// Connections that failed in a row.
 #[derive(Clone, Debug)]
-pub(crate) struct Attempts {
+pub(super) struct Attempts {
     reconnect: Reconnect,
     failed: u32,
 }
@@ -17,18 +17,18 @@ impl Attempts {
     /// plays over a bad line must not wait longer with each cut.
     const STABLE: Duration = Duration::from_millis(500);
 
-    pub(crate) fn new(reconnect: Reconnect) -> Self {
+    pub(super) fn new(reconnect: Reconnect) -> Self {
         Self { reconnect, failed: 0 }
     }
 
     /// How many failed.
-    pub(crate) fn failed(&self) -> u32 {
+    pub(super) fn failed(&self) -> u32 {
         self.failed
     }
 
     /// Another one failed, after it `lasted` for some time. How long to wait
     /// before the next; at least as long as the server asked for.
-    pub(crate) fn wait(&mut self, lasted: Duration, retry_after: Option<Duration>) -> Duration {
+    pub(super) fn wait(&mut self, lasted: Duration, retry_after: Option<Duration>) -> Duration {
         self.failed = if lasted >= Self::STABLE { 1 } else { self.failed.saturating_add(1) };
         let jitter = self.longest_wait().mul_f64(fastrand::f64());
         retry_after.unwrap_or_default().saturating_add(jitter)

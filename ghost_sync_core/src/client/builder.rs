@@ -1,27 +1,20 @@
 //! How a client connects.
 
-use std::{future::Ready, io, pin::Pin, sync::Arc, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{
-    link::tcp,
-    wire::{Protocol, Refusal, SessionTicket, Token},
-};
+use crate::wire::{Protocol, SessionTicket, Token};
 
 use super::{
     Client, ConnectError, Reconnect, ServerAddr,
-    dial::dial,
-    handshake::open,
     hello::OwnHello,
     inbox::Inbox,
     session::Session,
     state::State,
     task::{Limits, Task},
+    way::{Once, Tcp, Through, Way},
 };
 
 /// What a client may be told before it connects; [`Client::builder`] makes one.
@@ -33,6 +26,7 @@ pub struct ClientBuilder {
     outbox_limit: usize,
     reconnect: Reconnect,
     resume_for: Option<Duration>,
+    begins_anew: bool,
     hello: OwnHello,
 }
 
@@ -45,6 +39,7 @@ impl Default for ClientBuilder {
             outbox_limit: 1 << 20,
             reconnect: Reconnect::default(),
             resume_for: None,
+            begins_anew: false,
             hello: OwnHello { user_agent: USER_AGENT.to_owned(), ..OwnHello::default() },
         }
     }
@@ -134,20 +129,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Notes a change of the client's metadata, unless the server would not take it.
-    pub(crate) fn change_metadata(
-        &mut self,
-        key: &str,
-        value: Option<&str>,
-    ) -> Result<(), Refusal> {
-        self.hello.change(key, value)
-    }
-
-    /// The changes that were noted: they are to be asked for on each connection.
-    pub(crate) fn metadata_changes(&self) -> Vec<(String, Option<String>)> {
-        self.hello.changes()
-    }
-
     /// How the client gets another connection in place of one that is lost, and
     /// takes its session up again there. Only if the server holds sessions.
     #[must_use]
@@ -156,11 +137,48 @@ impl ClientBuilder {
         self
     }
 
-    /// How long to try that: as long as the server holds the seats by default.
-    /// [`Client::recv`] ends with the reason for the loss afterwards. Zero: not at all.
+    /// How long to try that: as long as the server holds the seats by default. Afterwards
+    /// [`Client::recv`] ends with the reason for the loss, unless the client
+    /// [begins anew](Self::begin_anew). Zero: not at all.
     #[must_use]
     pub fn resume_for(mut self, time: Duration) -> Self {
         self.resume_for = Some(time);
+        self
+    }
+
+    /// Makes the client begin another session when one is over, for as long as that makes sense,
+    /// instead of ending with it: after a restart of the server, or when it could not be reached
+    /// in time. Off by default; of no use without [`Reconnect::enabled`] and over
+    /// [one stream](Self::connect_over).
+    ///
+    /// The way is looked up and dialled anew, with the pauses of [`Reconnect`], until it works.
+    /// [`Disconnected`](super::ServerEvent::Disconnected),
+    /// [`Connecting`](super::ServerEvent::Connecting) and
+    /// [`Connected`](super::ServerEvent::Connected) say how far that is. The new session has
+    /// another id, the metadata as it was last set, and, if [`Reconnect::rejoin`] says so, the
+    /// same rooms. The first connection is made once as ever, or fails.
+    ///
+    /// [`Client::recv`] ends when this side closes, when the server put the client out for good,
+    /// or when it will never take it: for another version, say, or because its rules say no.
+    ///
+    /// ```no_run
+    /// use ghost_sync_core::{Client, ServerEvent};
+    /// # async fn play() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = Client::builder().begin_anew().connect("127.0.0.1:7777").await?;
+    /// client.join("lobby").await?;
+    /// while let Some(event) = client.recv().await? {
+    ///     if let ServerEvent::Disconnected { reason, retry_in: Some(wait) } = event {
+    ///         println!("{reason}; the next attempt is in {wait:?}");
+    ///     } else if let ServerEvent::Joined { room, rejoined: true, .. } = event {
+    ///         println!("back in {room}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn begin_anew(mut self) -> Self {
+        self.begins_anew = true;
         self
     }
 
@@ -186,11 +204,7 @@ impl ClientBuilder {
         addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
     ) -> Result<Client, ConnectError> {
         let addr = addr.try_into().map_err(Into::into)?;
-        let handshake = self.prepare()?;
-        let stream = dial(&addr, handshake.limits.connect).await?;
-        let peer = stream.peer_addr().map_err(ConnectError::from_io)?;
-        // The session is on that machine, whatever else has the same name.
-        handshake.over(stream, Some(move || tcp::dial(peer))).await
+        self.go(Tcp::new(addr)).await
     }
 
     /// Connects over streams that `connector` makes: the first now, others when
@@ -201,23 +215,13 @@ impl ClientBuilder {
     /// [`ConnectionRefused`](ConnectError::ConnectionRefused), [`NoRoute`](ConnectError::NoRoute)
     /// or [`Unreachable`](ConnectError::Unreachable); if it says
     /// [`InvalidInput`](io::ErrorKind::InvalidInput), another attempt is of no use.
-    pub async fn connect_through<C, F, S>(self, mut connector: C) -> Result<Client, ConnectError>
+    pub async fn connect_through<C, F, S>(self, connector: C) -> Result<Client, ConnectError>
     where
         C: FnMut() -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let handshake = self.prepare()?;
-        let mut connector = move || {
-            let stream = connector();
-            async move { stream.await.map(Box::pin) }
-        };
-        let after = handshake.limits.connect;
-        let stream = timeout(after, connector())
-            .await
-            .map_err(|_| ConnectError::TimedOut { after })?
-            .map_err(ConnectError::from_io)?;
-        handshake.over(stream, Some(connector)).await
+        self.go(Through(connector)).await
     }
 
     /// Connects over any byte stream, such as
@@ -232,56 +236,70 @@ impl ClientBuilder {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         self.reconnect.enabled = false;
-        let connector = None::<fn() -> Ready<io::Result<Pin<Box<S>>>>>;
-        self.prepare()?.over(Box::pin(stream), connector).await
+        self.go(Once(Some(Box::pin(stream)))).await
+    }
+
+    /// Connects, and lets the client go its way. Boxed, because the compiler does not see that
+    /// what awaits a future with a generic stream in it is `Send`.
+    fn go<W: Way>(
+        self,
+        way: W,
+    ) -> Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>> {
+        Box::pin(async move {
+            let mut task = self.prepare(way, Session::new)?;
+            let stream = task.begin().await.map_err(|why| task.explain(why))?;
+            let client = task.go_on(Some(stream));
+            tracing::debug!(client_id = %client.client_id(), "connected");
+            Ok(client)
+        })
+    }
+
+    /// A client that finds its way over TCP by itself, from the first attempt on: what becomes
+    /// of it is told as [`begin_anew`](Self::begin_anew) says.
+    ///
+    /// # Errors
+    /// What is wrong with the address or with what this client says of itself.
+    pub(crate) fn start(
+        self,
+        addr: impl TryInto<ServerAddr, Error: Into<ConnectError>>,
+    ) -> Result<Client, ConnectError> {
+        let addr = addr.try_into().map_err(Into::into)?;
+        self.prepare(Tcp::new(addr), Session::without_link).map(|task| task.go_on(None))
+    }
+
+    /// As [`start`](Self::start), over streams that `connector` makes.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn start_through<C, F, S>(self, connector: C) -> Result<Client, ConnectError>
+    where
+        C: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.prepare(Through(connector), Session::without_link).map(|task| task.go_on(None))
     }
 
     /// Checks what the client says of itself.
-    fn prepare(self) -> Result<Handshake, ConnectError> {
+    fn prepare<W: Way>(
+        self,
+        way: W,
+        session: fn(OwnHello, Reconnect) -> Result<Session, ConnectError>,
+    ) -> Result<Task<W>, ConnectError> {
         let mut reconnect = self.reconnect;
+        let begins_anew = self.begins_anew && reconnect.enabled;
         reconnect.enabled &= self.resume_for != Some(Duration::ZERO);
-        let protocol = self.hello.protocol.clone();
-        let session = Session::new(self.hello, reconnect.clone())?;
-        let state = State::new(session, Inbox::new(self.inbox_limit), self.outbox_limit);
+        let session = session(self.hello, reconnect.clone())?;
+        let inbox = Inbox::new(self.inbox_limit);
+        let state = State::new(session, inbox, self.outbox_limit, begins_anew);
         let limits = Limits {
             connect: self.connect_timeout,
             handshake: self.handshake_timeout,
             reconnect,
             resume_for: self.resume_for,
+            begins_anew,
         };
-        Ok(Handshake { state, limits, protocol })
-    }
-}
-
-/// A client that may begin to speak.
-struct Handshake {
-    state: Arc<State>,
-    limits: Limits,
-    protocol: Option<Protocol>,
-}
-
-impl Handshake {
-    /// Speaks over `stream`; `connector` makes others when it is lost.
-    async fn over<C, F, S>(
-        self,
-        mut stream: S,
-        connector: Option<C>,
-    ) -> Result<Client, ConnectError>
-    where
-        C: FnMut() -> F + Send + 'static,
-        F: Future<Output = io::Result<S>> + Send + 'static,
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let Self { state, limits, protocol } = self;
-        let after = limits.handshake;
-        timeout(after, open(&mut stream, &state))
-            .await
-            .map_err(|_| ConnectError::HandshakeTimedOut { after })?
-            .map_err(|why| why.into_error(protocol.as_ref()))?;
-        let client = Client::new(state.clone());
-        tracing::debug!(client_id = %client.client_id(), "connected");
-        tokio::spawn(Task { state, connector, limits }.run(stream));
-        Ok(client)
+        Ok(Task { state, way, limits })
     }
 }
 

@@ -22,7 +22,8 @@ use super::{
 ///
 /// Requests go out with `async` methods and are answered by events, which
 /// [`recv`](Self::recv) and the [`Stream`] return in order. A connection that is
-/// lost is replaced as [`Reconnect`](super::Reconnect) says, if the server holds sessions. Dropping
+/// lost is replaced as [`Reconnect`](super::Reconnect) says, if the server holds sessions; a
+/// session that is over as well, if the client [begins anew](ClientBuilder::begin_anew). Dropping
 /// the client says goodbye, if the runtime still runs; [`disconnect`](Self::disconnect)
 /// waits for that.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::wire::{
-    DisconnectReason, InvalidMetadataKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN, Mismatch, Refusal,
-    TypeMismatch, Versions,
+    AuthError, DisconnectReason, InvalidMetadataKey, InvalidRoomName, MAX_HELLO, MAX_TOKEN,
+    Mismatch, Refusal, TypeMismatch, Versions,
 };
 
 use super::InvalidAddress;
@@ -87,6 +87,26 @@ pub enum ConnectError {
         /// How long to wait before that, at least.
         retry_after: Duration,
     },
+    /// The token is missing, or not taken. Show another: [`ClientBuilder::token`](super::ClientBuilder::token).
+    #[error("not signed in: {why}")]
+    Unauthenticated {
+        /// What is wrong with it.
+        why: AuthError,
+    },
+    /// This user, this address or this token is kept out.
+    #[error("banned: {message}")]
+    Banned {
+        /// The reason given.
+        message: String,
+        /// For how long; `None`: for ever.
+        left: Option<Duration>,
+    },
+    /// The user is connected as often as a user may be. Close another one first.
+    #[error("this user is connected {max} times already, and may not be more often")]
+    TooManyLinks {
+        /// The server's limit.
+        max: u32,
+    },
     /// The server's rules said no.
     #[error("refused by the server: {message}")]
     Rejected {
@@ -125,6 +145,9 @@ impl ConnectError {
             | Self::NotGhostSync { .. }
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
+            | Self::Unauthenticated { .. }
+            | Self::Banned { .. }
+            | Self::TooManyLinks { .. }
             | Self::Rejected { .. }
             | Self::InvalidMetadata(_)
             | Self::HelloTooLarge { .. } => false,
@@ -150,9 +173,25 @@ impl ConnectError {
             | Self::ClosedSilently
             | Self::VersionMismatch { .. }
             | Self::ProtocolMismatch { .. }
+            | Self::Unauthenticated { .. }
+            | Self::Banned { .. }
+            | Self::TooManyLinks { .. }
             | Self::Rejected { .. }
             | Self::InvalidMetadata(_)
             | Self::HelloTooLarge { .. } => None,
+        }
+    }
+
+    /// What the operating system would call it.
+    pub(crate) fn kind(&self) -> io::ErrorKind {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is no failure of a line")]
+        match self {
+            Self::ConnectionRefused(error)
+            | Self::NameNotFound { why: error, .. }
+            | Self::NoRoute(error)
+            | Self::Unreachable(error) => error.kind(),
+            Self::TimedOut { .. } | Self::HandshakeTimedOut { .. } => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::InvalidInput,
         }
     }
 
@@ -199,6 +238,43 @@ fn in_words(differing: &[TypeMismatch]) -> String {
     parts + " (rebuild both from the same source)"
 }
 
+/// Equal where they say the same: what the operating system says cannot be compared otherwise.
+impl PartialEq for ConnectError {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+/// Why a client has no session.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unconnected {
+    /// None could be begun.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It is over.
+    #[error(transparent)]
+    Disconnect(#[from] DisconnectReason),
+}
+
+impl Unconnected {
+    /// Whether another attempt may succeed without anybody changing anything.
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.may_retry(),
+            Self::Disconnect(reason) => reason.may_reconnect(),
+        }
+    }
+
+    /// How long the server asks to wait before that, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Connect(error) => error.retry_after(),
+            Self::Disconnect(reason) => reason.retry_after(),
+        }
+    }
+}
+
 /// Why a request was not even sent. What the server thinks of a request comes
 /// as [`ServerEvent::Refused`](super::ServerEvent::Refused).
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -227,6 +303,10 @@ pub enum SendError {
         /// Its length in bytes.
         len: usize,
     },
+    /// No server would take that metadata, so it is not kept for the next session; the reason
+    /// says what is allowed.
+    #[error("metadata that no server takes: {0}")]
+    InvalidMetadata(Refusal),
     /// The type was added to the protocol as one that the server alone says.
     #[error("{name} is said by the server alone")]
     SaidByServer {
@@ -245,12 +325,45 @@ pub enum SendError {
         /// The client's limit in bytes.
         max: usize,
     },
-    /// The connection has ended. Connect again.
+    /// More would be asked for than the server allows in this time
+    /// ([`rates`](super::Client::rates)). Try again after the time given; what is asked for with
+    /// `await` waits by itself.
+    #[error("more than the server allows: try again in {retry_after:?}")]
+    Paced {
+        /// When it may be sent.
+        retry_after: Duration,
+    },
+    /// The connection has ended. Connect again; a client that
+    /// [begins anew](super::ClientBuilder::begin_anew) does so by itself.
     #[error("not connected")]
     Disconnected(#[source] DisconnectReason),
     /// This side closed the connection.
     #[error("closed")]
     Closed,
+}
+
+impl SendError {
+    /// The words that the server would have used.
+    pub(crate) fn into_refusal(self) -> Refusal {
+        match self {
+            Self::NotInRoom => Refusal::NotInRoom,
+            Self::PayloadTooLarge { len, max } => Refusal::PayloadTooLarge {
+                len: u32::try_from(len).unwrap_or(u32::MAX),
+                max: u32::try_from(max).unwrap_or(u32::MAX),
+            },
+            Self::InvalidMetadata(reason) => reason,
+            Self::SaidByServer { .. } => Refusal::Forbidden { what: self.to_string() },
+            Self::Paced { retry_after } => Refusal::RateLimited {
+                retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX).max(1),
+            },
+            Self::InvalidRoomName(_)
+            | Self::InvalidMetadataKey(_)
+            | Self::InvalidToken { .. }
+            | Self::NothingToForget
+            | Self::OutboxFull { .. } => Refusal::Rejected { message: self.to_string() },
+            Self::Disconnected(_) | Self::Closed => Refusal::NotConnected,
+        }
+    }
 }
 
 /// Why [`Client::try_recv`](super::Client::try_recv) gave no event.

@@ -1,6 +1,7 @@
 //! What a client is told, in the words of its program: names and ids instead
 //! of the wire's room numbers.
 
+mod look;
 mod sender;
 
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::wire::{
     MetadataEntry, ResumeFailure, RoomId, RoomName, RoomSummary, Seat,
 };
 
-use super::RequestError;
+use super::{RequestError, Unconnected};
+pub(super) use look::member_cost;
 pub use sender::Sender;
 
 /// Something that happened, as [`Client::recv`](super::Client::recv) returns it.
@@ -263,114 +265,42 @@ pub enum ServerEvent {
         /// Why.
         reason: ResumeFailure,
     },
+    /// The session is over. Of a client that
+    /// [begins anew](super::ClientBuilder::begin_anew), which tries to begin another one, or has
+    /// tried in vain once more. It is in no room, and its messages and questions are not sent;
+    /// joins, leaves and metadata are noted for the next session. What had not been confirmed
+    /// may or may not have arrived.
+    Disconnected {
+        /// Why.
+        reason: Unconnected,
+        /// When the next attempt begins, from now on; `None`: never, because the server will not
+        /// take this client, and [`recv`](super::Client::recv) ends.
+        retry_in: Option<Duration>,
+    },
+    /// An attempt to begin a session begins.
+    Connecting {
+        /// How many failed before it in a row.
+        attempt: u32,
+    },
+    /// Another session has begun, after [`Disconnected`](Self::Disconnected). The metadata that
+    /// the program has set is asked for again, and so are the rooms that it wants.
+    Connected {
+        /// The id that it has from here on.
+        client_id: ClientId,
+        /// The rooms in which the session of an earlier process has seats, if that goes on
+        /// ([`ClientBuilder::session`](super::ClientBuilder::session)): for each,
+        /// [`Joined`](Self::Joined) follows. `None`: a new session.
+        resumed: Option<Vec<RoomName>>,
+        /// The rooms that are asked for now: those that the client was in, if
+        /// [`Reconnect::rejoin`](super::Reconnect::rejoin) says so, and those that its program
+        /// has asked for since. A [`Joined`](Self::Joined) or an [`Refused`](Self::Refused)
+        /// follows for each.
+        joining: Vec<RoomName>,
+    },
     /// The server greeted this client anew after [`ResumeFailed`](Self::ResumeFailed).
     /// A [`Joined`](Self::Joined) or an [`Refused`](Self::Refused) follows for each of its rooms.
     Renewed {
         /// The id that it has from here on.
         client_id: ClientId,
     },
-}
-
-impl ServerEvent {
-    /// The room that the event is about, if it is about one.
-    pub fn room(&self) -> Option<&RoomName> {
-        match self {
-            Self::Joined { room, .. }
-            | Self::AlreadyJoined { room }
-            | Self::Left { room, .. }
-            | Self::PlayerJoined { room, .. }
-            | Self::PlayerLeft { room, .. }
-            | Self::Broadcast { room, .. }
-            | Self::RoomMetadata { room, .. }
-            | Self::PlayerMetadata { room, .. }
-            | Self::PlayerAway { room, .. }
-            | Self::PlayerBack { room, .. }
-            | Self::RoomDeleted { room, .. }
-            | Self::Gap { room, .. }
-            | Self::Ack { room, .. } => Some(room),
-            Self::Direct { room, .. } => room.as_ref(),
-            Self::Refused(error) => error.room.as_ref(),
-            Self::TokenExpiring { .. }
-            | Self::Authenticated { .. }
-            | Self::Pong { .. }
-            | Self::RoomList { .. }
-            | Self::Reconnecting { .. }
-            | Self::Resumed
-            | Self::ResumeFailed { .. }
-            | Self::Renewed { .. } => None,
-        }
-    }
-
-    /// What keeping the event costs, in bytes.
-    pub(crate) fn cost(&self) -> usize {
-        let heap = match self {
-            Self::Joined { members, meta, .. } => {
-                members.iter().map(member_cost).sum::<usize>() + metadata_cost(meta)
-            }
-            Self::PlayerJoined { meta, user, .. } => metadata_cost(meta) + user.len(),
-            Self::Broadcast { data, .. } | Self::Direct { data, .. } => data.len(),
-            Self::RoomMetadata { key, value, .. } | Self::PlayerMetadata { key, value, .. } => {
-                key.len() + value.as_ref().map_or(0, String::len)
-            }
-            Self::RoomDeleted { message, .. } => message.len(),
-            Self::RoomList { rooms, .. } => rooms
-                .iter()
-                .map(|r| size_of::<RoomSummary>() + r.name.len() + metadata_cost(&r.meta))
-                .sum(),
-            Self::Refused(_)
-            | Self::TokenExpiring { .. }
-            | Self::Authenticated { .. }
-            | Self::AlreadyJoined { .. }
-            | Self::Left { .. }
-            | Self::PlayerLeft { .. }
-            | Self::Gap { .. }
-            | Self::Ack { .. }
-            | Self::PlayerAway { .. }
-            | Self::PlayerBack { .. }
-            | Self::Pong { .. }
-            | Self::Reconnecting { .. }
-            | Self::Resumed
-            | Self::ResumeFailed { .. }
-            | Self::Renewed { .. } => 0,
-        };
-        size_of::<Self>() + heap
-    }
-
-    /// The place in the order of its room, for events that have one.
-    pub(crate) fn place(&self) -> Option<(&RoomName, u64)> {
-        match self {
-            Self::Joined { room, seq, .. }
-            | Self::PlayerJoined { room, seq, .. }
-            | Self::PlayerLeft { room, seq, .. }
-            | Self::Broadcast { room, seq, .. }
-            | Self::RoomMetadata { room, seq, .. }
-            | Self::PlayerMetadata { room, seq, .. }
-            | Self::PlayerAway { room, seq, .. }
-            | Self::PlayerBack { room, seq, .. }
-            | Self::RoomDeleted { room, seq, .. } => Some((room, *seq)),
-            Self::Gap { room, to, .. } => Some((room, *to)),
-            Self::Refused(_)
-            | Self::TokenExpiring { .. }
-            | Self::Authenticated { .. }
-            | Self::AlreadyJoined { .. }
-            | Self::Left { .. }
-            | Self::Direct { .. }
-            | Self::Ack { .. }
-            | Self::Pong { .. }
-            | Self::RoomList { .. }
-            | Self::Reconnecting { .. }
-            | Self::Resumed
-            | Self::ResumeFailed { .. }
-            | Self::Renewed { .. } => None,
-        }
-    }
-}
-
-/// What keeping a member of a roster costs, in bytes.
-pub(super) fn member_cost(member: &MemberInfo) -> usize {
-    size_of::<MemberInfo>() + member.user.len() + metadata_cost(&member.meta)
-}
-
-fn metadata_cost(meta: &[MetadataEntry]) -> usize {
-    meta.iter().map(|(key, value)| size_of::<MetadataEntry>() + key.len() + value.len()).sum()
 }

@@ -16,8 +16,10 @@ use crate::{
 use super::{ConnectError, state::State};
 
 /// Why a link was not opened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Unopened {
+    /// There was no link, or no greeting in time.
+    Unreached(ConnectError),
     /// It ended; if one side said why, for that reason.
     Ended(DisconnectReason),
     /// The other side ended it without a byte.
@@ -109,6 +111,7 @@ impl Unopened {
     /// The words for it, where the program was told of these types.
     pub(super) fn into_error(self, protocol: Option<&Protocol>) -> ConnectError {
         let close = match self {
+            Self::Unreached(error) => return error,
             Self::Silent => return ConnectError::ClosedSilently,
             Self::Stranger(answer) => return ConnectError::NotGhostSync { answer },
             Self::Ended(DisconnectReason::Closed(close)) => close,
@@ -132,6 +135,11 @@ impl Unopened {
             CloseReason::RateLimited { retry_after_ms } => ConnectError::RateLimited {
                 retry_after: Duration::from_millis(retry_after_ms.into()),
             },
+            CloseReason::Unauthenticated { why } => ConnectError::Unauthenticated { why },
+            CloseReason::Banned { message, for_ms } => {
+                ConnectError::Banned { message, left: for_ms.map(Duration::from_millis) }
+            }
+            CloseReason::TooManyLinks { max } => ConnectError::TooManyLinks { max },
             CloseReason::ConnectionRefused { message } => ConnectError::Rejected { message },
             other => ConnectError::Disconnected(DisconnectReason::Closed(other)),
         }
@@ -141,6 +149,7 @@ impl Unopened {
 impl From<Unopened> for DisconnectReason {
     fn from(unopened: Unopened) -> Self {
         match unopened {
+            Unopened::Unreached(error) => Self::ConnectionLost(error.kind()),
             Unopened::Ended(reason) => reason,
             Unopened::Silent => Self::ConnectionClosed,
             // There was a server of ours: the line is bad, and will be better.

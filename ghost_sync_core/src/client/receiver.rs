@@ -42,8 +42,7 @@ impl ClientReceiver {
     pub async fn recv(&mut self) -> Result<Option<ServerEvent>, DisconnectReason> {
         match poll_fn(|cx| self.state.poll_event(cx.waker())).await {
             Ok(event) => Ok(Some(event)),
-            Err(End::Clean) => Ok(None),
-            Err(End::Lost(reason)) => Err(reason),
+            Err(end) => end.reason().map_or(Ok(None), Err),
         }
     }
 
@@ -54,8 +53,9 @@ impl ClientReceiver {
     pub fn try_recv(&mut self) -> Result<ServerEvent, TryRecvError> {
         match self.state.poll_event(Waker::noop()) {
             Poll::Ready(Ok(event)) => Ok(event),
-            Poll::Ready(Err(End::Clean)) => Err(TryRecvError::Closed),
-            Poll::Ready(Err(End::Lost(reason))) => Err(TryRecvError::Disconnected(reason)),
+            Poll::Ready(Err(end)) => {
+                Err(end.reason().map_or(TryRecvError::Closed, TryRecvError::Disconnected))
+            }
             Poll::Pending => Err(TryRecvError::Empty),
         }
     }
@@ -65,12 +65,8 @@ impl ClientReceiver {
         &self,
         into: &mut Vec<ServerEvent>,
         at_most: usize,
-    ) -> Result<(), Option<DisconnectReason>> {
-        match poll_fn(|cx| self.state.poll_events(cx.waker(), into, at_most)).await {
-            Ok(()) => Ok(()),
-            Err(End::Clean) => Err(None),
-            Err(End::Lost(reason)) => Err(Some(reason)),
-        }
+    ) -> Result<(), End> {
+        poll_fn(|cx| self.state.poll_events(cx.waker(), into, at_most)).await
     }
 }
 
@@ -85,10 +81,7 @@ impl Stream for ClientReceiver {
             Ok(event) => Some(Ok(event)),
             Err(end) => {
                 self.terminated = true;
-                match end {
-                    End::Clean => None,
-                    End::Lost(reason) => Some(Err(reason)),
-                }
+                end.reason().map(Err)
             }
         })
     }

@@ -103,6 +103,17 @@ impl Request {
         self.payload().is_some()
     }
 
+    /// Whether it takes effect in later sessions too, so that it needs none at once.
+    pub(crate) fn outlives_sessions(&self) -> bool {
+        matches!(
+            self,
+            Self::Join { .. }
+                | Self::Leave { .. }
+                | Self::SetMetadata { .. }
+                | Self::Authenticate { .. }
+        )
+    }
+
     /// What keeping the request costs, in bytes.
     pub(crate) fn cost(&self) -> usize {
         let more = match self {

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-use super::{Request, SendError, session::Session, state::State};
+use super::{Request, RequestError, SendError, session::Session, state::State};
 
 /// The sending half of a [`Client`](super::Client). Clones speak for the same
 /// connection; requests leave in the order in which they were made.
@@ -45,7 +45,8 @@ impl ClientSender {
     }
 
     /// This client's public id; another one after
-    /// [`ResumeFailed`](super::ServerEvent::ResumeFailed).
+    /// [`ResumeFailed`](super::ServerEvent::ResumeFailed), and nil while a client that
+    /// [begins anew](super::ClientBuilder::begin_anew) has no session.
     pub fn client_id(&self) -> ClientId {
         self.state.look(Session::client_id)
     }
@@ -162,7 +163,8 @@ impl ClientSender {
     /// As [`join_with`](Self::join_with), but only if this client is in no room and has
     /// asked for none: for the first join of a program that may have
     /// [taken up](super::ClientBuilder::session) the seats of an earlier process, which
-    /// joining elsewhere would give up. Returns whether it asks.
+    /// joining elsewhere would give up. Returns whether it asks. A client without a session decides
+    /// again when the next one begins, since the seats that it wants may be left until then.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -253,7 +255,7 @@ impl ClientSender {
         data: impl AsRef<[u8]>,
     ) -> Result<u64, SendError> {
         let (room, data) = (room.as_ref().map(AsRef::as_ref), data.as_ref());
-        self.state.request(|session| session.to_server(room, message_type, data)).await
+        self.state.request(|session| session.send_to_server(room, message_type, data)).await
     }
 
     /// Measures the way to the server and back; answered by
@@ -324,6 +326,11 @@ impl ClientSender {
         ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         self.state.try_request(ask)
+    }
+
+    /// Joins that the program waits to hear of, as it is told that nobody will answer them.
+    pub(crate) fn take_joins(&self) -> Vec<RequestError> {
+        self.state.change(Session::take_joins)
     }
 
     /// Waits until the outbox has room, or the connection has ended.

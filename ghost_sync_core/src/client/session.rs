@@ -13,13 +13,19 @@
 //!  ResumeFailed   link lost
 //! ```
 //!
+//! From every state, `part()` leads to `Away` without a session: only wishes wait there, and
+//! `reopen()` leads on to `Greeting`.
+//!
 //! A session outlives its links. Without one (and until the server has taken it
 //! up again) requests wait; those that the server has not confirmed are sent
 //! again, so that each is carried out once.
 
+mod anew;
+mod asked;
 mod events;
 mod lane;
 mod membership;
+mod pace;
 mod pings;
 mod requests;
 mod resume;
@@ -34,15 +40,17 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::{
-    ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, JoinOptions, MAX_SERVER_FRAME,
-    Rates, Refusal, RoomId, RoomName, Secret, ServerMessage, UserId, VERSIONS, Welcome,
+    ClientId, ClientMessage, CloseReason, Decoder, DisconnectReason, MAX_SERVER_FRAME, Protocol,
+    Rates, RoomId, RoomName, Secret, ServerMessage, UserId, VERSIONS, Welcome,
 };
 
 use super::{
     ConnectError, Reconnect, RequestError, RequestKind, Sender, ServerEvent, hello::OwnHello,
 };
+use asked::Asked;
 use lane::Lane;
 use membership::{Membership, Place};
+use pace::Pace;
 use pings::Pings;
 use sent::{Kind, Sent};
 use unconfirmed::Unconfirmed;
@@ -90,6 +98,7 @@ pub(crate) struct Session {
     late: BTreeMap<RoomId, u64>,
     sent: Sent,
     pings: Pings,
+    pace: Pace,
     next_request: u32,
     /// Where the session of an earlier process that goes on had seats.
     resumed: Option<Vec<RoomName>>,
@@ -100,6 +109,12 @@ pub(crate) struct Session {
     former: Vec<(Asked, Former)>,
     /// Those of the awaited ones that were given up before.
     unwanted: Vec<RoomName>,
+    /// Seats to ask the next session for, in this order.
+    wishes: Vec<Asked>,
+    /// Whether there is no session: the next welcome begins one, and the program is told.
+    begins_anew: bool,
+    /// Whether a server has ever greeted this client.
+    met: bool,
 }
 
 /// What a client knows of a seat in a session that could not be resumed.
@@ -150,28 +165,6 @@ struct Ticket {
     attempt: u32,
 }
 
-/// What a seat was asked for with.
-#[derive(Debug)]
-struct Asked {
-    room: RoomName,
-    options: JoinOptions,
-    /// Whether the client asked by itself, in place of a seat that it lost.
-    rejoined: bool,
-}
-
-impl Asked {
-    /// A seat in a room where the client had one.
-    fn again(room: RoomName) -> Self {
-        Self { room, options: JoinOptions::default(), rejoined: true }
-    }
-
-    /// That it was not granted, and why.
-    fn refused(self, reason: Refusal) -> RequestError {
-        let request = if self.rejoined { RequestKind::Rejoin } else { RequestKind::Join };
-        RequestError { request, room: Some(self.room), reference: None, reason }
-    }
-}
-
 /// The server broke the protocol; the connection must end.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Violation(String);
@@ -207,12 +200,21 @@ impl Session {
             late: BTreeMap::new(),
             sent: Sent::default(),
             pings: Pings::default(),
+            pace: Pace::default(),
             next_request: 0,
             resumed: None,
             awaited: Vec::new(),
             former: Vec::new(),
             unwanted: Vec::new(),
+            wishes: Vec::new(),
+            begins_anew: false,
+            met: false,
         })
+    }
+
+    /// The typed messages that the program knows, if it was told any set.
+    pub(crate) fn protocol(&self) -> Option<&Protocol> {
+        self.hello.protocol.as_ref()
     }
 
     /// What the server said about itself, once it did.
@@ -384,10 +386,13 @@ impl Session {
         } else if !rooms.is_empty() {
             return Err("seats of a session that has just begun".into());
         }
-        self.phase = Phase::Open;
+        (self.phase, self.met) = (Phase::Open, true);
         self.leave_out_stale(0);
         self.outbox.extend_from_slice(self.unconfirmed.frames());
         self.settle(events);
+        if std::mem::take(&mut self.begins_anew) {
+            self.on_begun(client_id, events);
+        }
         if !self.is_held() {
             self.unconfirmed = Unconfirmed::default();
         }

@@ -1,26 +1,22 @@
 //! What the client's handles and its task have in common.
 
-mod task_side;
+mod locked;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use tokio::sync::Notify;
+use bytes::{Bytes, BytesMut};
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     link,
     wire::{CloseReason, DisconnectReason},
 };
 
-use super::{
-    SendError, ServerEvent,
-    inbox::{Inbox, InboxFull},
-    session::Session,
-};
-pub(super) use task_side::Course;
+use super::{SendError, ServerEvent, inbox::Inbox, session::Session};
 
 /// The connection as its handles see it. The lock is held for the length of a
 /// function here, never across an await.
@@ -39,8 +35,9 @@ struct Locked {
     /// Scratch for events on their way into the inbox.
     events: Vec<ServerEvent>,
     end: Option<End>,
-    /// Why there is no link, while another one is looked for.
-    lost: Option<DisconnectReason>,
+    link: Link,
+    /// Whether another session follows one that is over.
+    begins_anew: bool,
     /// Bytes that the task took out of the session's outbox and still writes.
     writing: usize,
     handles: usize,
@@ -53,21 +50,64 @@ struct Locked {
 
 /// How it ended, from this side.
 #[derive(Clone, Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// This side closed it.
     Clean,
     /// It ended otherwise.
     Lost(DisconnectReason),
+    /// The runtime that did its work has ended.
+    Abandoned,
+}
+
+/// What the session has to be carried on.
+#[derive(Clone, Debug)]
+enum Link {
+    /// A link, or one on its way that is the first.
+    Up,
+    /// None, for that reason; another one is looked for.
+    Lost(DisconnectReason),
+    /// It is over, for that reason; another session is to begin.
+    Over(DisconnectReason),
+}
+
+/// How a link goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Course {
+    /// As before.
+    On,
+    /// Not at all; the session may, on another one.
+    Away,
+    /// To its end, and the session with it.
+    End,
+}
+
+impl End {
+    /// As [`recv`](super::Client::recv) says it; `None` if this side closed.
+    pub(crate) fn reason(self) -> Option<DisconnectReason> {
+        match self {
+            Self::Clean => None,
+            Self::Lost(reason) => Some(reason),
+            Self::Abandoned => Some(DisconnectReason::ConnectionClosed),
+        }
+    }
 }
 
 impl State {
-    pub(super) fn new(session: Session, inbox: Inbox, outbox_limit: usize) -> Arc<Self> {
+    /// The state of a client that is `begins_anew`: whether another session follows one
+    /// that is over.
+    pub(super) fn new(
+        session: Session,
+        inbox: Inbox,
+        outbox_limit: usize,
+        begins_anew: bool,
+    ) -> Arc<Self> {
         let locked = Locked {
             session,
             inbox,
             events: Vec::new(),
             end: None,
-            lost: None,
+            link: Link::Up,
+            begins_anew,
             writing: 0,
             handles: 0,
             deaf: false,
@@ -88,6 +128,7 @@ impl State {
             progress.as_mut().enable();
             match self.try_request(&mut ask) {
                 Err(SendError::OutboxFull { .. }) => progress.await,
+                Err(SendError::Paced { retry_after }) => sleep(retry_after.min(LOOK_AGAIN)).await,
                 result => return result,
             }
         }
@@ -104,20 +145,23 @@ impl State {
         ask: impl FnOnce(&mut Session) -> Result<T, SendError>,
     ) -> Result<T, SendError> {
         let mut state = self.lock();
-        match &state.end {
-            Some(End::Clean) => return Err(SendError::Closed),
-            Some(End::Lost(reason)) => return Err(SendError::Disconnected(reason.clone())),
-            None => {}
+        if let Some(end) = state.end.clone() {
+            return Err(end.reason().map_or(SendError::Closed, SendError::Disconnected));
         }
         let max = self.outbox_limit;
-        if state.session.queued() + state.writing >= max {
+        if state.queued() >= max {
             state.session.make_room();
         }
-        let queued = state.session.queued() + state.writing;
+        let queued = state.queued();
         if queued >= max {
             return Err(SendError::OutboxFull { queued, max });
         }
-        let result = ask(&mut state.session);
+        state.session.paced_at(link::now());
+        let mut result = ask(&mut state.session);
+        if let (Err(SendError::Disconnected(why)), Link::Over(reason)) = (&mut result, &state.link)
+        {
+            why.clone_from(reason);
+        }
         state.wake_task();
         result
     }
@@ -156,6 +200,11 @@ impl State {
         }
         register(&mut state.receiver, waker);
         Poll::Pending
+    }
+
+    /// Changes something in the session, whether or not the connection has ended.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        change(&mut self.lock().session)
     }
 
     /// Looks something up in the session.
@@ -209,86 +258,138 @@ impl State {
         state.wake_task();
     }
 
+    /// Task: the stream gave `bytes`.
+    pub(super) fn received(&self, bytes: Bytes) {
+        let mut state = self.lock();
+        if !state.is_up() {
+            return;
+        }
+        if let Err(reason) = state.receive(bytes) {
+            state.lose(reason);
+        }
+    }
+
+    /// Task: there is a stream; the session says its first words there.
+    pub(super) fn reopen(&self) {
+        self.lock().session.reopen();
+    }
+
+    /// Task: the stream that is being opened gave `bytes`. Whether it is open.
+    pub(super) fn opened(&self, bytes: Bytes) -> Result<bool, DisconnectReason> {
+        let mut state = self.lock();
+        state.receive(bytes)?;
+        let open = state.session.is_open();
+        if open {
+            state.link = Link::Up;
+        }
+        Ok(open)
+    }
+
+    /// Task: the stream is over.
+    pub(super) fn lost(&self, reason: DisconnectReason) {
+        self.lock().lose(reason);
+    }
+
+    /// Task: nothing came for too long.
+    pub(super) fn timed_out(&self, after: Duration) {
+        let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+        let reason = CloseReason::IdleTimeout { after_ms };
+        let mut state = self.lock();
+        state.lose(DisconnectReason::Closed(reason));
+    }
+
+    /// Task: why there is no link, if another one should be looked for.
+    pub(super) fn lost_link(&self) -> Option<DisconnectReason> {
+        let state = self.lock();
+        match (&state.end, &state.link) {
+            (None, Link::Lost(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Task: why there is no session, if another one should be begun.
+    pub(super) fn lost_session(&self) -> Option<DisconnectReason> {
+        let state = self.lock();
+        match (&state.end, &state.link) {
+            (None, Link::Over(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Task: there will be no other link for the session.
+    pub(super) fn end_session(&self, reason: DisconnectReason) {
+        let mut state = self.lock();
+        if let (None, Link::Lost(_)) = (&state.end, &state.link) {
+            state.end_session(reason);
+        }
+    }
+
+    /// Task: the program is to be told, and whoever waits to ask is to ask again.
+    pub(super) fn tell(&self, event: ServerEvent) {
+        let mut state = self.lock();
+        state.events.push(event);
+        state.file_events();
+        drop(state);
+        self.progress.notify_waiters();
+    }
+
+    /// Task: there will be no other link.
+    pub(super) fn give_up(&self, end: End) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            let _ = state.session.close(CloseReason::Requested);
+            state.finish(end);
+        }
+    }
+
+    /// Task: what to write next, after all of the last part left.
+    pub(super) fn take_outbox(&self) -> BytesMut {
+        let mut state = self.lock();
+        let bytes = state.session.take_outbox();
+        state.writing = bytes.len();
+        drop(state);
+        self.progress.notify_waiters();
+        bytes
+    }
+
+    /// Task: how the link goes on; wakes `waker` when that or the outbox changes.
+    pub(super) fn course(&self, waker: &Waker) -> Course {
+        let mut state = self.lock();
+        register(&mut state.task, waker);
+        match (&state.end, &state.link) {
+            (Some(_), _) | (None, Link::Over(_)) => Course::End,
+            (None, Link::Lost(_)) => Course::Away,
+            (None, Link::Up) => Course::On,
+        }
+    }
+
+    /// Task: whether the program wants no connection any more; wakes `waker` when it does not.
+    pub(super) fn is_closed(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        register(&mut state.task, waker);
+        state.end.is_some()
+    }
+
+    /// Task: whether to leave what comes unread until the program has taken some
+    /// of what waits; `waker` is woken then.
+    pub(super) fn is_pressed(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let pressed = state.inbox.is_pressed() && state.end.is_none();
+        if pressed {
+            register(&mut state.task, waker);
+        }
+        pressed
+    }
+
+    /// Task: over.
+    pub(super) fn finish_task(&self) {
+        self.lock().finished = true;
+        self.progress.notify_waiters();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Locked> {
         // A panic of ours elsewhere must not become one here.
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Locked {
-    fn receive(&mut self, bytes: Bytes) -> Result<(), DisconnectReason> {
-        let result = self.session.receive(link::now(), bytes, &mut self.events);
-        self.file_events();
-        result
-    }
-
-    /// The link is over, and perhaps the session with it.
-    fn lose(&mut self, reason: DisconnectReason) {
-        if self.end.is_some() || self.lost.is_some() {
-            return;
-        }
-        if self.session.link_lost(&reason) {
-            self.writing = 0;
-            self.events.push(ServerEvent::Reconnecting { reason: reason.clone() });
-            self.lost = Some(reason);
-            self.file_events();
-            self.wake_task();
-        } else {
-            let goodbye = match &reason {
-                DisconnectReason::Closed(reason) => reason.clone(),
-                DisconnectReason::ConnectionClosed
-                | DisconnectReason::ConnectionReset
-                | DisconnectReason::ConnectionLost(_) => CloseReason::Requested,
-            };
-            let _ = self.session.close(goodbye);
-            self.finish(End::Lost(reason));
-        }
-    }
-
-    /// Moves what the session said into the inbox and wakes the reader.
-    fn file_events(&mut self) {
-        if self.events.is_empty() {
-            return;
-        }
-        if self.deaf {
-            self.events.clear();
-            return;
-        }
-        let mut full = None;
-        for event in self.events.drain(..) {
-            if full.is_none() {
-                full = self.inbox.push(event).err();
-            }
-        }
-        if let Some(InboxFull { bytes, limit }) = full {
-            let queued = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let max = u32::try_from(limit).unwrap_or(u32::MAX);
-            let reason = self.session.close(CloseReason::SlowConsumer { queued, max });
-            self.finish(End::Lost(reason));
-        } else if let Some(receiver) = self.receiver.take() {
-            receiver.wake();
-        }
-    }
-
-    /// Lets the task read on if the inbox is no longer pressed.
-    fn read_on_after(&mut self, pressed: bool) {
-        if pressed && !self.inbox.is_pressed() {
-            self.wake_task();
-        }
-    }
-
-    fn finish(&mut self, end: End) {
-        self.end = Some(end);
-        if let Some(receiver) = self.receiver.take() {
-            receiver.wake();
-        }
-        self.wake_task();
-    }
-
-    fn wake_task(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.wake();
-        }
     }
 }
 
@@ -298,3 +399,6 @@ fn register(slot: &mut Option<Waker>, waker: &Waker) {
         _ => *slot = Some(waker.clone()),
     }
 }
+
+/// Whoever waits for the server's limits looks this often whether there is a connection still.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,29 +1,34 @@
-//! The task behind a client: one link after the other, until the session is over.
+//! The task behind a client: one link after the other, until the session is over, and one
+//! session after the other, if the client begins anew.
 
-use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
-
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep, timeout},
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
+
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::wire::DisconnectReason;
 
 use super::{
-    Reconnect,
+    Client, ConnectError, Reconnect, ServerEvent, Unconnected,
     attempts::Attempts,
     drive::Drive,
-    handshake::open,
+    handshake::{Unopened, open},
     session::Session,
-    state::{Course, State},
+    state::{Course, End, State},
+    way::Way,
 };
 
-/// Keeps a session linked.
+/// Keeps a client connected.
 #[derive(Debug)]
-pub(super) struct Task<C> {
+pub(super) struct Task<W> {
     pub(super) state: Arc<State>,
-    /// The way to the server, if it can be gone more than once.
-    pub(super) connector: Option<C>,
+    pub(super) way: W,
     pub(super) limits: Limits,
 }
 
@@ -35,19 +40,84 @@ pub(super) struct Limits {
     pub(super) reconnect: Reconnect,
     /// How long to look for another link; `None`: as long as the server holds seats.
     pub(super) resume_for: Option<Duration>,
+    /// Whether another session follows one that is over.
+    pub(super) begins_anew: bool,
 }
 
 /// Ends the connection with the task, however that ends.
-struct End(Arc<State>);
+struct Guard(Arc<State>);
 
-impl<C, F, S> Task<C>
-where
-    C: FnMut() -> F,
-    F: Future<Output = io::Result<S>>,
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    pub(super) async fn run(mut self, mut stream: S) {
-        let _end = End(self.state.clone());
+impl<W: Way> Task<W> {
+    /// A link on which a session has begun.
+    pub(super) async fn begin(&mut self) -> Result<W::Stream, Unopened> {
+        let link = self.way.forth(self.limits.connect).await;
+        let mut stream = link.map_err(Unopened::Unreached)?;
+        self.state.reopen();
+        let after = self.limits.handshake;
+        timeout(after, open(&mut stream, &self.state))
+            .await
+            .map_err(|_| Unopened::Unreached(ConnectError::HandshakeTimedOut { after }))??;
+        Ok(stream)
+    }
+
+    /// Why there is no such link, for the program.
+    pub(super) fn explain(&self, why: Unopened) -> ConnectError {
+        self.state.look(|session| why.into_error(session.protocol()))
+    }
+
+    /// Goes on in the background, from a session that has begun on a link, or from none.
+    pub(super) fn go_on(self, link: Option<W::Stream>) -> Client {
+        let client = Client::new(self.state.clone());
+        tokio::spawn(self.run(link));
+        client
+    }
+
+    /// Goes from session to session, as far as that is wanted.
+    async fn run(mut self, mut link: Option<W::Stream>) {
+        let _guard = Guard(self.state.clone());
+        let mut attempts = Attempts::new(self.limits.reconnect.clone());
+        loop {
+            let (lasted, reason, end) = if let Some(stream) = link.take() {
+                let start = Instant::now();
+                self.serve(stream).await;
+                let Some(reason) = self.state.lost_session() else { return };
+                (start.elapsed(), reason.clone().into(), reason)
+            } else {
+                self.state.tell(ServerEvent::Connecting { attempt: attempts.failed() });
+                match unless_closed(&self.state.clone(), self.begin()).await {
+                    None => return,
+                    Some(Ok(stream)) => {
+                        link = Some(stream);
+                        continue;
+                    }
+                    Some(Err(why)) => {
+                        let reason: Unconnected = self.explain(why.clone()).into();
+                        (Duration::ZERO, reason, why.into())
+                    }
+                }
+            };
+            let wait = attempts.wait(lasted, reason.retry_after());
+            let again = self.limits.begins_anew && self.may_retry(&reason);
+            let retry_in = again.then_some(wait);
+            self.state.tell(ServerEvent::Disconnected { reason, retry_in });
+            if !again {
+                return self.state.give_up(End::Lost(end));
+            }
+            if unless_closed(&self.state, rest(&self.state, wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Whether another attempt may succeed. Where a server of ours was, another service
+    /// answers for a while only: a proxy, say, whose server is started again.
+    fn may_retry(&self, reason: &Unconnected) -> bool {
+        let stranger = matches!(reason, Unconnected::Connect(ConnectError::NotGhostSync { .. }));
+        reason.may_retry() || stranger && self.state.look(Session::has_met)
+    }
+
+    /// Goes from link to link with one session, until it is over.
+    async fn serve(&mut self, mut stream: W::Stream) {
         let mut attempts = Attempts::new(self.limits.reconnect.clone());
         loop {
             let start = Instant::now();
@@ -57,7 +127,7 @@ where
             let wait = attempts.wait(start.elapsed(), lost.retry_after());
             stream = match self.reconnect(&lost, wait, &mut attempts).await {
                 Ok(stream) => stream,
-                Err(reason) => return self.state.give_up(reason),
+                Err(reason) => return self.state.end_session(reason),
             };
         }
     }
@@ -69,7 +139,7 @@ where
         lost: &DisconnectReason,
         wait: Duration,
         attempts: &mut Attempts,
-    ) -> Result<S, DisconnectReason> {
+    ) -> Result<W::Stream, DisconnectReason> {
         let state = self.state.clone();
         let mut closed = pin!(poll_fn(|cx| match state.course(cx.waker()) {
             Course::End => Poll::Ready(()),
@@ -96,7 +166,7 @@ where
         mut wait: Duration,
         attempts: &mut Attempts,
         patience: Duration,
-    ) -> Result<S, DisconnectReason> {
+    ) -> Result<W::Stream, DisconnectReason> {
         loop {
             sleep(wait).await;
             match self.attempt().await {
@@ -110,10 +180,9 @@ where
         }
     }
 
-    async fn attempt(&mut self) -> Result<S, DisconnectReason> {
+    async fn attempt(&mut self) -> Result<W::Stream, DisconnectReason> {
         let late = |_| DisconnectReason::ConnectionLost(io::ErrorKind::TimedOut);
-        let connector = self.connector.as_mut().ok_or(DisconnectReason::ConnectionClosed)?;
-        let connecting = timeout(self.limits.connect, connector());
+        let connecting = timeout(self.limits.connect, self.way.back());
         let mut stream =
             connecting.await.map_err(late)?.map_err(|error| DisconnectReason::from_io(&error))?;
         self.state.reopen();
@@ -123,9 +192,30 @@ where
     }
 }
 
-impl Drop for End {
+impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.give_up(DisconnectReason::ConnectionClosed);
+        self.0.give_up(End::Abandoned);
         self.0.finish_task();
+    }
+}
+
+/// Waits for that time, and until the program has taken some of what it is told.
+async fn rest(state: &State, wait: Duration) {
+    sleep(wait).await;
+    let pressed = |cx: &mut Context<'_>| {
+        if state.is_pressed(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
+    };
+    poll_fn(pressed).await;
+}
+
+/// What comes of `future`, unless the program closes the connection first.
+async fn unless_closed<T>(state: &State, future: impl Future<Output = T>) -> Option<T> {
+    let closed = |cx: &mut Context<'_>| {
+        if state.is_closed(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    };
+    tokio::select! {
+        biased;
+        () = poll_fn(closed) => None,
+        done = future => Some(done),
     }
 }

@@ -2,11 +2,9 @@
 
 mod command;
 mod connector;
-mod due;
 mod held;
-mod session;
+mod pump;
 mod update;
-mod wanted;
 
 use std::sync::{
     Arc,
@@ -26,7 +24,7 @@ use super::{
     Network,
     mailbox::{Commands, Fence, LastWord, Updates, commands},
 };
-use session::Session;
+use pump::{Frame, Pump, Stage};
 
 /// Bytes of commands that may wait for the background.
 const OUTBOX: usize = 1 << 20;
@@ -72,10 +70,11 @@ impl ClientBridge {
         let updates = Updates::new(0);
         let keeps_seats = Arc::new(AtomicBool::new(false));
         let (told, keeps) = (updates.clone(), keeps_seats.clone());
-        let session = Session::new(builder, target, reconnect, orders, told, keeps);
+        let frame = Frame { orders, updates: told, keeps_seats: keeps };
+        let builder = builder.reconnect(reconnect).begin_anew();
         let end = |reason| ClientUpdate::Disconnected { reason, retry_in: None };
         let mut last = LastWord::new(updates.clone(), end(ClientEnd::NetworkEnded));
-        network.spawn_bridge(async move { last.set(end(session.run().await)) });
+        network.spawn_bridge(async move { last.set(end(serve(builder, target, frame).await)) });
         Self { commands, queued: 0, updates, keeps_seats, _network: network.clone() }
     }
 
@@ -140,18 +139,25 @@ impl ClientBridge {
     }
 }
 
+/// A client's life in the background. Returns why there will be no connection any more.
+async fn serve(builder: ClientBuilder, target: Target, mut frame: Frame) -> ClientEnd {
+    match target.start(builder) {
+        Ok(client) => Pump::new(client, frame).run().await,
+        Err(error) => {
+            frame.updates.push(ClientUpdate::Connecting { attempt: 0 });
+            frame.refuse_rest(Stage::New);
+            error.into()
+        }
+    }
+}
+
 impl Target {
-    async fn connect(&self, builder: ClientBuilder) -> Result<Client, ConnectError> {
+    /// A client that finds its way there.
+    fn start(self, builder: ClientBuilder) -> Result<Client, ConnectError> {
         match self {
-            Self::Addr(addr) => builder.connect(addr.as_str()).await,
-            Self::Local(connector) => {
-                let connector = connector.clone();
-                builder.connect_through(move || connector.connect()).await
-            }
-            Self::Through(connector) => {
-                let connector = connector.clone();
-                builder.connect_through(move || connector.connect()).await
-            }
+            Self::Addr(addr) => builder.start(addr.as_str()),
+            Self::Local(connector) => builder.start_through(move || connector.connect()),
+            Self::Through(connector) => builder.start_through(move || connector.connect()),
         }
     }
 }

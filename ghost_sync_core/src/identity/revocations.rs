@@ -63,7 +63,8 @@ impl Revoke {
 
 /// What was called back, for as long as any token of it could still be good: a day, and a
 /// minute for clocks that differ. Keys are remembered for good, since whoever has a stolen one
-/// goes on to sign with it.
+/// goes on to sign with it. A program that checks who comes in by itself, and for longer than a
+/// day, has to remember for longer too.
 #[derive(Debug, Default)]
 pub struct Revocations {
     tokens: Ends<Arc<str>>,

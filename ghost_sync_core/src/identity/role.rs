@@ -18,7 +18,7 @@ impl MaxRole {
     /// Each of them, the lowest first.
     pub const ALL: [Self; 3] = [Self::Spectator, Self::Player, Self::Moderator];
 
-    /// Whether somebody of this rank may join as that.
+    /// Whether it includes to join as that.
     pub fn allows(self, role: Role) -> bool {
         match role {
             Role::Player => self >= Self::Player,

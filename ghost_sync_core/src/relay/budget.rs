@@ -8,9 +8,8 @@ use super::{
     deadlines::millis,
     event::{ConnId, LinkId, Output},
     limits::Limits,
-    requests::BROADCAST_HEADER,
 };
-use crate::wire::{Bucket, CloseReason, Progress, Rate, Refusal, Resume, RoomId};
+use crate::wire::{Bucket, CloseReason, Cost, Progress, Rate, Refusal, Resume, RoomId};
 
 /// One connection's buckets. They outlive its links, or who comes back had full ones.
 #[derive(Debug, Default)]
@@ -37,11 +36,10 @@ struct Excess {
 }
 
 impl Budget {
-    /// Takes a message of `len` bytes that becomes `fan_out` bytes out of all buckets, or
-    /// out of none.
-    fn say(&mut self, now: u64, limits: &Limits, len: u64, fan_out: u64) -> Result<(), Duration> {
+    /// Takes what a message costs out of all buckets, or out of none.
+    fn say(&mut self, now: u64, limits: &Limits, cost: Cost) -> Result<(), Duration> {
         let rates = [limits.messages, limits.bytes, limits.fan_out];
-        let costs = [1, len.max(SMALLEST), fan_out];
+        let costs = [cost.messages, cost.bytes, cost.fan_out];
         let mut said = self.said;
         let (mut wait, mut excess) = (Duration::ZERO, 0);
         for ((bucket, rate), cost) in said.iter_mut().zip(rates).zip(costs) {
@@ -58,7 +56,7 @@ impl Budget {
         if let Some(held) = self.held.checked_sub(late) {
             self.held = held;
             self.said.iter_mut().for_each(|bucket| bucket.earlier(late));
-            return self.say(now, limits, len, fan_out);
+            return self.say(now, limits, cost);
         }
         self.excess.add(now, excess);
         Err(wait)
@@ -138,14 +136,12 @@ impl Relay {
         let room = heard_in.filter(|room| connection.seat_in(*room).is_some());
         let room = room.and_then(|room| self.rooms.get(&room));
         let room = room.filter(|room| room.config.mode != RelayMode::ServerOnly);
-        let members = room.map_or(0, |room| room.members().len()) as u64;
-        let len = len as u64;
-        let fan_out = len.saturating_add(BROADCAST_HEADER as u64).saturating_mul(members);
+        let cost = Cost::message(len, room.map_or(0, |room| room.members().len()));
         let limits = &self.config.limits;
-        connection.budget.say(now, limits, len, fan_out).map_err(refusal)?;
+        connection.budget.say(now, limits, cost).map_err(refusal)?;
         let key = connection.signed.as_ref().and_then(|signed| signed.key);
         let Some(user) = key.and_then(|key| self.users.get_mut(key)) else { return Ok(()) };
-        let taken = user.say(now, limits, len.max(SMALLEST));
+        let taken = user.say(now, limits, cost.bytes);
         taken.map_err(|wait| {
             connection.budget.excess.add(now, time(limits.user_messages, 1));
             refusal(wait)
@@ -260,9 +256,6 @@ fn refusal(wait: Duration) -> Refusal {
 fn millis_up(duration: Duration) -> u32 {
     millis(duration.saturating_add(Duration::from_nanos(999_999))).max(1)
 }
-
-/// What the smallest payload counts as.
-const SMALLEST: u64 = 64;
 
 /// Bytes of the past that a resume may bring at any time.
 const FREE_PAST: u64 = 64 << 10;

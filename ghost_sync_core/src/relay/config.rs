@@ -1,6 +1,7 @@
 //! What a relay allows, and for how long it waits.
 
 mod room;
+mod validator;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,6 +13,7 @@ use crate::wire::{MAX_OVERHEAD, MAX_SERVER_FRAME, Protocol};
 
 pub(super) use room::MAX_TICK;
 pub use room::{RelayMode, RoomConfig, RoomHistory};
+pub use validator::{Spoken, Validator};
 
 /// The settings of a relay, and of every server around one: each stands here once.
 ///

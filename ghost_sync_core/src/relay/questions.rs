@@ -189,19 +189,31 @@ impl Relay {
             (AskTarget::CreateRoom(conn), Verdict::CreateRoom { config }) => {
                 self.room_decided(now, conn, ask, Ok(config), out);
             }
-            (AskTarget::CreateRoom(conn), Verdict::Accept | Verdict::Admit(_)) => {
+            (
+                AskTarget::CreateRoom(conn),
+                Verdict::Accept | Verdict::Admit(_) | Verdict::AcceptAs { .. },
+            ) => {
                 let config = self.config.room_defaults.clone();
                 self.room_decided(now, conn, ask, Ok(config), out);
             }
-            (AskTarget::Join(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
+            (
+                AskTarget::Join(conn),
+                Verdict::Accept | Verdict::CreateRoom { .. } | Verdict::AcceptAs { .. },
+            ) => {
                 self.join_decided(now, conn, ask, Ok(Vec::new()), out);
             }
             (AskTarget::Join(conn), Verdict::Admit(Admission { greeting, .. })) => {
                 self.join_decided(now, conn, ask, Ok(greeting), out);
             }
-            (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(()), out),
+            (AskTarget::Relay(conn), Verdict::AcceptAs { payload }) => {
+                self.moderated(now, conn, ask, Ok(Some(payload)), out);
+            }
+            (AskTarget::Relay(conn), _) => self.moderated(now, conn, ask, Ok(None), out),
             (AskTarget::SetMetadata(conn), _) => self.metadata_decided(now, conn, ask, Ok(()), out),
-            (AskTarget::Greet(conn), Verdict::Accept | Verdict::CreateRoom { .. }) => {
+            (
+                AskTarget::Greet(conn),
+                Verdict::Accept | Verdict::CreateRoom { .. } | Verdict::AcceptAs { .. },
+            ) => {
                 self.greeting_decided(now, conn, ask, Vec::new(), out);
             }
         }

@@ -16,8 +16,8 @@ use super::{
     room::Room,
 };
 use crate::wire::{
-    ClientMessage, CloseReason, Delivery, LeaveReason, MessageType, Refusal, RoomId, RoomSummary,
-    Seat, SendFlags, ServerMessage,
+    BROADCAST_HEADER, ClientMessage, CloseReason, Cost, Delivery, LeaveReason, MessageType,
+    Refusal, RoomId, RoomSummary, Seat, SendFlags, ServerMessage,
 };
 
 /// A broadcast, of a client or of the server.
@@ -40,7 +40,7 @@ impl Relay {
     ) {
         match message {
             ClientMessage::Join { request, room, options } => {
-                match self.may_ask(now, conn, JOIN_COST) {
+                match self.may_ask(now, conn, Cost::JOIN.requests) {
                     Ok(()) => self.join(now, conn, JoinWish { request, room, options }, out),
                     Err(reason) => self.refuse_join(conn, request, reason),
                 }
@@ -49,7 +49,7 @@ impl Relay {
             ClientMessage::Leave { room } => match self.conns[conn].seat_in(room) {
                 Some(_) => self.leave(now, conn, room, LeaveReason::Left, out),
                 None => {
-                    let reason = self.may_ask(now, conn, JOIN_COST).err();
+                    let reason = self.may_ask(now, conn, Cost::JOIN.requests).err();
                     self.refuse(conn, room, 0, reason.unwrap_or(Refusal::NotInRoom));
                 }
             },
@@ -71,7 +71,7 @@ impl Relay {
             }
             ClientMessage::SetMetadata { key, value, if_version } => {
                 let size = key.len() + value.map_or(0, str::len);
-                match self.may_ask(now, conn, METADATA_COST + size as u64 / 256) {
+                match self.may_ask(now, conn, Cost::metadata(size).requests) {
                     Ok(()) => {
                         let change = MetadataChange { key, value, if_version };
                         self.client_sets_metadata(now, conn, change, out);
@@ -79,12 +79,14 @@ impl Relay {
                     Err(reason) => self.refuse(conn, RoomId(0), 0, reason),
                 }
             }
-            ClientMessage::ListRooms { request } => match self.may_ask(now, conn, LIST_COST) {
-                Ok(()) => self.list_rooms(conn, request),
-                Err(reason) => self.refuse_join(conn, request, reason),
-            },
+            ClientMessage::ListRooms { request } => {
+                match self.may_ask(now, conn, Cost::LIST.requests) {
+                    Ok(()) => self.list_rooms(conn, request),
+                    Err(reason) => self.refuse_join(conn, request, reason),
+                }
+            }
             ClientMessage::Authenticate { request, token } => {
-                match self.may_ask(now, conn, TOKEN_COST) {
+                match self.may_ask(now, conn, Cost::TOKEN.requests) {
                     Ok(()) => self.authenticate(now, conn, request, token, out),
                     Err(reason) => self.refuse_join(conn, request, reason),
                 }
@@ -119,7 +121,11 @@ impl Relay {
         if let Err(reason) = self.may_say_type(broadcast.message_type) {
             return self.refuse(conn, room, reference, reason);
         }
-        match self.rooms[&room].config.mode {
+        let config = &self.rooms[&room].config;
+        match config.mode {
+            _ if config.validator.is_some() => {
+                self.moderate(now, conn, reference, seat, broadcast, out);
+            }
             RelayMode::AtOnce => self.relay(now, conn, reference, seat, broadcast, out),
             RelayMode::ServerOnly => self.report(conn, room, broadcast.message_type, payload, out),
             RelayMode::Moderated => self.moderate(now, conn, reference, seat, broadcast, out),
@@ -253,7 +259,7 @@ impl Relay {
     }
 
     /// Shows the host what a client said to it.
-    fn report(
+    pub(super) fn report(
         &self,
         conn: ConnId,
         room: RoomId,
@@ -300,15 +306,6 @@ impl Relay {
         self.push(conn, ItemKind::Reply, &message);
     }
 }
-
-/// Bytes of a delivered broadcast beside its payload, at most.
-pub(super) const BROADCAST_HEADER: usize = 34;
-
-/// What requests cost of their limit.
-const JOIN_COST: u64 = 1;
-const METADATA_COST: u64 = 2;
-const LIST_COST: u64 = 4;
-const TOKEN_COST: u64 = 4;
 
 /// Rooms in one list.
 const MAX_LISTED: usize = 256;

@@ -15,7 +15,7 @@ use super::{
     questions::AskTarget,
     session::Session,
 };
-use crate::wire::{CloseReason, Decoder, LeaveReason, MAX_HELLO, RoomId, SessionTicket};
+use crate::wire::{CloseReason, LeaveReason, RoomId, SessionTicket};
 
 /// A hello that shows the ticket of an earlier process.
 #[derive(Debug)]
@@ -128,7 +128,12 @@ impl Relay {
             }
         }
         let shown = restart.ticket.secret;
-        let Some(_) = self.attach(now, greeter, conn, shown, true, out) else { return };
+        let attached = self.attach(now, greeter, conn, shown, true, out);
+        let Some((_, fresh)) = attached else { return };
+        // Before it is welcomed to the rooms that it may still be in.
+        if let Some(fresh) = fresh {
+            self.replace_token(now, conn, *fresh, out);
+        }
         self.withdraw_all(conn);
         while let Some(room) = self.deleted_room_of(conn) {
             self.leave(now, conn, room, LeaveReason::Disconnected, out);
@@ -140,9 +145,6 @@ impl Relay {
         connection.reference = 0;
         connection.attempt = 0;
         connection.is_new_program = true;
-        // What the old link left of a frame is not this one's.
-        connection.decoder = Decoder::new(MAX_HELLO);
-        connection.liveness.partial = None;
         self.welcome(now, conn);
         for at in 0..self.conns[conn].seats.len() {
             let held = self.conns[conn].seats[at];

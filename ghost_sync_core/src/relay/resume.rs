@@ -12,8 +12,11 @@ use super::{
     plants,
     room::Room,
     session::{SeatRef, Secrets, Session, Threshold, Unacked},
+    tokens::Signed,
 };
-use crate::wire::{CloseReason, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket};
+use crate::wire::{
+    CloseReason, Decoder, Resume, ResumeFailure, Secret, ServerMessage, SessionTicket,
+};
 use plan::{Plan, Refused};
 
 impl Relay {
@@ -99,7 +102,7 @@ impl Relay {
     }
 
     /// Gives the link of `greeter` to the session of `conn`; returns whether that
-    /// was away.
+    /// was away, and the token that the greeter showed, which replaces the session's.
     pub(super) fn attach(
         &mut self,
         now: Instant,
@@ -108,13 +111,15 @@ impl Relay {
         shown: Secret,
         restarted: bool,
         out: &mut Vec<Output>,
-    ) -> Option<bool> {
+    ) -> Option<(bool, Option<Box<Signed>>)> {
         self.detach(now, conn, CloseReason::TakenOver);
         let new = self.conns.get_mut(greeter)?;
         let link = new.link.take()?;
-        let (addr, secret) = (new.addr, new.secrets.newest);
+        let (addr, secret, fresh) = (new.addr, new.secrets.newest, new.signed.take());
+        // What the link has sent of its next frame, where the session waited for a verdict.
+        let decoder = std::mem::replace(&mut new.decoder, Decoder::new(0));
+        let partial = new.liveness.partial;
         let secret = plants::new_secret(secret, || self.conns[conn].secrets.newest);
-        let fresh = self.conns.get_mut(greeter).and_then(|greeter| greeter.signed.take());
         self.forget(greeter, out);
         self.links[link] = conn;
         self.no_longer_away(conn);
@@ -131,6 +136,11 @@ impl Relay {
         connection.liveness.next_ping = next_ping;
         connection.liveness.ping = None;
         connection.liveness.missed = 0;
+        connection.decoder = decoder;
+        connection.liveness.partial = partial;
+        if let Some(signed) = &mut connection.signed {
+            signed.catch_up(now);
+        }
         connection.unacked = Unacked::default();
         connection.reference = plants::reference(connection.reference);
         if plants::limits_begin_anew() {
@@ -141,10 +151,7 @@ impl Relay {
         self.schedule(conn);
         let resumed = RelayEvent::ConnectionResumed { conn, client_id, addr, restarted };
         out.push(Output::Event(resumed));
-        if let Some(fresh) = fresh {
-            self.replace_token(now, conn, *fresh, out);
-        }
-        Some(was_away)
+        Some((was_away, fresh))
     }
 
     /// Goes on with a session over the link of `greeter`.
@@ -158,7 +165,8 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let shown = resume.session.secret;
-        let Some(was_away) = self.attach(now, greeter, conn, shown, false, out) else { return };
+        let attached = self.attach(now, greeter, conn, shown, false, out);
+        let Some((was_away, fresh)) = attached else { return };
         let connection = &mut self.conns[conn];
         connection.attempt = resume.attempt;
         connection.is_new_program = false;
@@ -178,6 +186,10 @@ impl Relay {
             if was_away {
                 self.mark_back(now, conn, held, false, out);
             }
+        }
+        // What it changes comes after the answer, and what the rooms said before.
+        if let Some(fresh) = fresh {
+            self.replace_token(now, conn, *fresh, out);
         }
     }
 

@@ -153,6 +153,8 @@ pub(super) struct OwnedBroadcast {
     pub(super) flags: SendFlags,
     pub(super) message_type: MessageType,
     pub(super) payload: Bytes,
+    /// Whether the room's validator has looked at it, or there is none.
+    pub(super) is_valid: bool,
 }
 
 /// When the peer was last heard, and what was asked of it.

@@ -53,6 +53,14 @@ impl Signed {
         Self { identity, key: None, expires, warn }
     }
 
+    /// What came due while its session was away is due now, and not before: a relay that is
+    /// so late with its deadlines takes itself to have slept.
+    pub(super) fn catch_up(&mut self, now: Instant) {
+        for due in [&mut self.expires, &mut self.warn].into_iter().flatten() {
+            *due = (*due).max(now);
+        }
+    }
+
     fn is_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|expires| expires <= now) && plants::tokens_expire()
     }

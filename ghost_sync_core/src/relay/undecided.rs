@@ -28,9 +28,14 @@ impl<T> Undecided<T> {
 
     /// Notes a verdict.
     pub(super) fn decide(&mut self, ask: AskId, verdict: Result<(), Refusal>) {
-        if let Some(found) = self.0.iter_mut().find(|request| request.ask == ask) {
+        if let Some(found) = self.find(ask) {
             found.verdict = Some(verdict);
         }
+    }
+
+    /// Changes a request of which the host was asked, or asks it once more.
+    pub(super) fn find(&mut self, ask: AskId) -> Option<&mut UndecidedRequest<T>> {
+        self.0.iter_mut().find(|request| request.ask == ask)
     }
 
     /// Takes the oldest if it is decided.

@@ -1,6 +1,8 @@
 //! How a server finds out who its clients are.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     identity::Identity,
@@ -26,6 +28,22 @@ pub trait Authenticator: Send + Sync + 'static {
         token: Token,
         addr: SocketAddr,
     ) -> impl Future<Output = Result<Identity, AuthError>> + Send;
+
+    /// Looks whether what it goes by has changed: called every 10 s, where that may block. Does
+    /// nothing by default.
+    fn refresh(&self) {}
+}
+
+/// Verifies signatures. Its keys are read again every 10 s, if they come from a directory.
+#[cfg(feature = "auth")]
+impl Authenticator for crate::auth::TokenVerifier {
+    async fn authenticate(&self, token: Token, _: SocketAddr) -> Result<Identity, AuthError> {
+        self.verify(token.expose(), std::time::SystemTime::now(), crate::link::now())
+    }
+
+    fn refresh(&self) {
+        self.reload();
+    }
 }
 
 impl<F, T> Authenticator for F
@@ -87,6 +105,18 @@ impl Auth {
     pub(super) fn authenticate(&self, token: Token, addr: SocketAddr) -> Option<Verdict<'_>> {
         Some(self.authenticator.as_ref()?.authenticate(token, addr))
     }
+
+    /// Keeps what the authenticator goes by as it is, for as long as the runtime lives.
+    pub(super) async fn keep_fresh(self) {
+        let Some(authenticator) = self.authenticator else { return };
+        loop {
+            sleep(FRESH).await;
+            let again = authenticator.clone();
+            if spawn_blocking(move || again.refresh()).await.is_err_and(|it| it.is_cancelled()) {
+                return;
+            }
+        }
+    }
 }
 
 /// What is found out.
@@ -96,13 +126,21 @@ pub(super) type Verdict<'a> =
 /// An [`Authenticator`] of any type.
 trait Erased: Send + Sync {
     fn authenticate(&self, token: Token, addr: SocketAddr) -> Verdict<'_>;
+    fn refresh(&self);
 }
 
 impl<A: Authenticator> Erased for A {
     fn authenticate(&self, token: Token, addr: SocketAddr) -> Verdict<'_> {
         Box::pin(Authenticator::authenticate(self, token, addr))
     }
+
+    fn refresh(&self) {
+        Authenticator::refresh(self);
+    }
 }
+
+/// How often an authenticator looks whether what it goes by has changed.
+const FRESH: Duration = Duration::from_secs(10);
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

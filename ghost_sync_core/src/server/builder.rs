@@ -1,6 +1,8 @@
 //! How a server is set up.
 
-use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use crate::{
     relay::{CreateOnJoin, GateConfig, Limits, OverflowPolicy, RelayConfig, RoomConfig},
@@ -57,6 +59,7 @@ impl Default for ServerBuilder {
             settings: Settings {
                 listen: Listen::Tcp("0.0.0.0:7777".to_owned()),
                 rooms: Vec::new(),
+                bans: None,
                 fault: None,
             },
             sink: NewSink::Nobody,
@@ -176,6 +179,23 @@ impl ServerBuilder {
     #[must_use]
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
+        self
+    }
+
+    /// Keeps bans in this file, one JSON object a line, so that they hold when the server is
+    /// started again:
+    ///
+    /// ```json
+    /// {"user":"mallory","until":1796083200,"message":"cheating"}
+    /// {"address":"192.0.2.0/24","message":"a rented botnet"}
+    /// ```
+    ///
+    /// `until` is in seconds since 1970; without it a ban lasts for ever. The file is read when the
+    /// server starts, and replaced as a whole after each change. A server whose file cannot be
+    /// read does not start ([`BindError::Bans`](super::BindError::Bans)).
+    #[must_use]
+    pub fn bans(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.bans = Some(path.into());
         self
     }
 

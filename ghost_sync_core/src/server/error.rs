@@ -4,6 +4,8 @@ use std::{io, sync::Arc};
 
 use crate::relay::{ConfigError, CreateRoomError};
 
+use super::bans_file::BansFileError;
+
 /// Why [`Server::run`](super::Server::run) gave no running server.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +42,9 @@ pub enum BindError {
     /// With that setting nobody could be served.
     #[error(transparent)]
     Setting(#[from] ConfigError),
+    /// Mend the file of bans, or take it away.
+    #[error(transparent)]
+    Bans(#[from] BansFileError),
     /// It was shut down before it ran; build another.
     #[error("the server was stopped before it ran")]
     Stopped,

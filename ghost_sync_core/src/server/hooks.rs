@@ -189,7 +189,10 @@ impl Hooks {
                 config.observed |= self.wants_broadcasts;
                 Verdict::CreateRoom { config }
             }
-            Verdict::Accept | Verdict::Admit(_) | Verdict::Reject { .. } => verdict,
+            Verdict::Accept
+            | Verdict::AcceptAs { .. }
+            | Verdict::Admit(_)
+            | Verdict::Reject { .. } => verdict,
         }
     }
 

@@ -11,13 +11,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
-use super::{hooks::Hooks, shard::Shard};
+use super::{bans_file::Changes, hooks::Hooks, shard::Shard};
 
 /// What all handles of a server share.
 #[derive(Debug)]
@@ -27,8 +23,8 @@ pub(super) struct Service {
     hooks: OnceLock<Arc<Hooks>>,
     addr: OnceLock<SocketAddr>,
     phase: watch::Sender<Phase>,
-    /// Told when the bans are others than before.
-    pub(super) bans: Notify,
+    /// Changes of the bans.
+    pub(super) bans: Changes,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -42,7 +38,7 @@ pub(super) enum Phase {
 impl Service {
     pub(super) fn new(shard: Arc<Shard>) -> Arc<Self> {
         let phase = watch::Sender::new(Phase::Idle);
-        let (hooks, addr, bans) = (OnceLock::new(), OnceLock::new(), Notify::new());
+        let (hooks, addr, bans) = Default::default();
         Arc::new(Self { shard, hooks, addr, phase, bans })
     }
 
@@ -138,6 +134,9 @@ impl Service {
             && let Some(untold) = hooks.shut_down(patience).await
         {
             tracing::warn!(untold, "the handler did not finish in time");
+        }
+        if timeout(patience, self.bans.saved()).await.is_err() {
+            tracing::warn!("the last bans are not in their file");
         }
         self.end();
     }

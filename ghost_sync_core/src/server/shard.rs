@@ -36,6 +36,7 @@ use super::{
     senders::Senders,
     sink::Sink,
     socket::{Socket, Wrote},
+    validate::{Check, SlowOnes},
     writer::{Writer, without_budget},
 };
 
@@ -57,6 +58,7 @@ pub(super) struct Shard {
     pub(super) extensions: Arc<Extensions>,
     runtime: OnceLock<Handle>,
     auth: Auth,
+    pub(super) slow_validators: SlowOnes,
     linger: Duration,
     write_timeout: Duration,
     ask_timeout: Duration,
@@ -74,6 +76,8 @@ struct State {
     out: Vec<Output>,
     /// Until when the driver sleeps, if it does; `Some(None)`: until it is woken.
     asleep: Option<Option<Instant>>,
+    /// What validators are to check when the lock is free.
+    to_check: Vec<Check>,
     /// What is to be logged: not under the lock, where whoever takes the log
     /// could hold everybody up.
     to_log: Vec<RelayEvent>,
@@ -111,6 +115,7 @@ impl Shard {
             listed: Vec::new(),
             out: Vec::new(),
             asleep: None,
+            to_check: Vec::new(),
             to_log: Vec::new(),
             turned_away: None,
         };
@@ -121,6 +126,7 @@ impl Shard {
             extensions: Arc::default(),
             runtime: OnceLock::new(),
             auth,
+            slow_validators: SlowOnes::default(),
             linger,
             write_timeout,
             ask_timeout,
@@ -142,6 +148,11 @@ impl Shard {
     /// Where tasks go, once that is known.
     pub(super) fn runtime(&self) -> Option<&Handle> {
         self.runtime.get()
+    }
+
+    /// How clients are known.
+    pub(super) fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// Reads from the relay.
@@ -254,6 +265,7 @@ impl Shard {
             if state.relay.is_over_limit(link::now(), id) {
                 next = Next::Pause;
             }
+            let checks = std::mem::take(&mut state.to_check);
             bytes = &bytes[taken..];
             if bytes.is_empty() {
                 self.release(guard);
@@ -261,6 +273,7 @@ impl Shard {
                 next = next.max(Next::Yield);
                 self.hand_over(guard);
             }
+            self.validate(checks);
             if flush {
                 self.flush();
             }

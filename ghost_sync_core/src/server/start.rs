@@ -1,11 +1,12 @@
 //! A server that is set up, and how it starts.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use crate::relay::{ConfigError, CreateRoomError, RoomConfig};
+use crate::relay::{AuthPolicy, ConfigError, CreateRoomError, RoomConfig};
 
 use super::{
-    accept, alarm::Precision, driver, error::BindError, handle::ServerHandle, service::Service,
+    accept, alarm::Precision, bans_file, driver, error::BindError, handle::ServerHandle,
+    service::Service,
 };
 
 /// A relay that is set up, but does not run yet.
@@ -20,6 +21,8 @@ pub struct Server {
 pub(super) struct Settings {
     pub(super) listen: Listen,
     pub(super) rooms: Vec<(String, RoomConfig)>,
+    /// Where bans are kept.
+    pub(super) bans: Option<PathBuf>,
     /// What makes no sense among the settings.
     pub(super) fault: Option<ConfigError>,
 }
@@ -56,6 +59,10 @@ impl Server {
             Listen::Tcp(addr) => Some(accept::bind(addr).await?),
             Listen::Nowhere => None,
         };
+        if let Some(path) = settings.bans {
+            bans_file::load(&path, &service)?;
+            tokio::spawn(bans_file::keep(path, service.clone()));
+        }
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         for (name, config) in settings.rooms {
             match handle.create_room_with(&name, config) {
@@ -70,6 +77,10 @@ impl Server {
         // Without sockets there need be no I/O, and writing costs too little to wait with it.
         let timer = if listener.is_some() { Precision::Finer } else { Precision::Millisecond };
         tokio::spawn(driver::drive(service.clone(), timer));
+        tokio::spawn(service.shard.auth().clone().keep_fresh());
+        if service.shard.auth().policy() == AuthPolicy::Anonymous && listener.is_some() {
+            tracing::info!("nobody is asked for a token: anybody may come in as anybody");
+        }
         if let Some(hooks) = service.hooks() {
             tokio::spawn(hooks.clone().tell());
         }

@@ -58,6 +58,12 @@ impl Rate {
         self.burst(self.burst.max(burst as u64))
     }
 
+    /// With half as much at once: what is sent by this arrives within the whole, though a line
+    /// delays some of it.
+    pub(crate) fn half_burst(self) -> Self {
+        self.burst((self.burst / 2).max(1))
+    }
+
     /// How much a second, and how much at once.
     #[cfg(feature = "testing")]
     pub(crate) fn parts(self) -> (f64, f64) {
@@ -81,6 +87,45 @@ impl Rate {
         }
     }
 }
+
+/// What something takes out of the buckets of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) fan_out: u64,
+    pub(crate) requests: u64,
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the relay has its own"))]
+    pub(crate) pings: u64,
+}
+
+impl Cost {
+    pub(crate) const JOIN: Self = Self::request(1);
+    pub(crate) const LIST: Self = Self::request(4);
+    pub(crate) const TOKEN: Self = Self::request(4);
+
+    const fn request(cost: u64) -> Self {
+        Self { requests: cost, messages: 0, bytes: 0, fan_out: 0, pings: 0 }
+    }
+
+    /// A change of metadata with a key and value of so many bytes.
+    pub(crate) fn metadata(len: usize) -> Self {
+        Self::request(2 + len as u64 / 256)
+    }
+
+    /// A payload of so many bytes, which so many members are to hear.
+    pub(crate) fn message(len: usize, members: usize) -> Self {
+        let len = len as u64;
+        let fan_out = len.saturating_add(BROADCAST_HEADER as u64).saturating_mul(members as u64);
+        Self { messages: 1, bytes: len.max(SMALLEST), fan_out, requests: 0, pings: 0 }
+    }
+}
+
+/// Bytes of a delivered broadcast beside its payload, at most.
+pub(crate) const BROADCAST_HEADER: usize = 34;
+
+/// What the smallest payload counts as.
+const SMALLEST: u64 = 64;
 
 /// What came in, by when it will be forgotten: nanoseconds on the relay's clock. Full at first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

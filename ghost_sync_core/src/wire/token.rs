@@ -36,6 +36,12 @@ impl From<String> for Token {
 }
 
 impl Token {
+    /// The text, for the wire and for whoever verifies it, never for a log; empty where the bytes
+    /// are no text, which no token is.
+    pub fn expose(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
     /// The same, lent.
     pub fn lend(&self) -> Token<&[u8]> {
         Token(&self.0)

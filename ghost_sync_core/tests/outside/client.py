@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """A client of Ghost Sync in another language, from PROTOCOL.md alone.
 
-    python3 client.py HOST PORT ROOM
+    python3 client.py HOST PORT ROOM [tokens]
 
 Two of them join a room, talk, one loses its link and takes its session up again.
+With `tokens` one says who it is to a server that asks, shows another token before the first
+expires, lets that expire, and comes back with a third.
 Prints a line for each step that went as the page says, and ends with an error at the first
 that did not. Needs nothing but Python 3.8.
 """
@@ -55,6 +57,10 @@ class Reader:
     def bytes(self):
         return self.take(self.number(4))
 
+    def rate(self):
+        """How much, in how many nanoseconds, and how much at once; or no limit."""
+        return tuple(self.number(8) for _ in range(3)) if self.number(1) else None
+
     def end(self):
         if self.at != len(self.body):
             raise ValueError("bytes after the end of a message")
@@ -97,27 +103,32 @@ class Client:
             end = self.frame_end()
             body, self.unread = self.unread[4:end], self.unread[end:]
             tag = body[0]
-            if tag in (2, 3, 4, 5, 15, 16, 17, 20, 21, 32):
+            if tag in (2, 3, 4, 5, 15, 16, 17, 20, 21, 26, 32):
                 self.numbered += 1
             if tag == 18:
                 self.say(u8(6) + body[1:9] + u64(self.numbered))
             elif tag == 1:
-                raise EOFError("closed with reason %d" % body[1])
+                why = ", %d" % body[2] if body[1] == 107 else ""
+                raise EOFError("closed with reason %d%s" % (body[1], why))
             elif tag != 22:
                 return tag, Reader(body[1:])
 
     # --- the handshake
 
-    def hello(self, name, versions=(VERSION, VERSION)):
+    def hello(self, name, versions=(VERSION, VERSION), token=b""):
         metadata = u32(1) + text("name") + text(name)
         no_session, agent = u8(0), u32(1) + u16(5) + text("client.py")
         self.say(u8(0) + MAGIC + u16(versions[0]) + u16(versions[1]) + u64(0) + text(b"")
-                 + metadata + no_session + agent)
+                 + text(token) + metadata + no_session + agent)
         tag, welcome = self.frame()
         assert tag == 0, "not a welcome"
         assert welcome.number(2) == VERSION
         client_id = welcome.take(16)
-        welcome.take(16)  # limits and times
+        welcome.take(4 + 4 + 4)  # the longest payload, and times
+        self.user = welcome.bytes().decode()
+        self.expires_ms = welcome.number(4)
+        self.rates = [welcome.rate() for _ in range(5)]
+        welcome.take(4)  # how long seats are held
         self.epoch = welcome.number(8)
         self.session = (client_id, welcome.take(16))
         for _ in range(welcome.number(4)):
@@ -127,12 +138,12 @@ class Client:
             welcome.bytes()
         welcome.end()
 
-    def resume(self):
+    def resume(self, token=b""):
         self.attempt += 1
         client_id, secret = self.session
         progress = u32(1) + u32(self.room) + u64(self.last) + u64(self.own)
         self.say(u8(10) + MAGIC + u16(VERSION) + u16(VERSION) + u64(self.epoch) + client_id + secret
-                 + u32(self.attempt) + u64(self.numbered) + progress)
+                 + u32(self.attempt) + u64(self.numbered) + text(token) + progress)
         tag, resumed = self.frame()
         assert tag == 23, "not resumed: tag %d" % tag
         self.session = (client_id, resumed.take(16))
@@ -152,7 +163,7 @@ class Client:
         _epoch, _seq, since = joined.number(8), joined.number(8), joined.number(8)
         self.seat, _capacity, members = joined.number(4), joined.number(4), joined.number(4)
         self.last = since - 1
-        names = {}
+        names, self.users = {}, {}
         while len(names) < members:
             tag, roster = self.frame()
             assert tag == 3, "not a roster"
@@ -162,6 +173,7 @@ class Client:
                 roster.take(16 + 8)
                 metadata = [(roster.bytes(), roster.bytes()) for _ in range(roster.number(4))]
                 roster.number(1)
+                self.users[seat] = roster.bytes().decode()
                 names[seat] = dict(metadata).get(b"name", b"?").decode()
             roster.end()
         return names
@@ -208,9 +220,60 @@ class Client:
                 return sender, said
 
 
+def refused(client, **hello):
+    """How a server that does not let a client in says so."""
+    client.dial()
+    try:
+        client.hello("Zoe", **hello)
+    except EOFError as error:
+        return str(error)
+    raise AssertionError("it was let in")
+
+
+def tokens(addr, room):
+    assert refused(Client(addr)) == "closed with reason 107, 1"
+    assert refused(Client(addr), token=b"eve") == "closed with reason 107, 4"
+    print("kept out")
+
+    ada = Client(addr)
+    ada.dial()
+    ada.hello("Ada", token=b"ada")
+    assert ada.user == "ada" and 0 < ada.expires_ms <= 3600 * 1000
+    pings = ada.rates[4]
+    assert pings == (5, 10**9, 20), pings
+    ada.join(room)
+    assert ada.users[ada.seat] == "ada", ada.users
+    print("signed in")
+
+    ada.say(u8(12) + u32(7) + text(b"ada for a moment"))
+    tag, answer = ada.frame()
+    assert (tag, answer.number(4)) == (26, 7)
+    lasts = answer.number(4)
+    answer.end()
+    assert 0 < lasts <= 3000, lasts
+    print("renewed")
+
+    tag, notice = ada.frame()
+    assert tag == 25 and 0 < notice.number(4) < lasts
+    notice.end()
+    try:
+        ada.frame()
+    except EOFError as error:
+        assert str(error) == "closed with reason 108", error
+        print("expired")
+
+    ada.dial()
+    ada.resume(token=b"ada")
+    while ada.event()[0] != 12:
+        pass
+    print("came back")
+
+
 def main():
     host, port, room = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     addr = (host, port)
+    if sys.argv[4:] == ["tokens"]:
+        return tokens(addr, room)
 
     ann, bob = Client(addr), Client(addr)
     for client, name in ((ann, "Ann"), (bob, "Bob")):
@@ -242,18 +305,13 @@ def main():
     print("resumed")
 
     ann.say(u8(100) + b"a request of the future")
-    tag, refused = ann.frame()
-    refused.take(4 + 8)
-    assert (tag, refused.number(1), refused.number(1)) == (17, 18, 100)
+    tag, answer = ann.frame()
+    answer.take(4 + 8)
+    assert (tag, answer.number(1), answer.number(1)) == (17, 18, 100)
     print("refused")
 
-    stranger = Client(addr)
-    stranger.dial()
-    try:
-        stranger.hello("Zoe", versions=(77, 78))
-    except EOFError as error:
-        assert str(error) == "closed with reason 102", error
-        print("mismatched")
+    assert refused(Client(addr), versions=(77, 78)) == "closed with reason 102"
+    print("mismatched")
 
 
 if __name__ == "__main__":

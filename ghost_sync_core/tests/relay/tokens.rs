@@ -375,6 +375,65 @@ fn a_fresh_token_for_fewer_rooms_leaves_the_others() {
 }
 
 #[test]
+fn what_a_fresh_token_changes_at_a_resume_follows_what_was_missed() {
+    let mut world = with(|config| config.rooms_per_client = 2);
+    world.room("a");
+    world.room("b");
+    let peer = enter_room(&mut world, ada(), "a");
+    world.join(peer, "b");
+    let bob = enter_room(&mut world, Identity::new(user("bob")), "a");
+    world.take(peer);
+    let ticket = world.ticket(peer);
+    world.hang_up(peer);
+    world.broadcast(bob, "a", "missed");
+    let rooms = RoomPatterns::new(["b"]).unwrap();
+    let meta = LockedMeta::new([("name", "Ada")]).unwrap();
+    let back = resume(&mut world, &ticket, Some(Identity { rooms, meta, ..ada() }));
+    let frames = world.take(back);
+    let messages: Vec<_> =
+        frames.iter().map(|frame| ServerMessage::decode(frame).unwrap()).collect();
+    assert!(matches!(messages[0], ServerMessage::Resumed { .. }), "{messages:?}");
+    let place = |found: fn(&ServerMessage<'_>) -> bool| messages.iter().position(found);
+    let missed = place(|it| matches!(it, ServerMessage::Broadcast { .. }));
+    let left =
+        place(|it| matches!(it, ServerMessage::Left { reason: LeaveReason::NotAllowed, .. }));
+    assert!(missed.is_some() && missed < left, "{messages:?}");
+    assert!(place(|it| matches!(it, ServerMessage::PlayerMetadata { .. })).is_some());
+}
+
+#[test]
+fn half_a_frame_of_a_link_does_not_outlive_it_though_the_next_has_to_wait() {
+    let mut world = required();
+    world.room("a");
+    let peer = enter_room(&mut world, ada(), "a");
+    let ticket = world.ticket(peer);
+    world.bytes(peer, &[9, 0, 0, 0, 1]);
+    let back = resume(&mut world, &ticket, Some(ada()));
+    world.take(back);
+    world.say(back, &ClientMessage::Ping { nonce: 7 });
+    let frames = world.take(back);
+    let pong = ServerMessage::decode(&frames[0]).unwrap();
+    assert_eq!(pong, ServerMessage::Pong { nonce: 7 });
+}
+
+#[test]
+fn what_came_due_while_a_session_was_away_does_not_look_like_a_relay_that_slept() {
+    for (lasts, fresh) in [(40, None), (10, Some(ada()))] {
+        let mut world = required();
+        world.room("a");
+        let identity = lasting(ada(), world.now, lasts);
+        let peer = enter_room(&mut world, identity, "a");
+        let ticket = world.ticket(peer);
+        world.hang_up(peer);
+        world.wait(secs(20));
+        let back = resume(&mut world, &ticket, fresh);
+        assert!(world.relay.next_deadline().is_none_or(|due| due >= world.now));
+        world.wait(Duration::ZERO);
+        assert_eq!(world.closed(back), None);
+    }
+}
+
+#[test]
 fn a_fresh_token_of_another_user_or_a_bad_one_ends_the_connection() {
     for (verdict, why) in [
         (Ok(Identity::new(user("eve"))), AuthError::WrongUser),

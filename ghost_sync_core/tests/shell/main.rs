@@ -7,6 +7,8 @@
     reason = "a test fails where it meets what it does not expect"
 )]
 
+mod access;
+mod anew;
 mod client;
 mod cuts;
 mod errors;
@@ -23,4 +25,5 @@ mod streams;
 mod support;
 mod traps;
 mod trust;
+mod validator;
 mod weather;

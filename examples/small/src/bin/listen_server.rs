@@ -30,8 +30,7 @@ fn host(Options { bind, name, .. }: &Options) -> App {
         .add_plugins((GhostClientPlugin::default(), play));
     app.world_mut().spawn(Room::new("court"));
     app.add_systems(Startup, move |server: Res<GhostServer>, mut commands: Commands| {
-        let Some(connector) = server.connector() else { return };
-        commands.trigger(Connect::local(connector).with_metadata("name", &name));
+        commands.trigger(Connect::local(server.connector()).with_metadata("name", &name));
     });
     let begin = |_: On<ServerStarted>, it: Res<GhostServer>| bots(&it, ["Ada".to_owned()], friend);
     app.add_observer(begin);

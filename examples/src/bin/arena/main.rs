@@ -152,9 +152,8 @@ fn begin(
     count: usize,
 ) -> impl Fn(On<ServerStarted>, Commands, Res<View>, Res<GhostServer>, ResMut<Line>) {
     move |started, mut commands, view, server, mut line| {
-        let Some(connector) = server.connector() else { return };
         line.dial(None);
-        commands.trigger(Connect::local(connector).with_metadata("name", view.name()));
+        commands.trigger(Connect::local(server.connector()).with_metadata("name", view.name()));
         commands.trigger(Join::new(haunts::HAUNTS[0].name));
         if let Some(addr) = started.addr {
             let ip = if addr.ip().is_unspecified() {

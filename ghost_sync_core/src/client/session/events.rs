@@ -350,7 +350,7 @@ impl Session {
     fn seat_from_before(&mut self, name: &str) -> Result<Asked, Violation> {
         let at = self.awaited.iter().position(|room| *room == *name);
         let at = at.ok_or_else(|| format!("a seat in {name:?} that was not announced"))?;
-        Ok(Asked::again(self.awaited.remove(at)))
+        Ok(Asked::former(self.awaited.remove(at)))
     }
 
     fn answered(&mut self, request: u32) -> Result<Asked, Violation> {

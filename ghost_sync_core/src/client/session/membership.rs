@@ -114,6 +114,11 @@ impl Membership {
         &self.asked.room
     }
 
+    /// How many are in it, as far as is known.
+    pub(crate) fn members(&self) -> usize {
+        self.members.len()
+    }
+
     /// Numbers up to the last event that were own broadcasts.
     pub(crate) fn own(&self) -> u64 {
         self.own

@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     client::{Request, SendError},
     wire::{
-        ClientMessage, Delivery, DisconnectReason, JoinOptions, MAX_TOKEN, MessageType, RoomId,
-        RoomName, SendFlags, check_metadata_key,
+        ClientMessage, Cost, Delivery, DisconnectReason, MAX_TOKEN, MessageType, RoomId, RoomName,
+        SendFlags, Token, check_metadata_key,
     },
 };
 
@@ -15,12 +15,16 @@ use super::{Asked, Kind, Membership, Phase, Session};
 impl Session {
     /// Makes a request; returns whether there was something to ask for.
     pub(crate) fn request(&mut self, now: Instant, request: &Request) -> Result<bool, SendError> {
+        if self.begins_anew && self.phase != Phase::Closed {
+            return self.note(request);
+        }
         match request {
             Request::Join { if_nowhere: true, .. } if !self.is_nowhere() => return Ok(false),
-            Request::Join { room, options, if_nowhere: _ } => {
+            Request::Join { room, options, if_nowhere } => {
                 self.check_len(options.len())?;
-                let (room, options) = (room.clone(), options.clone());
-                self.ask_to_join(Asked { room, options, rejoined: false });
+                self.spend(Cost::JOIN)?;
+                let (room, options, if_nowhere) = (room.clone(), options.clone(), *if_nowhere);
+                self.ask_to_join(Asked { if_nowhere, ..Asked::new(room, options) });
             }
             Request::Leave { room } => {
                 self.check_open()?;
@@ -34,22 +38,20 @@ impl Session {
             }
             Request::ToServer { room, message_type, payload } => {
                 let room = room.clone().or_else(|| self.current_room());
-                self.to_server(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
+                self.send_to_server(room.as_ref().map(RoomName::as_str), *message_type, payload)?;
             }
             Request::SetMetadata { key, value } => self.set_metadata(key, value.as_deref())?,
             Request::ListRooms => {
                 self.check_open()?;
+                self.spend(Cost::LIST)?;
                 let request = self.number_request();
                 self.lists.insert(request);
                 self.ask(&ClientMessage::ListRooms { request });
             }
             Request::Authenticate { token } => {
                 self.check_open()?;
-                if token.is_empty() || token.0.len() > MAX_TOKEN {
-                    return Err(SendError::InvalidToken { len: token.0.len() });
-                }
-                // Later links begin with it, and this one if it is not there yet.
-                self.hello.token = token.clone();
+                self.spend(Cost::TOKEN)?;
+                self.note_token(token)?;
                 let (request, token) = (self.number_request(), token.lend());
                 self.tokens.insert(request);
                 self.ask(&ClientMessage::Authenticate { request, token });
@@ -57,6 +59,9 @@ impl Session {
             Request::Ping => {
                 self.check_open()?;
                 // Not without a link: nothing could be measured.
+                if self.is_open() {
+                    self.spend(Cost { pings: 1, ..Cost::default() })?;
+                }
                 if self.is_open()
                     && let Some(nonce) = self.pings.start(now)
                 {
@@ -65,13 +70,6 @@ impl Session {
             }
         }
         Ok(true)
-    }
-
-    /// Asks for a seat in place of one of an earlier connection, without being told to.
-    pub(crate) fn rejoin(&mut self, room: RoomName, options: JoinOptions) -> Result<(), SendError> {
-        self.check_len(options.len())?;
-        self.ask_to_join(Asked { room, options, rejoined: true });
-        Ok(())
     }
 
     /// Says something to a room: to `room`, or to the one joined last. [`Request::Broadcast`],
@@ -89,6 +87,9 @@ impl Session {
         if flags.contains(SendFlags::FORGET) && !matches!(delivery, Delivery::Latest(_)) {
             return Err(SendError::NothingToForget);
         }
+        let (_, member) = self.find(room)?;
+        let cost = Cost::message(payload.len(), member.members());
+        self.spend(cost)?;
         let (room, member) = self.find(room)?;
         let kind = if flags.contains(SendFlags::ECHO) {
             Kind::Echo
@@ -102,7 +103,7 @@ impl Session {
 
     /// Says something to the server program, about `room` or about none. [`Request::ToServer`], with
     /// a payload that need not be kept.
-    pub(crate) fn to_server(
+    pub(crate) fn send_to_server(
         &mut self,
         room: Option<&str>,
         message_type: MessageType,
@@ -114,6 +115,7 @@ impl Session {
             Some(name) => self.find(Some(name))?.0,
             None => RoomId(0),
         };
+        self.spend(Cost::message(payload.len(), 0))?;
         self.ask(&ClientMessage::ToServer { room, message_type, payload });
         Ok(self.sent.add(Kind::ToServer))
     }
@@ -122,6 +124,24 @@ impl Session {
     pub(crate) fn current_room(&self) -> Option<RoomName> {
         let member = self.rooms.get(self.order.last()?)?;
         (!member.is_listing()).then(|| member.name().clone())
+    }
+
+    /// Notes another token: later links begin with it.
+    pub(super) fn note_token(&mut self, token: &Token) -> Result<(), SendError> {
+        if token.is_empty() || token.0.len() > MAX_TOKEN {
+            return Err(SendError::InvalidToken { len: token.0.len() });
+        }
+        self.hello.token = token.clone();
+        Ok(())
+    }
+
+    /// Notes a change of the own metadata for later sessions, unless no server would take it.
+    pub(crate) fn note_metadata(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), SendError> {
+        self.hello.change(key, value).map_err(SendError::InvalidMetadata)
     }
 
     /// Changes the own metadata.
@@ -133,6 +153,7 @@ impl Session {
             return Err(SendError::PayloadTooLarge { len, max });
         }
         check_metadata_key(key)?;
+        self.spend(Cost::metadata(len))?;
         // What the server will refuse for its size is not asked for again.
         let _ = self.hello.change(key, value);
         self.ask(&ClientMessage::SetMetadata { key, value, if_version: None });
@@ -177,7 +198,7 @@ impl Session {
     }
 
     /// Whether this client has no seat, and has asked for none.
-    fn is_nowhere(&self) -> bool {
+    pub(super) fn is_nowhere(&self) -> bool {
         let stays = self.rooms.values().any(|member| !member.leaving);
         !stays && self.awaited.is_empty() && self.joins.is_empty()
     }
@@ -197,7 +218,7 @@ impl Session {
         self.check_len(payload.len())
     }
 
-    fn check_len(&self, len: usize) -> Result<(), SendError> {
+    pub(super) fn check_len(&self, len: usize) -> Result<(), SendError> {
         self.check_open()?;
         let max = self.max_payload();
         if len > max { Err(SendError::PayloadTooLarge { len, max }) } else { Ok(()) }

@@ -124,6 +124,17 @@ impl Session {
         self.late.clear();
         self.lists.clear();
         self.tokens.clear();
+        self.remember_seats();
+        if !is_held {
+            // Nor does that of an earlier process, if this one went on with it.
+            self.resumed = None;
+            self.settle(events);
+        }
+        Ok(())
+    }
+
+    /// The session is over: notes where the client was and what it had asked for.
+    pub(super) fn remember_seats(&mut self) {
         let mut rooms = std::mem::take(&mut self.rooms);
         for id in std::mem::take(&mut self.order) {
             let Some(member) = rooms.remove(&id) else { continue };
@@ -135,7 +146,7 @@ impl Session {
             self.former.push((member.asked, state));
         }
         for room in std::mem::take(&mut self.awaited) {
-            self.former.push((Asked::again(room), Former::Asked));
+            self.former.push((Asked::former(room), Former::Asked));
         }
         for (_, asked) in std::mem::take(&mut self.joins) {
             if planted!("client-forgets-to-join") {
@@ -143,12 +154,6 @@ impl Session {
             }
             self.former.push((asked, Former::Asked));
         }
-        if !is_held {
-            // Nor does that of an earlier process, if this one went on with it.
-            self.resumed = None;
-            self.settle(events);
-        }
-        Ok(())
     }
 
     /// Sees to the seats of a session that could not be resumed, now that it is known
@@ -169,8 +174,7 @@ impl Session {
                     continue;
                 }
                 Former::Seated if self.reconnect.rejoin && !goes_on => {
-                    let options = asked.options.again();
-                    self.ask_to_join(Asked { room: asked.room, options, rejoined: true });
+                    self.ask_to_join(asked.again());
                     continue;
                 }
                 Former::Seated => LeaveReason::Disconnected,
@@ -246,7 +250,7 @@ impl Session {
 
     /// Forgets the requests of a session that is over; says so where they cannot
     /// be made again and somebody may miss them.
-    fn forget_messages(&mut self) -> Vec<ServerEvent> {
+    pub(super) fn forget_messages(&mut self) -> Vec<ServerEvent> {
         let requests = std::mem::take(&mut self.unconfirmed);
         self.unsent = 0;
         let lost: Vec<_> = requests

@@ -1,10 +1,12 @@
+mod anew;
 mod history;
 mod nonsense;
 mod resume;
 
 use crate::wire::{
-    Delivery, GapReason, Hello, LeaveReason, MAGIC, MemberInfo, MessageType, MetadataEntry,
-    Progress, Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags, SessionTicket, Token,
+    Delivery, GapReason, Hello, JoinOptions, LeaveReason, MAGIC, MemberInfo, MessageType,
+    MetadataEntry, Progress, Refusal, Replay, Resume, ResumeFailure, Secret, SendFlags,
+    SessionTicket, Token,
 };
 
 use super::*;
@@ -394,10 +396,10 @@ fn pings_are_answered_and_own_pings_measured() {
 fn what_is_too_large_is_not_sent() {
     let mut talk = Talk::joined();
     talk.session.take_outbox();
-    let sent = talk.session.to_server(None, MessageType::RAW, &[0; 101]);
+    let sent = talk.session.send_to_server(None, MessageType::RAW, &[0; 101]);
     assert_eq!(sent, Err(SendError::PayloadTooLarge { len: 101, max: 100 }));
     assert_eq!(talk.session.queued(), 0);
-    talk.session.to_server(None, MessageType::RAW, &[0; 100]).unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, &[0; 100]).unwrap();
 }
 
 #[test]
@@ -435,7 +437,7 @@ fn pings_beyond_what_can_be_answered_violate_the_protocol() {
     talk.accepts(&pings, 0);
     // What waits of the program's own has nothing to do with it.
     talk.session.take_outbox();
-    talk.session.to_server(None, MessageType::RAW, &[7; 100]).unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, &[7; 100]).unwrap();
     talk.accepts(&pings, 0);
     let (_, end) = talk.hear(&[ServerMessage::Ping { nonce: 1, received: 0 }]);
     let end = end.unwrap_err();

@@ -1,12 +1,11 @@
 //! Ways to a server that the program makes itself.
 
-use std::{
-    fmt, io,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, io, pin::Pin, sync::Arc};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
 /// Makes streams to a server, one for each attempt: another transport than TCP, or
 /// a line that a test can cut.
@@ -20,9 +19,11 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
 /// The way to a server in this process, for clients in it. Clones lead to the same one.
-#[derive(Clone, Debug)]
+///
+/// The default leads nowhere yet: who connects waits for [`lead_to`](Self::lead_to).
+#[derive(Clone, Debug, Default)]
 pub struct LocalConnector {
-    server: Arc<Mutex<Connector>>,
+    server: watch::Sender<Option<Connector>>,
 }
 
 impl Connector {
@@ -48,17 +49,22 @@ impl LocalConnector {
     /// Leads where `server` does.
     #[cfg(feature = "server")]
     pub(in crate::embed) fn new(server: Connector) -> Self {
-        Self { server: Arc::new(Mutex::new(server)) }
+        Self { server: watch::Sender::new(Some(server)) }
     }
 
     /// Leads there from now on.
     #[cfg(feature = "server")]
     pub(in crate::embed) fn set(&self, server: Connector) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        self.server.send_replace(Some(server));
     }
 
     pub(super) fn connect(&self) -> Connecting {
-        self.server.lock().unwrap_or_else(PoisonError::into_inner).connect()
+        let mut server = self.server.subscribe();
+        Box::pin(async move {
+            let gone = |_| io::ErrorKind::ConnectionRefused;
+            let connector = server.wait_for(Option::is_some).await.map_err(gone)?.clone();
+            connector.ok_or(io::ErrorKind::ConnectionRefused)?.connect().await
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    client::Request,
+    client::{Request, RequestError, RequestKind, ServerEvent},
     wire::{Delivery, Refusal, RoomName, SendFlags},
 };
 
@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Held {
     requests: VecDeque<(Request, Option<RoomName>)>,
     bytes: usize,
+    /// Rooms that were asked for, of which the program was told no answer.
+    joining: Vec<RoomName>,
 }
 
 /// Bytes that may wait.
@@ -52,23 +54,91 @@ impl Held {
     }
 
     /// What waits no longer, in the order in which it was said, with the room that it waited
-    /// for; what `waits` says goes on to wait.
+    /// for; what waits for an answer, or for a room that is `to_ask`, goes on to wait.
     pub(super) fn take(
         &mut self,
-        waits: impl Fn(Option<&RoomName>) -> bool,
+        to_ask: impl Fn(&RoomName) -> bool,
     ) -> Vec<(Request, Option<RoomName>)> {
+        let waits = |room: &RoomName| self.joining.contains(room) || to_ask(room);
         let (rest, due): (Vec<_>, Vec<_>) = std::mem::take(&mut self.requests)
             .into_iter()
-            .partition(|(_, after)| waits(after.as_ref()));
+            .partition(|(_, after)| after.as_ref().is_some_and(waits));
         self.bytes = rest.iter().map(|(request, _)| request.cost()).sum();
         self.requests = rest.into();
         due
     }
 
-    /// A join of that room is not to be asked: nothing waits for it.
-    pub(super) fn unbind(&mut self, room: &RoomName) {
+    /// Everything that waits.
+    pub(super) fn take_all(&mut self) -> Vec<(Request, Option<RoomName>)> {
+        self.joining.clear();
+        self.take(|_| false)
+    }
+
+    /// The room that a message is for, or may be, if it was asked for before and not answered.
+    pub(super) fn awaited(&self, request: &Request) -> Option<RoomName> {
+        if let Request::Broadcast { room, .. } | Request::ToServer { room, .. } = request {
+            match room {
+                Some(room) => self.joining.contains(room).then(|| room.clone()),
+                None => self.joining.last().cloned(),
+            }
+        } else {
+            None
+        }
+    }
+
+    /// A request was made, or there was nothing to `ask` for.
+    pub(super) fn ask(&mut self, request: &Request, asked: bool) {
+        let Request::Join { room, .. } = request else { return };
+        if asked {
+            self.joining.push(room.clone());
+        } else {
+            // Where the client is already, it is heard.
+            self.unbind(|after| after != room);
+        }
+    }
+
+    /// Looks for answers to joins.
+    pub(super) fn hear(&mut self, event: &ServerEvent) {
+        let answered =
+            if let ServerEvent::Joined { room, .. } | ServerEvent::AlreadyJoined { room } = event {
+                room
+            } else if let ServerEvent::Refused(RequestError {
+                request: RequestKind::Join | RequestKind::Rejoin,
+                room: Some(room),
+                ..
+            }) = event
+            {
+                room
+            } else if let ServerEvent::Connected { resumed, joining, .. } = event {
+                let rooms = resumed.iter().flatten().chain(joining).cloned().collect::<Vec<_>>();
+                self.unbind(|after| rooms.contains(after));
+                self.joining = rooms;
+                return;
+            } else if let ServerEvent::Disconnected { .. } = event {
+                return self.joining.clear();
+            } else {
+                return;
+            };
+        if let Some(at) = self.joining.iter().position(|joining| joining == answered) {
+            self.joining.remove(at);
+        }
+    }
+
+    /// That room is not to be joined after all: what was to be said there is for no other.
+    pub(super) fn leave(&mut self, left: &RoomName) {
+        for (request, after) in &mut self.requests {
+            if let Request::Broadcast { room: room @ None, .. } = request
+                && after.as_ref() == Some(left)
+            {
+                *room = after.take();
+            }
+        }
+    }
+
+    /// Nothing waits for rooms but for those that are `awaited`.
+    fn unbind(&mut self, awaited: impl Fn(&RoomName) -> bool) {
         for (_, after) in &mut self.requests {
-            *after = after.take().filter(|after| after != room);
+            *after = after.take().filter(|after| awaited(after));
         }
     }
 

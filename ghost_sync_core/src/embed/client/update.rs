@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    client::{ConnectError, ServerEvent},
+    client::{ConnectError, ServerEvent, Unconnected},
     wire::{ClientId, DisconnectReason, RoomName, SessionTicket, UserId},
 };
 
@@ -79,13 +79,13 @@ impl ClientEnd {
             Self::Requested | Self::NetworkEnded | Self::NoThread(_) => false,
         }
     }
+}
 
-    /// How long the server asks to wait before that, if it does.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Connect(error) => error.retry_after(),
-            Self::Disconnect(reason) => reason.retry_after(),
-            Self::Requested | Self::NetworkEnded | Self::NoThread(_) => None,
+impl From<Unconnected> for ClientEnd {
+    fn from(reason: Unconnected) -> Self {
+        match reason {
+            Unconnected::Connect(error) => error.into(),
+            Unconnected::Disconnect(reason) => reason.into(),
         }
     }
 }

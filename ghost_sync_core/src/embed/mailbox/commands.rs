@@ -55,7 +55,7 @@ struct Batch<T> {
 /// What was sent over a bridge up to now: something to wait for until it is carried out.
 ///
 /// A program that is server and client at once lets its client ask
-/// [after](super::ClientBridge::flush_after) what its server was told in the same frame.
+/// [after](crate::embed::ClientBridge::flush_after) what its server was told in the same frame.
 #[derive(Clone, Debug)]
 pub struct Fence {
     batches: u64,

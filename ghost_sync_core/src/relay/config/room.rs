@@ -2,6 +2,9 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use super::validator::{Spoken, Validator};
+use crate::relay::Verdict;
+
 #[cfg(feature = "reflect")]
 use bevy_reflect::std_traits::ReflectDefault;
 
@@ -13,6 +16,8 @@ pub struct RoomConfig {
     pub capacity: Option<NonZeroU32>,
     /// What becomes of a broadcast.
     pub mode: RelayMode,
+    /// What checks broadcasts before that; `None`: nothing does.
+    pub validator: Option<Validator>,
     /// Whether the host is shown broadcasts that are relayed.
     pub observed: bool,
     /// Whether clients see the room in lists.
@@ -69,6 +74,7 @@ impl Default for RoomConfig {
         Self {
             capacity: None,
             mode: RelayMode::AtOnce,
+            validator: None,
             observed: false,
             listed: true,
             remove_when_empty: None,
@@ -92,6 +98,31 @@ impl RoomConfig {
     #[must_use]
     pub fn mode(mut self, mode: RelayMode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// With each broadcast of a client checked by this function, before [`mode`](Self::mode) says
+    /// what becomes of it: [`Verdict::Accept`](crate::relay::Verdict::Accept) lets it pass,
+    /// [`AcceptAs`](crate::relay::Verdict::AcceptAs) lets another payload pass in its place, and
+    /// [`Reject`](crate::relay::Verdict::Reject) tells the sender why not
+    /// ([`Refusal::Rejected`](crate::Refusal::Rejected)). A panic means no. What one client says
+    /// is heard in the order in which it said it.
+    ///
+    /// It runs on the thread that has read the message, outside of all locks, and should take
+    /// microseconds: it costs its room no more than that, where [`RelayMode::Moderated`] asks
+    /// another thread, or the next frame. One that takes longer than a millisecond is moved to
+    /// threads that may block, and the log says so. What the server says is not checked.
+    ///
+    /// ```
+    /// use ghost_sync_core::{RoomConfig, Verdict};
+    /// let short = RoomConfig::default().validator(|spoken| match spoken.payload.len() {
+    ///     0..=200 => Verdict::Accept,
+    ///     _ => Verdict::reject("at most 200 bytes"),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn validator(mut self, check: impl Fn(&Spoken) -> Verdict + Send + Sync + 'static) -> Self {
+        self.validator = Some(Validator::new(check));
         self
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::ConnId;
 use crate::{
     identity::Identity,
-    relay::config::RoomConfig,
+    relay::config::{RoomConfig, Validator},
     wire::{ClientId, MessageType, MetadataEntry, Role, RoomId, RoomName, Seat},
 };
 
@@ -29,6 +29,12 @@ pub enum Verdict {
     CreateRoom {
         /// The room's settings.
         config: RoomConfig,
+    },
+    /// Yes, with this payload in place of what the client said: censored, clamped, stamped. For
+    /// other questions than [`Relay`](Question::Relay) the same as [`Accept`](Self::Accept).
+    AcceptAs {
+        /// What is relayed. The sender hears it only if it asked for an echo.
+        payload: Bytes,
     },
     /// No; the client is told why.
     Reject {
@@ -146,7 +152,8 @@ pub enum Question {
         /// Its seat.
         seat: Seat,
     },
-    /// May this be broadcast?
+    /// May this be broadcast? Of a room with a validator that is asked, and nobody else; a server
+    /// does so by itself.
     Relay {
         /// The connection.
         conn: ConnId,
@@ -162,6 +169,10 @@ pub enum Question {
         message_type: MessageType,
         /// The bytes.
         payload: Bytes,
+        /// Who it is, if its token said so.
+        identity: Option<Arc<Identity>>,
+        /// What is to check it, in place of the host.
+        validator: Option<Validator>,
     },
     /// May this client change its metadata like this? Not asked about what it brings
     /// with its hello: that is in [`Connect`](Self::Connect).

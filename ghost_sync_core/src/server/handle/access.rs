@@ -51,7 +51,7 @@ impl ServerHandle {
     ) -> Result<(), TooManyBans> {
         let message = message.as_ref();
         self.act(|relay, now, out| relay.ban(now, who, lasts, message, out))?;
-        self.bans_changed();
+        self.service.bans.made();
         Ok(())
     }
 
@@ -72,14 +72,14 @@ impl ServerHandle {
             let conn = conn_of(relay, client)?;
             relay.ban_client(now, conn, lasts, message, out)
         })?;
-        self.bans_changed();
+        self.service.bans.made();
         Ok(who)
     }
 
     /// Ends a ban; whether there was one.
     pub fn unban(&self, who: &Who) -> bool {
         let was = self.act(|relay, now, _| relay.unban(now, who));
-        self.bans_changed();
+        self.service.bans.made();
         was
     }
 
@@ -99,6 +99,6 @@ impl ServerHandle {
 
     /// The bans may be others than before.
     pub(crate) fn bans_changed(&self) {
-        self.service.bans.notify_one();
+        self.service.bans.made();
     }
 }

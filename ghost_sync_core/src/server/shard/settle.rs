@@ -6,8 +6,8 @@ use parking_lot::MutexGuard;
 use tokio::time::timeout;
 
 use crate::{
-    relay::{AskId, Input, Output, RelayEvent},
-    server::trace_log,
+    relay::{AskId, Input, Output, Question, RelayEvent, Spoken},
+    server::{trace_log, validate::Check},
     wire::Token,
 };
 
@@ -25,6 +25,13 @@ impl Shard {
                     self.pass_on(event);
                 }
                 Output::Ask { ask, question, deadline } => {
+                    let question = match into_check(ask, question) {
+                        Ok(check) => {
+                            state.to_check.push(check);
+                            continue;
+                        }
+                        Err(question) => question,
+                    };
                     if let Some(sink) = self.sink.get() {
                         sink.clone().ask(ask, question, deadline);
                     }
@@ -85,5 +92,30 @@ impl Shard {
         let events = std::mem::take(&mut guard.to_log);
         drop(guard);
         events.iter().for_each(trace_log::tell);
+    }
+}
+
+/// What a validator is to decide, if it is that which was asked.
+fn into_check(ask: AskId, question: Question) -> Result<Check, Question> {
+    match question {
+        Question::Relay {
+            client_id,
+            name: room,
+            seat,
+            message_type,
+            payload,
+            identity,
+            validator: Some(validator),
+            ..
+        } => {
+            let spoken = Spoken { room, client_id, seat, identity, message_type, payload };
+            Ok(Check { ask, validator, spoken })
+        }
+        Question::Connect { .. }
+        | Question::Join { .. }
+        | Question::CreateRoom { .. }
+        | Question::Greet { .. }
+        | Question::Relay { .. }
+        | Question::SetMetadata { .. } => Err(question),
     }
 }

@@ -42,6 +42,7 @@ impl Expected {
     const RECONNECTING: u8 = 20;
     const RENEWED: u8 = 21;
     pub(super) const ALREADY_JOINED: u8 = 22;
+    const ANEW: u8 = 23;
 
     pub(super) fn of(tag: u8) -> Self {
         Self::at(tag, 0)
@@ -104,6 +105,10 @@ impl Expected {
             ServerEvent::Resumed => Self::of(Self::RESUMED),
             ServerEvent::ResumeFailed { .. } => Self::of(Self::RESUME_FAILED),
             ServerEvent::Renewed { client_id } => Self::renewed(*client_id),
+            // The simulated clients end with their sessions.
+            ServerEvent::Disconnected { .. }
+            | ServerEvent::Connecting { .. }
+            | ServerEvent::Connected { .. } => Self::of(Self::ANEW),
         }
     }
 }

@@ -31,7 +31,7 @@ impl World {
                     self.broadcast(at);
                 }
             }
-            OpKind::ToServer => self.to_server(at),
+            OpKind::ToServer => self.send_to_server(at),
             OpKind::Join => self.join(at),
             OpKind::Leave => {
                 if let Some(room) = self.some_room(at) {

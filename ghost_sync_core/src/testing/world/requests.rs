@@ -54,13 +54,14 @@ impl World {
         self.flush(at);
     }
 
-    pub(super) fn to_server(&mut self, at: usize) {
+    pub(super) fn send_to_server(&mut self, at: usize) {
         let author = self.players[at].author;
         let counter = self.oracle.authors[author].messages.len();
         let len = self.length();
         let payload = stamp(author, counter, RoomId(0)).payload(len);
         let message_type = self.message_type();
-        if let Ok(reference) = self.players[at].session.to_server(None, message_type, &payload) {
+        if let Ok(reference) = self.players[at].session.send_to_server(None, message_type, &payload)
+        {
             let message = Message::new(None, None, message_type, 0, payload.len());
             self.oracle.says(author, reference, message);
         }

@@ -8,7 +8,10 @@ use ghost_sync_core::{
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::limits::LimitArgs;
+use crate::{
+    access::{AccessArgs, TokenArgs},
+    limits::LimitArgs,
+};
 
 /// Rooms for multiplayer games, without game logic: what a member says to its
 /// room goes to everybody else in it.
@@ -56,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = limits().max_rooms, value_parser = at_least_one)]
     pub(crate) max_rooms: usize,
 
-    /// Rooms that one client may be in, up to 3271; with 1, joining another leaves the first
+    /// Rooms that one client may be in, up to 2862; with 1, joining another leaves the first
     #[arg(long, value_name = "N", default_value_t = limits().rooms_per_client, value_parser = at_least_one)]
     pub(crate) rooms_per_client: usize,
 
@@ -120,6 +123,9 @@ pub(crate) struct Args {
     pub(crate) overflow: Overflow,
 
     #[command(flatten)]
+    pub(crate) access: AccessArgs,
+
+    #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
     /// Time that clients get to close when the relay stops
@@ -152,6 +158,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Shows a recording to every client that joins the room of its name
     Play(PlayArgs),
+    /// Makes a token for a user, for development: a game's own backend signs the real ones
+    Token(TokenArgs),
 }
 
 /// What can be said about playing.
@@ -249,7 +257,7 @@ fn speed(text: &str) -> Result<Speed, String> {
     times.ok_or_else(|| "write a number above 0, such as 1 or 0.5, or max".to_owned())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),
@@ -257,12 +265,12 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = any_duration(text)?;
     if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
-fn any_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn any_duration(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => humantime::parse_duration(text)

@@ -11,6 +11,7 @@
 //! standard error. Ctrl-C or SIGTERM drains: clients are told and get some time
 //! to close; a second one quits at once.
 
+mod access;
 mod args;
 mod limits;
 mod play;
@@ -27,7 +28,7 @@ use args::Args;
 use clap::{CommandFactory, Parser};
 use ghost_sync_core::{
     BindError, ConfigError, CreateOnJoin, RelayConfig, RoomConfig, RoomHistory, RoomName, Server,
-    ServerBuilder,
+    ServerBuilder, auth::KeysError,
 };
 use ghost_sync_tools::{chain, descriptors};
 use tracing_subscriber::EnvFilter;
@@ -41,6 +42,10 @@ const LOG_LINES: usize = 4096;
 /// Why the relay did not run to a regular end.
 #[derive(Debug, thiserror::Error)]
 enum RelayError {
+    #[error("cannot verify tokens")]
+    Keys(#[from] KeysError),
+    #[error("there is no token")]
+    Token(#[from] access::TokenError),
     #[error(transparent)]
     Rooms(#[from] rooms::RoomsFileError),
     #[error(transparent)]
@@ -93,6 +98,11 @@ fn start(args: &Args) -> Result<(), RelayError> {
     if let Some(args::Command::Play(play)) = &args.command {
         return runtime(args)?.block_on(play::serve(play));
     }
+    if let Some(args::Command::Token(token)) = &args.command {
+        let token = access::token(token)?;
+        let _ = writeln!(io::stdout(), "{token}");
+        return Ok(());
+    }
     let rooms = rooms::of(args)?;
     if let Err(error) = descriptors::allow(args.max_clients, args.files()) {
         tracing::warn!("{}", chain(&error));
@@ -112,7 +122,8 @@ fn runtime(args: &Args) -> Result<tokio::runtime::Runtime, RelayError> {
 async fn serve(args: &Args, rooms: &[RoomName]) -> Result<(), RelayError> {
     let signals = signals::Signals::new().map_err(RelayError::Signals)?;
     args.record.as_deref().map(record::prepare).transpose()?;
-    let server = builder(args, rooms).build().run().await.map_err(RelayError::starting)?;
+    let builder = builder(args, rooms).auth(args.access.auth()?);
+    let server = builder.build().run().await.map_err(RelayError::starting)?;
     let recording = args
         .record
         .clone()
@@ -162,6 +173,8 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
         history_limit: args.history_limit,
         limits: args.limits.limits(),
         gate: args.limits.gate(),
+        links_per_user: args.access.links_per_user,
+        kick_bar: args.access.kick_bar,
         create_on_join: create,
         room_defaults: made_on_join,
         client_metadata_keys: args
@@ -170,7 +183,10 @@ fn builder(args: &Args, rooms: &[RoomName]) -> ServerBuilder {
             .map(|keys| keys.into_iter().collect()),
         ..RelayConfig::for_games()
     };
-    let builder = Server::builder().relay(relay).senders(args.threads).bind(&args.bind);
+    let mut builder = Server::builder().relay(relay).senders(args.threads).bind(&args.bind);
+    if let Some(path) = &args.access.bans {
+        builder = builder.bans(path);
+    }
     rooms.iter().fold(builder, |builder, name| builder.room_with(name.as_str(), room.clone()))
 }
 

@@ -114,7 +114,7 @@ fn whatever_a_server_says_the_client_ends_well() {
                         talk.session.reopen();
                     }
                 }
-                5 => drop(talk.session.to_server(None, MessageType::RAW, b"hi")),
+                5 => drop(talk.session.send_to_server(None, MessageType::RAW, b"hi")),
                 _ => {
                     let bytes = anything(&mut random).freeze();
                     let cut = random.usize(..=bytes.len());

@@ -87,18 +87,18 @@ fn expired() -> ServerMessage<'static> {
 fn a_resume_says_what_arrived_and_requests_are_sent_again_once() {
     let mut talk = Talk::held();
     talk.say();
-    talk.session.to_server(None, MessageType::RAW, b"one").unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, b"one").unwrap();
     talk.session.take_outbox();
     talk.accepts(&[said(11, 2)], 1);
     assert!(talk.session.link_lost(&DisconnectReason::ConnectionClosed));
-    talk.session.to_server(None, MessageType::RAW, b"two").unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, b"two").unwrap();
     talk.sends(&[]);
     talk.session.reopen();
-    talk.session.to_server(None, MessageType::RAW, b"three").unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, b"three").unwrap();
     talk.sends(&[resume(1, 2, 11)]);
     // The server has the join and what was said, but not what was sent.
     assert_eq!(talk.accepts(&[resumed(2)], 1), [ServerEvent::Resumed]);
-    talk.session.to_server(None, MessageType::RAW, b"four").unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, b"four").unwrap();
     talk.sends(&[sending(b"one"), sending(b"two"), sending(b"three"), sending(b"four")]);
     talk.relink();
     talk.sends(&[resume(2, 2, 11)]);
@@ -113,7 +113,7 @@ fn requests_are_kept_until_the_server_confirms_them_in_any_way() {
     {
         let mut talk = Talk::held();
         for _ in 0..3 {
-            talk.session.to_server(None, MessageType::RAW, b"hi").unwrap();
+            talk.session.send_to_server(None, MessageType::RAW, b"hi").unwrap();
         }
         talk.accepts(&[confirm], 0);
         talk.relink();
@@ -128,7 +128,7 @@ fn requests_are_kept_until_the_server_confirms_them_in_any_way() {
 fn what_the_server_cannot_have_is_a_violation_in_a_resume_too() {
     for received in [0, 3] {
         let mut talk = Talk::held();
-        talk.session.to_server(None, MessageType::RAW, b"hi").unwrap();
+        talk.session.send_to_server(None, MessageType::RAW, b"hi").unwrap();
         talk.relink();
         talk.violates(&[resumed(received)]);
     }
@@ -142,7 +142,7 @@ fn what_the_server_cannot_have_is_a_violation_in_a_resume_too() {
 fn unconfirmed_requests_beyond_the_usual_count_as_waiting() {
     let mut talk = Talk::held();
     while talk.session.queued() == 0 {
-        talk.session.to_server(None, MessageType::RAW, &[0; 100]).unwrap();
+        talk.session.send_to_server(None, MessageType::RAW, &[0; 100]).unwrap();
         talk.session.take_outbox();
     }
     let before = talk.session.queued();
@@ -233,7 +233,7 @@ fn a_close_of_the_server_leaves_the_session_for_another_link() {
 fn a_session_that_is_over_begins_anew_and_takes_its_rooms_back() {
     let mut talk = Talk::held();
     talk.say();
-    talk.session.to_server(None, MessageType::RAW, b"one").unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, b"one").unwrap();
     let set = |key: &str, value| Request::SetMetadata { key: key.to_owned(), value };
     talk.ask(set("name", Some("Ann".to_owned())));
     talk.ask(set("long", Some("v".repeat(90))));
@@ -323,7 +323,7 @@ fn a_link_lost_while_beginning_anew_is_replaced_too() {
     let mut talk = Talk::held();
     talk.relink();
     talk.accepts(&[expired()], 1);
-    talk.session.to_server(None, MessageType::RAW, b"late").unwrap();
+    talk.session.send_to_server(None, MessageType::RAW, b"late").unwrap();
     talk.relink();
     talk.sends(&[hello(&[])]);
     talk.accepts(&[holding(OTHER)], 1);
@@ -487,7 +487,7 @@ fn nobody_is_told_of_positions_and_effects_that_a_session_took_along() {
     talk.speak(Delivery::Volatile, plain, b"boom");
     let chat = talk.speak(Delivery::Reliable, plain, b"hello");
     let asked = talk.speak(Delivery::Latest(2), SendFlags::ACK, b"there");
-    let sent = talk.session.to_server(None, MessageType::RAW, b"cast").unwrap();
+    let sent = talk.session.send_to_server(None, MessageType::RAW, b"cast").unwrap();
     talk.session.take_outbox();
     talk.relink();
     talk.session.take_outbox();

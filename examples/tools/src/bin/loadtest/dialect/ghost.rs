@@ -170,6 +170,8 @@ fn other(message: &ServerMessage<'_>, next: &mut u64, heard: &mut Heard<'_>) -> 
         | ServerMessage::Direct { .. }
         | ServerMessage::Aside { .. }
         | ServerMessage::Spared { .. }
+        | ServerMessage::TokenExpiring { .. }
+        | ServerMessage::Authenticated { .. }
         | ServerMessage::Ack { .. }
         | ServerMessage::Pong { .. }
         | ServerMessage::RoomList { .. }
