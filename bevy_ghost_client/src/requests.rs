@@ -138,8 +138,8 @@ impl Connect {
 /// connection, as in [`Connect::with_token`]; without a connection, or by a client that came
 /// without a token, it is [`Refused`](crate::Refused).
 ///
-/// A client that looks for a connection by itself begins the next one with it, whatever the
-/// answer.
+/// A client that looks for a connection by itself begins the next one with it:
+/// [`Connected`](crate::Connected) or [`Disconnected`](crate::Disconnected) is the answer then.
 ///
 /// ```
 /// # use bevy::prelude::*;

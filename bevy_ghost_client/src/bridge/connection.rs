@@ -95,6 +95,7 @@ pub(super) fn connected(
         info!("connected");
         set_state(world, ClientState::Connected);
     }
+    world.resource_mut::<NetworkThread>().unanswered.forget_tokens();
     publish(world, Connected { client_id, resumed });
 }
 

@@ -176,7 +176,10 @@ pub(super) fn apply(world: &mut World, event: ServerEvent) {
             publish(world, ResumeFailed { reason });
         }
         // The bridge tells it as a connection.
-        ServerEvent::Renewed { .. } => {}
+        ServerEvent::Renewed { .. }
+        | ServerEvent::Connecting { .. }
+        | ServerEvent::Connected { .. }
+        | ServerEvent::Disconnected { .. } => {}
         other => debug!("an event that this version does not know: {other:?}"),
     }
 }

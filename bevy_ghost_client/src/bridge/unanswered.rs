@@ -89,6 +89,11 @@ impl Unanswered {
         std::iter::repeat_with(shown).take(std::mem::take(&mut self.tokens))
     }
 
+    /// A session has begun with the token that was shown last.
+    pub(super) fn forget_tokens(&mut self) {
+        self.tokens = 0;
+    }
+
     /// The joins that the game waits for; nobody will ask for them again.
     pub(super) fn take_joins(&mut self) -> impl Iterator<Item = Request> + use<> {
         std::mem::take(&mut self.joins).into_iter().map(|room| {

@@ -84,16 +84,30 @@ pub struct Disconnected {
 }
 
 impl Disconnected {
-    /// What the server said as it closed the connection, or let none come about; `None` where
-    /// it said nothing, and for what has an error of its own ([`ConnectError`]): rules that
-    /// said no, a full server, other versions.
-    pub fn close_reason(&self) -> Option<&CloseReason> {
-        let (ClientEnd::Connect(ConnectError::Disconnected(DisconnectReason::Closed(reason)))
-        | ClientEnd::Disconnect(DisconnectReason::Closed(reason))) = &self.reason
-        else {
-            return None;
-        };
-        Some(reason)
+    /// What the server said of this client as it closed the connection, or let none come about.
+    /// `None` where it said nothing, and for what is about the server: it is full, its rules said
+    /// no, it has another version ([`ConnectError`]).
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        match &self.reason {
+            ClientEnd::Connect(ConnectError::Unauthenticated { why }) => {
+                Some(CloseReason::Unauthenticated { why: *why })
+            }
+            ClientEnd::Connect(ConnectError::Banned { message, left }) => {
+                let for_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+                Some(CloseReason::Banned { message: message.clone(), for_ms })
+            }
+            ClientEnd::Connect(ConnectError::TooManyLinks { max }) => {
+                Some(CloseReason::TooManyLinks { max: *max })
+            }
+            ClientEnd::Connect(ConnectError::Disconnected(DisconnectReason::Closed(reason)))
+            | ClientEnd::Disconnect(DisconnectReason::Closed(reason)) => Some(reason.clone()),
+            ClientEnd::Connect(_)
+            | ClientEnd::Disconnect(_)
+            | ClientEnd::Requested
+            | ClientEnd::NetworkEnded
+            | ClientEnd::NoThread(_)
+            | _ => None,
+        }
     }
 }
 

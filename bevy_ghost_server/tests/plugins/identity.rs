@@ -77,7 +77,7 @@ pub(crate) fn dial(net: &mut TestNet, token: &str) -> usize {
 pub(crate) fn end(net: &TestNet, client: usize) -> CloseReason {
     let [.., end] = recorded::<Disconnected>(&net.clients[client]) else { panic!("no end") };
     assert_eq!(end.retry_in, None);
-    end.close_reason().expect("the server said why").clone()
+    end.close_reason().expect("the server said why")
 }
 
 pub(crate) fn show(net: &mut TestNet, client: usize, token: &str) {
@@ -99,7 +99,8 @@ fn come_back(net: &mut TestNet) {
 
 fn users<F: bevy::ecs::query::QueryFilter>(app: &mut App) -> Vec<String> {
     let mut users = app.world_mut().query_filtered::<Option<&User>, F>();
-    let named = |user: Option<&User>| user.map_or("nobody".to_owned(), |user| user.to_string());
+    let named =
+        |user: Option<&User>| user.map_or_else(|| "nobody".to_owned(), |user| user.to_string());
     let mut users: Vec<_> = users.iter(app.world()).map(named).collect();
     users.sort();
     users
@@ -315,6 +316,23 @@ fn a_token_that_is_shown_is_answered_whatever_becomes_of_the_connection() {
     let why = AuthError::WrongUser;
     assert_eq!(end(&net, ada), CloseReason::Unauthenticated { why });
     assert_eq!(told(&net), 4);
+}
+
+#[test]
+fn a_token_that_is_shown_before_there_is_a_connection_is_answered_by_it() {
+    let mut net = TestNet::with_config(optional(), lobby);
+    let ada = net.client(player);
+    let connect = net.dial(ada).with_token("mallory");
+    net.clients[ada].world_mut().trigger(connect);
+    show(&mut net, ada, "ada");
+    let client = &net.clients[ada];
+    assert_eq!(client.world().resource::<GhostClient>().user(), Some(&id("ada")));
+    assert!(recorded::<Refused>(client).is_empty());
+    // And by nothing else when that ends.
+    net.server.world_mut().trigger(StopServer::default());
+    net.settle();
+    assert!(!recorded::<Disconnected>(&net.clients[ada]).is_empty());
+    assert!(recorded::<Refused>(&net.clients[ada]).is_empty());
 }
 
 #[test]
