@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use ghost_sync_core::{
-    Client, ConnectError, Delivery, MAX_HELLO, MessageType, MetadataError, Refusal, RelayEvent, Request,
-    RequestError, RequestKind, SendFlags, ServerEvent, embed::*, link::LocalStream,
+    Client, ConnectError, Delivery, MAX_HELLO, MessageType, MetadataError, Refusal, RelayEvent,
+    Request, RequestError, RequestKind, SendFlags, ServerEvent, embed::*, link::LocalStream,
 };
 use tokio::{runtime::Handle, task::yield_now};
 

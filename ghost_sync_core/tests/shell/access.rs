@@ -283,7 +283,7 @@ async fn a_client_in_a_hot_loop_keeps_to_the_limits_and_is_refused_nothing() {
     for _ in 0..20 {
         client.list_rooms().await.unwrap();
     }
-    let (_, receiver) = client.split();
+    let (_sender, mut receiver) = client.split();
     let mut lists = 0;
     while lists < 20 {
         match receiver.recv().await.unwrap().unwrap() {

@@ -5,7 +5,8 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 use futures_core::Stream;
 use ghost_sync_core::{
     Client, CloseReason, ConnectError, Delivery, DisconnectReason, GapReason, LeaveReason, Limits,
-    MessageType, Secret, SendOptions, Server, ServerEvent, ServerMessage, VERSIONS, Welcome,
+    MAX_HELLO, MessageType, Secret, SendOptions, Server, ServerEvent, ServerMessage, VERSIONS,
+    Welcome,
     client::{SendError, TryRecvError},
 };
 use tokio::time::Instant;
@@ -46,8 +47,8 @@ async fn a_machine_that_does_not_answer_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_hello_that_is_too_long_is_not_sent() {
     let (ours, _theirs) = tokio::io::duplex(1 << 16);
-    let error = Client::builder().data(vec![0; 4096]).connect_over(ours).await.unwrap_err();
-    assert!(matches!(error, ConnectError::HelloTooLarge { len } if len > 4096), "{error:?}");
+    let error = Client::builder().data(vec![0; MAX_HELLO]).connect_over(ours).await.unwrap_err();
+    assert!(matches!(error, ConnectError::HelloTooLarge { len } if len > MAX_HELLO), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]

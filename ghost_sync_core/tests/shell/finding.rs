@@ -3,7 +3,7 @@
 use std::{future::ready, io, net::SocketAddr, time::Duration};
 
 use ghost_sync_core::{
-    Client, ClientBuilder, CloseReason, ConnectError, DisconnectReason, Refusal, Server,
+    Client, ClientBuilder, CloseReason, ConnectError, DisconnectReason, MAX_HELLO, Refusal, Server,
     client::AddressFault,
 };
 use tokio::{io::DuplexStream, net::TcpSocket, time::Instant};
@@ -155,7 +155,7 @@ async fn what_no_server_would_take_is_found_before_anything_is_dialled() {
             },
         ),
         (
-            |builder, _| builder.data(vec![0; 4096]),
+            |builder, _| builder.data(vec![0; MAX_HELLO]),
             |error| matches!(error, ConnectError::HelloTooLarge { .. }),
         ),
     ];

@@ -142,6 +142,7 @@ async fn a_client_removed_from_a_room_stays_connected() {
     server.kick(client.client_id(), "lobby", "time out").unwrap();
     let ServerEvent::Left { reason, .. } = next(&mut client).await else { panic!() };
     assert_eq!(reason, LeaveReason::Kicked { message: "time out".into() });
+    tokio::time::sleep(Duration::from_secs(10)).await;
     client.join("lobby").await.unwrap();
     hear_joined(&mut client, "lobby").await;
     assert!(server.kick(client.client_id(), "cellar", "").is_err());

@@ -24,18 +24,32 @@ impl Shard {
                     }
                     self.pass_on(event);
                 }
-                Output::Ask { ask, question, deadline } => {
-                    let question = match into_check(ask, question) {
-                        Ok(check) => {
-                            state.to_check.push(check);
-                            continue;
-                        }
-                        Err(question) => question,
-                    };
-                    if let Some(sink) = self.sink.get() {
-                        sink.clone().ask(ask, question, deadline);
+                Output::Ask { ask, question, deadline } => match question {
+                    Question::Relay {
+                        client_id,
+                        name: room,
+                        seat,
+                        message_type,
+                        payload,
+                        identity,
+                        validator: Some(validator),
+                        ..
+                    } => {
+                        let spoken =
+                            Spoken { room, client_id, seat, identity, message_type, payload };
+                        state.to_check.push(Check { ask, validator, spoken });
                     }
-                }
+                    question @ (Question::Connect { .. }
+                    | Question::Join { .. }
+                    | Question::CreateRoom { .. }
+                    | Question::Greet { .. }
+                    | Question::Relay { .. }
+                    | Question::SetMetadata { .. }) => {
+                        if let Some(sink) = self.sink.get() {
+                            sink.clone().ask(ask, question, deadline);
+                        }
+                    }
+                },
                 Output::Verify { ask, client_id: _, addr, token } => self.verify(ask, addr, token),
                 Output::Disconnect { link: id } => {
                     let Some(socket) = state.sockets.remove(id) else { continue };
@@ -92,30 +106,5 @@ impl Shard {
         let events = std::mem::take(&mut guard.to_log);
         drop(guard);
         events.iter().for_each(trace_log::tell);
-    }
-}
-
-/// What a validator is to decide, if it is that which was asked.
-fn into_check(ask: AskId, question: Question) -> Result<Check, Question> {
-    match question {
-        Question::Relay {
-            client_id,
-            name: room,
-            seat,
-            message_type,
-            payload,
-            identity,
-            validator: Some(validator),
-            ..
-        } => {
-            let spoken = Spoken { room, client_id, seat, identity, message_type, payload };
-            Ok(Check { ask, validator, spoken })
-        }
-        Question::Connect { .. }
-        | Question::Join { .. }
-        | Question::CreateRoom { .. }
-        | Question::Greet { .. }
-        | Question::Relay { .. }
-        | Question::SetMetadata { .. } => Err(question),
     }
 }
