@@ -1,5 +1,7 @@
 //! A client in another language, which knows `PROTOCOL.md` alone, on a real server.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it does not go on")]
+
 use std::{
     io::{ErrorKind, Write},
     process::{Command, Stdio},
