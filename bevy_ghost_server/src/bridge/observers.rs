@@ -130,12 +130,14 @@ pub(crate) fn on_connection_removed(
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
 ) {
+    // What is only despawned may come back at once.
+    let bars = index.closing_messages.contains_key(&removed.entity);
     let message = index.closing_message(removed.entity, "closed by the server");
     if let Some(record) = index.connection_records.get_mut(&removed.entity)
         && record.closing.is_none()
     {
         record.closing = Some(Stamp::now());
-        outbox.disconnect(record.conn, message);
+        outbox.disconnect(record.conn, message, bars);
     }
 }
 
@@ -146,6 +148,7 @@ pub(crate) fn on_player_removed(
     mut index: ResMut<Index>,
     mut outbox: ResMut<Outbox>,
 ) {
+    let bars = index.closing_messages.contains_key(&removed.entity);
     let message = index.closing_message(removed.entity, "removed by the server");
     let index = &mut *index;
     let Some(seat) = index.seat_records.get_mut(&removed.entity) else { return };
@@ -155,7 +158,7 @@ pub(crate) fn on_player_removed(
     let connection = index.connection_records.get(&seat.connection);
     let connection_closes = connection.is_none_or(|connection| connection.closing.is_some());
     if !room_closes && !connection_closes {
-        outbox.kick(seat.conn, seat.name.clone(), message);
+        outbox.kick(seat.conn, seat.name.clone(), message, bars);
     }
 }
 

@@ -35,12 +35,12 @@ impl Outbox {
         self.push(ServerCommand::CloseRoom { name, message });
     }
 
-    pub(super) fn kick(&mut self, conn: ConnId, room: RoomName, message: String) {
-        self.push(ServerCommand::Kick { conn, room, message });
+    pub(super) fn kick(&mut self, conn: ConnId, room: RoomName, message: String, bars: bool) {
+        self.push(ServerCommand::Kick { conn, room, message, bars });
     }
 
-    pub(super) fn disconnect(&mut self, conn: ConnId, message: String) {
-        self.push(ServerCommand::Disconnect { conn, message });
+    pub(super) fn disconnect(&mut self, conn: ConnId, message: String, bars: bool) {
+        self.push(ServerCommand::Disconnect { conn, message, bars });
     }
 
     pub(super) fn set_room_metadata(&mut self, room: RoomName, key: String, value: Option<String>) {

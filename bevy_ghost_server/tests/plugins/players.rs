@@ -83,7 +83,6 @@ fn despawning_a_player_puts_it_out_of_the_room_but_leaves_it_connected() {
     assert!(matches!(left.reason, LeaveReason::Kicked { .. }), "{:?}", left.reason);
     assert!(net.server.world().get_entity(connection).is_ok());
     assert_eq!(recorded::<Left>(&net.clients[client]).len(), 1);
-    net.advance(RelayConfig::default().kick_bar);
     net.join(client, "lobby");
 }
 

@@ -223,14 +223,16 @@ fn execute(
         ServerCommand::CloseRoom { name, message } => {
             let _ = relay.close_room(now, name.as_str(), &message, out);
         }
-        ServerCommand::Kick { conn, room, message } => {
+        ServerCommand::Kick { conn, room, message, bars } => {
             let held = relay.rooms_of(conn).find(|(_, name)| **name == room).map(|(id, _)| id);
             if let Some(held) = held {
-                let _ = relay.kick(now, conn, held, &message, out);
+                let kick = if bars { Relay::kick } else { Relay::unseat };
+                let _ = kick(relay, now, conn, held, &message, out);
             }
         }
-        ServerCommand::Disconnect { conn, message } => {
-            let _ = relay.disconnect(now, conn, &message, out);
+        ServerCommand::Disconnect { conn, message, bars } => {
+            let end = if bars { Relay::disconnect } else { Relay::hang_up };
+            let _ = end(relay, now, conn, &message, out);
         }
         ServerCommand::Ban { who, lasts, message } => {
             let error = relay.ban(now, who.clone(), lasts, &message, out).err()?;

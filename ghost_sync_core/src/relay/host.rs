@@ -57,6 +57,21 @@ impl Relay {
             return Ok(());
         }
         self.bar_from_server(now, conn);
+        self.hang_up(now, conn, message, out)
+    }
+
+    /// As [`disconnect`](Self::disconnect), but it may connect again at once, if somebody says so.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn hang_up(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ClientNotFound> {
+        self.present(conn)?;
         self.close(now, conn, CloseReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }
@@ -76,6 +91,22 @@ impl Relay {
     ) -> Result<(), ClientNotFound> {
         self.present(conn)?.seat_in(room).ok_or(ClientNotFound)?;
         self.bar_from_room(now, conn, room);
+        self.unseat(now, conn, room, message, out)
+    }
+
+    /// As [`kick`](Self::kick), but it may join again at once: its game is over, say.
+    ///
+    /// # Errors
+    /// When it is not in it.
+    pub fn unseat(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        room: RoomId,
+        message: &str,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ClientNotFound> {
+        self.present(conn)?.seat_in(room).ok_or(ClientNotFound)?;
         self.leave(now, conn, room, LeaveReason::Kicked { message: message.to_owned() }, out);
         Ok(())
     }

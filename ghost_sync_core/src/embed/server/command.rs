@@ -55,6 +55,8 @@ pub enum ServerCommand {
         room: RoomName,
         /// What it is told.
         message: String,
+        /// Whether it stays out for [`kick_bar`](crate::RelayConfig::kick_bar).
+        bars: bool,
     },
     /// Ends a connection.
     Disconnect {
@@ -62,6 +64,8 @@ pub enum ServerCommand {
         conn: ConnId,
         /// What the client is told.
         message: String,
+        /// Whether it stays out for [`kick_bar`](crate::RelayConfig::kick_bar).
+        bars: bool,
     },
     /// Keeps somebody out: see [`ServerHandle::ban`](crate::server::ServerHandle::ban).
     Ban {
