@@ -33,8 +33,8 @@ async fn a_client_in_python_says_who_it_is_and_renews_that() {
 
 /// Lets the client play a scene on a server, and checks the steps that it says it has made.
 async fn play(server: ServerBuilder, scene: &[&str], steps: &[&str]) {
-    let server = server.bind("127.0.0.1:0").room("den").build().run().await.unwrap();
-    let addr = server.local_addr().unwrap();
+    let server = server.bind("127.0.0.1:0").room("den").build().run().await;
+    let addr = server.expect("a server").local_addr().expect("on a socket");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/outside/client.py");
     let ran = Command::new("python3")
         .args([program, &addr.ip().to_string(), &addr.port().to_string(), "den"])
@@ -45,10 +45,10 @@ async fn play(server: ServerBuilder, scene: &[&str], steps: &[&str]) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Straight to the terminal: what tests print is shown only when they fail.
             let words = "\nSKIPPED: there is no python3 here, so no outside client was tried\n";
-            std::io::stderr().write_all(words.as_bytes()).unwrap();
+            std::io::stderr().write_all(words.as_bytes()).expect("a terminal");
             return;
         }
-        ran => ran.unwrap(),
+        ran => ran.expect("python3 runs"),
     };
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{out}{err}");

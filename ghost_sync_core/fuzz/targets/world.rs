@@ -350,6 +350,8 @@ impl World {
     /// Lets a socket take so many bytes more; `None`: any number.
     pub(super) fn read_on(&mut self, link: usize, bytes: Option<usize>) {
         self.links[link].takes = bytes;
+        let id = self.links[link].id;
+        self.act(|relay, now, out| relay.catch_up(now, id, out));
         self.write(link);
         self.pump();
     }

@@ -206,6 +206,7 @@ impl Relay {
     pub(super) fn open(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         // Either may have come up since it was asked about.
         let allowed = self.check_ban(now, conn).and_then(|()| self.check_bar(now, conn));
+        let allowed = allowed.and_then(|()| self.check_expiry(now, conn));
         let allowed = allowed.and_then(|()| self.enter_user(now, conn, out));
         if let Some(reason) = allowed.err().or_else(|| self.no_place()) {
             return self.close(now, conn, reason, out);

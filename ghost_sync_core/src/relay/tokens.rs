@@ -53,8 +53,8 @@ impl Signed {
         Self { identity, key: None, expires, warn }
     }
 
-    /// What came due while its session was away is due now, and not before: a relay that is
-    /// so late with its deadlines takes itself to have slept.
+    /// What came due before its session was there is due now, and not then: a relay that is so
+    /// late with its deadlines takes itself to have slept.
     pub(super) fn catch_up(&mut self, now: Instant) {
         for due in [&mut self.expires, &mut self.warn].into_iter().flatten() {
             *due = (*due).max(now);
@@ -217,6 +217,17 @@ impl Relay {
         }
     }
 
+    /// Whether a connection's token is good still when it is about to open.
+    pub(super) fn check_expiry(&mut self, now: Instant, conn: ConnId) -> Result<(), CloseReason> {
+        let signed = self.conns.get_mut(conn).and_then(|found| found.signed.as_mut());
+        let Some(signed) = signed else { return Ok(()) };
+        if signed.is_expired(now) {
+            return Err(CloseReason::TokenExpired);
+        }
+        signed.catch_up(now);
+        Ok(())
+    }
+
     /// Shows the host another token of an open session.
     pub(super) fn authenticate(
         &mut self,
@@ -275,6 +286,7 @@ impl Relay {
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
+        fresh.catch_up(now);
         fresh.key = connection.signed.as_ref().and_then(|signed| signed.key);
         let identity = fresh.identity.clone();
         connection.signed = Some(Box::new(fresh));

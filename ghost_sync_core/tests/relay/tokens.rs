@@ -434,6 +434,22 @@ fn what_came_due_while_a_session_was_away_does_not_look_like_a_relay_that_slept(
 }
 
 #[test]
+fn a_token_that_expires_while_the_rules_decide_lets_nobody_in() {
+    for (lasts, closed) in [(4, Some(CloseReason::TokenExpired)), (6, None)] {
+        let mut world = with(|config| {
+            (config.host.ask_connect, config.ask_timeout) = (true, secs(10));
+        });
+        let identity = lasting(ada(), world.now, lasts);
+        let peer = enter(&mut world, identity);
+        world.wait(secs(5));
+        let (ask, _) = world.asked.pop().unwrap();
+        world.answer(ask, ghost_sync_core::Verdict::Accept);
+        assert_eq!(world.closed(peer), closed);
+        assert!(world.relay.next_deadline().is_none_or(|due| due >= world.now));
+    }
+}
+
+#[test]
 fn a_fresh_token_of_another_user_or_a_bad_one_ends_the_connection() {
     for (verdict, why) in [
         (Ok(Identity::new(user("eve"))), AuthError::WrongUser),
