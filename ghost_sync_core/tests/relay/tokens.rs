@@ -598,3 +598,20 @@ fn who_may_enter_is_asked_again_when_the_rules_have_decided() {
     world.answer(ask, ghost_sync_core::Verdict::Accept);
     assert!(matches!(world.refused(peer)[..], [Refusal::Forbidden { .. }]));
 }
+
+#[test]
+fn whether_a_join_may_make_a_room_is_looked_at_again_when_the_rules_have_decided() {
+    let mut world = with(|config| {
+        (config.create_on_join, config.host.ask_join) = (CreateOnJoin::Ask, true);
+    });
+    for fresh in [ada(), Identity { rooms: RoomPatterns::none(), create: true, ..ada() }] {
+        let peer = enter(&mut world, Identity { create: true, ..ada() });
+        world.join(peer, "new");
+        let (ask, _) = world.asked.pop().unwrap();
+        authenticate(&mut world, peer, Ok(fresh));
+        world.take(peer);
+        world.answer(ask, ghost_sync_core::Verdict::Accept);
+        assert!(matches!(world.refused(peer)[..], [Refusal::Forbidden { .. }]));
+        assert_eq!(world.relay.room_count(), 0);
+    }
+}
