@@ -1,7 +1,5 @@
 //! A client in another language, which knows `PROTOCOL.md` alone, on a real server.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it does not go on")]
-
 use std::{
     io::{ErrorKind, Write},
     process::{Command, Stdio},

@@ -95,7 +95,6 @@ pub(crate) struct Cost {
     pub(crate) bytes: u64,
     pub(crate) fan_out: u64,
     pub(crate) requests: u64,
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the relay has its own"))]
     pub(crate) pings: u64,
 }
 
