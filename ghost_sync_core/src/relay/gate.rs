@@ -42,24 +42,27 @@ struct Holder {
 #[derive(Debug, Default)]
 pub(super) struct Bar {
     until: u64,
-    /// Bars that came soon one after the other.
+    /// The end of the last one for asking too much.
+    struck: u64,
+    /// Those that came soon one after the other.
     strikes: u32,
 }
 
 impl Bar {
     /// Begins with the length `first`, or a longer one if the last bar ended not long ago.
     pub(super) fn strike(&mut self, now: u64, first: Duration) {
-        if self.until > now {
+        if self.struck > now {
             return;
         }
-        if now - self.until > STRIKES_LAST {
+        if now - self.struck > STRIKES_LAST {
             self.strikes = 0;
         }
         let first = nanos(first);
         let longer = 1_u64.checked_shl(self.strikes).unwrap_or(u64::MAX);
         self.strikes = self.strikes.saturating_add(1);
         let longest = LONGEST_BAR.max(first);
-        self.until = now.saturating_add(first.saturating_mul(longer).min(longest));
+        self.struck = now.saturating_add(first.saturating_mul(longer).min(longest));
+        self.until = self.until.max(self.struck);
     }
 
     /// Lasts so long at least.
@@ -333,6 +336,16 @@ mod tests {
         }
         now += STRIKES_LAST + 1;
         assert_eq!(gate.strike(now, from), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_shorter_bar_for_something_else_makes_no_strike_shorter() {
+        let (mut gate, from) = (gate(|config| config), addr("1.1.1.1"));
+        gate.bar(0, from, Duration::from_secs(10));
+        assert_eq!(gate.strike(5 * SECOND, from), Some(Duration::from_secs(60)));
+        gate.bar(64 * SECOND, from, Duration::from_secs(10));
+        assert_eq!(gate.barred_for(65 * SECOND, from), Some(Duration::from_secs(9)));
+        assert_eq!(gate.strike(65 * SECOND, from), Some(Duration::from_secs(120)));
     }
 
     #[test]
