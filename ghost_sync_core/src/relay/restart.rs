@@ -45,7 +45,7 @@ impl Relay {
         restart: Restart,
         out: &mut Vec<Output>,
     ) {
-        let Ok(conn) = self.session_of(&restart.ticket) else {
+        let Ok(conn) = self.session_of(now, &restart.ticket) else {
             return self.greeted(now, greeter, restart.newcomer, out);
         };
         let mut restart = Box::new(restart);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    BanClientError, ClientMessage, CloseReason, JoinOptions, LeaveReason, Refusal, ServerMessage,
-    Who,
+    BanClientError, ClientMessage, CloseReason, JoinOptions, LeaveReason, Refusal, ResumeFailure,
+    ServerMessage, Who,
 };
 
 use crate::world::{PeerId, World, secs};
@@ -154,4 +154,34 @@ fn who_was_disconnected_stays_out_of_the_server_for_a_while() {
     world.wait(secs(10));
     let again = world.client();
     assert_eq!(world.closed(again), None);
+}
+
+/// Why a resume failed, if that is what the client was told last.
+fn failed(world: &mut World, peer: PeerId) -> Option<ResumeFailure> {
+    let frame = world.take(peer).pop()?;
+    match ServerMessage::decode(&frame).unwrap() {
+        ServerMessage::ResumeFailed { reason } => Some(reason),
+        _ => None,
+    }
+}
+
+#[test]
+fn who_was_banned_while_away_is_told_of_the_ban_as_it_is_when_it_comes_back() {
+    let mut world = world();
+    let [one, other, third] = [0, 1, 2].map(|_| world.member("a"));
+    let tickets = [one, other, third].map(|peer| world.ticket(peer));
+    [one, other, third].into_iter().for_each(|peer| world.hang_up(peer));
+    let who = address("10.1.2.3");
+    ban(&mut world, who.clone(), Some(secs(60)));
+    world.from = ([10, 9, 9, 9], 7).into();
+    world.wait(secs(20));
+    let back = world.resume(&tickets[0]);
+    assert_eq!(world.closed(back), banned(Some(40_000)));
+    ban(&mut world, who.clone(), None);
+    let back = world.resume(&tickets[1]);
+    assert_eq!(world.closed(back), banned(None));
+    let now = world.now;
+    assert!(world.relay.unban(now, &who));
+    let back = world.resume(&tickets[2]);
+    assert_eq!(failed(&mut world, back), Some(ResumeFailure::Expired), "it may begin anew");
 }
