@@ -202,7 +202,7 @@ impl Relay {
         greeter: ConnId,
         held: ConnId,
     ) -> Result<(), CloseReason> {
-        let Some(held) = self.conns[held].signed.as_ref() else {
+        let Some(signed) = self.conns[held].signed.as_ref() else {
             return match self.conns[greeter].signed {
                 // Nobody in particular does not become somebody on the way.
                 Some(_) => Err(CloseReason::Unauthenticated { why: AuthError::WrongUser }),
@@ -210,10 +210,11 @@ impl Relay {
             };
         };
         match self.conns[greeter].signed.as_ref() {
-            Some(fresh) if fresh.identity.user == held.identity.user => Ok(()),
+            Some(fresh) if fresh.identity.user == signed.identity.user => Ok(()),
             Some(_) => Err(CloseReason::Unauthenticated { why: AuthError::WrongUser }),
-            None if held.is_expired(now) => Err(CloseReason::TokenExpired),
-            None => Ok(()),
+            None if signed.is_expired(now) => Err(CloseReason::TokenExpired),
+            // Who shows a token was looked at when that was known.
+            None => self.check_bar(now, held),
         }
     }
 
