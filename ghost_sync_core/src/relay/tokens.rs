@@ -33,8 +33,9 @@ pub(super) struct Signed {
     /// The user, once the connection counts as one of it.
     pub(super) key: Option<UserKey>,
     expires: Option<Instant>,
-    /// When the client is told that its token expires; `None`: it was.
-    warn: Option<Instant>,
+    /// When the client is told that its token expires, and whether it was, over this link.
+    notice: Option<Instant>,
+    told: bool,
 }
 
 /// What a client said first, which waits for the verdict about its token.
@@ -49,16 +50,18 @@ impl Signed {
         // What has expired already is found so at once.
         let lasts = identity.expires.map(|at| at.saturating_duration_since(now).min(FOR_EVER));
         let expires = lasts.map(|lasts| now + lasts);
-        let warn = lasts.map(|lasts| now + lasts - (lasts / 5).min(NOTICE));
-        Self { identity, key: None, expires, warn }
+        let notice = lasts.map(|lasts| now + lasts - (lasts / 5).min(NOTICE));
+        Self { identity, key: None, expires, notice, told: false }
     }
 
     /// What came due while its session was away is due now, and not before: a relay that is
-    /// so late with its deadlines takes itself to have slept.
+    /// so late with its deadlines takes itself to have slept. What was said over the last link
+    /// may not have arrived.
     pub(super) fn catch_up(&mut self, now: Instant) {
-        for due in [&mut self.expires, &mut self.warn].into_iter().flatten() {
+        for due in [&mut self.expires, &mut self.notice].into_iter().flatten() {
             *due = (*due).max(now);
         }
+        self.told = false;
     }
 
     fn is_expired(&self, now: Instant) -> bool {
@@ -85,7 +88,7 @@ impl Connection {
     /// When something has to be done about its token.
     pub(super) fn token_due(&self) -> Option<Instant> {
         let signed = self.signed.as_ref().filter(|_| self.is_open())?;
-        signed.warn.or(signed.expires)
+        signed.notice.filter(|_| !signed.told).or(signed.expires)
     }
 }
 
@@ -315,8 +318,8 @@ impl Relay {
         if signed.is_expired(now) {
             return self.close(now, conn, CloseReason::TokenExpired, out);
         }
-        if signed.warn.is_some_and(|warn| warn <= now) {
-            signed.warn = None;
+        if !signed.told && signed.notice.is_some_and(|notice| notice <= now) {
+            signed.told = true;
             let in_ms = signed.expires_ms(now);
             self.push(conn, ItemKind::Control, &ServerMessage::TokenExpiring { in_ms });
         }
