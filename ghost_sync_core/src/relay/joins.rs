@@ -61,11 +61,12 @@ impl Relay {
                 self.ask_join(now, conn, *room, out);
                 continue;
             }
-            match self.creation(&pending.options) {
-                CreateOnJoin::Always | CreateOnJoin::Ask if !self.may_create(conn) => {
-                    let what = "this token lets nobody make rooms".to_owned();
-                    self.finish_join(conn, Err(Refusal::Forbidden { what }));
-                }
+            let creation = self.creation(&pending.options);
+            if let Err(reason) = self.may_create(conn, &name, creation) {
+                self.finish_join(conn, Err(reason));
+                continue;
+            }
+            match creation {
                 CreateOnJoin::Never => {
                     self.finish_join(conn, Err(Refusal::RoomNotFound { room: name.to_string() }));
                 }
@@ -88,9 +89,23 @@ impl Relay {
         }
     }
 
-    /// Whether a client's joins may make rooms, as far as its token says.
-    fn may_create(&self, conn: ConnId) -> bool {
-        self.conns[conn].identity().is_none_or(|identity| identity.create)
+    /// Whether the join of a client may make a room of that name where it is missing, as far as
+    /// its token says now.
+    fn may_create(
+        &self,
+        conn: ConnId,
+        name: &RoomName,
+        creation: CreateOnJoin,
+    ) -> Result<(), Refusal> {
+        let connection = &self.conns[conn];
+        if !connection.may_enter(name) {
+            return Err(not_covered(name));
+        }
+        let may = connection.identity().is_none_or(|identity| identity.create);
+        if creation == CreateOnJoin::Never || may {
+            return Ok(());
+        }
+        Err(Refusal::Forbidden { what: "this token lets nobody make rooms".to_owned() })
     }
 
     fn ask_for_room(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
@@ -183,7 +198,11 @@ impl Relay {
             (Err(reason), _) => self.finish_join(conn, Err(reason)),
             // Somebody else made it meanwhile.
             (Ok(_), Some(room)) => self.ask_join(now, conn, *room, out),
-            (Ok(config), None) => self.create_for_join(now, conn, name, config, out),
+            // There may be another token meanwhile.
+            (Ok(config), None) => match self.may_create(conn, &name, CreateOnJoin::Ask) {
+                Ok(()) => self.create_for_join(now, conn, name, config, out),
+                Err(reason) => self.finish_join(conn, Err(reason)),
+            },
         }
         self.next_join(now, conn, out);
     }
