@@ -48,7 +48,8 @@ pub(super) enum First {
 impl Signed {
     fn new(now: Instant, identity: Arc<Identity>) -> Self {
         // What has expired already is found so at once.
-        let lasts = identity.expires.map(|at| at.saturating_duration_since(now).min(FOR_EVER));
+        let expires = identity.expires.filter(|_| plants::tokens_expire());
+        let lasts = expires.map(|at| at.saturating_duration_since(now).min(FOR_EVER));
         let expires = lasts.map(|lasts| now + lasts);
         let notice = lasts.map(|lasts| now + lasts - (lasts / 5).min(NOTICE));
         Self { identity, key: None, expires, notice, told: false }
@@ -65,7 +66,7 @@ impl Signed {
     }
 
     fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|expires| expires <= now) && plants::tokens_expire()
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     /// As the wire has it.
@@ -187,8 +188,10 @@ impl Relay {
         connection.session = Session::Greeting { until: now + self.config.handshake_timeout };
         connection.signed = identity.map(|identity| Box::new(Signed::new(now, identity)));
         self.schedule(conn);
-        let allowed = self.check_ban(now, conn).and_then(|()| self.check_bar(now, conn));
-        if let Err(reason) = allowed {
+        let banned = self
+            .check_ban(now, conn)
+            .or_else(|reason| if plants::banned_come_back() { Ok(()) } else { Err(reason) });
+        if let Err(reason) = banned.and_then(|()| self.check_bar(now, conn)) {
             return self.close(now, conn, reason, out);
         }
         match first {
@@ -214,6 +217,7 @@ impl Relay {
         };
         match self.conns[greeter].signed.as_ref() {
             Some(fresh) if fresh.identity.user == signed.identity.user => Ok(()),
+            Some(_) if !plants::other_users_are_refused() => Ok(()),
             Some(_) => Err(CloseReason::Unauthenticated { why: AuthError::WrongUser }),
             None if signed.is_expired(now) => Err(CloseReason::TokenExpired),
             // Who shows a token was looked at when that was known.
@@ -281,12 +285,14 @@ impl Relay {
         let Some(connection) = self.conns.get_mut(conn) else { return };
         fresh.key = connection.signed.as_ref().and_then(|signed| signed.key);
         let identity = fresh.identity.clone();
-        connection.signed = Some(Box::new(fresh));
+        if plants::renewals_count() {
+            connection.signed = Some(Box::new(fresh));
+        }
         self.vouch(now, conn, &identity, out);
         for room in self.conns[conn].seats.iter().map(|held| held.room).collect::<Vec<_>>() {
             let covered =
                 |room| self.rooms.get(&room).is_none_or(|it| identity.rooms.covers(&it.name));
-            if !covered(room) {
+            if !covered(room) && plants::seats_go_with_grants() {
                 self.leave(now, conn, room, LeaveReason::NotAllowed, out);
             }
         }
@@ -320,6 +326,9 @@ impl Relay {
         }
         if !signed.told && signed.notice.is_some_and(|notice| notice <= now) {
             signed.told = true;
+            if !plants::ends_are_announced() {
+                return;
+            }
             let in_ms = signed.expires_ms(now);
             self.push(conn, ItemKind::Control, &ServerMessage::TokenExpiring { in_ms });
         }
