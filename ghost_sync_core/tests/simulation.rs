@@ -62,7 +62,7 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for name in PLANTS {
         plant(Some(name)).expect("it is in the list");
-        if !(0..1000).any(|seed| simulate(seed, STEPS).failure.is_some()) {
+        if !(0..2000).any(|seed| simulate(seed, STEPS).failure.is_some()) {
             missed.push(*name);
         }
     }

@@ -5,6 +5,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Instant,
 };
 
@@ -18,7 +19,10 @@ use super::{
     plants, prefix,
     session::{Connection, SeatRef, Secrets, Session, Threshold},
 };
-use crate::wire::{ClientId, CloseReason, Decoder, MAX_HELLO, ServerMessage};
+use crate::{
+    identity::Identity,
+    wire::{ClientId, CloseReason, Decoder, MAX_HELLO, ServerMessage},
+};
 
 /// Connections without a link, by where they come from: however many there are, it is known
 /// at once who goes first.
@@ -52,6 +56,8 @@ pub(super) struct EndedAway {
     pub(super) client_id: ClientId,
     pub(super) secrets: Secrets,
     pub(super) reason: CloseReason,
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) addr: IpAddr,
 }
 
 impl Away {
@@ -254,7 +260,8 @@ impl Relay {
     pub(super) fn note_ended_away(&mut self, conn: ConnId, reason: CloseReason) {
         let Some(connection) = self.conns.get(conn) else { return };
         let (client_id, secrets) = (connection.client_id, connection.secrets);
-        self.ended_away.push_back(EndedAway { client_id, secrets, reason });
+        let (identity, addr) = (connection.identity().cloned(), connection.addr.ip());
+        self.ended_away.push_back(EndedAway { client_id, secrets, reason, identity, addr });
         if self.ended_away.len() > MAX_ENDED_AWAY {
             self.ended_away.pop_front();
         }

@@ -14,9 +14,11 @@ use super::{
     event::{ConnId, Output},
     plants,
     prefix::IpPrefix,
-    session::Connection,
 };
-use crate::wire::{CloseReason, UserId};
+use crate::{
+    identity::Identity,
+    wire::{CloseReason, UserId},
+};
 
 /// Whom a ban keeps out.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -111,16 +113,15 @@ impl Bans {
         found.max_by_key(|ban| (ban.until.is_none(), ban.until))
     }
 
-    /// Why that connection is kept out, if it is.
-    fn of(&self, now: Instant, connection: &Connection) -> Option<&Ban> {
+    /// Why somebody who comes from there is kept out, if it is.
+    fn of(&self, now: Instant, identity: Option<&Identity>, addr: IpAddr) -> Option<&Ban> {
         if self.list.is_empty() {
             return None;
         }
-        let identity = connection.identity();
         let user = identity.map(|identity| Who::User(identity.user.clone()));
         let token = identity.and_then(|identity| identity.token_id.clone()).map(Who::Token);
         let by_name = user.into_iter().chain(token).find_map(|who| self.find(now, &who));
-        by_name.or_else(|| self.of_address(now, connection.addr.ip()))
+        by_name.or_else(|| self.of_address(now, addr))
     }
 }
 
@@ -209,7 +210,18 @@ impl Relay {
     /// Why a connection is kept out by a ban, if it is.
     pub(super) fn check_ban(&self, now: Instant, conn: ConnId) -> Result<(), CloseReason> {
         let Some(connection) = self.conns.get(conn) else { return Ok(()) };
-        match self.bans.of(now, connection) {
+        let identity = connection.identity().map(|identity| &**identity);
+        self.check_ban_of(now, identity, connection.addr.ip())
+    }
+
+    /// Why somebody who comes from there is kept out by a ban, if it is.
+    pub(super) fn check_ban_of(
+        &self,
+        now: Instant,
+        identity: Option<&Identity>,
+        addr: IpAddr,
+    ) -> Result<(), CloseReason> {
+        match self.bans.of(now, identity, addr) {
             Some(ban) => {
                 let left = ban.left(now).map(|left| left.as_millis().max(1));
                 let for_ms = left.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX));

@@ -157,7 +157,7 @@ impl Relay {
         ticket: Option<SessionTicket>,
         out: &mut Vec<Output>,
     ) {
-        let held = ticket.and_then(|it| Some((it, self.session_of(&it).ok()?)));
+        let held = ticket.and_then(|it| Some((it, self.session_of(now, &it).ok()?)));
         let Some((ticket, held)) = held else { return self.greeted(now, conn, newcomer, out) };
         let allowed = self.check_user(now, conn, held);
         if let Err(reason) = allowed.and_then(|()| self.may_begin_anew(now, held)) {

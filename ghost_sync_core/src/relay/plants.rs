@@ -24,9 +24,12 @@ plants! {
     any_frame_length if "any-frame-length";
     any_number_away if "any-number-away";
     aside_given_twice if "aside-given-twice";
+    anybody_makes_rooms if "anybody-makes-rooms";
     away_is_told unless "away-not-told";
     back_is_told unless "back-not-told";
+    banned_come_back if "banned-resumes";
     bans_spare_the_away if "ban-spares-the-away";
+    ends_are_announced unless "token-expires-untold";
     event_overtakes_join if "event-overtakes-join";
     flood_evicts_others if "away-flood-evicts-others";
     grants_hold unless "grant-after-existence";
@@ -41,10 +44,13 @@ plants! {
     message_lost_at_resume if "message-lost-at-resume";
     old_link_is_fenced unless "old-link-not-fenced";
     old_secret_ends unless "old-secret-stays-good";
+    other_users_are_refused unless "token-of-another-user";
     refusals_count unless "refused-but-relayed";
     refuse_makes_no_room unless "refuse-makes-a-room";
     revoking_spares_the_away if "revoked-resumes";
+    renewals_count unless "token-not-replaced";
     roster_is_cut if "roster-incomplete";
+    seats_go_with_grants unless "seat-outlives-grant";
     shares_are_bounded unless "one-sender-fills-retained";
     shutdown_forgets_away if "shutdown-forgets-away";
     tokens_are_required unless "token-not-required";

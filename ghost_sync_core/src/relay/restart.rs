@@ -45,9 +45,15 @@ impl Relay {
         restart: Restart,
         out: &mut Vec<Output>,
     ) {
-        let Ok(conn) = self.session_of(&restart.ticket) else {
+        let Ok(conn) = self.session_of(now, &restart.ticket) else {
             return self.greeted(now, greeter, restart.newcomer, out);
         };
+        // Either may have come up while the host was asked.
+        let allowed =
+            self.check_bar(now, greeter).and_then(|()| self.check_user(now, greeter, conn));
+        if let Err(reason) = allowed {
+            return self.close(now, greeter, reason, out);
+        }
         let mut restart = Box::new(restart);
         let mut waits = restart.asked.iter().any(|(_, it)| matches!(it, Greeting::Asked(_)));
         for held in self.conns[conn].seats.clone() {

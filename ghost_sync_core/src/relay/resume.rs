@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{
     Relay,
+    away::EndedAway,
     event::{ConnId, DisconnectReason, Output, RelayEvent},
     log::Origin,
     outbox::ItemKind,
@@ -32,7 +33,7 @@ impl Relay {
             let what = "a second resume".to_owned();
             return self.close(now, conn, CloseReason::Protocol { what }, out);
         }
-        let held = match self.find_session(resume) {
+        let held = match self.find_session(now, resume) {
             Ok(held) => held,
             Err(Denied::Failed(reason)) => return self.fail_resume(conn, reason),
             Err(Denied::Ended(reason)) => return self.close(now, conn, reason, out),
@@ -69,11 +70,11 @@ impl Relay {
         self.push(conn, ItemKind::Control, &ServerMessage::ResumeFailed { reason });
     }
 
-    fn find_session(&self, resume: &Resume) -> Result<ConnId, Denied> {
+    fn find_session(&self, now: Instant, resume: &Resume) -> Result<ConnId, Denied> {
         if resume.epoch != self.epoch {
             return Err(Denied::Failed(plants::epoch_changed()));
         }
-        let conn = self.session_of(&resume.session)?;
+        let conn = self.session_of(now, &resume.session)?;
         // One that was under way for longer than a later one, or one of a program that
         // another has followed: that has had the newest secret only.
         let connection = &self.conns[conn];
@@ -85,13 +86,17 @@ impl Relay {
     }
 
     /// The connection whose session a ticket is for.
-    pub(super) fn session_of(&self, ticket: &SessionTicket) -> Result<ConnId, Denied> {
+    pub(super) fn session_of(
+        &self,
+        now: Instant,
+        ticket: &SessionTicket,
+    ) -> Result<ConnId, Denied> {
         let Some(conn) = self.clients.get(&ticket.client_id).copied() else {
             let known = self.ended_away.iter().find(|ended| {
                 ended.client_id == ticket.client_id && ended.secrets.open_to(&ticket.secret)
             });
             return Err(match plants::ended_while_away(known) {
-                Some(ended) => Denied::Ended(ended.reason.clone()),
+                Some(ended) => self.why_ended(now, ended),
                 None => Denied::Failed(ResumeFailure::Expired),
             });
         };
@@ -99,6 +104,18 @@ impl Relay {
             return Ok(conn);
         }
         Err(Denied::Failed(ResumeFailure::Denied))
+    }
+
+    /// What a client is told whose session was ended while it was away.
+    fn why_ended(&self, now: Instant, ended: &EndedAway) -> Denied {
+        if !matches!(ended.reason, CloseReason::Banned { .. }) {
+            return Denied::Ended(ended.reason.clone());
+        }
+        // As the ban is now; if it is over the client may begin anew.
+        match self.check_ban_of(now, ended.identity.as_deref(), ended.addr) {
+            Err(reason) => Denied::Ended(reason),
+            Ok(()) => Denied::Failed(ResumeFailure::Expired),
+        }
     }
 
     /// Gives the link of `greeter` to the session of `conn`; returns whether that

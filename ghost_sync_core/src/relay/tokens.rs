@@ -33,8 +33,9 @@ pub(super) struct Signed {
     /// The user, once the connection counts as one of it.
     pub(super) key: Option<UserKey>,
     expires: Option<Instant>,
-    /// When the client is told that its token expires; `None`: it was.
-    warn: Option<Instant>,
+    /// When the client is told that its token expires, and whether it was, over this link.
+    notice: Option<Instant>,
+    told: bool,
 }
 
 /// What a client said first, which waits for the verdict about its token.
@@ -47,22 +48,25 @@ pub(super) enum First {
 impl Signed {
     fn new(now: Instant, identity: Arc<Identity>) -> Self {
         // What has expired already is found so at once.
-        let lasts = identity.expires.map(|at| at.saturating_duration_since(now).min(FOR_EVER));
+        let expires = identity.expires.filter(|_| plants::tokens_expire());
+        let lasts = expires.map(|at| at.saturating_duration_since(now).min(FOR_EVER));
         let expires = lasts.map(|lasts| now + lasts);
-        let warn = lasts.map(|lasts| now + lasts - (lasts / 5).min(NOTICE));
-        Self { identity, key: None, expires, warn }
+        let notice = lasts.map(|lasts| now + lasts - (lasts / 5).min(NOTICE));
+        Self { identity, key: None, expires, notice, told: false }
     }
 
-    /// What came due before its session was there is due now, and not then: a relay that is so
-    /// late with its deadlines takes itself to have slept.
+    /// What came due before its session was there, or while that was away, is due now, and not
+    /// then: a relay that is so late with its deadlines takes itself to have slept. What was said
+    /// over the last link may not have arrived.
     pub(super) fn catch_up(&mut self, now: Instant) {
-        for due in [&mut self.expires, &mut self.warn].into_iter().flatten() {
+        for due in [&mut self.expires, &mut self.notice].into_iter().flatten() {
             *due = (*due).max(now);
         }
+        self.told = false;
     }
 
     fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|expires| expires <= now) && plants::tokens_expire()
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     /// As the wire has it.
@@ -85,7 +89,7 @@ impl Connection {
     /// When something has to be done about its token.
     pub(super) fn token_due(&self) -> Option<Instant> {
         let signed = self.signed.as_ref().filter(|_| self.is_open())?;
-        signed.warn.or(signed.expires)
+        signed.notice.filter(|_| !signed.told).or(signed.expires)
     }
 }
 
@@ -184,8 +188,10 @@ impl Relay {
         connection.session = Session::Greeting { until: now + self.config.handshake_timeout };
         connection.signed = identity.map(|identity| Box::new(Signed::new(now, identity)));
         self.schedule(conn);
-        let allowed = self.check_ban(now, conn).and_then(|()| self.check_bar(now, conn));
-        if let Err(reason) = allowed {
+        let banned = self
+            .check_ban(now, conn)
+            .or_else(|reason| if plants::banned_come_back() { Ok(()) } else { Err(reason) });
+        if let Err(reason) = banned.and_then(|()| self.check_bar(now, conn)) {
             return self.close(now, conn, reason, out);
         }
         match first {
@@ -202,7 +208,7 @@ impl Relay {
         greeter: ConnId,
         held: ConnId,
     ) -> Result<(), CloseReason> {
-        let Some(held) = self.conns[held].signed.as_ref() else {
+        let Some(signed) = self.conns[held].signed.as_ref() else {
             return match self.conns[greeter].signed {
                 // Nobody in particular does not become somebody on the way.
                 Some(_) => Err(CloseReason::Unauthenticated { why: AuthError::WrongUser }),
@@ -210,10 +216,12 @@ impl Relay {
             };
         };
         match self.conns[greeter].signed.as_ref() {
-            Some(fresh) if fresh.identity.user == held.identity.user => Ok(()),
+            Some(fresh) if fresh.identity.user == signed.identity.user => Ok(()),
+            Some(_) if !plants::other_users_are_refused() => Ok(()),
             Some(_) => Err(CloseReason::Unauthenticated { why: AuthError::WrongUser }),
-            None if held.is_expired(now) => Err(CloseReason::TokenExpired),
-            None => Ok(()),
+            None if signed.is_expired(now) => Err(CloseReason::TokenExpired),
+            // Who shows a token was looked at when that was known.
+            None => self.check_bar(now, held),
         }
     }
 
@@ -289,12 +297,14 @@ impl Relay {
         fresh.catch_up(now);
         fresh.key = connection.signed.as_ref().and_then(|signed| signed.key);
         let identity = fresh.identity.clone();
-        connection.signed = Some(Box::new(fresh));
+        if plants::renewals_count() {
+            connection.signed = Some(Box::new(fresh));
+        }
         self.vouch(now, conn, &identity, out);
         for room in self.conns[conn].seats.iter().map(|held| held.room).collect::<Vec<_>>() {
             let covered =
                 |room| self.rooms.get(&room).is_none_or(|it| identity.rooms.covers(&it.name));
-            if !covered(room) {
+            if !covered(room) && plants::seats_go_with_grants() {
                 self.leave(now, conn, room, LeaveReason::NotAllowed, out);
             }
         }
@@ -326,8 +336,11 @@ impl Relay {
         if signed.is_expired(now) {
             return self.close(now, conn, CloseReason::TokenExpired, out);
         }
-        if signed.warn.is_some_and(|warn| warn <= now) {
-            signed.warn = None;
+        if !signed.told && signed.notice.is_some_and(|notice| notice <= now) {
+            signed.told = true;
+            if !plants::ends_are_announced() {
+                return;
+            }
             let in_ms = signed.expires_ms(now);
             self.push(conn, ItemKind::Control, &ServerMessage::TokenExpiring { in_ms });
         }

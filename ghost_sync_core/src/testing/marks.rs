@@ -63,6 +63,32 @@ pub(super) enum Mark {
     LeftOut,
     LeftOutOfRetained,
     AsidesMissed,
+    Verified,
+    TokenRefused,
+    LateIdentity,
+    NeverVerified,
+    Renewed,
+    RenewedWhileAway,
+    TokenExpiring,
+    TokenExpired,
+    ResumedWithToken,
+    ResumedWithoutToken,
+    WrongUser,
+    NotAllowed,
+    Banned,
+    BannedWhileAway,
+    BannedTurnedAway,
+    BanOver,
+    Revoked,
+    RevokedTurnedAway,
+    TooManyLinks,
+    OldestLinkClosed,
+    UserAwayEvicted,
+    KickBar,
+    KickBarOver,
+    KickedTurnedAway,
+    FailuresBarred,
+    UnknownRequest,
 }
 
 /// What each mark is called; in the order of the marks.
@@ -126,11 +152,37 @@ pub const MARKS: &[&str] = &[
     "some left out of a broadcast",
     "new process not told what it was left out of",
     "words to one client missed, and counted",
+    "token verified",
+    "token refused",
+    "token verified too late",
+    "token never verified in time",
+    "token renewed",
+    "token renewed for a session that is away",
+    "told that a token expires",
+    "token expired",
+    "resumed with a token",
+    "resumed on the token it had",
+    "another user's session not taken up",
+    "left a room that the new token does not cover",
+    "banned while connected",
+    "banned while away",
+    "turned away for a ban",
+    "let in after a ban",
+    "revoked while there",
+    "turned away as revoked",
+    "a link too many of a user refused",
+    "a user's oldest link closed for a new one",
+    "a user's away session ended for a new link",
+    "kept out of a room after a kick",
+    "back in a room after a kick",
+    "turned away after a disconnect",
+    "address barred for bad tokens",
+    "unknown request answered",
 ];
 
 /// The marks that were reached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Marks(u64);
+pub struct Marks(u128);
 
 impl Marks {
     pub(super) fn reach(&mut self, mark: Mark) {

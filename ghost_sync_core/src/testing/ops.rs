@@ -5,6 +5,8 @@
 
 use fastrand::Rng;
 
+use super::swarm::is_guarded;
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Op {
@@ -71,7 +73,17 @@ kinds! {
     AtGrace 3 "at-grace",
     Burst 4 "burst",
     Storm 2 "storm",
+    Renew 20 "renew",
+    Verify 24 "verify",
+    Ban 4 "ban",
+    Unban 5 "unban",
+    Revoke 2 "revoke",
+    Impostor 10 "impostor",
+    Forger 8 "forger",
 }
+
+/// The first kind of those that are about users.
+const FIRST_OF_USERS: OpKind = OpKind::Renew;
 
 impl OpKind {
     /// Its name in lists.
@@ -94,8 +106,9 @@ impl Op {
     /// So many operations of the seed.
     pub fn list(seed: u64, steps: usize) -> Vec<Self> {
         let mut rng = Rng::with_seed(seed ^ 0x0105);
+        let kinds = if is_guarded(seed) { KINDS } else { &KINDS[..FIRST_OF_USERS as usize] };
         // Each kind's weight is its own in each seed, and some kinds are left out.
-        let weights: Vec<u32> = KINDS
+        let weights: Vec<u32> = kinds
             .iter()
             .map(|(kind, weight, _)| match rng.u32(..8) {
                 0 | 1 if kind.may_miss() => 0,
@@ -113,7 +126,7 @@ impl Op {
                     at = at.saturating_sub(*weight);
                     here
                 });
-                let kind = KINDS[found.unwrap_or(0)].0;
+                let kind = kinds[found.unwrap_or(0)].0;
                 Self { kind, who: rng.u32(..), draw: rng.u64(..) }
             })
             .collect()

@@ -5,19 +5,23 @@
 mod anew;
 mod asides;
 mod author;
+mod bars;
 mod delivery;
 mod end;
 mod events;
+mod host;
 mod limits;
 mod program;
 mod room;
 mod stale;
 mod trust;
+mod users;
+mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -28,11 +32,12 @@ use super::{
     swarm::Swarm,
 };
 use crate::{
-    relay::{ConnId, LinkId, RelayMode},
-    wire::{ClientId, ClientMessage, Delivery, MessageType, RoomId, RoomName, Seat, ServerMessage},
+    relay::{ConnId, DisconnectReason, LinkId, RelayMode},
+    wire::{ClientId, RoomId, RoomName, Seat},
 };
 
 pub(super) use author::{Author, Message, Stay};
+pub(super) use bars::Known;
 pub(super) use program::Expected;
 
 use author::Fate;
@@ -41,7 +46,7 @@ use room::RoomLog;
 /// An invariant that did not hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// Which: `I1` to `I34`, or `panic`.
+    /// Which: `I1` to `I36`, or `panic`.
     pub invariant: &'static str,
     /// What was seen.
     pub seen: String,
@@ -59,13 +64,30 @@ impl fmt::Display for Failure {
 #[derive(Clone, Debug)]
 pub(super) enum Cause {
     Bytes(LinkId),
+    /// The identity of whoever showed a token over a link.
+    Token(LinkId),
     Lost,
     Tick,
-    Answer { conn: ConnId, about: About, accepted: bool, words: Range<u32> },
+    Answer {
+        conn: ConnId,
+        about: About,
+        accepted: bool,
+        words: Range<u32>,
+    },
     Disconnect(ConnId),
     Host,
     Shutdown,
     Write,
+}
+
+impl Cause {
+    /// Over which link that came, sooner or later.
+    pub(super) fn link(&self) -> Option<LinkId> {
+        match self {
+            Self::Bytes(link) | Self::Token(link) => Some(*link),
+            _ => None,
+        }
+    }
 }
 
 /// What a question is about.
@@ -94,8 +116,14 @@ pub(super) struct Oracle {
     pub(super) era: u32,
     swarm: Swarm,
     rooms: BTreeMap<RoomKey, RoomLog>,
-    /// Until when nobody from there comes in, at least.
-    bars: BTreeMap<IpAddr, Instant>,
+    bars: bars::Bars,
+    users: users::Users,
+    /// Why a connection ended last.
+    pub(super) ended_last: Option<DisconnectReason>,
+    /// What the relay was given so far, each time.
+    acts: u64,
+    /// Sessions so far.
+    opened: u64,
     sessions: BTreeMap<ConnId, SessionView>,
     /// Words on their way, by the session that they are for.
     directs: BTreeMap<ClientId, VecDeque<Direct>>,
@@ -136,6 +164,14 @@ pub(super) struct Oracle {
 struct SessionView {
     client_id: ClientId,
     addr: SocketAddr,
+    /// Later ones have higher ones.
+    order: u64,
+    signed: Option<users::Signed>,
+    /// Since when it has been known that nothing waits for it that is older.
+    quiet_since: Instant,
+    opened_at: Instant,
+    /// When it last left a room.
+    left_act: u64,
     /// What was accepted from it.
     spent: limits::Spent,
     link: Option<LinkId>,
@@ -184,7 +220,11 @@ impl Oracle {
             era: 0,
             swarm,
             rooms: BTreeMap::new(),
-            bars: BTreeMap::new(),
+            bars: bars::Bars::default(),
+            users: users::Users::default(),
+            ended_last: None,
+            acts: 0,
+            opened: 0,
             sessions: BTreeMap::new(),
             directs: BTreeMap::new(),
             asides: BTreeMap::new(),
@@ -231,67 +271,6 @@ impl Oracle {
         self.authors.len() - 1
     }
 
-    /// The server gets a whole frame.
-    pub(super) fn fed(&mut self, body: &[u8]) {
-        let (ClientMessage::Broadcast { payload, .. } | ClientMessage::ToServer { payload, .. }) =
-            (match ClientMessage::decode(body) {
-                Ok(message) => message,
-                Err(error) => return self.fail("I26", error.to_string()),
-            })
-        else {
-            return;
-        };
-        if let Some(stamp) = stamp::Stamp::read(payload)
-            && let Some(author) = self.authors.get_mut(stamp.author as usize)
-            && let Some(message) = author.messages.get_mut(stamp.counter as usize)
-        {
-            message.fed = true;
-            let limits = &self.swarm.relay.limits;
-            message.modest &= author.offered.add_strictly(self.now, limits, payload.len());
-            self.check_stale(stamp.author as usize, stamp.counter as usize);
-        }
-    }
-
-    /// A whole frame was written to a link.
-    pub(super) fn wrote(&mut self, link: LinkId, body: &[u8]) {
-        let Ok(message) = ServerMessage::decode(body) else {
-            return self.fail("I26", "a frame that means nothing is written");
-        };
-        if let ServerMessage::Aside { missed, payload, .. } = message {
-            return self.wrote_aside(link, missed, payload);
-        }
-        if !message.is_numbered() {
-            return;
-        }
-        let mut sessions = self.sessions.values();
-        let Some(session) = sessions.find(|session| session.link == Some(link)) else { return };
-        let lane = self.lanes.entry(session.client_id).or_insert((1, VecDeque::new()));
-        lane.1.push_back(body.len() + 4);
-    }
-
-    /// A frame was chosen for a link whose socket was full, and written to it.
-    pub(super) fn wrote_behind(&mut self, link: LinkId, body: &[u8]) {
-        let (room, seq) = match ServerMessage::decode(body) {
-            Ok(ServerMessage::Broadcast { room, seq, delivery: Delivery::Latest(_), .. }) => {
-                (room, seq)
-            }
-            Ok(ServerMessage::Aside { payload, .. }) => {
-                return self.wrote_aside_behind(link, payload);
-            }
-            _ => return,
-        };
-        let mut sessions = self.sessions.values();
-        let session = sessions.find(|session| session.link == Some(link));
-        let Some(seat) = session.and_then(|session| session.seats.get(&room)) else { return };
-        // What is left of an earlier stay is told as it was.
-        if let Some(log) = self.rooms.get(&(self.era, room))
-            && log.joined(*seat).is_some_and(|joined| joined < seq)
-            && log.is_stale(seq, log.head())
-        {
-            self.fail("I32", format!("event {seq} of {room:?} is sent late, and was replaced"));
-        }
-    }
-
     /// Sessions that begin with this id are that client's.
     pub(super) fn owns(&mut self, client_id: ClientId, author: usize) {
         self.owners.insert(client_id, author);
@@ -305,7 +284,8 @@ impl Oracle {
         self.era += 1;
         self.sessions.clear();
         self.greetings.clear();
-        self.bars.clear();
+        self.forget_bars();
+        self.forget_users();
         self.ended.clear();
         self.stopping = false;
         self.last_room = RoomId(0);
@@ -367,72 +347,6 @@ impl Oracle {
     /// How a room treats broadcasts.
     pub(super) fn mode_of(&self, room: RoomId) -> RelayMode {
         self.rooms.get(&(self.era, room)).map(|room| room.mode).unwrap_or_default()
-    }
-
-    /// The server program said something to a room, with that place in its order.
-    pub(super) fn host_said(
-        &mut self,
-        room: RoomId,
-        counter: u32,
-        seq: u64,
-        (delivery, last, message_type): (Delivery, bool, MessageType),
-        except: [Seat; 4],
-        len: usize,
-    ) {
-        let key = (self.era, room);
-        if except != <[Seat; 4]>::default() {
-            self.mark(Mark::LeftOut);
-        }
-        self.said.insert(counter, Saying { len });
-        let said = room::Said {
-            sender: Seat::SERVER,
-            author: stamp::Stamp::HOST,
-            counter,
-            delivery,
-            last,
-            echo: true,
-            message_type,
-            except,
-        };
-        let now = self.now;
-        let Some(found) = self.rooms.get_mut(&key) else { return };
-        let got = found.say(said, len, now);
-        if got != seq {
-            self.fail("I1", format!("the host's broadcast is event {seq} instead of {got}"));
-        }
-    }
-
-    /// The server program said something to some clients; `told` is how many it
-    /// was told get it.
-    pub(super) fn host_told(
-        &mut self,
-        conns: &[ConnId],
-        room: Option<RoomId>,
-        counter: u32,
-        told: usize,
-    ) {
-        let place = room.map(|room| ((self.era, room), self.head((self.era, room)) + 1));
-        let mut count = 0;
-        for conn in conns {
-            let Some(session) = self.sessions.get(conn) else { continue };
-            if room.is_some_and(|room| !session.seats.contains_key(&room)) {
-                continue;
-            }
-            count += 1;
-            let direct = Direct { counter, room: place };
-            self.directs.entry(session.client_id).or_default().push_back(direct);
-        }
-        if count != told {
-            self.fail("I10", format!("{told} clients get words that are for {count}"));
-        }
-    }
-
-    /// A room's settings were changed.
-    pub(super) fn configured(&mut self, room: RoomId, capacity: u32, retain: usize) {
-        if let Some(found) = self.rooms.get_mut(&(self.era, room)) {
-            found.capacity = capacity;
-            found.retain = retain;
-        }
     }
 
     /// A question to the host about a broadcast.

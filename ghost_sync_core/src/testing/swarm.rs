@@ -1,5 +1,7 @@
 //! What kind of world a seed is about: limits, habits, faults.
 
+mod guard;
+
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -11,6 +13,8 @@ use crate::{
     },
     wire::{Direction, Protocol, Rate},
 };
+
+pub(super) use guard::{Guard, is_guarded};
 
 /// A type that the server alone says, where the server knows types at all.
 pub(super) const SERVERS_TYPE: &str = "Score";
@@ -45,6 +49,8 @@ pub(super) struct Swarm {
     pub(super) meta: usize,
     /// Different keys of `Latest`.
     pub(super) keys: u32,
+    /// Who is let in, where that is looked at.
+    pub(super) guard: Option<Guard>,
 }
 
 impl Swarm {
@@ -121,7 +127,7 @@ impl Swarm {
             room = room.capacity(0);
         }
         (relay.limits, relay.gate) = limits(seed);
-        Self {
+        let mut swarm = Self {
             relay,
             room,
             players: if crowd { 24 } else { pick(&mut rng, &[2, 2, 3, 3, 4, 6]) },
@@ -136,7 +142,12 @@ impl Swarm {
             modes,
             meta: pick(&mut rng, &[0, 0, 20, 600]),
             keys,
+            guard: None,
+        };
+        if is_guarded(seed) {
+            Guard::set_up(seed, &mut swarm);
         }
+        swarm
     }
 }
 

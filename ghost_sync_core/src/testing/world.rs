@@ -3,12 +3,14 @@
 mod clients;
 mod end;
 mod faults;
+mod guard;
 mod host;
 mod hostile;
 mod links;
 mod operations;
 mod questions;
 mod requests;
+mod users;
 
 use std::{
     collections::BTreeMap,
@@ -28,8 +30,10 @@ use super::{
 use crate::{
     client::{ServerEvent, Session},
     relay::{AskId, ConnId, Input, LinkId, Output, Relay, RelayEvent},
+    wire::UserId,
 };
 use questions::OpenAsk;
+use users::{OpenToken, Signer};
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -46,6 +50,12 @@ pub(super) struct World {
     asks: Vec<OpenAsk>,
     /// Questions that the host answers at once.
     prompt: Vec<AskId>,
+    /// Over which link somebody wants to go on with a session, where the host is asked.
+    greeted: BTreeMap<ConnId, LinkId>,
+    signer: Signer,
+    tokens: Vec<OpenToken>,
+    /// Tokens that the host verifies at once.
+    prompt_tokens: Vec<AskId>,
     /// Sockets that may have room again.
     writable: Vec<u32>,
     out: Vec<Output>,
@@ -75,6 +85,10 @@ struct Player {
     over: bool,
     /// The server's epoch.
     epoch: u64,
+    /// Who it is, if it says so.
+    user: Option<UserId>,
+    /// When the token that it has shown last expires.
+    expires: Option<Instant>,
 }
 
 impl World {
@@ -95,6 +109,10 @@ impl World {
             players: Vec::new(),
             asks: Vec::new(),
             prompt: Vec::new(),
+            greeted: BTreeMap::new(),
+            signer: Signer::new(base),
+            tokens: Vec::new(),
+            prompt_tokens: Vec::new(),
             writable: Vec::new(),
             out: Vec::new(),
             ready: Vec::new(),
@@ -148,17 +166,21 @@ impl World {
                     self.oracle.on_event(cause, event);
                 }
                 Output::Ask { ask, question, deadline } => self.asked(ask, question, deadline),
-                Output::Verify { ask, .. } => panic!("nobody is asked for a token: {ask:?}"),
+                Output::Verify { ask, client_id, addr, token } => {
+                    self.asked_for_identity(cause, ask, token, (client_id, addr));
+                }
                 Output::Disconnect { link } => self.dropped(link),
             }
         }
+        self.oracle.acted();
         self.out = out;
         result
     }
 
     /// The link of a connection, and who opened it.
     fn heir(&self, conn: ConnId) -> Option<(LinkId, usize)> {
-        let link = self.relay.link_of(conn)?;
+        // It may have lost the link again by now.
+        let link = self.relay.link_of(conn).or_else(|| self.greeted.get(&conn).copied())?;
         let author = self.links.get(self.by_id.get(&link)?)?.author?;
         Some((link, author))
     }
@@ -185,7 +207,8 @@ impl World {
                 self.write(serial);
             }
             self.writable = writable;
-            if !self.relay.is_dirty() && self.prompt.is_empty() {
+            let decided = self.prompt.is_empty() && self.prompt_tokens.is_empty();
+            if !self.relay.is_dirty() && decided {
                 return;
             }
         }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use ghost_sync_core::{
-    BanClientError, ClientMessage, CloseReason, JoinOptions, LeaveReason, Refusal, ServerMessage,
-    Who,
+    AuthPolicy, BanClientError, ClientMessage, CloseReason, Hello, JoinOptions, LeaveReason,
+    Refusal, RelayEvent, ResumeFailure, ServerMessage, SessionTicket, Verdict, Who,
 };
 
-use crate::world::{PeerId, World, secs};
+use crate::{
+    tokens,
+    world::{PeerId, Ticket, World, secs},
+};
 
 fn world() -> World {
     let mut world = World::with(|config| config.resume_grace = secs(30));
@@ -154,4 +157,94 @@ fn who_was_disconnected_stays_out_of_the_server_for_a_while() {
     world.wait(secs(10));
     let again = world.client();
     assert_eq!(world.closed(again), None);
+}
+
+/// Why a resume failed, if that is what the client was told last.
+fn failed(world: &mut World, peer: PeerId) -> Option<ResumeFailure> {
+    let frame = world.take(peer).pop()?;
+    match ServerMessage::decode(&frame).unwrap() {
+        ServerMessage::ResumeFailed { reason } => Some(reason),
+        _ => None,
+    }
+}
+
+#[test]
+fn who_was_banned_while_away_is_told_of_the_ban_as_it_is_when_it_comes_back() {
+    let mut world = world();
+    let [one, other, third] = [0, 1, 2].map(|_| world.member("a"));
+    let tickets = [one, other, third].map(|peer| world.ticket(peer));
+    [one, other, third].into_iter().for_each(|peer| world.hang_up(peer));
+    let who = address("10.1.2.3");
+    ban(&mut world, who.clone(), Some(secs(60)));
+    world.from = ([10, 9, 9, 9], 7).into();
+    world.wait(secs(20));
+    let back = world.resume(&tickets[0]);
+    assert_eq!(world.closed(back), banned(Some(40_000)));
+    ban(&mut world, who.clone(), None);
+    let back = world.resume(&tickets[1]);
+    assert_eq!(world.closed(back), banned(None));
+    let now = world.now;
+    assert!(world.relay.unban(now, &who));
+    let back = world.resume(&tickets[2]);
+    assert_eq!(failed(&mut world, back), Some(ResumeFailure::Expired), "it may begin anew");
+}
+
+#[test]
+fn a_user_that_is_kept_out_does_not_come_back_by_showing_no_token() {
+    for asks in [false, true] {
+        let mut world = tokens::with(|config| {
+            (config.host.auth, config.host.ask_join) = (AuthPolicy::Optional, asks);
+        });
+        world.from = ([10, 1, 2, 3], 7).into();
+        world.room("a");
+        let [one, other] = [0, 1].map(|_| {
+            let peer = tokens::enter(&mut world, tokens::ada());
+            world.join(peer, "a");
+            while let Some((ask, _)) = world.asked.pop() {
+                world.answer(ask, Verdict::Accept);
+            }
+            peer
+        });
+        let ticket = world.ticket(other);
+        world.hang_up(other);
+        let conn = world.peers[one].conn;
+        world.act(|relay, now, out| relay.disconnect(now, conn, "out", out)).unwrap();
+        world.pump();
+        let later = Some(CloseReason::RateLimited { retry_after_ms: 10_000 });
+        let back = world.resume(&ticket);
+        assert_eq!(world.closed(back), later, "as the same process");
+        let back = world.begin_anew(&ticket);
+        assert_eq!(world.closed(back), later, "as another one");
+        world.wait(secs(10));
+        let back = world.resume(&ticket);
+        assert_eq!(world.closed(back), None);
+    }
+}
+
+#[test]
+fn who_is_kept_out_while_the_host_thinks_how_to_greet_it_is_not_let_in() {
+    let mut world = World::with(|config| {
+        (config.resume_grace, config.host.ask_join) = (secs(30), true);
+    });
+    world.from = ([10, 1, 2, 3], 7).into();
+    world.room("a");
+    let [one, other] = [0, 1].map(|_| {
+        let peer = world.client();
+        world.join(peer, "a");
+        let (ask, _) = world.asked.pop().unwrap();
+        world.answer(ask, Verdict::Accept);
+        peer
+    });
+    let Ticket { client_id, secret, .. } = world.ticket(one);
+    world.hang_up(one);
+    let back = world.socket();
+    let session = Some(SessionTicket { client_id, secret });
+    world.say(back, &ClientMessage::Hello(Hello { session, ..Hello::default() }));
+    let (ask, _) = world.asked.pop().expect("the host is asked");
+    let conn = world.peers[other].conn;
+    world.act(|relay, now, out| relay.disconnect(now, conn, "out", out)).unwrap();
+    world.answer(ask, Verdict::Accept);
+    assert!(matches!(world.closed(back), Some(CloseReason::RateLimited { .. })));
+    let resumed = |event: &RelayEvent| matches!(event, RelayEvent::ConnectionResumed { .. });
+    assert!(!world.events.iter().any(resumed));
 }

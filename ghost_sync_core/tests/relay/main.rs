@@ -19,6 +19,7 @@ mod hooks;
 mod left_out;
 mod limits;
 mod liveness;
+mod renewals;
 mod restarts;
 mod rooms;
 mod sessions;

@@ -10,11 +10,11 @@ use ghost_sync_core::{
 
 use crate::world::{PeerId, Ticket, World, secs};
 
-fn required() -> World {
+pub(crate) fn required() -> World {
     with(|_| {})
 }
 
-fn with(change: impl FnOnce(&mut RelayConfig)) -> World {
+pub(crate) fn with(change: impl FnOnce(&mut RelayConfig)) -> World {
     World::with(|config| {
         config.host.auth = AuthPolicy::Required;
         config.resume_grace = secs(30);
@@ -22,26 +22,26 @@ fn with(change: impl FnOnce(&mut RelayConfig)) -> World {
     })
 }
 
-fn user(name: &str) -> UserId {
+pub(crate) fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
-fn ada() -> Identity {
+pub(crate) fn ada() -> Identity {
     Identity::new(user("ada"))
 }
 
-fn lasting(identity: Identity, now: Instant, seconds: u64) -> Identity {
+pub(crate) fn lasting(identity: Identity, now: Instant, seconds: u64) -> Identity {
     Identity { expires: Some(now + secs(seconds)), ..identity }
 }
 
 /// Says hello with a token that is not verified yet.
-fn show(world: &mut World, token: &[u8]) -> PeerId {
+pub(crate) fn show(world: &mut World, token: &[u8]) -> PeerId {
     let peer = world.socket();
     world.say(peer, &ClientMessage::Hello(Hello { token: Token(token), ..Hello::default() }));
     peer
 }
 
-fn verdict(world: &mut World, identity: Result<Identity, AuthError>) {
+pub(crate) fn verdict(world: &mut World, identity: Result<Identity, AuthError>) {
     let (ask, _) = world.tokens.pop().expect("a token waits");
     let identity = identity.map(Box::new);
     world.act(|relay, now, out| relay.handle(now, Input::Identity { ask, identity }, out));
@@ -49,13 +49,13 @@ fn verdict(world: &mut World, identity: Result<Identity, AuthError>) {
 }
 
 /// A client that is that user.
-fn enter(world: &mut World, identity: Identity) -> PeerId {
+pub(crate) fn enter(world: &mut World, identity: Identity) -> PeerId {
     let peer = show(world, b"token");
     verdict(world, Ok(identity));
     peer
 }
 
-fn enter_room(world: &mut World, identity: Identity, room: &str) -> PeerId {
+pub(crate) fn enter_room(world: &mut World, identity: Identity, room: &str) -> PeerId {
     let peer = enter(world, identity);
     world.join(peer, room);
     assert!(world.peers[peer].rooms.contains_key(room), "the join was refused");
@@ -63,13 +63,13 @@ fn enter_room(world: &mut World, identity: Identity, room: &str) -> PeerId {
     peer
 }
 
-fn authenticate(world: &mut World, peer: PeerId, identity: Result<Identity, AuthError>) {
+pub(crate) fn authenticate(world: &mut World, peer: PeerId, identity: Result<Identity, AuthError>) {
     world.say(peer, &ClientMessage::Authenticate { request: 5, token: Token(b"fresh") });
     verdict(world, identity);
 }
 
 /// A link that takes a session up again, with a token if that says whose it is.
-fn resume(world: &mut World, ticket: &Ticket, identity: Option<Identity>) -> PeerId {
+pub(crate) fn resume(world: &mut World, ticket: &Ticket, identity: Option<Identity>) -> PeerId {
     let Some(identity) = identity else { return world.resume(ticket) };
     let peer = world.resume_with(ticket, b"fresh");
     verdict(world, Ok(identity));
@@ -77,13 +77,13 @@ fn resume(world: &mut World, ticket: &Ticket, identity: Option<Identity>) -> Pee
 }
 
 /// Whether the client has heard, since it was last looked at, that its token expires.
-fn expiring(world: &mut World, peer: PeerId) -> bool {
+pub(crate) fn expiring(world: &mut World, peer: PeerId) -> bool {
     let frames = world.take(peer);
     let mut messages = frames.iter().map(|frame| ServerMessage::decode(frame).unwrap());
     messages.any(|message| matches!(message, ServerMessage::TokenExpiring { .. }))
 }
 
-fn unauthenticated(why: AuthError) -> Option<CloseReason> {
+pub(crate) fn unauthenticated(why: AuthError) -> Option<CloseReason> {
     Some(CloseReason::Unauthenticated { why })
 }
 

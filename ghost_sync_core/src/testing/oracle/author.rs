@@ -20,6 +20,8 @@ pub(in crate::testing) struct Author {
     /// Joins and lists that were asked for and not answered.
     pub(in crate::testing) joins_owed: i64,
     pub(in crate::testing) lists_owed: i64,
+    /// Tokens that it has shown since, and was told nothing of.
+    pub(in crate::testing) tokens_owed: i64,
     /// Whether errors and leaves after a failed resume may follow.
     pub(super) reckoning: bool,
     /// It missed too much to resume, and asks to go on from what is now.
@@ -86,6 +88,10 @@ pub(in crate::testing) struct Message {
     pub(super) acked: bool,
     /// Whether the server got it, over whatever link.
     pub(super) fed: bool,
+    /// When that was, and whether its link was closed in the middle of what came then: the
+    /// server may not have looked at it.
+    pub(super) fed_at: u64,
+    pub(super) doubtful: bool,
     /// Whether the server never got so much that it could be too much.
     pub(super) modest: bool,
     /// Whether there was a link when it was said, and how many had been lost.
@@ -115,6 +121,8 @@ impl Message {
             asked: false,
             acked: false,
             fed: false,
+            fed_at: 0,
+            doubtful: false,
             modest: true,
             open: true,
             losses: 0,

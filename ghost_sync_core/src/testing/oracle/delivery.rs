@@ -60,8 +60,11 @@ impl Oracle {
             ServerMessage::ResumeFailed { ref reason } => self.on_failed(author, era, reason),
             ServerMessage::RoomList { .. } => self.expect(Expected::of(Expected::ROOMS)),
             ServerMessage::Pong { .. } => self.expect(Expected::of(Expected::PONG)),
-            ServerMessage::TokenExpiring { .. } | ServerMessage::Authenticated { .. } => {
-                panic!("nobody has a token: {message:?}")
+            ServerMessage::TokenExpiring { .. } => {
+                self.expect(Expected::of(Expected::TOKEN_EXPIRING));
+            }
+            ServerMessage::Authenticated { .. } => {
+                self.expect(Expected::of(Expected::AUTHENTICATED));
             }
             ServerMessage::Ping { .. } | ServerMessage::Received { .. } => {}
         }
@@ -204,6 +207,7 @@ fn is_same(
 fn is_listed(due: &super::room::Present, member: &MemberInfo) -> bool {
     due.seat == member.seat
         && due.client_id == member.client_id
+        && due.user.as_deref().unwrap_or_default() == member.user
         && due.away == member.away
         && due.meta_version == member.meta_version
         && due.meta == member.meta

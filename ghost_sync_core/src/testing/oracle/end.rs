@@ -25,6 +25,10 @@ impl Oracle {
         if let Some(late) = late {
             self.fail("I9", format!("{} is away for longer than its grace", late.client_id));
         }
+        if self.swarm.guard.is_some() {
+            self.check_users(relay);
+            self.check_bars(relay);
+        }
         if !thoroughly {
             return;
         }
@@ -33,8 +37,12 @@ impl Oracle {
         let (limit, frame) = (config.outbox_limit, config.max_payload + 1024);
         let mut idle = true;
         let mut over = None;
-        for conn in self.sessions.keys() {
+        let now = self.now;
+        for (conn, session) in &mut self.sessions {
             let waits = relay.queue_len(*conn);
+            if waits.frames == 0 && session.link.is_some() {
+                session.quiet_since = now;
+            }
             idle &= waits.frames == 0;
             let mut slices = [std::io::IoSlice::new(&[]); 1];
             let to_write =
@@ -100,18 +108,21 @@ impl Oracle {
             self.check_seats(author, &seats);
             let state = &self.authors[author];
             let open = state.messages.iter().enumerate().skip(state.base).find(|(at, message)| {
-                message.fate == Fate::Open && (message.fed || !state.may_leave_out(*at))
+                let fed = message.fed && !message.doubtful;
+                message.fate == Fate::Open && (fed || !state.may_leave_out(*at))
                     || (message.ack && !message.acked && matches!(message.fate, Fate::Accepted(_)))
             });
             let seen = open.map(|(at, message)| format!("message {at} waits: {message:?}"));
             let words = self.directs.get(&state.client_id).and_then(|due| due.front());
             let words = words.map(|due| format!("{author} did not get {due:?}"));
-            let (joins, lists) = (state.joins_owed, state.lists_owed);
+            let (joins, lists, tokens) = (state.joins_owed, state.lists_owed, state.tokens_owed);
             let joins = if state.went_on { 0 } else { joins };
             self.judge("I20", seen);
             self.judge("I20", words);
-            if joins != 0 || lists != 0 {
-                self.fail("I20", format!("{author} waits for {joins} joins, {lists} lists"));
+            if joins != 0 || lists != 0 || tokens != 0 {
+                let seen =
+                    format!("{author} waits for {joins} joins, {lists} lists, {tokens} tokens");
+                self.fail("I20", seen);
             }
         }
     }

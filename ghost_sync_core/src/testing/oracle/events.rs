@@ -8,50 +8,52 @@ use super::{
     room::{Said, What},
 };
 use crate::{
-    relay::{ConnId, DisconnectReason, RelayEvent, RelayMode},
+    relay::{ConnId, RelayEvent, RelayMode},
     testing::stamp::Stamp,
-    wire::{ClientId, CloseReason, MessageType, RoomId, Seat},
+    wire::{ClientId, LeaveReason, MessageType, RoomId, Seat},
 };
 
 impl Oracle {
     /// Takes what the relay tells its host, and what it was given just before.
     pub(in crate::testing) fn on_event(&mut self, cause: &Cause, event: RelayEvent) {
         match event {
-            RelayEvent::ConnectionOpened { conn, client_id, meta, addr, identity: _ } => {
-                self.came_in(client_id, addr);
-                self.opened(cause, conn, client_id, meta, addr);
+            RelayEvent::ConnectionOpened { conn, client_id, meta, addr, identity } => {
+                let link = self.opened(cause, conn, client_id, meta, addr);
+                self.introduced(conn, link, identity.as_ref());
+                self.came_in(conn);
             }
-            RelayEvent::TokenReplaced { .. } => panic!("nobody has a token: {event:?}"),
+            RelayEvent::TokenReplaced { conn, identity, .. } => {
+                self.token_replaced(conn, &identity);
+            }
             RelayEvent::ConnectionClosed { conn, client_id, reason } => {
                 self.closed(cause, conn, client_id, &reason);
             }
             RelayEvent::ConnectionLost { conn, reason, .. } => self.lost(cause, conn, &reason),
             RelayEvent::ConnectionResumed { conn, client_id, addr, restarted } => {
-                self.came_in(client_id, addr);
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.addr = addr;
+                }
                 if restarted {
                     self.begun_anew(conn, client_id);
                 } else {
                     self.resumed(cause, conn, client_id);
                 }
-                if let Some(session) = self.sessions.get_mut(&conn) {
-                    session.addr = addr;
-                }
+                self.came_in(conn);
             }
-            RelayEvent::HandshakeFailed { reason, .. } => {
-                if matches!(reason, DisconnectReason::Closed(CloseReason::MaxClientsReached { .. }))
-                {
-                    self.mark(Mark::Full);
-                }
-            }
+            RelayEvent::HandshakeFailed { addr, reason } => self.turned_away(cause, addr, &reason),
             RelayEvent::RoomCreated { room, name } => self.created(cause, room, name),
             RelayEvent::RoomDeleted { room, message, .. } => self.deleted(room, &message),
             RelayEvent::RoomFilled { room, .. } => self.told_full(room, true),
             RelayEvent::RoomHasSpace { room, .. } => self.told_full(room, false),
             RelayEvent::RoomEmptied { room, .. } => self.room_emptied(room),
-            RelayEvent::PlayerJoined { room, seat, conn, client_id, .. } => {
+            RelayEvent::PlayerJoined { room, seat, conn, client_id, identity, .. } => {
                 self.joined(cause, room, seat, conn, client_id);
+                self.let_in(conn, room, identity.as_ref());
             }
             RelayEvent::PlayerLeft { room, seat, conn, client_id, reason, .. } => {
+                if matches!((cause, &reason), (Cause::Host, LeaveReason::Kicked { .. })) {
+                    self.kicked(conn, room);
+                }
                 self.left(room, seat, conn, client_id, reason);
             }
             RelayEvent::PlayerAway { room, seat, conn, .. } => self.went_away(room, seat, conn),

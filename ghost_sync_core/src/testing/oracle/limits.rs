@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Cause, Mark, Oracle};
+use super::{Cause, Known, Mark, Oracle};
 use crate::{
     relay::{ConnId, Limits},
     wire::{ClientId, CloseReason, DisconnectReason, Rate},
@@ -19,8 +19,9 @@ pub(super) struct Spent {
     bytes: Level,
 }
 
+/// What was spent and not paid back.
 #[derive(Clone, Debug, Default)]
-struct Level {
+pub(super) struct Level {
     level: f64,
     at: Option<Instant>,
 }
@@ -45,7 +46,8 @@ impl Spent {
 }
 
 impl Level {
-    fn add(&mut self, now: Instant, rate: Option<Rate>, cost: f64, slack: f64) -> bool {
+    /// Spends so much; returns whether that is within the rate, give or take the slack.
+    pub(super) fn add(&mut self, now: Instant, rate: Option<Rate>, cost: f64, slack: f64) -> bool {
         let Some(rate) = rate else { return true };
         let (per_second, burst) = rate.parts();
         let since = self.at.replace(now).map_or(0.0, |at| (now - at).as_secs_f64());
@@ -70,23 +72,12 @@ impl Oracle {
     }
 
     /// A session ended or lost its link, perhaps for asking too much.
-    pub(super) fn put_out(&mut self, reason: &DisconnectReason, addr: SocketAddr) {
+    pub(super) fn put_out(&mut self, reason: &DisconnectReason, known: Known) {
         if !matches!(reason, DisconnectReason::Closed(CloseReason::RateLimited { .. })) {
             return;
         }
         self.mark(Mark::PutOut);
-        let until = self.now + self.swarm.relay.gate.bar;
-        let barred = self.bars.entry(addr.ip()).or_insert(until);
-        if *barred <= self.now {
-            *barred = until;
-        }
-    }
-
-    /// A session begins, or goes on, with a link from there.
-    pub(super) fn came_in(&mut self, client_id: ClientId, addr: SocketAddr) {
-        if self.bars.get(&addr.ip()).is_some_and(|until| self.now < *until) {
-            self.fail("I28", format!("{client_id} comes in from {addr}, which is barred"));
-        }
+        self.strikes(known);
     }
 
     /// More sessions than may be are away from there, with one that is no longer.

@@ -42,7 +42,9 @@ impl Expected {
     const RECONNECTING: u8 = 20;
     const RENEWED: u8 = 21;
     pub(super) const ALREADY_JOINED: u8 = 22;
-    const ANEW: u8 = 23;
+    const ANEW: u8 = 25;
+    pub(super) const TOKEN_EXPIRING: u8 = 23;
+    pub(super) const AUTHENTICATED: u8 = 24;
 
     pub(super) fn of(tag: u8) -> Self {
         Self::at(tag, 0)
@@ -75,9 +77,8 @@ impl Expected {
         match event {
             ServerEvent::Joined { seq, .. } => Self::at(Self::JOINED, *seq),
             ServerEvent::AlreadyJoined { .. } => Self::of(Self::ALREADY_JOINED),
-            ServerEvent::TokenExpiring { .. } | ServerEvent::Authenticated { .. } => {
-                panic!("nobody has a token: {event:?}")
-            }
+            ServerEvent::TokenExpiring { .. } => Self::of(Self::TOKEN_EXPIRING),
+            ServerEvent::Authenticated { .. } => Self::of(Self::AUTHENTICATED),
             ServerEvent::Refused(_) => Self::of(Self::ERROR),
             ServerEvent::Left { .. } => Self::of(Self::LEFT),
             ServerEvent::PlayerJoined { seq, .. } => Self::at(Self::PLAYER_JOINED, *seq),
@@ -159,6 +160,10 @@ impl Oracle {
                 ServerEvent::Refused(error) if error.request == RequestKind::ListRooms => {
                     self.authors[author].lists_owed -= 1;
                 }
+                ServerEvent::Refused(error) if error.request == RequestKind::Authenticate => {
+                    self.authors[author].tokens_owed -= 1;
+                }
+                ServerEvent::Authenticated { .. } => self.authors[author].tokens_owed -= 1,
                 ServerEvent::Refused(error) => self.told_refused(author, error),
                 ServerEvent::RoomList { .. } => self.authors[author].lists_owed -= 1,
                 _ => {}

@@ -77,6 +77,8 @@ pub(super) struct Member {
 pub(super) struct Present {
     pub(super) seat: Seat,
     pub(super) client_id: ClientId,
+    /// Its user, if it has one that is shown.
+    pub(super) user: Option<String>,
     pub(super) away: bool,
     pub(super) meta_version: u64,
     pub(super) meta: Vec<(String, String)>,

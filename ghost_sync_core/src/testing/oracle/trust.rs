@@ -61,8 +61,9 @@ impl Oracle {
         let config = &self.swarm.relay;
         let listed = config.client_metadata_keys.as_ref().is_none_or(|keys| keys.contains(key));
         let asks = config.host.ask_metadata;
+        let vouched = self.is_vouched(conn, key, value);
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if matches!(cause, Cause::Host) {
+        if matches!(cause, Cause::Host) || vouched {
             session.locked.insert(key.to_owned());
             return;
         }

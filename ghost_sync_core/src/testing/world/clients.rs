@@ -6,21 +6,29 @@ use bytes::{Buf, BytesMut};
 
 use super::{Link, Mark, Player, World};
 use crate::{
-    client::{OwnHello, Reconnect, Session},
+    client::{OwnHello, Reconnect, ServerEvent, Session},
     testing::stamp::mix_bytes,
-    wire::{CloseReason, DisconnectReason, HEADER_LEN, ServerMessage, SessionTicket, Welcome},
+    wire::{
+        CloseReason, DisconnectReason, HEADER_LEN, ServerMessage, SessionTicket, UserId, Welcome,
+    },
 };
 
 impl World {
     /// A client that never had a link.
     pub(super) fn player(&mut self) -> Player {
-        self.process(None)
+        let user = self.pick_user();
+        self.process(None, user)
     }
 
     /// A process that goes on with the session of an earlier one, if there is one to go on with.
-    fn process(&mut self, session: Option<SessionTicket>) -> Player {
+    fn process(&mut self, session: Option<SessionTicket>, user: Option<UserId>) -> Player {
         let author = self.oracle.author();
         let mut hello = OwnHello { session, ..OwnHello::default() };
+        let mut expires = None;
+        if let Some(user) = &user {
+            hello.token = self.issue(user);
+            expires = self.expiry(&hello.token);
+        }
         if self.swarm.meta > 0 {
             hello.meta.insert("name".to_owned(), "n".repeat(self.swarm.meta));
         }
@@ -37,6 +45,21 @@ impl World {
             resuming: false,
             over: false,
             epoch: 0,
+            user,
+            expires,
+        }
+    }
+
+    /// What comes after a client that is over: if its token was at fault, its program goes on
+    /// with a fresh one, mostly.
+    fn successor(&mut self, at: usize) -> Player {
+        let player = &self.players[at];
+        let expired = player.expires.is_some_and(|expires| expires <= self.now);
+        match (player.session.ticket(), player.user.clone()) {
+            (Some(ticket), Some(user)) if expired && self.rng.u32(..4) > 0 => {
+                self.process(Some(ticket), Some(user))
+            }
+            _ => self.player(),
         }
     }
 
@@ -47,7 +70,10 @@ impl World {
             return;
         }
         if self.players[at].over {
-            self.players[at] = self.player();
+            self.players[at] = self.successor(at);
+        }
+        if !self.players[at].fresh {
+            self.renew_if_expired(at);
         }
         let Some(serial) = self.open_link(Some(at)) else { return };
         let now = self.now;
@@ -73,7 +99,8 @@ impl World {
             _ => self.abandon(at),
         }
         self.oracle.authors[self.players[at].author].over = true;
-        self.players[at] = self.process(Some(ticket));
+        let user = self.players[at].user.clone();
+        self.players[at] = self.process(Some(ticket), user);
         self.connect(at);
     }
 
@@ -119,6 +146,7 @@ impl World {
             let author = player.author;
             let result = player.session.receive(now, bytes, &mut told);
             self.oracle.on_told(author, &told);
+            let expires = told.iter().any(|it| matches!(it, ServerEvent::TokenExpiring { .. }));
             told.clear();
             self.told = told;
             if let Err(reason) = result {
@@ -131,6 +159,9 @@ impl World {
             }
             let before = self.links.get(&serial).map_or(0, |link| link.up.bytes.len());
             self.flush(at);
+            if expires && (self.healed || self.rng.u32(..4) > 0) {
+                self.renew(at);
+            }
             let link = self.links.get(&serial);
             let first = link.and_then(|link| link.up.bytes.get(before + HEADER_LEN..));
             if was_resuming

@@ -121,5 +121,9 @@ impl World {
             let ask = open.ask;
             self.answer(ask);
         }
+        while let Some(open) = self.tokens.last() {
+            let ask = open.ask;
+            self.verify(ask);
+        }
     }
 }

@@ -87,6 +87,8 @@ impl World {
         self.by_id.clear();
         self.asks.clear();
         self.prompt.clear();
+        self.tokens.clear();
+        self.prompt_tokens.clear();
         self.writable.clear();
         let mut config = self.swarm.relay.clone();
         config.host.seed = self.unique();

@@ -4,16 +4,17 @@ use bytes::{BufMut, BytesMut};
 
 use super::{Mark, World};
 use crate::client::Request;
+use crate::relay::AuthPolicy;
 use crate::testing::oracle::Stay;
 use crate::wire::{
     ClientId, ClientMessage, CloseReason, Delivery, Hello, JoinOptions, MAGIC, MAX_OVERHEAD,
-    MessageType, Progress, Replay, Resume, ResumeFailure, RoomId, Secret, SendFlags, ServerMessage,
-    SessionTicket, Token, VERSIONS,
+    MAX_TOKEN, MessageType, Progress, Replay, Resume, ResumeFailure, RoomId, Secret, SendFlags,
+    ServerMessage, SessionTicket, Token, VERSIONS,
 };
 
 impl World {
     /// Whether a link is that of a session, or of somebody who greets.
-    fn speaks_for_session(&self, serial: u32) -> bool {
+    pub(super) fn speaks_for_session(&self, serial: u32) -> bool {
         let conn = self.links.get(&serial).and_then(|link| self.relay.conn_on(link.id));
         conn.is_some_and(|conn| self.relay.clients().any(|(known, _)| known == conn))
     }
@@ -42,7 +43,9 @@ impl World {
                 // A byte more than there may be.
                 let id = self.links.get(&serial).map(|link| link.client_id).unwrap_or_default();
                 self.deliver_up(serial, usize::MAX);
-                let most = self.swarm.relay.max_payload + MAX_OVERHEAD;
+                let anonymous = self.swarm.relay.host.auth == AuthPolicy::Anonymous;
+                let token = if anonymous { 0 } else { MAX_TOKEN };
+                let most = self.swarm.relay.max_payload.max(token) + MAX_OVERHEAD;
                 let len = u32::try_from(most + 1).unwrap_or(u32::MAX);
                 if self
                     .links
@@ -269,7 +272,7 @@ impl World {
         false
     }
 
-    fn say_hostile(&mut self, serial: u32, message: &ClientMessage<'_>) {
+    pub(super) fn say_hostile(&mut self, serial: u32, message: &ClientMessage<'_>) {
         let Some(link) = self.links.get_mut(&serial) else { return };
         message.encode(&mut link.up.bytes);
     }

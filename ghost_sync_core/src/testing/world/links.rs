@@ -86,7 +86,7 @@ impl World {
             let mut whole = bytes;
             if author.is_some() {
                 while let Ok(Some(body)) = link.fed.next_frame(&mut whole) {
-                    self.oracle.fed(body);
+                    self.oracle.fed(id, body);
                 }
             }
             self.oracle.tell(|| format!("  link {serial} to server: {} bytes", bytes.len()));

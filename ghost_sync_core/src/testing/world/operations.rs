@@ -175,6 +175,25 @@ impl World {
             OpKind::Thief => self.steal(at),
             OpKind::Liar => self.lie(at),
             OpKind::AtGrace => self.race_grace(at),
+            OpKind::Renew => {
+                // What it asked for just before may be decided after that.
+                if self.rng.u32(..3) == 0 {
+                    self.join(at);
+                }
+                self.renew(at);
+            }
+            OpKind::Verify => {
+                if !self.tokens.is_empty() {
+                    let at = self.rng.usize(..self.tokens.len());
+                    self.verify(self.tokens[at].ask);
+                }
+            }
+            OpKind::Ban => self.ban(op.who),
+            OpKind::Unban => self.unban(),
+            OpKind::Revoke => self.revoke(op.who),
+            OpKind::Impostor if self.rng.u32(..2) == 0 => self.come_back_bare(at),
+            OpKind::Impostor => self.impersonate(at),
+            OpKind::Forger => self.forge(op.who),
         }
         if self.rng.u32(..8) >= self.swarm.lazy {
             self.turn();

@@ -25,9 +25,17 @@ pub(super) struct OpenAsk {
 impl World {
     pub(super) fn asked(&mut self, ask: AskId, question: Question, deadline: Instant) {
         let greeter = self.relay.greeter_of(ask);
+        if let Question::Connect { conn, identity, .. }
+        | Question::Join { conn, identity, .. }
+        | Question::CreateRoom { conn, identity, .. } = &question
+        {
+            let link = self.relay.link_of(*conn);
+            self.oracle.asked_about(*conn, link, identity.as_ref());
+        }
         let (conn, about, payload) = match question {
             Question::Greet { conn, room, .. } => {
                 if let Some(link) = greeter {
+                    self.greeted.insert(conn, link);
                     self.oracle.asked_how_to_greet(link, conn, room, deadline);
                     if let Some(greeting) = self.relay.conn_on(link) {
                         self.oracle.asking.insert(greeting, link);
@@ -63,8 +71,15 @@ impl World {
 
     /// Answers what the host answers at once.
     pub(super) fn answer_prompt(&mut self) {
+        let tokens_first = !self.prompt_tokens.is_empty() && self.rng.bool();
+        while let Some(ask) = self.prompt_tokens.pop_if(|_| tokens_first) {
+            self.verify(ask);
+        }
         while let Some(ask) = self.prompt.pop() {
             self.answer(ask);
+        }
+        while let Some(ask) = self.prompt_tokens.pop() {
+            self.verify(ask);
         }
     }
 

@@ -108,6 +108,7 @@ impl World {
         match request.kind() {
             RequestKind::Join => author.joins_owed += 1,
             RequestKind::ListRooms => author.lists_owed += 1,
+            RequestKind::Authenticate => author.tokens_owed += 1,
             _ => {}
         }
     }

@@ -7,9 +7,18 @@ use crate::{
 
 impl Oracle {
     pub(super) fn on_welcome(&mut self, author: usize, era: u32, message: &ServerMessage<'_>) {
-        let ServerMessage::Welcome(Welcome { client_id, secret, ref rooms, .. }) = *message else {
+        let ServerMessage::Welcome(Welcome { client_id, secret, ref rooms, ref user, .. }) =
+            *message
+        else {
             return;
         };
+        let session = self.sessions.values().find(|session| session.client_id == client_id);
+        if let Some(session) = session {
+            let known = session.user().map(ToString::to_string).unwrap_or_default();
+            if era == self.era && known != *user {
+                self.fail("I35", format!("{author} is welcomed as {user:?}, and is {known:?}"));
+            }
+        }
         let state = &mut self.authors[author];
         state.secret = secret;
         state.old_secret = None;
@@ -154,7 +163,7 @@ impl Oracle {
         state.reckoning = true;
         state.going_on = too_old;
         state.next_base = state.messages.len();
-        state.lists_owed = 0;
+        (state.lists_owed, state.tokens_owed) = (0, 0);
         state.barred = false;
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 impl Oracle {
     pub(super) fn created(&mut self, cause: &Cause, room: RoomId, name: RoomName) {
         let mode = self.next_mode();
+        self.check_maker(cause, &name);
         let never = self.swarm.relay.create_on_join == CreateOnJoin::Never;
         if name.as_str().starts_with(NOWHERE) || (never && !matches!(cause, Cause::Host)) {
             self.fail("I33", format!("{name:?} is made by a join that makes none"));
@@ -104,7 +105,7 @@ impl Oracle {
         found.owners.insert(seat, client_id);
         let seq = found.append(What::Joined { seat }, 400 + self.swarm.meta, now);
         found.members.insert(seat, Member { conn, client_id, away });
-        let arrival = arrival(found, &self.sessions);
+        let arrival = arrival(found, &self.sessions, self.swarm.relay.show_users);
         found.arrivals.insert(seq, arrival);
         for counter in asked.into_iter().flatten() {
             let direct = Direct { counter, room: Some((key, 0)) };
@@ -142,8 +143,19 @@ impl Oracle {
         reason: LeaveReason,
     ) {
         let now = self.now;
+        if matches!(reason, LeaveReason::NotAllowed) {
+            self.mark(Mark::NotAllowed);
+            if self.is_arriving(conn)
+                && let Some(author) = self.owners.get(&client_id)
+            {
+                // It is not told of it.
+                self.authors[*author].seats_before.remove(&room);
+            }
+        }
+        let acts = self.acts;
         if let Some(session) = self.sessions.get_mut(&conn) {
             let was_away = session.away.is_some();
+            session.left_act = acts;
             if session.seats.remove(&room) != Some(seat) {
                 self.fail("I9", format!("{client_id} leaves {room:?} and was not there"));
             }
@@ -210,7 +222,7 @@ impl Oracle {
     /// A new process is told a room as it is after its last event.
     pub(super) fn arrived_anew(&mut self, room: RoomId, seat: Seat) {
         let Some(found) = self.rooms.get_mut(&(self.era, room)) else { return };
-        let mut arrival = arrival(found, &self.sessions);
+        let mut arrival = arrival(found, &self.sessions, self.swarm.relay.show_users);
         let known = arrival.retained.len();
         arrival.retained.retain(|seq| !found.leaves_out(*seq, seat));
         if arrival.retained.len() < known {
@@ -254,12 +266,13 @@ impl Oracle {
 }
 
 /// What a room looks like to who comes now.
-fn arrival(room: &RoomLog, sessions: &BTreeMap<ConnId, SessionView>) -> Arrival {
+fn arrival(room: &RoomLog, sessions: &BTreeMap<ConnId, SessionView>, show_users: bool) -> Arrival {
     let roster = room.members.iter().filter_map(|(seat, member)| {
         let session = sessions.get(&member.conn)?;
         Some(Present {
             seat: *seat,
             client_id: member.client_id,
+            user: session.user().filter(|_| show_users).map(ToString::to_string),
             away: member.away,
             meta_version: session.meta_version,
             meta: session.meta.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),

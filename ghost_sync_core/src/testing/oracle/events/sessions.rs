@@ -16,17 +16,23 @@ impl Oracle {
         client_id: ClientId,
         meta: Vec<(String, String)>,
         addr: SocketAddr,
-    ) {
+    ) -> Option<LinkId> {
         let asked = matches!(cause, Cause::Answer { conn: asked, about: About::Connect, accepted: true, .. } if *asked == conn);
         if self.swarm.relay.host.ask_connect && !asked {
             self.fail("I19", format!("{conn:?} is open without the host's yes: {cause:?}"));
         }
-        let link = if let Cause::Bytes(link) = cause { Some(*link) } else { None };
+        let link = cause.link().or_else(|| self.asking.remove(&conn));
+        self.opened += 1;
         let session = SessionView {
             client_id,
             addr,
+            order: self.opened,
+            signed: None,
+            quiet_since: self.now,
+            opened_at: self.now,
+            left_act: 0,
             spent: Default::default(),
-            link: link.or_else(|| self.asking.remove(&conn)),
+            link,
             away: None,
             seats: Default::default(),
             meta: meta.into_iter().collect(),
@@ -43,6 +49,7 @@ impl Oracle {
         if self.sessions.len() > self.swarm.relay.max_clients {
             self.fail("I18", format!("{} clients are open", self.sessions.len()));
         }
+        link
     }
 
     pub(super) fn closed(
@@ -64,30 +71,42 @@ impl Oracle {
             }
             _ => {}
         }
+        self.ended_last = Some(reason.clone());
         let Some(session) = self.sessions.remove(&conn) else {
             return self.fail("I9", format!("{conn:?} is closed twice"));
         };
         // Of one that was away it is why it was.
         if session.away.is_none() {
-            self.put_out(reason, session.addr);
+            self.put_out(reason, session.known());
         }
+        if let DisconnectReason::Closed(reason) = reason {
+            self.check_end(cause, &session, reason);
+        }
+        let makes_room = self.makes_room(cause, &session);
         if session.client_id != client_id || !session.seats.is_empty() {
             self.fail("I9", format!("{client_id} is closed and keeps {:?}", session.seats));
         }
         let kicked = matches!(reason, DisconnectReason::Closed(CloseReason::Kicked { .. }));
-        let kicked_away = kicked && session.away.is_some();
-        if kicked_away {
+        let revoked =
+            matches!(reason, DisconnectReason::Closed(CloseReason::Unauthenticated { .. }));
+        let banned = matches!(reason, DisconnectReason::Closed(CloseReason::Banned { .. }));
+        if kicked && session.away.is_some() {
             self.mark(Mark::KickedWhileAway);
-            if let Some(author) = self.owners.get(&client_id) {
-                self.authors[*author].barred = true;
-            }
+        }
+        if (kicked || revoked)
+            && session.away.is_some()
+            && let Some(author) = self.owners.get(&client_id)
+        {
+            self.authors[*author].barred = true;
         }
         self.ended.insert(client_id);
         let own = self.feeding.is_some() && self.owners.get(&client_id) == self.feeding.as_ref();
         let Some(away) = session.away else {
-            if let Cause::Bytes(from) = cause
-                && session.link.is_some_and(|link| link != *from)
+            if let Some(from) = cause.link()
+                && session.link.is_some_and(|link| link != from)
                 && !own
+                && !makes_room
+                && !(revoked && matches!(cause, Cause::Token(_)))
             {
                 self.fail("I15", format!("{client_id} is ended by what somebody else says"));
             }
@@ -99,7 +118,10 @@ impl Oracle {
             Cause::Tick if self.now >= away.earliest => self.mark(Mark::GraceExpired),
             Cause::Disconnect(ended) if *ended == conn => {}
             Cause::Shutdown => {}
-            Cause::Bytes(_) if own => {}
+            Cause::Bytes(_) | Cause::Token(_) if own => {}
+            // Why is looked at above.
+            Cause::Host | Cause::Token(_) if banned || revoked => {}
+            _ if makes_room => {}
             // Too much may wait for it, or it may make room.
             _ if matches!(reason, DisconnectReason::Closed(CloseReason::SlowConsumer { .. })) => {}
             _ if self.is_crowded(session.addr) => self.mark(Mark::AwayEvicted),
@@ -121,14 +143,26 @@ impl Oracle {
         if matches!(reason, DisconnectReason::Closed(CloseReason::SlowConsumer { .. })) {
             self.mark(Mark::SlowConsumer);
         }
-        if let Some(session) = self.sessions.get(&conn) {
-            self.put_out(reason, session.addr);
+        if let Some(session) = self.sessions.remove(&conn) {
+            self.put_out(reason, session.known());
+            if matches!(reason, DisconnectReason::Closed(CloseReason::TokenExpired)) {
+                self.check_expired(&session);
+            }
+            self.sessions.insert(conn, session);
         }
         if matches!(reason, DisconnectReason::Closed(CloseReason::IdleTimeout { .. })) {
             self.mark(Mark::IdleTimeout);
         }
         if matches!(reason, DisconnectReason::Closed(CloseReason::PingTimeout { .. })) {
             self.mark(Mark::PingTimeout);
+        }
+        if let (Cause::Bytes(_), DisconnectReason::Closed(_)) = (cause, reason)
+            && let Some(session) = self.sessions.get(&conn)
+            && let Some(author) = self.owners.get(&session.client_id)
+        {
+            let messages = self.authors[*author].messages.iter_mut();
+            let just_now = messages.filter(|message| message.fed_at == self.acts);
+            just_now.for_each(|message| message.doubtful = true);
         }
         let (now, grace) = (self.now, self.swarm.relay.resume_grace);
         let Some(session) = self.sessions.get_mut(&conn) else {
@@ -143,7 +177,7 @@ impl Oracle {
     }
 
     pub(super) fn resumed(&mut self, cause: &Cause, conn: ConnId, client_id: ClientId) {
-        let Cause::Bytes(link) = cause else {
+        let Some(link) = cause.link() else {
             return self.fail("I15", format!("{client_id} is resumed by {cause:?}"));
         };
         let mut kept: usize = 0;
@@ -174,7 +208,8 @@ impl Oracle {
         {
             self.marks.reach(Mark::OldSecret);
         }
-        self.linked(*link, conn, client_id);
+        self.linked(link, conn, client_id);
+        self.taken_up(conn, link, false);
     }
 
     /// A new process goes on with a session.
@@ -183,6 +218,7 @@ impl Oracle {
             Some((link, author)) => {
                 self.inherited(link, author, client_id);
                 self.linked(link, conn, client_id);
+                self.taken_up(conn, link, true);
             }
             None => self.fail("I15", format!("{client_id} goes on as nobody")),
         }
@@ -195,6 +231,8 @@ impl Oracle {
             return self.fail("I14", format!("{client_id} is resumed after its end"));
         };
         session.link = Some(link);
+        // What was said before may be said again.
+        session.quiet_since = session.opened_at;
         match session.away.take() {
             None => self.mark(Mark::TookOver),
             Some(away) if away.latest < now => {
