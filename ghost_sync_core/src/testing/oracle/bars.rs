@@ -85,7 +85,7 @@ impl Bars {
 
 impl SessionView {
     pub(super) fn known(&self) -> Known {
-        self.user().cloned().map_or(Known::at(self.addr), Known::User)
+        self.user().cloned().map_or_else(|| Known::at(self.addr), Known::User)
     }
 }
 

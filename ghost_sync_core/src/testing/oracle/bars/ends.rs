@@ -69,7 +69,7 @@ impl Oracle {
             }
             CloseReason::RateLimited { retry_after_ms } => {
                 let known = shown.map(|identity| Known::User(identity.user.clone()));
-                let known = known.unwrap_or(Known::at(addr));
+                let known = known.unwrap_or_else(|| Known::at(addr));
                 self.turned_away_for_a_while(&known, addr, *retry_after_ms, cause);
             }
             CloseReason::Unauthenticated { why: AuthError::Revoked } => {
